@@ -1,0 +1,1 @@
+//! Batch ids, codecs and blobs.

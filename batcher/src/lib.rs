@@ -1,0 +1,1 @@
+//! Carries signed batches to Ethereum.

@@ -1,0 +1,1 @@
+//! Distributed key generation and FROST signing: pure machines.

@@ -1,0 +1,178 @@
+//! What goes into the ordering core and what comes out of it.
+//!
+//! The host calls [`Ordering::handle`](crate::Ordering::handle), drains
+//! [`next_output`](crate::Ordering::next_output) until it is empty, and sleeps until
+//! [`next_deadline`](crate::Ordering::next_deadline) or the next input.
+//!
+//! Outputs are in order. Before a [`Output::Send`] with `after_sync`, everything persisted by earlier outputs must be
+//! on disk; other sends need not wait.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ordering_types::block::TxTree;
+use ordering_types::{
+    Block, Chunk, CommitCertificate, Cut, Digest, Header, Height, RollupId, TxId, ValidatorId,
+};
+
+/// Who a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Recipient {
+    /// Every other member of the committee.
+    All,
+    /// One member.
+    One(ValidatorId),
+}
+
+/// Streams between two validators: each has a queue of its own, so that bulk never delays votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Proposals and votes.
+    Consensus,
+    /// Chunks, progress and requests for chunks.
+    Chunks,
+    /// Signing sessions and batch encodings.
+    Ceremony,
+    /// Catching up.
+    Sync,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 4] = [Self::Consensus, Self::Chunks, Self::Ceremony, Self::Sync];
+}
+
+/// What the host tells the core.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Bytes from another validator; the host vouches for `from` only.
+    Message {
+        /// The authenticated sender.
+        from: ValidatorId,
+        /// One whole message.
+        bytes: Bytes,
+    },
+    /// Place this payload of our own in the log, as a system message.
+    System(Vec<u8>),
+    /// The deadline has come (an early one is harmless).
+    Wake,
+}
+
+/// What the core tells the host.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Write this; see the module's rule on order.
+    Persist(Record),
+    /// Send this.
+    Send {
+        /// To whom.
+        to: Recipient,
+        /// On which stream.
+        class: Class,
+        /// One whole message.
+        bytes: Bytes,
+        /// Whether everything persisted before must be on disk first.
+        after_sync: bool,
+    },
+    /// A block is decided. Emitted once a height, in order of height, after its record.
+    Decided(Arc<Decided>),
+    /// A peer asks for what only the store still has: read it, and send the answer that
+    /// [`wire`](crate::wire) encodes. Not answering is allowed.
+    Serve {
+        /// Who asks.
+        to: ValidatorId,
+        /// For what.
+        request: StoreRequest,
+    },
+    /// A validator provably misbehaved.
+    Evidence(Evidence),
+    /// The core cannot go on safely; the host stops the process and says why.
+    Fatal(String),
+}
+
+/// What must be on disk.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// One entry of the consensus write-ahead log, opaque. Kept until a [`Record::Decided`] of its height or a later
+    /// one is on disk.
+    Wal {
+        /// The height it belongs to.
+        height: Height,
+        /// The entry.
+        entry: Bytes,
+    },
+    /// A chunk that arrived or was cut here.
+    Chunk(Chunk),
+    /// A decided block.
+    Decided(Arc<Decided>),
+}
+
+/// One decided height and all that follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The block.
+    pub block: Block,
+    /// The tree over its transactions.
+    pub tree: TxTree,
+    /// Proof that a quorum decided it.
+    pub certificate: CommitCertificate,
+    /// The decided cut.
+    pub cut: Cut,
+    /// Its encoding, as voted on.
+    pub cut_bytes: Bytes,
+    /// What a restart at the next height needs beside the ids of recent transactions; opaque.
+    pub snapshot: Bytes,
+}
+
+/// What a peer may ask the store for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreRequest {
+    /// Decided heights from `first` to `last`, both included; `last - first` is bounded by
+    /// [`MAX_SYNC_HEIGHTS`].
+    Decided {
+        /// First height.
+        first: Height,
+        /// Last height.
+        last: Height,
+    },
+    /// The chunk with this digest.
+    Chunk(Digest),
+}
+
+/// Most heights in one answer to a catching-up peer.
+pub const MAX_SYNC_HEIGHTS: u64 = 64;
+
+/// One validator's two conflicting signed votes, each checkable by anyone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Who.
+    pub culprit: ValidatorId,
+    /// One vote.
+    pub first: ordering_types::SignedVote,
+    /// The other, for the same height, round and step.
+    pub second: ordering_types::SignedVote,
+}
+
+/// What the host found on disk at start.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The newest decided block's header, certificate and snapshot; `None` at the first start.
+    pub tip: Option<Tip>,
+    /// Ids of the transactions of the last `duplicate_window_blocks` blocks, ascending by height.
+    pub recent: Vec<(Height, Vec<(RollupId, TxId)>)>,
+    /// Entries of the write-ahead log above the tip, in the order written.
+    pub wal: Vec<(Height, Bytes)>,
+    /// Stored chunks that no decided cut up to the tip covers, in the order written.
+    pub chunks: Vec<Chunk>,
+}
+
+/// Where a restart goes on.
+#[derive(Clone, Debug)]
+pub struct Tip {
+    /// Header of the newest decided block.
+    pub header: Header,
+    /// Its certificate.
+    pub certificate: CommitCertificate,
+    /// Its [`Decided::snapshot`].
+    pub snapshot: Bytes,
+}

@@ -1,0 +1,2 @@
+//! Lanes, cuts and the consensus driver: a pure core.
+pub mod api;

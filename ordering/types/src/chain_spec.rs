@@ -1,0 +1,276 @@
+//! The genesis file: who founds the network, which rollups it serves, and the limits all must agree on.
+//!
+//! It is a TOML file that people read and write; its hash (over a canonical encoding, not over the text) is in every
+//! header and every handshake, so two nodes with different files never talk past each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::preimage::Domain;
+use crate::{Address, Digest, PublicKey, RollupId, ValidatorId, codec};
+
+/// Most validators that a genesis file may name.
+pub const MAX_VALIDATORS: usize = 100;
+/// Most rollups that a genesis file may name.
+pub const MAX_ROLLUPS: usize = 1_024;
+
+/// What a rollup's transactions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RollupKind {
+    /// Signed Ethereum transactions: decoded, chain id checked, signature recovered at admission.
+    Evm,
+    /// Bytes that only the rollup understands.
+    Opaque,
+}
+
+/// Where a rollup's transactions become available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataPolicy {
+    /// On L1, in blobs.
+    Blob,
+    /// With the committee; L1 has only the commitment (a validium).
+    Committee,
+}
+
+/// One rollup of the genesis file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollup {
+    /// Its number.
+    pub id: RollupId,
+    /// A name for people.
+    pub name: String,
+    /// What its transactions are.
+    pub kind: RollupKind,
+    /// EIP-155 chain id; wallets find it at `/rollup/<chain id>`.
+    pub chain_id: u64,
+    /// Where its data goes.
+    pub data: DataPolicy,
+    /// Most bytes of its transactions that one block may hold.
+    pub quota_bytes_per_block: u32,
+}
+
+/// One founding validator of the genesis file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validator {
+    /// Its registry number, from 1.
+    pub id: ValidatorId,
+    /// Its key: votes, libp2p identity, registry address.
+    pub key: PublicKey,
+    /// libp2p address, such as `/ip4/127.0.0.1/udp/9100/quic-v1`.
+    pub address: String,
+}
+
+/// Numbers that change what a cut expands to or when it is proposed, and so must be agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Duplicate window: a transaction is ordered once within this many blocks.
+    pub duplicate_window_blocks: u32,
+    /// Most chunks of one lane that one cut may cover.
+    pub chunks_per_lane_per_cut: u32,
+    /// Most bytes of transactions of all rollups that one block may hold.
+    pub block_bytes: u32,
+    /// Most bytes of transactions with data policy `blob` that one block may hold.
+    pub blob_bytes_per_block: u32,
+    /// A batch is sealed before the raw bytes bound for blobs in it could exceed this.
+    pub blob_bytes_per_batch: u32,
+    /// Most blocks in one batch.
+    pub blocks_per_batch: u32,
+    /// A batch is sealed by the first block whose time is this long after the batch's first block.
+    pub batch_interval_ms: u32,
+    /// With nothing to order, a block is proposed this long after the last.
+    pub idle_block_interval_ms: u32,
+    /// A proposal from further in the future than this is not voted for yet.
+    pub max_clock_drift_ms: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            duplicate_window_blocks: 4_096,
+            chunks_per_lane_per_cut: 64,
+            block_bytes: 16 << 20,
+            blob_bytes_per_block: 256 << 10,
+            // 6 blobs of 4096 field elements, 31 bytes used of each, less room for block heads.
+            blob_bytes_per_batch: 640 << 10,
+            blocks_per_batch: 1_024,
+            batch_interval_ms: 4_000,
+            idle_block_interval_ms: 1_000,
+            max_clock_drift_ms: 2_000,
+        }
+    }
+}
+
+/// The genesis file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainSpec {
+    /// A name for people; also keeps two networks with the same members apart.
+    pub network: String,
+    /// EIP-155 chain id of the L1.
+    pub l1_chain_id: u64,
+    /// Address of `SequencerInbox` on it.
+    pub inbox: Address,
+    /// Agreed numbers.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The founding validators.
+    pub validators: Vec<Validator>,
+    /// The rollups served.
+    pub rollups: Vec<Rollup>,
+}
+
+/// Why a genesis file cannot found a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainSpecError {
+    /// Fewer than four validators tolerate no fault.
+    #[error(
+        "{0} validators: at least 4 are needed to survive one fault, at most {MAX_VALIDATORS} are allowed"
+    )]
+    ValidatorCount(usize),
+    /// Validator ids start at 1 and are unique.
+    #[error("validator id {0} is zero or used twice")]
+    ValidatorId(ValidatorId),
+    /// One key, two validators.
+    #[error("validator {0} has the key of another one")]
+    ValidatorKey(ValidatorId),
+    /// Too many rollups.
+    #[error("{0} rollups, at most {MAX_ROLLUPS} allowed")]
+    RollupCount(usize),
+    /// Two rollups with one id or one chain id.
+    #[error("rollup {0}: id or chain id used twice")]
+    RollupId(RollupId),
+    /// Numbers that contradict each other.
+    #[error("limits: {0}")]
+    Limits(&'static str),
+}
+
+impl ChainSpec {
+    /// Checks the file as a whole.
+    pub fn validate(&self) -> Result<(), ChainSpecError> {
+        if !(4..=MAX_VALIDATORS).contains(&self.validators.len()) {
+            return Err(ChainSpecError::ValidatorCount(self.validators.len()));
+        }
+        let (mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        for validator in &self.validators {
+            if validator.id.get() == 0 || !ids.insert(validator.id) {
+                return Err(ChainSpecError::ValidatorId(validator.id));
+            }
+            if !keys.insert(validator.key) {
+                return Err(ChainSpecError::ValidatorKey(validator.id));
+            }
+        }
+        if self.rollups.len() > MAX_ROLLUPS {
+            return Err(ChainSpecError::RollupCount(self.rollups.len()));
+        }
+        let (mut ids, mut chains) = (BTreeSet::new(), BTreeSet::new());
+        for rollup in &self.rollups {
+            if !ids.insert(rollup.id) || !chains.insert(rollup.chain_id) {
+                return Err(ChainSpecError::RollupId(rollup.id));
+            }
+        }
+        self.limits.validate()
+    }
+
+    /// SHA-256 over the canonical encoding: validators and rollups in ascending order of id.
+    pub fn hash(&self) -> Digest {
+        let mut canonical = self.clone();
+        canonical.validators.sort_by_key(|v| v.id);
+        canonical.rollups.sort_by_key(|r| r.id);
+        Digest::sha256(&[b"mpc-sequencer/chain-spec/1", &codec::encode(&canonical)])
+    }
+
+    /// The network that signatures are for.
+    pub const fn domain(&self) -> Domain {
+        Domain { l1_chain_id: self.l1_chain_id, inbox: self.inbox }
+    }
+
+    /// The founding committee.
+    pub fn committee(&self) -> Committee {
+        Committee::new(self.validators.iter().map(|v| (v.id, v.key)).collect())
+    }
+
+    /// One rollup.
+    pub fn rollup(&self, id: RollupId) -> Option<&Rollup> {
+        self.rollups.iter().find(|r| r.id == id)
+    }
+}
+
+impl Limits {
+    fn validate(&self) -> Result<(), ChainSpecError> {
+        let at_least_one = [
+            self.duplicate_window_blocks,
+            self.chunks_per_lane_per_cut,
+            self.block_bytes,
+            self.blob_bytes_per_block,
+            self.blocks_per_batch,
+            self.batch_interval_ms,
+            self.idle_block_interval_ms,
+        ];
+        if at_least_one.contains(&0) {
+            return Err(ChainSpecError::Limits("none of the limits may be zero"));
+        }
+        if self.blob_bytes_per_batch < self.blob_bytes_per_block {
+            return Err(ChainSpecError::Limits("blob_bytes_per_batch must hold blob_bytes_per_block"));
+        }
+        Ok(())
+    }
+}
+
+/// The validators of one epoch and their keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committee {
+    members: BTreeMap<ValidatorId, PublicKey>,
+}
+
+impl Committee {
+    /// From ids and keys.
+    pub const fn new(members: BTreeMap<ValidatorId, PublicKey>) -> Self {
+        Self { members }
+    }
+
+    /// Number of members, n.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether it has no members.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Most faulty members it survives, f = ⌊(n − 1) / 3⌋.
+    pub fn faulty(&self) -> usize {
+        self.len().saturating_sub(1) / 3
+    }
+
+    /// Members that must agree, n − f.
+    pub fn quorum(&self) -> usize {
+        self.len() - self.faulty()
+    }
+
+    /// Key shares that must sign, 2f + 1.
+    pub fn threshold(&self) -> usize {
+        2 * self.faulty() + 1
+    }
+
+    /// Key of a member.
+    pub fn key(&self, id: ValidatorId) -> Option<&PublicKey> {
+        self.members.get(&id)
+    }
+
+    /// Members in ascending order of id.
+    pub fn ids(&self) -> impl Iterator<Item = ValidatorId> + '_ {
+        self.members.keys().copied()
+    }
+
+    /// Members and keys in ascending order of id.
+    pub fn iter(&self) -> impl Iterator<Item = (ValidatorId, &PublicKey)> {
+        self.members.iter().map(|(id, key)| (*id, key))
+    }
+}

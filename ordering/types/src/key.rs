@@ -1,0 +1,294 @@
+//! The validator key: one secp256k1 key is libp2p identity, vote key and registry address.
+//!
+//! Signatures are ECDSA over a 32-byte digest, low-s, with recovery id, so that L1 can check them with
+//! `ecrecover`. libsecp256k1 does the work.
+
+use std::fmt;
+use std::str::FromStr;
+
+use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::{Message, SECP256K1};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Digest;
+
+/// Why bytes are no key or signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not 33 bytes of a compressed point.
+    #[error("not a compressed secp256k1 public key")]
+    PublicKey,
+    /// Zero, or not below the group order.
+    #[error("not a secp256k1 secret key")]
+    SecretKey,
+    /// Not hexadecimal of the right length.
+    #[error("not hexadecimal of the right length")]
+    Hex,
+}
+
+/// A validator's secret key. Prints as redacted; the shell alone stores it, encrypted.
+#[derive(Clone)]
+pub struct SecretKey(secp256k1::SecretKey);
+
+impl SecretKey {
+    /// From 32 big-endian bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
+        secp256k1::SecretKey::from_byte_array(bytes).map(Self).map_err(|_| KeyError::SecretKey)
+    }
+
+    /// The 32 secret bytes, for encrypted storage only.
+    pub fn secret_bytes(&self) -> [u8; 32] {
+        self.0.secret_bytes()
+    }
+
+    /// Its public key.
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey(self.0.public_key(SECP256K1))
+    }
+
+    /// Signs a digest.
+    pub fn sign(&self, digest: Digest) -> Signature {
+        let signature = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.to_bytes()), &self.0);
+        let (id, compact) = signature.serialize_compact();
+        let mut bytes = [0; 65];
+        let (rs, v) = bytes.split_at_mut(64);
+        rs.copy_from_slice(&compact);
+        if let [v] = v {
+            *v = 27 + u8::from(i32::from(id) & 1 == 1);
+        }
+        Signature(bytes)
+    }
+}
+
+impl Drop for SecretKey {
+    fn drop(&mut self) {
+        self.0.non_secure_erase();
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(redacted)")
+    }
+}
+
+/// A validator's public key, shown as 33 compressed bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey(secp256k1::PublicKey);
+
+impl PublicKey {
+    /// From a compressed point.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
+        let bytes: [u8; 33] = bytes.try_into().map_err(|_| KeyError::PublicKey)?;
+        secp256k1::PublicKey::from_byte_array_compressed(bytes).map(Self).map_err(|_| KeyError::PublicKey)
+    }
+
+    /// The compressed point.
+    pub fn to_bytes(&self) -> [u8; 33] {
+        self.0.serialize()
+    }
+
+    /// The Ethereum address of the key: last 20 bytes of Keccak-256 over the uncompressed point.
+    pub fn address(&self) -> Address {
+        let [_, point @ ..] = &self.0.serialize_uncompressed();
+        let digest = Digest::keccak256(&[point]);
+        Address(*digest.as_bytes().last_chunk::<20>().expect("a digest has 32 bytes"))
+    }
+
+    /// Whether `signature` is this key's over `digest`. High-s signatures are refused, as on L1.
+    pub fn verify(&self, digest: Digest, signature: &Signature) -> bool {
+        let Some((compact, _)) = signature.0.split_first_chunk::<64>() else { return false };
+        let Ok(signature) = secp256k1::ecdsa::Signature::from_compact(compact) else { return false };
+        SECP256K1.verify_ecdsa(Message::from_digest(digest.to_bytes()), &signature, &self.0).is_ok()
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{}", hex::encode(self.to_bytes()))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = hex::decode(text.strip_prefix("0x").unwrap_or(text)).map_err(|_| KeyError::Hex)?;
+        Self::from_bytes(&bytes)
+    }
+}
+
+impl Serialize for PublicKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.to_bytes())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            text.parse().map_err(serde::de::Error::custom)
+        } else {
+            let bytes = Vec::<u8>::deserialize(deserializer)?;
+            Self::from_bytes(&bytes).map_err(serde::de::Error::custom)
+        }
+    }
+}
+
+/// A 20-byte Ethereum address.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address([u8; 20]);
+
+impl Address {
+    /// Wraps raw bytes.
+    pub const fn new(bytes: [u8; 20]) -> Self {
+        Self(bytes)
+    }
+
+    /// The raw bytes.
+    pub const fn as_bytes(&self) -> &[u8; 20] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Address {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 20];
+        hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes)
+            .map_err(|_| KeyError::Hex)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// An ECDSA signature: r (32) ‖ s (32, low) ‖ v (27 or 28), as `ecrecover` takes it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signature([u8; 65]);
+
+impl Signature {
+    /// Wraps raw bytes; whether they are a valid signature is seen at verification.
+    pub const fn new(bytes: [u8; 65]) -> Self {
+        Self(bytes)
+    }
+
+    /// r ‖ s ‖ v.
+    pub const fn as_bytes(&self) -> &[u8; 65] {
+        &self.0
+    }
+
+    /// The key that made this signature over `digest`, if any.
+    pub fn recover(&self, digest: Digest) -> Option<PublicKey> {
+        let (compact, v) = self.0.split_first_chunk::<64>()?;
+        let id = RecoveryId::try_from(i32::from(v.first()?.checked_sub(27)?)).ok()?;
+        let signature = RecoverableSignature::from_compact(compact, id).ok()?;
+        let key = SECP256K1.recover_ecdsa(Message::from_digest(digest.to_bytes()), &signature).ok()?;
+        Some(PublicKey(key))
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "Signature({}…)", hex::encode([a, b, c, d]))
+    }
+}
+
+impl Serialize for Signature {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&format!("0x{}", hex::encode(self.0)))
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Signature {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            hex::decode(text.strip_prefix("0x").unwrap_or(&text)).map_err(serde::de::Error::custom)?
+        } else {
+            Vec::<u8>::deserialize(deserializer)?
+        };
+        let bytes = bytes.try_into().map_err(|_| serde::de::Error::custom("a signature has 65 bytes"))?;
+        Ok(Self(bytes))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    fn key() -> SecretKey {
+        SecretKey::from_bytes([7; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_signature_verifies_recovers_and_survives_the_codec() {
+        let digest = Digest::sha256(&[b"message"]);
+        let signature = key().sign(digest);
+        assert!(key().public_key().verify(digest, &signature));
+        assert_eq!(signature.recover(digest), Some(key().public_key()));
+        assert!(!key().public_key().verify(Digest::sha256(&[b"other"]), &signature));
+        assert_eq!(codec::decode::<Signature>(&codec::encode(&signature), 100), Ok(signature));
+        let public = key().public_key();
+        assert_eq!(codec::decode::<PublicKey>(&codec::encode(&public), 100), Ok(public));
+    }
+
+    #[test]
+    fn the_address_is_ethereums() {
+        // The first development account of the "test … junk" mnemonic.
+        let bytes = hex::decode("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
+        let key = SecretKey::from_bytes(bytes.try_into().unwrap()).unwrap();
+        assert_eq!(key.public_key().address().to_string(), "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266");
+    }
+
+    #[test]
+    fn garbage_is_refused_and_secrets_are_redacted() {
+        assert!(SecretKey::from_bytes([0; 32]).is_err());
+        assert!(PublicKey::from_bytes(&[2; 33]).is_ok() || PublicKey::from_bytes(&[2; 32]).is_err());
+        assert_eq!(Signature::new([0; 65]).recover(Digest::ZERO), None);
+        assert_eq!(Signature::new([255; 65]).recover(Digest::ZERO), None);
+        assert!(!key().public_key().verify(Digest::ZERO, &Signature::new([255; 65])));
+        assert_eq!(format!("{:?}", key()), "SecretKey(redacted)");
+    }
+}

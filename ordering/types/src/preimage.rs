@@ -1,0 +1,127 @@
+//! Every byte string that anyone in the network signs, laid out by hand.
+//!
+//! All digests are Keccak-256 over 32-byte words, so that Solidity computes them with `abi.encode`. Word 0 is the
+//! protocol's name, word 1 the kind, words 2 and 3 the L1 chain and the inbox contract: a signature for one network,
+//! kind, epoch or number is worthless for any other.
+//!
+//! | kind | signed by | words after the first four |
+//! |---|---|---|
+//! | 1 block | committee | epoch, height, header hash |
+//! | 2 batch | committee | epoch, batch number, keccak(batch id ‖ carrier hash) |
+//! | 3 handover | committee | epoch, new epoch, content |
+//! | 4 readiness | committee | epoch, attempt, content |
+//! | 16 initialise | validator | epoch, key x, key y |
+//! | 17 prevote, 18 precommit | validator | epoch, height, round, value id |
+//! | 19 proposal | validator | epoch, height, round, valid round + 1, value id |
+//! | 20 system message | validator | sender, sequence, sha256(payload) |
+
+use crate::{Address, Digest, Epoch, Height, Round, ValidatorId};
+
+/// "mpc-sequencer/v1", left-aligned in a word.
+const NAME: [u8; 32] = *b"mpc-sequencer/v1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+/// What the committee's one key signs. Nothing else ever is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum GroupKind {
+    /// A block header: the soft confirmation.
+    Block = 1,
+    /// A sealed batch.
+    Batch = 2,
+    /// The next committee's key.
+    Handover = 3,
+    /// Test of a new key before it is switched to.
+    Readiness = 4,
+}
+
+/// The network that signatures are for: an L1 chain and the inbox contract on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// EIP-155 chain id of the L1.
+    pub l1_chain_id: u64,
+    /// Address of `SequencerInbox`.
+    pub inbox: Address,
+}
+
+fn number_word(number: u64) -> [u8; 32] {
+    let mut word = [0; 32];
+    word[24..].copy_from_slice(&number.to_be_bytes());
+    word
+}
+
+impl Domain {
+    fn digest(&self, kind: u8, words: &[[u8; 32]]) -> Digest {
+        let mut address = [0; 32];
+        address[12..].copy_from_slice(self.inbox.as_bytes());
+        let head = [NAME, number_word(u64::from(kind)), number_word(self.l1_chain_id), address];
+        Digest::keccak256(&[head.as_flattened(), words.as_flattened()])
+    }
+
+    /// What the committee signs with its FROST key. `number` is the height, batch number, new epoch or attempt.
+    pub fn group(&self, kind: GroupKind, epoch: Epoch, number: u64, content: Digest) -> Digest {
+        self.digest(kind as u8, &[number_word(epoch.get()), number_word(number), content.to_bytes()])
+    }
+
+    /// What the committee signs to confirm a block softly.
+    pub fn block(&self, epoch: Epoch, height: Height, header: Digest) -> Digest {
+        self.group(GroupKind::Block, epoch, height.get(), header)
+    }
+
+    /// What a validator signs to give the contract its first group key.
+    pub fn initialise(&self, epoch: Epoch, key_x: [u8; 32], key_y: [u8; 32]) -> Digest {
+        self.digest(16, &[number_word(epoch.get()), key_x, key_y])
+    }
+
+    /// What a validator signs to vote. `value` is `None` for nil, which is laid out as zero.
+    pub fn vote(
+        &self,
+        precommit: bool,
+        epoch: Epoch,
+        height: Height,
+        round: Round,
+        value: Option<Digest>,
+    ) -> Digest {
+        self.digest(
+            if precommit { 18 } else { 17 },
+            &[
+                number_word(epoch.get()),
+                number_word(height.get()),
+                number_word(u64::from(round.get())),
+                value.unwrap_or(Digest::ZERO).to_bytes(),
+            ],
+        )
+    }
+
+    /// What a proposer signs. `valid_round` is the round in which the value had a quorum of prevotes, if any.
+    pub fn proposal(
+        &self,
+        epoch: Epoch,
+        height: Height,
+        round: Round,
+        valid_round: Option<Round>,
+        value: Digest,
+    ) -> Digest {
+        self.digest(
+            19,
+            &[
+                number_word(epoch.get()),
+                number_word(height.get()),
+                number_word(u64::from(round.get())),
+                number_word(valid_round.map_or(0, |r| u64::from(r.get()) + 1)),
+                value.to_bytes(),
+            ],
+        )
+    }
+
+    /// What a validator signs to speak to the committee through the log.
+    pub fn system_message(&self, sender: ValidatorId, sequence: u64, payload: &[u8]) -> Digest {
+        self.digest(
+            20,
+            &[
+                number_word(u64::from(sender.get())),
+                number_word(sequence),
+                Digest::sha256(&[payload]).to_bytes(),
+            ],
+        )
+    }
+}

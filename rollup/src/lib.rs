@@ -1,0 +1,1 @@
+//! What a rollup links: submit, follow, verify, derive from L1.

@@ -1,0 +1,1 @@
+//! The node: network, disk, keys and telemetry around the pure core.

@@ -1,0 +1,1 @@
+//! Brings up, loads, breaks and judges a whole local network.
