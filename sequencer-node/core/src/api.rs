@@ -1,0 +1,210 @@
+//! What goes into the node core and what comes out of it.
+//!
+//! The host calls [`NodeCore::handle`](crate::NodeCore::handle), drains
+//! [`next_output`](crate::NodeCore::next_output) until it is empty, and sleeps until
+//! [`next_deadline`](crate::NodeCore::next_deadline) or the next input.
+//!
+//! Outputs are in order. Before a [`Output::Send`] with `after_sync`, everything persisted by earlier outputs must be
+//! on disk; other sends need not wait.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
+use bytes::Bytes;
+pub use ordering::api::{Class, Decided, Evidence, Recipient, StoreRequest};
+use ordering_types::cut::SystemMessage;
+use ordering_types::{Block, Digest, GroupKey, GroupSignature, Height, Signature, ValidatorId};
+use zeroize::Zeroizing;
+
+/// What the host tells the core.
+#[derive(Debug)]
+pub enum Input {
+    /// Bytes from another validator; the host vouches for `from` only.
+    Message {
+        /// The authenticated sender.
+        from: ValidatorId,
+        /// The stream it came on.
+        class: Class,
+        /// One whole message.
+        bytes: Bytes,
+    },
+    /// A job that [`Output::Job`] asked for is done.
+    JobDone(JobResult),
+    /// The deadline has come (an early one is harmless).
+    Wake,
+}
+
+/// What the core tells the host.
+#[derive(Debug)]
+pub enum Output {
+    /// Write this; see the module's rule on order.
+    Persist(Record),
+    /// Send this.
+    Send {
+        /// To whom.
+        to: Recipient,
+        /// On which stream.
+        class: Class,
+        /// One whole message.
+        bytes: Bytes,
+        /// Whether everything persisted before must be on disk first.
+        after_sync: bool,
+    },
+    /// A peer asks for what only the store still has: read it and send the answer that
+    /// `ordering::wire` encodes, on the class that the request names. Not answering is allowed.
+    Serve {
+        /// Who asks.
+        to: ValidatorId,
+        /// For what.
+        request: StoreRequest,
+    },
+    /// Work too heavy for the core's thread: run [`Job::run`] anywhere and hand the result back.
+    Job(Job),
+    /// A block is ordered. Emitted once a height, in order of height.
+    Ordered(Arc<Decided>),
+    /// The committee signed a block: its soft confirmation.
+    Certified {
+        /// The height.
+        height: Height,
+        /// Over [`Domain::block`](ordering_types::preimage::Domain::block).
+        signature: GroupSignature,
+    },
+    /// The committee signed a batch: it can be posted.
+    Sealed(Arc<SealedBatch>),
+    /// The founding ceremony is complete, and a quorum has signed the key for the contract.
+    Founded(Arc<Founding>),
+    /// A validator provably misbehaved.
+    Evidence(Evidence),
+    /// A peer sent something that no honest one sends; unlike evidence this convinces nobody else.
+    PeerFault {
+        /// Who.
+        peer: ValidatorId,
+        /// What, for the log.
+        what: String,
+    },
+    /// The core cannot go on safely; the host stops the process and says why.
+    Fatal(String),
+}
+
+/// What must be on disk.
+#[derive(Clone)]
+pub enum Record {
+    /// The ordering core's.
+    Ordering(ordering::api::Record),
+    /// The seed of a key ceremony: secret, to be encrypted.
+    CeremonySeed(Zeroizing<Vec<u8>>),
+    /// This node's key share and the group's public data: secret, to be encrypted.
+    KeyMaterial(Zeroizing<Vec<u8>>),
+    /// A nonce pair is about to be used. Only the newest of each boot matter; opaque.
+    NonceBurn {
+        /// Unique key of the record: a second record with the same key is refused by the store.
+        key: Vec<u8>,
+        /// Package hash and share.
+        value: Vec<u8>,
+    },
+    /// A block's group signature.
+    Certified {
+        /// The height.
+        height: Height,
+        /// The signature.
+        signature: GroupSignature,
+    },
+    /// A signed batch.
+    Sealed(Arc<SealedBatch>),
+    /// The founding key and its quorum of signatures.
+    Founded(Arc<Founding>),
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ordering(_) => "Ordering",
+            Self::CeremonySeed(_) => "CeremonySeed(redacted)",
+            Self::KeyMaterial(_) => "KeyMaterial(redacted)",
+            Self::NonceBurn { .. } => "NonceBurn",
+            Self::Certified { .. } => "Certified",
+            Self::Sealed(_) => "Sealed",
+            Self::Founded(_) => "Founded",
+        })
+    }
+}
+
+/// The first group key and what the contract needs to accept it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Founding {
+    /// The key.
+    pub key: GroupKey,
+    /// n − f or more validators' signatures over
+    /// [`Domain::initialise`](ordering_types::preimage::Domain::initialise).
+    pub signatures: BTreeMap<ValidatorId, Signature>,
+}
+
+/// Work for another thread.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// Compress these blocks, cut them into blobs, commit and prove.
+    Encode {
+        /// Names the job in its result.
+        id: u64,
+        /// The batch.
+        header: BatchHeader,
+        /// Its blocks, in order.
+        blocks: Vec<Arc<Block>>,
+    },
+    /// Decode a peer's encoding, compare with our own blocks, check its KZG proofs.
+    Check {
+        /// Names the job in its result.
+        id: u64,
+        /// The batch.
+        header: BatchHeader,
+        /// Its blocks, in order.
+        blocks: Vec<Arc<Block>>,
+        /// What the peer made.
+        encoded: Arc<EncodedBatch>,
+    },
+}
+
+/// What came of a job.
+#[derive(Clone, Debug)]
+pub enum JobResult {
+    /// An encoding, or why there is none.
+    Encoded {
+        /// The job's id.
+        id: u64,
+        /// The encoding.
+        result: Result<Arc<EncodedBatch>, String>,
+    },
+    /// Whether a peer's encoding says what our blocks say.
+    Checked {
+        /// The job's id.
+        id: u64,
+        /// `Err` says what is wrong with it.
+        result: Result<(), String>,
+    },
+}
+
+/// What the host found on disk at start.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// For the ordering core.
+    pub ordering: ordering::api::Recovered,
+    /// The newest [`Record::CeremonySeed`].
+    pub ceremony_seed: Option<Zeroizing<Vec<u8>>>,
+    /// The newest [`Record::KeyMaterial`].
+    pub key_material: Option<Zeroizing<Vec<u8>>>,
+    /// [`Record::Founded`].
+    pub founding: Option<Founding>,
+    /// System messages of all decided blocks so far, in order, while there is no [`Self::founding`]; else empty.
+    pub system_log: Vec<(Height, SystemMessage)>,
+    /// The newest signed batch's header.
+    pub last_sealed: Option<BatchHeader>,
+    /// Blocks above the newest signed batch, ascending.
+    pub unsealed: Vec<Arc<Block>>,
+    /// Heights and header hashes among the newest [`UNCERTIFIED_WINDOW`] blocks that have no [`Record::Certified`].
+    pub uncertified: Vec<(Height, Digest)>,
+}
+
+/// How far back a restarted node asks for missing block signatures.
+pub const UNCERTIFIED_WINDOW: u64 = 256;
