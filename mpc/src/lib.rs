@@ -1,1 +1,11 @@
 //! Distributed key generation and FROST signing: pure machines.
+
+pub mod ceremony;
+mod keys;
+mod member;
+mod secret_stream;
+mod wire;
+
+pub use keys::{GroupPublic, KEY_SHARE_LEN, KeyError, KeyMaterial, KeyShare, SignatureBytes, VerifyError};
+pub use member::{MAX_MEMBERS, MemberId, Threshold, ThresholdError};
+pub use wire::WireError;
