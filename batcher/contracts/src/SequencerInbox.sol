@@ -127,7 +127,9 @@ contract SequencerInbox is ISequencerInbox {
         if (header.number != last.nextNumber) revert WrongNumber(last.nextNumber, header.number);
         if (header.parentId != lastId) revert WrongParent(lastId, header.parentId);
         if (header.epoch != last.epoch) revert WrongEpoch(last.epoch, header.epoch);
-        if (header.firstHeight != last.lastHeight + 1) revert WrongFirstHeight(last.lastHeight + 1, header.firstHeight);
+        if (header.firstHeight != last.lastHeight + 1) {
+            revert WrongFirstHeight(last.lastHeight + 1, header.firstHeight);
+        }
         if (header.lastHeight < header.firstHeight) revert EmptyRange(header.firstHeight, header.lastHeight);
     }
 

@@ -20,9 +20,7 @@ library GroupSigner {
     {
         Vm.Wallet memory key = vm.createWallet(secret);
         Vm.Wallet memory r = vm.createWallet(nonce);
-        uint256 c = challenge(
-            compress(r.publicKeyX, r.publicKeyY), compress(key.publicKeyX, key.publicKeyY), message
-        );
+        uint256 c = challenge(compress(r.publicKeyX, r.publicKeyY), compress(key.publicKeyX, key.publicKeyY), message);
         uint256 z = addmod(nonce, mulmod(c, secret, N), N);
         return ISequencerInbox.GroupSignature(r.publicKeyX, r.publicKeyY, z);
     }

@@ -126,7 +126,9 @@ contract InitialiseTest is InboxFixture {
     function test_signatures_for_another_key_kind_or_epoch_are_refused() public {
         bytes32 y = bytes32(group.publicKeyY);
         bytes32[3] memory digests = [
-            preimage(16, 0, group.publicKeyX ^ 1, y), preimage(2, 0, group.publicKeyX, y), preimage(16, 1, group.publicKeyX, y)
+            preimage(16, 0, group.publicKeyX ^ 1, y),
+            preimage(2, 0, group.publicKeyX, y),
+            preimage(16, 1, group.publicKeyX, y)
         ];
         for (uint256 i = 0; i < digests.length; i++) {
             bytes[] memory signatures = new bytes[](3);
@@ -174,16 +176,22 @@ contract InitialiseTest is InboxFixture {
             [type(uint256).max, 1]
         ];
         for (uint256 i = 0; i < keys.length; i++) {
-            vm.expectRevert(
-                abi.encodeWithSelector(ISequencerInbox.InvalidGroupKey.selector, keys[i][0], keys[i][1])
-            );
+            vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.InvalidGroupKey.selector, keys[i][0], keys[i][1]));
             inbox.initialise(keys[i][0], keys[i][1], signatures);
         }
     }
 
     function test_quorum_is_n_minus_f() public {
-        uint256[2][8] memory table =
-            [[uint256(4), 3], [uint256(5), 4], [uint256(6), 5], [uint256(7), 5], [uint256(8), 6], [uint256(10), 7], [uint256(100), 67], [uint256(256), 171]];
+        uint256[2][8] memory table = [
+            [uint256(4), 3],
+            [uint256(5), 4],
+            [uint256(6), 5],
+            [uint256(7), 5],
+            [uint256(8), 6],
+            [uint256(10), 7],
+            [uint256(100), 67],
+            [uint256(256), 171]
+        ];
         for (uint256 i = 0; i < table.length; i++) {
             address[] memory members = many(table[i][0]);
             SequencerInbox sized = new SequencerInbox(members);

@@ -30,10 +30,9 @@ interface Vm {
     function chainId(uint256 id) external;
     function blobhashes(bytes32[] calldata hashes) external;
     function prank(address sender) external;
-    function getNonce(address account) external view returns (uint64);
     function expectRevert(bytes calldata revertData) external;
+    function cool(address account) external;
     function mockCall(address callee, bytes calldata data, bytes calldata returnData) external;
-    function clearMockedCalls() external;
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory);
     function lastCallGas() external view returns (Gas memory);
@@ -47,7 +46,6 @@ interface Vm {
     function parseJsonAddressArray(string calldata json, string calldata key) external pure returns (address[] memory);
     function parseJsonBytesArray(string calldata json, string calldata key) external pure returns (bytes[] memory);
     function toString(uint256 value) external pure returns (string memory);
-    function assume(bool condition) external pure;
     function assertTrue(bool condition, string calldata what) external pure;
     function assertFalse(bool condition, string calldata what) external pure;
     function assertEq(uint256 left, uint256 right, string calldata what) external pure;

@@ -30,7 +30,9 @@ contract VectorsTest is TestBase {
         for (uint256 i = 0; i < 3; i++) {
             string memory path = string.concat(".inbox.batches[", vm.toString(i), "]");
             vm.blobhashes(vm.parseJsonBytes32Array(json, string.concat(path, ".blobHashes")));
-            inbox.post(headerOf(path), vm.parseJsonBytes32(json, string.concat(path, ".calldataHash")), signatureOf(path));
+            inbox.post(
+                headerOf(path), vm.parseJsonBytes32(json, string.concat(path, ".calldataHash")), signatureOf(path)
+            );
             (, bytes32 id,) = inbox.lastBatch();
             vm.assertEq(id, vm.parseJsonBytes32(json, string.concat(path, ".id")), "id");
         }
