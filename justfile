@@ -1,0 +1,43 @@
+# What people of this project run by name. `just` alone lists it.
+
+default:
+    @just --list
+
+# Formats everything.
+fmt:
+    cargo fmt --all
+
+# All lints, warnings denied.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo deny check bans licenses sources
+
+# Every test that needs only Rust and a C compiler.
+test:
+    cargo test --workspace
+
+# Seeded simulation of whole networks of pure cores.
+sim seeds="300":
+    cargo run --release -p tests --bin sim -- --seeds {{seeds}}
+
+# The standard benchmark: opaque transactions, data policy `committee`.
+bench:
+    cargo run --release -p testnet -- bench --nodes 4 --tx-bytes 512 --rate 2000 --seconds 20 --json
+
+# A local network until Ctrl-C.
+testnet *args:
+    cargo run --release -p testnet -- {{args}}
+
+# Rebuilds the contracts and compares them with what is checked in; runs their forge tests.
+contracts:
+    cd batcher/contracts && npm ci && npm run check && ./test.sh
+
+# More seeds than fit into CI.
+nightly:
+    just sim 20000
+    cargo run --release -p testnet -- --for 600s
+
+# What CI runs.
+pre-push:
+    .ci/run
