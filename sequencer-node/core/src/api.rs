@@ -60,6 +60,14 @@ pub enum Output {
         /// For what.
         request: StoreRequest,
     },
+    /// A peer asks for a batch signed long ago: read [`Record::Sealed`] and send it what
+    /// [`wire::sealed_answer`](crate::wire::sealed_answer) encodes, on [`Class::Ceremony`]. Not answering is allowed.
+    ServeSealed {
+        /// Who asks.
+        to: ValidatorId,
+        /// Number of the batch.
+        number: u64,
+    },
     /// Work too heavy for the core's thread: run [`Job::run`] anywhere and hand the result back.
     Job(Job),
     /// A block is ordered. Emitted once a height, in order of height.
@@ -194,13 +202,15 @@ pub struct Recovered {
     pub ceremony_seed: Option<Zeroizing<Vec<u8>>>,
     /// The newest [`Record::KeyMaterial`].
     pub key_material: Option<Zeroizing<Vec<u8>>>,
+    /// Values of the newest [`Record::NonceBurn`]s, at least the last 1,024.
+    pub burns: Vec<Vec<u8>>,
     /// [`Record::Founded`].
     pub founding: Option<Founding>,
     /// System messages of all decided blocks so far, in order, while there is no [`Self::founding`]; else empty.
     pub system_log: Vec<(Height, SystemMessage)>,
-    /// The newest signed batch's header.
+    /// Header of the newest signed batch before which all are signed too.
     pub last_sealed: Option<BatchHeader>,
-    /// Blocks above the newest signed batch, ascending.
+    /// Blocks above that batch, ascending.
     pub unsealed: Vec<Arc<Block>>,
     /// Heights and header hashes among the newest [`UNCERTIFIED_WINDOW`] blocks that have no [`Record::Certified`].
     pub uncertified: Vec<(Height, Digest)>,

@@ -1,5 +1,37 @@
-//! One node without its shell: ordering, mpc and sealing composed into one pure core.
+//! One node without its shell: ordering, key generation, signing and sealing composed into one pure core.
 //!
-//! This is what both the node's pump and the simulator drive.
+//! This is what both the node's pump and the simulator drive: no clock, no disk, no socket, no randomness of its own.
+//!
+//! ```text
+//!                     ┌────────────────────────── NodeCore ───────────────────────────┐
+//!   submit ─────────▶ │ ordering ──decided──▶ founding   (system messages: key ceremony) │
+//!   peers' messages ▶ │    ▲                  signing    (every header, every batch)     │ ──▶ outputs, in order
+//!   job results ────▶ │    └──own system────  sealing    (boundaries to signed batches)  │
+//!   the clock ──────▶ │       messages                                                   │
+//!                     └──────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`api`] | inputs, outputs, records, what a restart needs |
+//! | [`settings`] | what a core is made from |
+//! | `node` | the composition |
+//! | `founding` | the first key, from the log |
+//! | `sealing` | from a boundary to a signed batch |
+//! | `job` | work for other threads |
+//! | [`wire`] | messages between node cores |
 
 pub mod api;
+mod entropy;
+mod founding;
+mod job;
+mod key_material;
+mod node;
+mod sealing;
+pub mod settings;
+mod status;
+pub mod wire;
+
+pub use node::{NodeCore, SubmitError};
+pub use settings::{Config, Settings, StartError};
+pub use status::Status;

@@ -1,0 +1,455 @@
+//! The composition: what is ordered feeds founding, signing and sealing; what they say goes back into the log or to peers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mpc::signing::{BootId, BurnRecord, ItemId, NonceSeed, Signing, SigningConfig};
+use mpc::{KeyMaterial, MemberId};
+use ordering::Ordering;
+use ordering_types::cut::SystemMessage;
+use ordering_types::preimage::Domain;
+use ordering_types::{
+    Block, ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Height, SecretKey, Time, Transaction, TxId,
+    ValidatorId,
+};
+use zeroize::Zeroizing;
+
+use crate::api::{Class, Decided, Input, Output, Recipient, Record, Recovered};
+use crate::entropy::Entropy;
+use crate::founding::{Founding, FoundingEvent};
+use crate::key_material;
+use crate::sealing::{MAX_OPEN_BATCHES, Sealing, SealingEvent, Ticket};
+use crate::settings::{Config, StartError};
+use crate::status::Status;
+use crate::wire::PeerMessage;
+
+/// Kinds of items in the signing machine. Its numbers mean what these say.
+const ITEM_BLOCK: u8 = 1;
+const ITEM_BATCH: u8 = 2;
+
+/// Blocks whose signature is awaited; beyond it the oldest is given up (a later signature covers it by the hash chain).
+/// Below [`mpc::signing::MAX_RUNNING`], so that there is always room for batches.
+const MAX_UNCERTIFIED: usize = 768;
+
+/// Why a transaction is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Too many batches wait for the committee's signature.
+    #[error("{0} batches wait for their signature: try again when signing has caught up")]
+    SigningBehind(usize),
+    /// The ordering core's reason.
+    #[error(transparent)]
+    Ordering(#[from] ordering::SubmitError),
+}
+
+/// One node without its shell. See the [crate's documentation](crate).
+pub struct NodeCore {
+    spec: Arc<ChainSpec>,
+    domain: Domain,
+    me: ValidatorId,
+    ordering: Ordering,
+    founding: Option<Founding>,
+    founding_failed: Option<String>,
+    founded: bool,
+    signing_config: SigningConfig,
+    signing: Option<Signing>,
+    group_key: Option<GroupKey>,
+    sealing: Sealing,
+    entropy: Entropy,
+    /// Header hashes of blocks whose signature is awaited.
+    uncertified: BTreeMap<Height, Digest>,
+    newest_certified: Height,
+    outputs: VecDeque<Output>,
+    /// A secret was persisted and the host has not drained yet: no send may overtake it.
+    hold_sends: bool,
+}
+
+impl NodeCore {
+    /// Starts from what the host found on disk. `entropy` is fresh from the operating system at every start.
+    pub fn new(
+        config: Config,
+        key: SecretKey,
+        entropy: [u8; 32],
+        recovered: Recovered,
+        now: Time,
+    ) -> Result<Self, StartError> {
+        let Config { spec, me, incarnation, settings } = config;
+        spec.validate()?;
+        let committee = spec.committee();
+        if committee.key(me) != Some(&key.public_key()) {
+            return Err(StartError::NotAMember(me));
+        }
+        let domain = spec.domain();
+        let members = committee.ids().collect();
+        let lane = ordering_types::LaneId { validator: me, incarnation: ordering_types::Incarnation::new(incarnation) };
+        let ordering =
+            Ordering::new(Arc::clone(&spec), settings.ordering, lane, key.clone(), recovered.ordering, now)?;
+        let mut node = Self {
+            domain,
+            me,
+            ordering,
+            founding: None,
+            founding_failed: None,
+            founded: recovered.founding.is_some(),
+            signing_config: settings.signing,
+            signing: None,
+            group_key: None,
+            sealing: Sealing::new(domain, me, members, recovered.last_sealed.as_ref()),
+            entropy: Entropy::new(entropy),
+            uncertified: recovered.uncertified.into_iter().collect(),
+            newest_certified: Height::ZERO,
+            outputs: VecDeque::new(),
+            hold_sends: false,
+            spec,
+        };
+        if let Some(bytes) = recovered.key_material {
+            let material =
+                key_material::decode(&bytes).map_err(|e| StartError::KeyMaterial(e.to_string()))?;
+            node.install_key(&material, &recovered.burns, now);
+        }
+        if !node.founded {
+            node.begin_founding(key, recovered.ceremony_seed, &recovered.system_log, now)?;
+        }
+        for block in recovered.unsealed {
+            let events = node.sealing.on_block(block, now);
+            node.on_sealing(events, now);
+        }
+        node.drain_parts(now);
+        Ok(node)
+    }
+
+    /// Offers an admitted transaction to this node's lane.
+    pub fn submit(&mut self, now: Time, transaction: Transaction) -> Result<TxId, SubmitError> {
+        let open = self.sealing.open_batches();
+        if open >= MAX_OPEN_BATCHES {
+            return Err(SubmitError::SigningBehind(open));
+        }
+        let id = self.ordering.submit(now, transaction)?;
+        self.drain_parts(now);
+        Ok(id)
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Message { from, class: Class::Ceremony, bytes } => self.on_peer(from, &bytes, now),
+            Input::Message { from, bytes, .. } => {
+                self.ordering.handle(now, ordering::api::Input::Message { from, bytes });
+            }
+            Input::JobDone(result) => {
+                let events = self.sealing.on_job(result);
+                self.on_sealing(events, now);
+            }
+            Input::Wake => self.on_time(now),
+        }
+        self.drain_parts(now);
+    }
+
+    /// The next output, if any. The host drains all of them after each input.
+    pub fn next_output(&mut self) -> Option<Output> {
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            self.hold_sends = false;
+        }
+        output
+    }
+
+    /// When the host should hand in [`Input::Wake`] at the latest.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let signing = self.signing.as_ref().and_then(Signing::next_deadline).map(from_mpc);
+        [self.ordering.next_deadline(), self.sealing.next_deadline(), signing].into_iter().flatten().min()
+    }
+
+    fn on_time(&mut self, now: Time) {
+        self.ordering.handle(now, ordering::api::Input::Wake);
+        let events = self.sealing.on_time(now);
+        self.on_sealing(events, now);
+        self.sign_with(now, mpc::signing::Input::Tick);
+    }
+
+    fn on_peer(&mut self, from: ValidatorId, bytes: &[u8], now: Time) {
+        let events = match PeerMessage::decode(bytes) {
+            Ok(PeerMessage::Signing(bytes)) => {
+                let Some(from) = MemberId::new(from.get()) else { return };
+                self.sign_with(now, mpc::signing::Input::Message { from, bytes: bytes.to_vec() });
+                return;
+            }
+            Ok(PeerMessage::Encoding { number, attempt, encoded }) => {
+                self.sealing.on_encoding(from, Ticket { number, attempt }, encoded)
+            }
+            Ok(PeerMessage::WantSealed { number }) => self.sealing.on_want(from, number),
+            Ok(PeerMessage::Sealed(batch)) => self.sealing.on_sealed(from, batch),
+            Err(why) => {
+                self.outputs.push_back(Output::PeerFault { peer: from, what: why.to_string() });
+                return;
+            }
+        };
+        self.on_sealing(events, now);
+    }
+
+    /// Moves what the parts have to say into the outputs until all are silent: ordering first, because its blocks give
+    /// the others work.
+    fn drain_parts(&mut self, now: Time) {
+        loop {
+            let mut busy = false;
+            while let Some(output) = self.ordering.next_output() {
+                busy = true;
+                self.on_ordering(output, now);
+            }
+            while let Some(output) = self.signing.as_mut().and_then(Signing::next_output) {
+                busy = true;
+                self.on_signing(output, now);
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    fn send(&mut self, to: Recipient, class: Class, bytes: Bytes, after_sync: bool) {
+        let after_sync = after_sync || self.hold_sends;
+        self.outputs.push_back(Output::Send { to, class, bytes, after_sync });
+    }
+
+    fn on_ordering(&mut self, output: ordering::api::Output, now: Time) {
+        use ordering::api::Output as From;
+        match output {
+            From::Persist(record) => self.outputs.push_back(Output::Persist(Record::Ordering(record))),
+            From::Send { to, class, bytes, after_sync } => self.send(to, class, bytes, after_sync),
+            From::Decided(decided) => self.on_block(decided, now),
+            From::Serve { to, request } => self.outputs.push_back(Output::Serve { to, request }),
+            From::Evidence(evidence) => self.outputs.push_back(Output::Evidence(evidence)),
+            From::Fatal(why) => self.outputs.push_back(Output::Fatal(why)),
+        }
+    }
+
+    /// Everything that follows from a decided block, in one place.
+    fn on_block(&mut self, decided: Arc<Decided>, now: Time) {
+        let header = &decided.block.header;
+        let (height, hash) = (header.height, header.hash());
+        for SystemMessage { sender, payload, .. } in &decided.cut.system {
+            let events = self.founding.as_mut().map(|f| f.on_logged(*sender, payload)).unwrap_or_default();
+            self.on_founding(events, now);
+        }
+        let block = Arc::new(decided.block.clone());
+        self.outputs.push_back(Output::Ordered(decided));
+        self.want_certified(height, hash, now);
+        let events = self.sealing.on_block(block, now);
+        self.on_sealing(events, now);
+    }
+
+    fn begin_founding(
+        &mut self,
+        key: SecretKey,
+        stored: Option<Zeroizing<Vec<u8>>>,
+        log: &[(Height, SystemMessage)],
+        now: Time,
+    ) -> Result<(), StartError> {
+        let seed = match stored {
+            Some(bytes) => Zeroizing::new(
+                <[u8; 32]>::try_from(bytes.as_slice())
+                    .map_err(|_| StartError::Ceremony("the stored seed has not 32 bytes".to_owned()))?,
+            ),
+            None => {
+                let seed = self.entropy.draw(b"ceremony seed");
+                self.outputs
+                    .push_back(Output::Persist(Record::CeremonySeed(Zeroizing::new(seed.to_vec()))));
+                self.hold_sends = true;
+                seed
+            }
+        };
+        let mut founding = Founding::new(self.domain, self.spec.committee(), self.me, key, *seed)?;
+        let events = founding.start(log.iter().map(|(_, m)| (m.sender, m.payload.as_slice())));
+        self.founding = Some(founding);
+        self.on_founding(events, now);
+        Ok(())
+    }
+
+    fn on_founding(&mut self, events: Vec<FoundingEvent>, now: Time) {
+        for event in events {
+            match event {
+                FoundingEvent::Publish(payload) => {
+                    self.ordering.handle(now, ordering::api::Input::System(payload));
+                }
+                FoundingEvent::Share(material) => {
+                    if self.signing.is_none() {
+                        let bytes = key_material::encode(&material);
+                        self.outputs.push_back(Output::Persist(Record::KeyMaterial(bytes)));
+                        self.hold_sends = true;
+                        self.install_key(&material, &[], now);
+                    }
+                }
+                FoundingEvent::Founded(founding) => {
+                    let founding = Arc::new(founding);
+                    self.founded = true;
+                    self.outputs.push_back(Output::Persist(Record::Founded(Arc::clone(&founding))));
+                    self.outputs.push_back(Output::Founded(founding));
+                }
+                FoundingEvent::Fault { peer, what } => {
+                    self.outputs.push_back(Output::PeerFault { peer, what });
+                }
+                FoundingEvent::Failed(why) => self.founding_failed = Some(why),
+            }
+        }
+    }
+
+    /// From now on this node can sign: blocks that wait, and batches that wait. `burns` are the nonces used before a
+    /// restart: their items keep their digests.
+    fn install_key(&mut self, material: &KeyMaterial, burns: &[Vec<u8>], now: Time) {
+        let key = GroupKey::from_bytes(material.public().key()).expect("key material holds a valid group key");
+        self.group_key = Some(key);
+        let boot = self.entropy.draw(b"boot id");
+        let boot = BootId(*boot.first_chunk().expect("32 bytes hold 16"));
+        let nonces = NonceSeed::new(*self.entropy.draw(b"nonces"));
+        let mut signing = Signing::new(self.signing_config.clone(), material, boot, &nonces);
+        burns.iter().filter_map(|bytes| BurnRecord::from_bytes(bytes).ok()).for_each(|burn| signing.pin(&burn));
+        self.signing = Some(signing);
+        self.sign_with(now, mpc::signing::Input::Tick);
+        let waiting: Vec<(Height, Digest)> = self.uncertified.iter().map(|(h, d)| (*h, *d)).collect();
+        for (height, hash) in waiting {
+            self.ask_block_signature(height, hash, now);
+        }
+        let events = self.sealing.key_ready(key, now);
+        self.on_sealing(events, now);
+    }
+
+    fn want_certified(&mut self, height: Height, hash: Digest, now: Time) {
+        self.uncertified.insert(height, hash);
+        while self.uncertified.len() > MAX_UNCERTIFIED {
+            self.uncertified.pop_first();
+            let below = self.uncertified.keys().next().map_or(0, |h| h.get());
+            self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BLOCK, below });
+        }
+        self.ask_block_signature(height, hash, now);
+    }
+
+    fn ask_block_signature(&mut self, height: Height, hash: Digest, now: Time) {
+        let digest = self.domain.block(Epoch::new(0), height, hash);
+        self.ask_signature(ItemId { kind: ITEM_BLOCK, number: height.get() }, digest, now);
+    }
+
+    fn ask_signature(&mut self, item: ItemId, digest: Digest, now: Time) {
+        self.sign_with(now, mpc::signing::Input::Sign { item, digest: digest.to_bytes() });
+    }
+
+    fn sign_with(&mut self, now: Time, input: mpc::signing::Input) {
+        let Some(signing) = &mut self.signing else { return };
+        if let Err(refused) = signing.handle(to_mpc(now), input) {
+            // One item, one digest: after a restart this node may have signed another encoding of the same attempt.
+            // The other members, or the next attempt, go on without it.
+            self.outputs.push_back(Output::PeerFault { peer: self.me, what: refused.to_string() });
+        }
+    }
+
+    fn on_signing(&mut self, output: mpc::signing::Output, now: Time) {
+        use mpc::signing::Output as From;
+        match output {
+            From::Persist(burn) => {
+                let (key, value) = (burn_key(&burn), burn.to_bytes());
+                self.outputs.push_back(Output::Persist(Record::NonceBurn { key, value }));
+            }
+            From::Send { to, bytes } => {
+                let message = PeerMessage::Signing(bytes.into()).encode();
+                self.send(Recipient::One(ValidatorId::new(to.number())), Class::Ceremony, message, true);
+            }
+            From::Broadcast(bytes) => {
+                let message = PeerMessage::Signing(bytes.into()).encode();
+                self.send(Recipient::All, Class::Ceremony, message, false);
+            }
+            From::Signed { item, signature, .. } => self.on_signed(item, GroupSignature::new(signature), now),
+            From::Fault(fault) => self.outputs.push_back(Output::PeerFault {
+                peer: ValidatorId::new(fault.culprit.number()),
+                what: fault.to_string(),
+            }),
+        }
+    }
+
+    fn on_signed(&mut self, item: ItemId, signature: GroupSignature, now: Time) {
+        match item.kind {
+            ITEM_BLOCK => {
+                let height = Height::new(item.number);
+                if self.uncertified.remove(&height).is_some() {
+                    self.newest_certified = self.newest_certified.max(height);
+                    self.outputs.push_back(Output::Persist(Record::Certified { height, signature }));
+                    self.outputs.push_back(Output::Certified { height, signature });
+                }
+            }
+            ITEM_BATCH => {
+                let events = self.sealing.signed(Ticket::from_session(item.number), signature);
+                self.on_sealing(events, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_sealing(&mut self, events: Vec<SealingEvent>, now: Time) {
+        for event in events {
+            match event {
+                SealingEvent::Job(job) => self.outputs.push_back(Output::Job(job)),
+                SealingEvent::Broadcast(message) => {
+                    self.send(Recipient::All, Class::Ceremony, message.encode(), false);
+                }
+                SealingEvent::Send(to, message) => {
+                    self.send(Recipient::One(to), Class::Ceremony, message.encode(), false);
+                }
+                SealingEvent::Serve { to, number } => {
+                    self.outputs.push_back(Output::ServeSealed { to, number });
+                }
+                SealingEvent::Sign { ticket, digest } => {
+                    let item = ItemId { kind: ITEM_BATCH, number: ticket.to_session() };
+                    self.ask_signature(item, digest, now);
+                }
+                SealingEvent::Sealed(batch) => {
+                    let below = Ticket { number: self.sealing.last_sealed() + 1, attempt: 0 }.to_session();
+                    self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BATCH, below });
+                    self.outputs.push_back(Output::Persist(Record::Sealed(Arc::clone(&batch))));
+                    self.outputs.push_back(Output::Sealed(batch));
+                }
+                SealingEvent::Fault { peer, what } => {
+                    self.outputs.push_back(Output::PeerFault { peer, what });
+                }
+            }
+        }
+    }
+
+    /// What an operator wants to know.
+    pub fn status(&self) -> Status {
+        Status {
+            validator: self.me,
+            height: self.ordering.height(),
+            heard_height: self.ordering.heard_height(),
+            epoch: Epoch::new(0),
+            round: self.ordering.round(),
+            proposer: self.ordering.proposer(),
+            committee: self.spec.committee().ids().collect(),
+            syncing: self.ordering.is_syncing(),
+            certified_height: self.newest_certified,
+            key_ready: self.signing.is_some(),
+            founded: self.founded,
+            founding: match (&self.founding_failed, &self.founding) {
+                (Some(why), _) => format!("failed: {why}"),
+                (None, Some(founding)) => founding.stage(),
+                (None, None) => "founded".to_owned(),
+            },
+            group_key: self.group_key,
+            open_batches: self.sealing.open_batches(),
+            last_sealed: self.sealing.last_sealed(),
+        }
+    }
+}
+
+/// Names a nonce pair for ever: epoch, boot, index.
+fn burn_key(burn: &BurnRecord) -> Vec<u8> {
+    [&burn.epoch.to_be_bytes(), burn.boot.0.as_slice(), &burn.index.to_be_bytes()].concat()
+}
+
+/// The signing machine counts milliseconds.
+fn to_mpc(time: Time) -> mpc::signing::Time {
+    mpc::signing::Time::from_millis(time.as_millis())
+}
+
+/// Rounds up: a wake just before the machine's deadline would be one for nothing.
+fn from_mpc(time: mpc::signing::Time) -> Time {
+    Time::from_millis(time.as_millis())
+}

@@ -1,0 +1,373 @@
+//! Sealing: from a boundary in a decided block to a batch that the committee signed.
+//!
+//! # Rules
+//! 1. A block with `seals_batch` closes the batch that began after the last such block. The batch's id covers content
+//!    only, so the next batch can name its parent at once, signed or not.
+//! 2. Attempt `a` at batch `b` belongs to one *encoder*: member `(b + a) mod n`. It compresses, cuts blobs, commits,
+//!    proves, and sends its encoding to all. The others decode it, compare it with their own blocks and check the
+//!    proofs ([`Job::Check`]); only then do they ask for a signature over it.
+//! 3. Without a signature by the deadline the next attempt begins, and its deadline is longer. Two encodings of one
+//!    batch say the same, so a signature over either is as good; L1 takes the first posted.
+//! 4. Who missed the signature asks the others, in turn, for the signed batch.
+//!
+//! # Restart
+//! Open batches are rebuilt from the blocks after the newest signed batch. Nothing else is kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
+use ordering_types::preimage::{Domain, GroupKind};
+use ordering_types::{Block, Digest, GroupKey, GroupSignature, Time, ValidatorId};
+
+use crate::api::{Job, JobResult};
+use crate::wire::PeerMessage;
+
+/// Most batches that wait for their signature before admission stops.
+pub const MAX_OPEN_BATCHES: usize = 32;
+/// Signed batches kept in memory for peers that missed them; older ones are read from the store.
+const MAX_RECENT_SEALED: usize = 8;
+/// Encodings of one batch that are kept at the same time.
+const MAX_ENCODINGS: usize = 3;
+/// Encodings kept for batches that this node has not reached yet.
+const MAX_EARLY: usize = 4;
+/// Deadline of a batch's first attempt; each further one waits this much longer, up to ten times.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What sealing asks for or reports.
+#[derive(Debug)]
+pub(crate) enum SealingEvent {
+    /// Heavy work.
+    Job(Job),
+    /// To every other member.
+    Broadcast(PeerMessage),
+    /// To one member.
+    Send(ValidatorId, PeerMessage),
+    /// A peer wants a batch that only the store still has.
+    Serve { to: ValidatorId, number: u64 },
+    /// The committee's signature over this digest is wanted; [`Sealing::signed`] takes the answer.
+    Sign { ticket: Ticket, digest: Digest },
+    /// The batch is signed.
+    Sealed(Arc<SealedBatch>),
+    /// A peer sent an encoding that does not say what our blocks say.
+    Fault { peer: ValidatorId, what: String },
+}
+
+/// One attempt at one batch: what a signing session is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket {
+    pub(crate) number: u64,
+    pub(crate) attempt: u8,
+}
+
+impl Ticket {
+    /// One number for the signing machine, which knows no attempts of ours.
+    pub(crate) const fn to_session(self) -> u64 {
+        (self.number << 8) | self.attempt as u64
+    }
+
+    pub(crate) const fn from_session(session: u64) -> Self {
+        Self { number: session >> 8, attempt: (session & 0xff) as u8 }
+    }
+}
+
+/// A batch whose last block is decided and whose signature is missing.
+struct OpenBatch {
+    header: BatchHeader,
+    blocks: Vec<Arc<Block>>,
+    attempt: u8,
+    deadline: Time,
+    /// By attempt: encodings that we made, or that were checked.
+    accepted: BTreeMap<u8, Arc<EncodedBatch>>,
+}
+
+enum Work {
+    Encode(Ticket),
+    Check(Ticket, ValidatorId, Arc<EncodedBatch>),
+    /// A batch that a peer says is signed; its signature is verified, its carrier is being checked.
+    Adopt(Box<SealedBatch>, ValidatorId),
+}
+
+/// The batches of one node between boundary and signature.
+pub(crate) struct Sealing {
+    domain: Domain,
+    me: ValidatorId,
+    members: Vec<ValidatorId>,
+    group_key: Option<GroupKey>,
+    /// Blocks after the newest boundary.
+    growing: Vec<Arc<Block>>,
+    /// Number and parent of the batch that grows.
+    number: u64,
+    parent: Digest,
+    open: BTreeMap<u64, OpenBatch>,
+    /// Encodings of batches ahead of us, one a sender at most.
+    early: BTreeMap<ValidatorId, (Ticket, EncodedBatch)>,
+    recent: BTreeMap<u64, Arc<SealedBatch>>,
+    jobs: BTreeMap<u64, Work>,
+    next_job: u64,
+}
+
+impl Sealing {
+    /// Goes on after the newest signed batch, if any.
+    pub(crate) fn new(domain: Domain, me: ValidatorId, members: Vec<ValidatorId>, last: Option<&BatchHeader>) -> Self {
+        Self {
+            domain,
+            me,
+            members,
+            group_key: None,
+            growing: Vec::new(),
+            number: last.map_or(1, |h| h.number + 1),
+            parent: last.map_or(Digest::ZERO, BatchHeader::id),
+            open: BTreeMap::new(),
+            early: BTreeMap::new(),
+            recent: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            next_job: 0,
+        }
+    }
+
+    /// From now on batches can be signed by this key.
+    pub(crate) fn key_ready(&mut self, key: GroupKey, now: Time) -> Vec<SealingEvent> {
+        self.group_key = Some(key);
+        let open: Vec<u64> = self.open.keys().copied().collect();
+        open.into_iter().flat_map(|number| self.attempt(number, 0, now)).collect()
+    }
+
+    /// The newest batch that is signed and before which all are signed; 0 before the first.
+    pub(crate) fn last_sealed(&self) -> u64 {
+        self.open.keys().next().copied().unwrap_or(self.number).saturating_sub(1)
+    }
+
+    /// Batches that wait for their signature.
+    pub(crate) fn open_batches(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Takes the next decided block.
+    pub(crate) fn on_block(&mut self, block: Arc<Block>, now: Time) -> Vec<SealingEvent> {
+        let seals = block.header.seals_batch;
+        self.growing.push(block);
+        if !seals {
+            return Vec::new();
+        }
+        let blocks = std::mem::take(&mut self.growing);
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Vec::new() };
+        let header = BatchHeader {
+            number: self.number,
+            parent: self.parent,
+            epoch: last.header.epoch,
+            first_height: first.header.height,
+            last_height: last.header.height,
+            last_header: last.header.hash(),
+            last_time_ms: last.header.time_ms,
+            forced_cursor: 0,
+            l1_reference: last.header.l1_reference.number,
+        };
+        self.parent = header.id();
+        self.number += 1;
+        let number = header.number;
+        let batch = OpenBatch { header, blocks, attempt: 0, deadline: now, accepted: BTreeMap::new() };
+        self.open.insert(number, batch);
+        let mut events = self.attempt(number, 0, now);
+        events.extend(self.take_early(number));
+        events
+    }
+
+    /// The earliest attempt deadline.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.group_key?;
+        self.open.values().map(|batch| batch.deadline).min()
+    }
+
+    /// Begins the next attempt of every batch whose deadline has passed.
+    pub(crate) fn on_time(&mut self, now: Time) -> Vec<SealingEvent> {
+        if self.group_key.is_none() {
+            return Vec::new();
+        }
+        let late: Vec<(u64, u8)> =
+            self.open.values().filter(|b| b.deadline <= now).map(|b| (b.header.number, b.attempt)).collect();
+        let mut events = Vec::new();
+        for (number, attempt) in late {
+            events.extend(self.ask_for_signed(number, attempt));
+            events.extend(self.attempt(number, attempt.saturating_add(1), now));
+        }
+        events
+    }
+
+    fn encoder(&self, ticket: Ticket) -> Option<ValidatorId> {
+        let turn = ticket.number.wrapping_add(u64::from(ticket.attempt));
+        let index = turn.checked_rem(u64::try_from(self.members.len()).ok()?)?;
+        self.members.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// Rule 3: the next attempt, with its encoder at work if that is us.
+    fn attempt(&mut self, number: u64, attempt: u8, now: Time) -> Vec<SealingEvent> {
+        let ticket = Ticket { number, attempt };
+        let mine = self.encoder(ticket) == Some(self.me);
+        let Some(batch) = self.open.get_mut(&number) else { return Vec::new() };
+        batch.attempt = attempt;
+        batch.deadline = now + ATTEMPT_TIMEOUT * u32::from(attempt.saturating_add(1).min(10));
+        if !mine || self.group_key.is_none() {
+            return Vec::new();
+        }
+        let (header, blocks) = (batch.header.clone(), batch.blocks.clone());
+        let id = self.begin(Work::Encode(ticket));
+        vec![SealingEvent::Job(Job::Encode { id, header, blocks })]
+    }
+
+    /// Rule 4.
+    fn ask_for_signed(&self, number: u64, attempt: u8) -> Vec<SealingEvent> {
+        let others: Vec<ValidatorId> = self.members.iter().copied().filter(|id| *id != self.me).collect();
+        let Some(peer) = others.get(usize::from(attempt) % others.len().max(1)) else { return Vec::new() };
+        vec![SealingEvent::Send(*peer, PeerMessage::WantSealed { number })]
+    }
+
+    fn begin(&mut self, work: Work) -> u64 {
+        self.next_job += 1;
+        self.jobs.insert(self.next_job, work);
+        self.next_job
+    }
+
+    /// A peer's encoding of a batch.
+    pub(crate) fn on_encoding(
+        &mut self,
+        from: ValidatorId,
+        ticket: Ticket,
+        encoded: EncodedBatch,
+    ) -> Vec<SealingEvent> {
+        if self.encoder(ticket) != Some(from) || ticket.number <= self.last_sealed() {
+            return Vec::new();
+        }
+        if !self.open.contains_key(&ticket.number) {
+            if self.early.len() < MAX_EARLY || self.early.contains_key(&from) {
+                self.early.insert(from, (ticket, encoded));
+            }
+            return Vec::new();
+        }
+        self.check(from, ticket, encoded)
+    }
+
+    fn take_early(&mut self, number: u64) -> Vec<SealingEvent> {
+        let ready: Vec<ValidatorId> =
+            self.early.iter().filter(|(_, (t, _))| t.number <= number).map(|(from, _)| *from).collect();
+        let mut events = Vec::new();
+        for from in ready {
+            if let Some((ticket, encoded)) = self.early.remove(&from) {
+                events.extend(self.on_encoding(from, ticket, encoded));
+            }
+        }
+        events
+    }
+
+    fn check(&mut self, from: ValidatorId, ticket: Ticket, encoded: EncodedBatch) -> Vec<SealingEvent> {
+        let busy = self.jobs.values().any(|w| matches!(w, Work::Check(t, ..) if *t == ticket));
+        let Some(batch) = self.open.get(&ticket.number) else { return Vec::new() };
+        if busy || batch.accepted.contains_key(&ticket.attempt) || batch.accepted.len() >= MAX_ENCODINGS {
+            return Vec::new();
+        }
+        let (header, blocks) = (batch.header.clone(), batch.blocks.clone());
+        let encoded = Arc::new(encoded);
+        let id = self.begin(Work::Check(ticket, from, Arc::clone(&encoded)));
+        vec![SealingEvent::Job(Job::Check { id, header, blocks, encoded })]
+    }
+
+    /// A job is done.
+    pub(crate) fn on_job(&mut self, result: JobResult) -> Vec<SealingEvent> {
+        let id = match &result {
+            JobResult::Encoded { id, .. } | JobResult::Checked { id, .. } => *id,
+        };
+        match (self.jobs.remove(&id), result) {
+            (Some(Work::Encode(ticket)), JobResult::Encoded { result: Ok(encoded), .. }) => {
+                let message = PeerMessage::Encoding {
+                    number: ticket.number,
+                    attempt: ticket.attempt,
+                    encoded: (*encoded).clone(),
+                };
+                let mut events = vec![SealingEvent::Broadcast(message)];
+                events.extend(self.accept(ticket, encoded));
+                events
+            }
+            // A fault of our own machine, not of a peer; the next attempt is another member's.
+            (Some(Work::Encode(_)), JobResult::Encoded { result: Err(what), .. }) => {
+                vec![SealingEvent::Fault { peer: self.me, what }]
+            }
+            (Some(Work::Check(ticket, from, encoded)), JobResult::Checked { result, .. }) => match result {
+                Ok(()) => self.accept(ticket, encoded),
+                Err(what) => vec![SealingEvent::Fault { peer: from, what }],
+            },
+            (Some(Work::Adopt(batch, from)), JobResult::Checked { result, .. }) => match result {
+                Ok(()) => self.finish(Arc::new(*batch)),
+                Err(what) => vec![SealingEvent::Fault { peer: from, what }],
+            },
+            _ => Vec::new(),
+        }
+    }
+
+    fn accept(&mut self, ticket: Ticket, encoded: Arc<EncodedBatch>) -> Vec<SealingEvent> {
+        let Some(batch) = self.open.get_mut(&ticket.number) else { return Vec::new() };
+        let digest = digest(&self.domain, &batch.header, &encoded);
+        if batch.accepted.len() >= MAX_ENCODINGS {
+            batch.accepted.pop_first();
+        }
+        batch.accepted.insert(ticket.attempt, encoded);
+        vec![SealingEvent::Sign { ticket, digest }]
+    }
+
+    /// The committee signed an attempt's digest.
+    pub(crate) fn signed(&mut self, ticket: Ticket, signature: GroupSignature) -> Vec<SealingEvent> {
+        let Some(batch) = self.open.get(&ticket.number) else { return Vec::new() };
+        // Without the carrier the signature is of no use; the deadline asks a peer for both.
+        let Some(encoded) = batch.accepted.get(&ticket.attempt) else { return Vec::new() };
+        let sealed = SealedBatch { header: batch.header.clone(), encoded: Arc::clone(encoded), signature };
+        self.finish(Arc::new(sealed))
+    }
+
+    fn finish(&mut self, sealed: Arc<SealedBatch>) -> Vec<SealingEvent> {
+        let number = sealed.header.number;
+        if self.open.remove(&number).is_none() {
+            return Vec::new();
+        }
+        self.recent.insert(number, Arc::clone(&sealed));
+        while self.recent.len() > MAX_RECENT_SEALED {
+            self.recent.pop_first();
+        }
+        vec![SealingEvent::Sealed(sealed)]
+    }
+
+    /// A peer missed a signature.
+    pub(crate) fn on_want(&self, from: ValidatorId, number: u64) -> Vec<SealingEvent> {
+        match self.recent.get(&number) {
+            Some(batch) => vec![SealingEvent::Send(from, PeerMessage::Sealed((**batch).clone()))],
+            None if number < self.number && !self.open.contains_key(&number) => {
+                vec![SealingEvent::Serve { to: from, number }]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// A peer's answer: a batch that is signed already.
+    pub(crate) fn on_sealed(&mut self, from: ValidatorId, batch: SealedBatch) -> Vec<SealingEvent> {
+        let Some(key) = self.group_key else { return Vec::new() };
+        let Some(open) = self.open.get(&batch.header.number) else { return Vec::new() };
+        let number = batch.header.number;
+        if self.jobs.values().any(|w| matches!(w, Work::Adopt(b, _) if b.header.number == number)) {
+            return Vec::new();
+        }
+        let digest = digest(&self.domain, &open.header, &batch.encoded);
+        if open.header != batch.header || key.verify(digest, &batch.signature).is_err() {
+            let what = format!("batch {number} with a signature that does not verify");
+            return vec![SealingEvent::Fault { peer: from, what }];
+        }
+        let (header, blocks, encoded) =
+            (open.header.clone(), open.blocks.clone(), Arc::clone(&batch.encoded));
+        let id = self.begin(Work::Adopt(Box::new(batch), from));
+        vec![SealingEvent::Job(Job::Check { id, header, blocks, encoded })]
+    }
+}
+
+/// What the committee signs for one carrier of one batch.
+fn digest(domain: &Domain, header: &BatchHeader, encoded: &EncodedBatch) -> Digest {
+    let content = Digest::keccak256(&[header.id().as_ref(), encoded.carrier_hash().as_ref()]);
+    domain.group(GroupKind::Batch, header.epoch, header.number, content)
+}

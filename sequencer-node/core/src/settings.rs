@@ -1,0 +1,53 @@
+//! What a node core is made from, beside what it finds on disk.
+
+use std::sync::Arc;
+
+use ordering_types::{ChainSpec, ValidatorId};
+
+/// One node's place in one network.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The genesis file.
+    pub spec: Arc<ChainSpec>,
+    /// Which of its validators this node is.
+    pub me: ValidatorId,
+    /// Counts this node's starts: strictly greater than at any start before.
+    pub incarnation: u64,
+    /// What may differ from node to node.
+    pub settings: Settings,
+}
+
+/// What may differ from node to node.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Of the ordering core.
+    pub ordering: ordering::Settings,
+    /// Of the signing machine.
+    pub signing: mpc::signing::SigningConfig,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { ordering: ordering::Settings::default(), signing: mpc::signing::SigningConfig::new(0) }
+    }
+}
+
+/// Why a node core cannot start.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StartError {
+    /// The key is not that of a validator in the genesis file.
+    #[error("validator {0} is not in the genesis file, or has another key there")]
+    NotAMember(ValidatorId),
+    /// The genesis file contradicts itself.
+    #[error("genesis file: {0}")]
+    ChainSpec(#[from] ordering_types::chain_spec::ChainSpecError),
+    /// The ordering core refuses what it finds on disk.
+    #[error(transparent)]
+    Ordering(#[from] ordering::StartError),
+    /// The key ceremony cannot be set up.
+    #[error("key ceremony: {0}")]
+    Ceremony(String),
+    /// Stored secrets are damaged.
+    #[error("stored key material: {0}")]
+    KeyMaterial(String),
+}

@@ -1,0 +1,111 @@
+//! Messages between node cores beside the ordering core's: signing sessions and batch encodings, all on
+//! [`Class::Ceremony`](crate::api::Class::Ceremony). Authenticated by the connection, except where they carry signatures.
+
+use batcher_format::{EncodedBatch, SealedBatch};
+use bytes::Bytes;
+use ordering_types::codec::{self, DecodeError};
+use serde::{Deserialize, Serialize};
+
+/// Most bytes of one message: six full blobs with commitments and proofs, and room for the rest.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PeerMessage {
+    /// Between signing machines; opaque here.
+    Signing(Bytes),
+    /// The in-turn encoder's carrier for a batch that is not signed yet.
+    Encoding {
+        /// The batch.
+        number: u64,
+        /// Whose turn it was.
+        attempt: u8,
+        /// The carrier.
+        encoded: EncodedBatch,
+    },
+    /// The sender has not seen this batch signed.
+    WantSealed {
+        /// The batch.
+        number: u64,
+    },
+    /// Answer to [`Self::WantSealed`].
+    Sealed(SealedBatch),
+}
+
+impl PeerMessage {
+    pub(crate) fn encode(&self) -> Bytes {
+        codec::encode(self).into()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode(bytes, MAX_MESSAGE_BYTES)
+    }
+}
+
+/// The answer to [`Output::ServeSealed`](crate::api::Output::ServeSealed).
+pub fn sealed_answer(batch: &SealedBatch) -> Bytes {
+    PeerMessage::Sealed(batch.clone()).encode()
+}
+
+/// What this node says to the whole committee through the ordered log.
+///
+/// ```text
+///   1 ‖ ceremony payload        │   2 ‖ 33 group key ‖ 65 ECDSA signature over the contract's initialise digest
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LogPayload<'a> {
+    /// A step of the founding key ceremony; opaque here.
+    Ceremony(&'a [u8]),
+    /// The sender saw this key completed and signs it for the contract.
+    FoundingVote { key: [u8; 33], signature: [u8; 65] },
+}
+
+const CEREMONY: u8 = 1;
+const FOUNDING_VOTE: u8 = 2;
+
+impl<'a> LogPayload<'a> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Ceremony(bytes) => [&[CEREMONY], *bytes].concat(),
+            Self::FoundingVote { key, signature } => [&[FOUNDING_VOTE], key.as_slice(), signature].concat(),
+        }
+    }
+
+    /// `None` for bytes that say nothing we know: they stay in the log and mean nothing.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (&CEREMONY, rest) => Some(Self::Ceremony(rest)),
+            (&FOUNDING_VOTE, rest) => {
+                let (key, signature) = rest.split_first_chunk::<33>()?;
+                Some(Self::FoundingVote { key: *key, signature: signature.try_into().ok()? })
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_payloads_survive_and_cut_ones_mean_nothing() {
+        let vote = LogPayload::FoundingVote { key: [2; 33], signature: [7; 65] };
+        let bytes = vote.encode();
+        assert_eq!(LogPayload::decode(&bytes), Some(vote));
+        for end in 0..bytes.len() {
+            assert_eq!(LogPayload::decode(&bytes[..end]), None, "cut at {end}");
+        }
+        assert_eq!(LogPayload::decode(&[1, 9]), Some(LogPayload::Ceremony(&[9])));
+        assert_eq!(LogPayload::decode(&[3, 9]), None);
+    }
+
+    #[test]
+    fn messages_survive_and_garbage_is_an_error() {
+        let message = PeerMessage::WantSealed { number: 7 };
+        assert_eq!(PeerMessage::decode(&message.encode()), Ok(message));
+        assert!(PeerMessage::decode(&[255; 64]).is_err());
+        assert!(PeerMessage::decode(&vec![0; MAX_MESSAGE_BYTES + 1]).is_err());
+    }
+}
