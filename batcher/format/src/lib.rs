@@ -1,52 +1,37 @@
-//! Batch ids, codecs and blobs.
+//! What a batch is: its id, its bytes, its blobs and their proofs. Pure: no IO, no clock, no threads.
+//!
+//! ```text
+//!   blocks ──encode──▶ payload ──pack──▶ blobs ──commit──▶ versioned hashes ─┐
+//!     ▲                   │                                                  ├─▶ what the committee signs
+//!     └──────decode───────┘                      BatchHeader ──▶ batch id ───┘
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`header`] | [`BatchHeader`], its id and how it must fit its blocks |
+//! | [`batch`] | a batch with its carrier, and the digest that the committee signs |
+//! | [`payload`] | blocks to bytes and back: columns, zstd, one frame a rollup |
+//! | [`blob`] | bytes to field elements and back |
+//! | [`kzg`] | commitments, proofs and cell proofs over those |
+//! | [`job`] | the two jobs of a node: [`make`] an encoding, [`check`] a peer's |
+//!
+//! **Rules.** The id covers content only; the blobs are signed beside it. So two encodings of one batch are harmless:
+//! they say the same, and L1 takes the first. A signer never trusts an encoding: [`check`] decodes it, compares it
+//! with the signer's own blocks and verifies the KZG proofs. A reader needs nothing but L1: [`payload::decode`]
+//! recomputes the hash of every block header from the one before up to the signed last one.
 
-use std::sync::Arc;
+pub mod batch;
+pub mod blob;
+mod columns;
+mod frame;
+pub mod header;
+pub mod job;
+pub mod kzg;
+pub mod payload;
+mod policies;
 
-use bytes::Bytes;
-use ordering_types::{Digest, Epoch, GroupSignature, Height};
-use serde::{Deserialize, Serialize};
-
-/// What a batch says: everything its id covers (the contract recomputes the id from these fields).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchHeader {
-    /// Its number, from 1.
-    pub number: u64,
-    /// Id of the batch before; zero for batch 1.
-    pub parent: Digest,
-    /// Epoch of all its blocks.
-    pub epoch: Epoch,
-    /// First block.
-    pub first_height: Height,
-    /// Last block.
-    pub last_height: Height,
-    /// Header hash of the last block.
-    pub last_header: Digest,
-    /// Time of the last block, milliseconds since the Unix epoch.
-    pub last_time_ms: u64,
-    /// Entries of the forced-inclusion queue that blocks up to the last one have consumed.
-    pub forced_cursor: u64,
-    /// L1 block number that the last block looks at.
-    pub l1_reference: u64,
-}
-
-/// A batch cut into blobs, with the KZG commitments and proofs of its maker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EncodedBatch {
-    /// Whole 131,072-byte blobs' used payload bytes (canonical packing into field elements is derived).
-    pub payload: Bytes,
-    /// One 48-byte commitment a blob.
-    pub commitments: Vec<Bytes>,
-    /// One 48-byte blob proof (EIP-4844) a blob.
-    pub proofs: Vec<Bytes>,
-}
-
-/// A batch that the committee signed: whoever holds it can post it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SealedBatch {
-    /// What it says.
-    pub header: BatchHeader,
-    /// Its carrier.
-    pub encoded: Arc<EncodedBatch>,
-    /// Over the batch preimage.
-    pub signature: GroupSignature,
-}
+pub use batch::{EncodedBatch, SealedBatch, signing_digest};
+pub use header::{BatchHeader, HeaderMismatch};
+pub use job::{CheckError, MakeError, check, make};
+pub use payload::{Content, Context, DecodedBatch, DecodedBlock, DecodedSection};
+pub use policies::Policies;

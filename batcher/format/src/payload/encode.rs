@@ -1,0 +1,216 @@
+//! Blocks to bytes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ordering_types::chain_spec::DataPolicy;
+use ordering_types::{Block, Digest, Height, L1Reference, RollupId, merkle};
+
+use super::{
+    FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT, LAYOUT_PLAIN, MAX_BLOCKS, MAX_HEAD_BYTES, MAX_RAW_BYTES,
+    MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION,
+};
+use crate::columns::{MAX_VARINT_BYTES, put_varint, varint_length};
+use crate::frame::{FRAME_PREFIX_BYTES, put_frame};
+use crate::header::{BatchHeader, HeaderMismatch};
+use crate::policies::Policies;
+
+/// Bytes of a payload that belong to no block.
+pub const BATCH_OVERHEAD_BYTES: usize = 1 + FRAME_PREFIX_BYTES + MAX_VARINT_BYTES + 2;
+/// Bytes that a rollup takes in a batch beside its sections.
+const ROLLUP_OVERHEAD_BYTES: usize = 4 + 1 + FRAME_PREFIX_BYTES + MAX_VARINT_BYTES;
+/// Gap and count of a section.
+const SECTION_OVERHEAD_BYTES: usize = 3 + 5;
+
+/// Why blocks do not encode.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// The header is of another number of blocks.
+    #[error(transparent)]
+    Header(#[from] HeaderMismatch),
+    /// A rollup that the chain specification does not have.
+    #[error("rollup {0} is not in the chain specification")]
+    UnknownRollup(RollupId),
+    /// A block before its predecessor.
+    #[error("the time of block {0} is before that of the block before it")]
+    Time(Height),
+    /// Over one of the limits that readers enforce.
+    #[error("{what}: {got}, at most {limit} allowed")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much.
+        got: usize,
+        /// How much there may be.
+        limit: usize,
+    },
+}
+
+/// Upper bound of the bytes that a block adds to a payload, whatever it holds and however badly it compresses.
+///
+/// A batch whose blocks' costs and [`BATCH_OVERHEAD_BYTES`] together stay within
+/// [`MAX_PAYLOAD_BYTES`](crate::blob::MAX_PAYLOAD_BYTES) always fits into its blobs: what is sealed can be posted.
+pub fn block_cost(block: &Block, policies: &Policies) -> usize {
+    let sections = block.sections.iter().map(|section| {
+        let content = match policies.of_rollup(section.rollup) {
+            Some(DataPolicy::Committee) => 32,
+            _ => section.transactions.iter().map(|tx| tx.len() + varint_length(tx.len() as u64)).sum(),
+        };
+        ROLLUP_OVERHEAD_BYTES + SECTION_OVERHEAD_BYTES + content
+    });
+    MAX_HEAD_BYTES + sections.sum::<usize>()
+}
+
+/// The payload of these blocks.
+pub fn encode(
+    header: &BatchHeader,
+    blocks: &[Arc<Block>],
+    policies: &Policies,
+) -> Result<Vec<u8>, EncodeError> {
+    if header.block_count() != blocks.len() as u64 || blocks.is_empty() {
+        let (first, last) = (header.first_height, header.last_height);
+        return Err(HeaderMismatch::Range { first, last, got: blocks.len() }.into());
+    }
+    limit("blocks", blocks.len(), MAX_BLOCKS)?;
+    let heads = heads(blocks)?;
+    let rollups = rollups(blocks, policies)?;
+    limit("rollups", rollups.len(), MAX_ROLLUPS)?;
+    let raw: Vec<(RollupId, u8, Vec<u8>)> =
+        rollups.into_iter().map(|(id, rollup)| (id, rollup.layout(), rollup.columns())).collect();
+    let total = heads.len() + raw.iter().map(|(_, _, columns)| columns.len()).sum::<usize>();
+    limit("bytes before compression", total, MAX_RAW_BYTES)?;
+
+    let mut out = vec![VERSION];
+    put_frame(&mut out, &heads);
+    let count = u16::try_from(raw.len()).expect("limited above");
+    out.extend_from_slice(&count.to_be_bytes());
+    for (id, layout, columns) in raw {
+        out.extend_from_slice(&id.get().to_be_bytes());
+        out.push(layout);
+        put_frame(&mut out, &columns);
+    }
+    Ok(out)
+}
+
+const fn limit(what: &'static str, got: usize, limit: usize) -> Result<(), EncodeError> {
+    if got > limit { Err(EncodeError::Limit { what, got, limit }) } else { Ok(()) }
+}
+
+fn heads(blocks: &[Arc<Block>]) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Vec::with_capacity(blocks.len() * MAX_HEAD_BYTES);
+    put_varint(&mut out, blocks.len() as u64);
+    for block in blocks {
+        out.extend_from_slice(&block.header.version.to_be_bytes());
+    }
+    let mut reference = L1Reference::default();
+    let mut references = Vec::new();
+    for Block { header, .. } in blocks.iter().map(AsRef::as_ref) {
+        let mut flags = if header.seals_batch { FLAG_SEALS } else { 0 };
+        if header.l1_reference != reference {
+            flags |= FLAG_L1;
+            reference = header.l1_reference;
+            references.push(reference);
+        }
+        out.push(flags);
+    }
+    let mut time = 0;
+    for Block { header, .. } in blocks.iter().map(AsRef::as_ref) {
+        let step = header.time_ms.checked_sub(time).ok_or(EncodeError::Time(header.height))?;
+        put_varint(&mut out, step);
+        time = header.time_ms;
+    }
+    for block in blocks {
+        out.extend_from_slice(block.header.cut.as_ref());
+    }
+    for block in blocks {
+        out.extend_from_slice(block.header.state_root.as_ref());
+    }
+    for reference in references {
+        out.extend_from_slice(&reference.number.to_be_bytes());
+        out.extend_from_slice(reference.hash.as_ref());
+    }
+    Ok(out)
+}
+
+/// One rollup's sections, in order of block.
+enum RollupColumns<'a> {
+    Plain(Vec<(usize, &'a [Bytes])>),
+    Commitment(Vec<(usize, u32, Digest)>),
+}
+
+fn rollups<'a>(
+    blocks: &'a [Arc<Block>],
+    policies: &Policies,
+) -> Result<BTreeMap<RollupId, RollupColumns<'a>>, EncodeError> {
+    let mut rollups = BTreeMap::new();
+    let mut transactions = 0;
+    for (place, block) in blocks.iter().enumerate() {
+        for section in &block.sections {
+            let policy =
+                policies.of_rollup(section.rollup).ok_or(EncodeError::UnknownRollup(section.rollup))?;
+            let columns = rollups.entry(section.rollup).or_insert_with(|| match policy {
+                DataPolicy::Blob => RollupColumns::Plain(Vec::new()),
+                DataPolicy::Committee => RollupColumns::Commitment(Vec::new()),
+            });
+            match columns {
+                RollupColumns::Plain(sections) => {
+                    transactions += section.transactions.len();
+                    limit("transactions", transactions, MAX_TRANSACTIONS)?;
+                    sections.push((place, &section.transactions));
+                }
+                RollupColumns::Commitment(sections) => {
+                    let count = section.transactions.len();
+                    limit("transactions of a section", count, u32::MAX as usize)?;
+                    sections.push((place, count as u32, merkle::root(&section.leaves())));
+                }
+            }
+        }
+    }
+    Ok(rollups)
+}
+
+impl RollupColumns<'_> {
+    const fn layout(&self) -> u8 {
+        match self {
+            Self::Plain(_) => LAYOUT_PLAIN,
+            Self::Commitment(_) => LAYOUT_COMMITMENT,
+        }
+    }
+
+    fn columns(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Plain(sections) => {
+                put_places(&mut out, sections.iter().map(|(place, all)| (*place, all.len() as u64)));
+                let transactions = || sections.iter().flat_map(|(_, all)| all.iter());
+                for transaction in transactions() {
+                    put_varint(&mut out, transaction.len() as u64);
+                }
+                for transaction in transactions() {
+                    out.extend_from_slice(transaction);
+                }
+            }
+            Self::Commitment(sections) => {
+                put_places(&mut out, sections.iter().map(|(place, count, _)| (*place, u64::from(*count))));
+                for (.., root) in sections {
+                    out.extend_from_slice(root.as_ref());
+                }
+            }
+        }
+        out
+    }
+}
+
+/// The columns of gaps and counts.
+fn put_places(out: &mut Vec<u8>, sections: impl ExactSizeIterator<Item = (usize, u64)> + Clone) {
+    put_varint(out, sections.len() as u64);
+    let mut next = 0;
+    for (place, _) in sections.clone() {
+        put_varint(out, (place - next) as u64);
+        next = place + 1;
+    }
+    for (_, count) in sections {
+        put_varint(out, count);
+    }
+}
