@@ -1,0 +1,144 @@
+//! What this member, as coordinator, knows of another: its unused commitments and how it has behaved lately.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::commitment::{self, CommitmentBytes, Offer, Supply};
+use super::config::{MAX_POOL, MAX_RETIRED_BOOTS, SigningConfig};
+use super::item::{BootId, Time};
+use crate::wire::WireError;
+
+/// Most doublings of the pause between requests for commitments.
+const MAX_BACKOFF: u32 = 4;
+
+/// The unused commitments of one member's present boot.
+///
+/// They are used in ascending order of index and never again: `floor` is above every index used.
+pub(super) struct Pool {
+    boot: Option<BootId>,
+    retired: VecDeque<BootId>,
+    floor: u64,
+    ready: BTreeMap<u64, CommitmentBytes>,
+    want_at: Time,
+    unanswered: u32,
+}
+
+/// What a boot id tells about its member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sighting {
+    /// The boot we know.
+    Same,
+    /// First sight of a boot: the member has (re)started.
+    New,
+    /// A boot that is over.
+    Retired,
+}
+
+impl Pool {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            boot: None,
+            retired: VecDeque::new(),
+            floor: 0,
+            ready: BTreeMap::new(),
+            want_at: now,
+            unanswered: 0,
+        }
+    }
+
+    /// Takes note of the boot that a message came from. A new one voids all commitments of the old one.
+    pub(super) fn sight(&mut self, boot: BootId, now: Time) -> Sighting {
+        if self.boot == Some(boot) {
+            return Sighting::Same;
+        }
+        if self.retired.contains(&boot) {
+            return Sighting::Retired;
+        }
+        if let Some(over) = self.boot.replace(boot) {
+            self.retired.push_back(over);
+            while self.retired.len() > MAX_RETIRED_BOOTS {
+                self.retired.pop_front();
+            }
+        }
+        self.floor = 0;
+        self.ready.clear();
+        self.want_at = now;
+        self.unanswered = 0;
+        Sighting::New
+    }
+
+    /// Adds offers of the present boot. Points are decoded only for offers that are kept.
+    pub(super) fn add(&mut self, supply: &Supply) -> Result<(), WireError> {
+        if self.boot != Some(supply.boot) {
+            return Ok(());
+        }
+        self.unanswered = 0;
+        for Offer { index, commitment } in &supply.offers {
+            if *index < self.floor || self.ready.contains_key(index) || self.ready.len() >= MAX_POOL {
+                continue;
+            }
+            commitment::parse(commitment)?;
+            self.ready.insert(*index, *commitment);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Uses up the commitment with the lowest index.
+    pub(super) fn take(&mut self) -> Option<(BootId, Offer)> {
+        let boot = self.boot?;
+        let (index, commitment) = self.ready.pop_first()?;
+        self.floor = index.saturating_add(1);
+        Some((boot, Offer { index, commitment }))
+    }
+
+    /// The present boot and the lowest index that may still be used.
+    pub(super) fn known(&self) -> Option<(BootId, u64)> {
+        self.boot.map(|boot| (boot, self.floor))
+    }
+
+    /// When to ask for commitments next; `None` while there are enough.
+    pub(super) fn want_at(&self, config: &SigningConfig) -> Option<Time> {
+        (self.ready.len() < config.pool_target.div_ceil(2)).then_some(self.want_at)
+    }
+
+    pub(super) fn asked(&mut self, now: Time, config: &SigningConfig) {
+        self.want_at = now + (config.refill_ms << self.unanswered);
+        self.unanswered = (self.unanswered + 1).min(MAX_BACKOFF);
+    }
+}
+
+/// How a member has behaved lately. Being late makes it come last; only a wrong share convicts.
+#[derive(Default)]
+pub(super) struct Standing {
+    misses: u32,
+    avoid_until: Time,
+    convicted: bool,
+}
+
+impl Standing {
+    pub(super) fn missed(&mut self, now: Time, config: &SigningConfig) {
+        self.misses = self.misses.saturating_add(1);
+        self.avoid_until = now + config.avoid_ms;
+    }
+
+    pub(super) fn answered(&mut self) {
+        self.misses = 0;
+        self.avoid_until = Time::default();
+    }
+
+    pub(super) fn convict(&mut self) {
+        self.convicted = true;
+    }
+
+    pub(super) fn is_avoided(&self, now: Time) -> bool {
+        self.avoid_until > now
+    }
+
+    /// Lower is asked first.
+    pub(super) fn rank(&self, now: Time) -> (bool, bool, u32) {
+        (self.convicted, self.is_avoided(now), self.misses)
+    }
+}
