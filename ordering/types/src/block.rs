@@ -116,6 +116,11 @@ impl TxTree {
         self.sections.iter().map(|(_, leaves, _)| length(leaves)).sum()
     }
 
+    /// Each rollup with its count and root, in ascending order of rollup: what [`tx_root`] is taken over.
+    pub fn rollups(&self) -> impl Iterator<Item = (RollupId, u32, Digest)> + '_ {
+        self.sections.iter().map(|(rollup, leaves, root)| (*rollup, length(leaves), *root))
+    }
+
     /// Leaves of one rollup's section, if it has one.
     pub fn leaves(&self, rollup: RollupId) -> Option<&[TxId]> {
         self.sections.iter().find(|(id, ..)| *id == rollup).map(|(_, leaves, _)| leaves.as_slice())

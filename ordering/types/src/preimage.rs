@@ -14,6 +14,7 @@
 //! | 17 prevote, 18 precommit | validator | epoch, height, round, value id |
 //! | 19 proposal | validator | epoch, height, round, valid round + 1, value id |
 //! | 20 system message | validator | sender, sequence, sha256(payload) |
+//! | 21 client session | validator | validator, keying material of the TLS session |
 
 use crate::{Address, Digest, Epoch, Height, Round, ValidatorId};
 
@@ -111,6 +112,12 @@ impl Domain {
                 value.to_bytes(),
             ],
         )
+    }
+
+    /// What a validator signs to show a client who it is. `keying_material` is exported from their TLS session
+    /// (RFC 8446 section 7.5), so the signature is worthless on any other connection.
+    pub fn client_session(&self, validator: ValidatorId, keying_material: [u8; 32]) -> Digest {
+        self.digest(21, &[number_word(u64::from(validator.get())), keying_material])
     }
 
     /// What a validator signs to speak to the committee through the log.
