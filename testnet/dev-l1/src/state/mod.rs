@@ -148,12 +148,21 @@ impl State {
         let mut account = self.accounts.lookup(&key).cloned().unwrap_or_default();
         let result = edit(&mut account);
         // EIP-161: an empty account does not exist.
-        if account.is_empty() { self.accounts.remove(&key) } else { self.accounts.insert(key, account) }
+        if account.is_empty() {
+            self.accounts.remove(&key)
+        } else {
+            self.accounts.insert(key, account)
+        }
         result
     }
 
     pub(crate) fn set_balance(&mut self, address: Address, balance: U256) {
         self.edit(address, |account| account.balance = balance);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_nonce(&mut self, address: Address, nonce: u64) {
+        self.edit(address, |account| account.nonce = nonce);
     }
 
     /// Places a system contract; it gets nonce 1 as a deployed contract has.
@@ -269,7 +278,8 @@ mod tests {
 
     #[test]
     fn the_state_root_commits_to_balance_nonce_code_and_storage() {
-        let (user, contract) = (Address::repeat_byte(1), address!("000F3df6D732807Ef1319fB7B8bB8522d0Beac02"));
+        let (user, contract) =
+            (Address::repeat_byte(1), address!("000F3df6D732807Ef1319fB7B8bB8522d0Beac02"));
         let code = Bytes::from_static(&[0x60, 0x01, 0x60, 0x00, 0x55]);
         let mut state = State::default();
         assert_eq!(state.root(), alloy_trie::EMPTY_ROOT_HASH);

@@ -155,7 +155,9 @@ fn insert<V: Leaf>(node: &Arc<Node<V>>, key: B256, leaf: Arc<Node<V>>) -> Arc<No
         let fork = fork.with_child(nibble(&sample, shared), Some(node.clone()));
         return Arc::new(Node::Branch(fork.with_child(nibble(&key, shared), Some(leaf))));
     }
-    let Node::Branch(branch) = &**node else { unreachable!("a different leaf key differs within 64 nibbles") };
+    let Node::Branch(branch) = &**node else {
+        unreachable!("a different leaf key differs within 64 nibbles")
+    };
     let index = nibble(&key, branch.depth);
     let child = match branch.children.get(index) {
         Some(Some(child)) => insert(child, key, leaf),

@@ -1,0 +1,200 @@
+//! The chain and its pool behind one lock, the clock, and the switches that `dev_*` methods turn.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use alloy::primitives::{Address, B256, U256};
+
+use crate::chain::build::Candidate;
+use crate::chain::execute::ExecutionError;
+use crate::chain::fees::blob_base_fee;
+use crate::chain::{Chain, ReorgError};
+use crate::pool::{Pool, PoolError, check, check_kzg};
+use crate::rpc::filters::Filters;
+use crate::transaction::SignedTx;
+
+/// Chain and pool: they change together.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) chain: Chain,
+    pub(crate) pool: Pool,
+}
+
+/// How an outage looks from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum OutageMode {
+    /// HTTP 503 at once.
+    Refuse,
+    /// No answer until the outage ends.
+    Hang,
+}
+
+/// A running development chain.
+#[derive(Debug)]
+pub(crate) struct Node {
+    ledger: RwLock<Ledger>,
+    pending: Mutex<Option<(PendingKey, Candidate)>>,
+    pub(crate) filters: Mutex<Filters>,
+    automine: AtomicBool,
+    outage: Mutex<Option<(Instant, OutageMode)>>,
+}
+
+/// What the pending block depends on: head, pool version, planned timestamp.
+type PendingKey = (B256, u64, u64);
+
+impl Node {
+    pub(crate) fn new(chain: Chain, automine: bool) -> Self {
+        Self {
+            ledger: RwLock::new(Ledger { chain, pool: Pool::default() }),
+            pending: Mutex::new(None),
+            filters: Mutex::new(Filters::default()),
+            automine: AtomicBool::new(automine),
+            outage: Mutex::new(None),
+        }
+    }
+
+    /// Chain and pool for reading. A panic elsewhere is no reason to stop serving.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Ledger> {
+        self.ledger.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Ledger> {
+        self.ledger.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Mines one block from the pool.
+    ///
+    /// # Errors
+    /// A system contract is broken; the chain is unchanged.
+    pub(crate) fn mine(&self) -> Result<(), ExecutionError> {
+        self.mine_with(Vec::new())
+    }
+
+    /// Mines one block that begins by setting balances (wei).
+    pub(crate) fn mine_with(&self, balances: Vec<(Address, U256)>) -> Result<(), ExecutionError> {
+        let mut ledger = self.write();
+        let candidate = ledger.next_block(balances)?;
+        let Ledger { chain, pool } = &mut *ledger;
+        for (hash, reason) in &candidate.invalid {
+            tracing::info!(%hash, reason, "dropped from the pool");
+            pool.discard(hash);
+        }
+        chain.commit(candidate);
+        pool.reset(chain.head_state());
+        let head = chain.head();
+        tracing::debug!(number = head.number(), txs = head.txs.len(), hash = %head.hash, "block");
+        Ok(())
+    }
+
+    /// The block that would be mined now.
+    pub(crate) fn pending(&self) -> Result<Candidate, ExecutionError> {
+        let ledger = self.read();
+        let timestamp = ledger.chain.next_timestamp(unix_now());
+        let key = (ledger.chain.head().hash, ledger.pool.version(), timestamp);
+        let mut cache = lock(&self.pending);
+        if let Some((cached, candidate)) = &*cache
+            && *cached == key
+        {
+            return Ok(candidate.clone());
+        }
+        let candidate = ledger.next_block(Vec::new())?;
+        *cache = Some((key, candidate.clone()));
+        Ok(candidate)
+    }
+
+    /// Takes a raw transaction into the pool.
+    ///
+    /// # Errors
+    /// See [`PoolError`].
+    pub(crate) fn submit(&self, raw: &[u8]) -> Result<B256, PoolError> {
+        let (chain_id, gas_limit) = {
+            let params = &self.read().chain.params;
+            (params.chain_id, params.gas_limit)
+        };
+        let tx = SignedTx::decode(raw, chain_id)?;
+        check(&tx, gas_limit)?;
+        {
+            // The costly proof check comes last and outside the lock.
+            let ledger = self.read();
+            ledger.pool.admit(&tx, ledger.chain.head_state())?;
+        }
+        check_kzg(&tx)?;
+        let hash = tx.hash;
+        let mut ledger = self.write();
+        let Ledger { chain, pool } = &mut *ledger;
+        pool.add(tx, chain.head_state())?;
+        chain.push_pending(hash);
+        Ok(hash)
+    }
+
+    /// Replaces the newest blocks by empty ones; `keep` puts their transactions back into the pool.
+    /// Says how many transactions lost their place.
+    pub(crate) fn reorg(&self, depth: u64, keep: bool, past_finalized: bool) -> Result<usize, ReorgError> {
+        let mut ledger = self.write();
+        let Ledger { chain, pool } = &mut *ledger;
+        let orphans = chain.reorg(depth, past_finalized)?;
+        let count = orphans.len();
+        let waiting: Vec<SignedTx> = pool.iter(chain.head_state()).map(|(_, tx)| tx.clone()).collect();
+        pool.clear();
+        // Orphans come first: what was pooled may continue their nonces.
+        for tx in orphans.into_iter().filter(|_| keep).chain(waiting) {
+            let hash = tx.hash;
+            let checked = check(&tx, chain.params.gas_limit);
+            if let Err(error) = checked.and_then(|()| pool.add(tx, chain.head_state())) {
+                tracing::info!(%hash, %error, "lost in the reorg");
+            }
+        }
+        Ok(count)
+    }
+
+    /// Changes chain or pool in place.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        change(&mut self.write())
+    }
+
+    pub(crate) fn automine(&self) -> bool {
+        self.automine.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_automine(&self, on: bool) {
+        self.automine.store(on, Ordering::Relaxed);
+    }
+
+    /// Starts an outage, or ends it if `length` is zero.
+    pub(crate) fn set_outage(&self, length: Duration, mode: OutageMode) {
+        *lock(&self.outage) = (!length.is_zero()).then(|| (Instant::now() + length, mode));
+    }
+
+    /// The present outage and how long it will last.
+    pub(crate) fn outage(&self) -> Option<(Duration, OutageMode)> {
+        let (until, mode) = (*lock(&self.outage))?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some((left, mode))
+    }
+}
+
+impl Ledger {
+    fn next_block(&self, balances: Vec<(Address, U256)>) -> Result<Candidate, ExecutionError> {
+        let mut plan = self.chain.plan(self.chain.next_timestamp(unix_now()));
+        plan.balances = balances;
+        let header = self.chain.open_header(&plan);
+        let base_fee = header.base_fee_per_gas.unwrap_or_default();
+        let selection = self.pool.select(self.chain.head_state(), base_fee, blob_base_fee(&header));
+        self.chain.candidate(&plan, selection)
+    }
+}
+
+/// Locks a mutex whose data stay sound even if a holder panicked.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// A node that other tasks share.
+pub(crate) type SharedNode = Arc<Node>;
