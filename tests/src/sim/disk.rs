@@ -1,0 +1,175 @@
+//! The simulated disk: what was synced survives a crash; of what was not, a prefix may.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use batcher_format::SealedBatch;
+use bytes::Bytes;
+use node_core::api::{Founding, Record, Recovered, StoreRequest, UNCERTIFIED_WINDOW};
+use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
+use ordering_types::{ChainSpec, Chunk, Digest, GroupSignature, Height, LaneId, LaneSequence, RollupId, TxId};
+
+/// One node's disk.
+#[derive(Default)]
+pub struct Disk {
+    synced: Contents,
+    unsynced: Vec<Record>,
+}
+
+#[derive(Clone, Default)]
+struct Contents {
+    wal: Vec<(Height, Bytes)>,
+    chunks: BTreeMap<Digest, Chunk>,
+    chunk_order: Vec<Digest>,
+    decided: BTreeMap<Height, Arc<Decided>>,
+    covered: BTreeMap<LaneId, LaneSequence>,
+    seed: Option<Vec<u8>>,
+    key_material: Option<Vec<u8>>,
+    burns: BTreeMap<Vec<u8>, Vec<u8>>,
+    founding: Option<Founding>,
+    sealed: BTreeMap<u64, Arc<SealedBatch>>,
+    certified: BTreeMap<Height, GroupSignature>,
+}
+
+impl Disk {
+    /// Writes without syncing.
+    pub fn write(&mut self, record: Record) {
+        self.unsynced.push(record);
+    }
+
+    /// Whether a sync has anything to do.
+    pub fn is_dirty(&self) -> bool {
+        !self.unsynced.is_empty()
+    }
+
+    /// Makes everything written durable.
+    pub fn sync(&mut self) {
+        for record in self.unsynced.drain(..) {
+            self.synced.apply(record);
+        }
+    }
+
+    /// A crash: the first `survivors` unsynced records happen to be on disk, the rest never were.
+    pub fn crash(&mut self, survivors: usize) {
+        for record in self.unsynced.drain(..).take(survivors) {
+            self.synced.apply(record);
+        }
+    }
+
+    /// Unsynced records at this moment.
+    pub fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    /// What a starting node finds.
+    pub fn recover(&self, spec: &ChainSpec) -> Recovered {
+        self.synced.recover(spec)
+    }
+
+    /// A signed batch, for a peer that missed it.
+    pub fn sealed(&self, number: u64) -> Option<Arc<SealedBatch>> {
+        self.synced.sealed.get(&number).cloned()
+    }
+
+    /// The answer to a peer's request, encoded.
+    pub fn serve(&self, request: StoreRequest) -> Option<Bytes> {
+        match request {
+            StoreRequest::Decided { first, last } => {
+                let last = last.get().min(first.get() + MAX_SYNC_HEIGHTS - 1);
+                let items: Vec<_> = (first.get()..=last)
+                    .map_while(|height| self.synced.decided.get(&Height::new(height)))
+                    .map(|d| (d.cut_bytes.clone(), d.block.header.clone(), d.certificate.clone()))
+                    .collect();
+                Some(ordering::wire::sync_answer(&items))
+            }
+            StoreRequest::Chunk(digest) => self.synced.chunks.get(&digest).map(ordering::wire::chunk_answer),
+        }
+    }
+}
+
+impl Contents {
+    fn apply(&mut self, record: Record) {
+        use ordering::api::Record as Ordered;
+        match record {
+            Record::Ordering(Ordered::Wal { height, entry }) => self.wal.push((height, entry)),
+            Record::Ordering(Ordered::Chunk(chunk)) => {
+                self.chunk_order.push(chunk.digest());
+                self.chunks.insert(chunk.digest(), chunk);
+            }
+            Record::Ordering(Ordered::Decided(decided)) => {
+                let height = decided.block.header.height;
+                for tip in &decided.cut.tips {
+                    self.covered.insert(tip.lane, tip.sequence);
+                }
+                self.wal.retain(|(h, _)| *h > height);
+                self.decided.insert(height, decided);
+            }
+            Record::CeremonySeed(seed) => self.seed = Some(seed.to_vec()),
+            Record::KeyMaterial(material) => self.key_material = Some(material.to_vec()),
+            Record::NonceBurn { key, value } => {
+                self.burns.insert(key, value);
+            }
+            Record::Certified { height, signature } => {
+                self.certified.insert(height, signature);
+            }
+            Record::Sealed(batch) => {
+                self.sealed.insert(batch.header.number, batch);
+            }
+            Record::Founded(founding) => self.founding = Some((*founding).clone()),
+        }
+    }
+
+    fn recover(&self, spec: &ChainSpec) -> Recovered {
+        let window = u64::from(spec.limits.duplicate_window_blocks);
+        let newest = self.decided.keys().next_back().map_or(0, |h| h.get());
+        let last_sealed = (1..).map_while(|n| self.sealed.get(&n)).last().map(|b| b.header.clone());
+        let sealed_height = last_sealed.as_ref().map_or(Height::ZERO, |h| h.last_height);
+        Recovered {
+            ordering: ordering::api::Recovered {
+                tip: self.decided.values().next_back().map(|d| Tip {
+                    header: d.block.header.clone(),
+                    certificate: d.certificate.clone(),
+                    snapshot: d.snapshot.clone(),
+                }),
+                recent: self
+                    .decided
+                    .range(Height::new((newest + 1).saturating_sub(window))..)
+                    .map(|(height, d)| (*height, ids(d)))
+                    .collect(),
+                wal: self.wal.clone(),
+                chunks: self
+                    .chunk_order
+                    .iter()
+                    .filter_map(|digest| self.chunks.get(digest))
+                    .filter(|c| self.covered.get(&c.lane()).is_none_or(|tip| c.sequence() > *tip))
+                    .cloned()
+                    .collect(),
+            },
+            ceremony_seed: self.seed.clone().map(Into::into),
+            key_material: self.key_material.clone().map(Into::into),
+            burns: self.burns.values().cloned().collect(),
+            founding: self.founding.clone(),
+            system_log: if self.founding.is_some() { Vec::new() } else { self.system_log() },
+            last_sealed,
+            unsealed: self
+                .decided
+                .range(sealed_height.next()..)
+                .map(|(_, d)| Arc::new(d.block.clone()))
+                .collect(),
+            uncertified: self
+                .decided
+                .range(Height::new((newest + 1).saturating_sub(UNCERTIFIED_WINDOW))..)
+                .filter(|(height, _)| !self.certified.contains_key(height))
+                .map(|(height, d)| (*height, d.block.header.hash()))
+                .collect(),
+        }
+    }
+
+    fn system_log(&self) -> Vec<(Height, ordering_types::cut::SystemMessage)> {
+        self.decided.iter().flat_map(|(h, d)| d.cut.system.iter().map(|m| (*h, m.clone()))).collect()
+    }
+}
+
+fn ids(decided: &Decided) -> Vec<(RollupId, TxId)> {
+    decided.block.sections.iter().flat_map(|s| s.leaves().into_iter().map(|id| (s.rollup, id))).collect()
+}
