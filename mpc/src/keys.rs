@@ -75,7 +75,11 @@ impl GroupPublic {
         self.verify_message(digest, signature)
     }
 
-    pub(crate) fn verify_message(&self, message: &[u8], signature: &SignatureBytes) -> Result<(), VerifyError> {
+    pub(crate) fn verify_message(
+        &self,
+        message: &[u8],
+        signature: &SignatureBytes,
+    ) -> Result<(), VerifyError> {
         let mut reader = Reader::new(signature);
         let parsed = reader.point().and_then(|_| reader.scalar());
         parsed.map_err(|_| VerifyError::Malformed)?;

@@ -41,9 +41,8 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) fn new(n: u16, t: u16) -> Self {
         let members = committee(n);
-        let make = |me: &MemberId| {
-            (*me, Ceremony::new(ceremony_id(), members.clone(), t, *me, seed(*me)).unwrap())
-        };
+        let make =
+            |me: &MemberId| (*me, Ceremony::new(ceremony_id(), members.clone(), t, *me, seed(*me)).unwrap());
         let mut log = Self {
             nodes: members.iter().map(make).collect(),
             observer: Ceremony::observer(ceremony_id(), members.clone(), t).unwrap(),

@@ -22,7 +22,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(id: CeremonyId, members: BTreeSet<MemberId>, threshold: u16) -> Result<Self, ThresholdError> {
+    pub(crate) fn new(
+        id: CeremonyId,
+        members: BTreeSet<MemberId>,
+        threshold: u16,
+    ) -> Result<Self, ThresholdError> {
         let threshold = Threshold::new(threshold, members.len())?;
         let mut hash = Sha256::new()
             .chain_update(DOMAIN)

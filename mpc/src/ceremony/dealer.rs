@@ -37,7 +37,12 @@ impl Dealer {
     }
 
     /// A dealer of a given constant.
-    pub(super) fn of_constant(context: &Context, me: MemberId, seed: &CeremonySeed, constant: &Scalar) -> Self {
+    pub(super) fn of_constant(
+        context: &Context,
+        me: MemberId,
+        seed: &CeremonySeed,
+        constant: &Scalar,
+    ) -> Self {
         let mut stream = seed.stream(context, POLYNOMIAL_LABEL);
         let polynomial = Polynomial::with_constant(constant, context.threshold, &mut stream);
         let ephemeral = Zeroizing::new(Scalar::random(&mut seed.stream(context, EPHEMERAL_LABEL)));

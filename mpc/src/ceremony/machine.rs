@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k256::{ProjectivePoint, Scalar};
 use zeroize::Zeroizing;
 
+use super::ack;
 use super::announce::{self, DecryptionKey};
 use super::context::Context;
 use super::dealer::Dealer;
@@ -15,7 +16,6 @@ use super::payload::{Envelope, MAX_PAYLOAD, Step, wrap};
 use super::polynomial::Commitment;
 use super::seed::CeremonySeed;
 use super::share_encryption::{Route, SharedPoint};
-use super::ack;
 use crate::keys::{GroupPublic, KeyMaterial, KeyShare};
 use crate::member::MemberId;
 
@@ -144,7 +144,12 @@ impl Ceremony {
     }
 
     fn silent(&self, step: Step) -> BTreeSet<MemberId> {
-        self.context.members.iter().copied().filter(|member| !self.spoken.contains(&(step, *member))).collect()
+        self.context
+            .members
+            .iter()
+            .copied()
+            .filter(|member| !self.spoken.contains(&(step, *member)))
+            .collect()
     }
 
     /// What to do first. The seed must be durable before any of it leaves the node.
@@ -255,7 +260,8 @@ impl Ceremony {
             return vec![Event::Publish(ack)];
         }
         let (bad, undecryptable) = member.bad_dealers(&self.dealings);
-        let faults = bad.iter().map(|culprit| Event::Fault(Fault { culprit: *culprit, kind: FaultKind::BadShare }));
+        let faults =
+            bad.iter().map(|culprit| Event::Fault(Fault { culprit: *culprit, kind: FaultKind::BadShare }));
         let mut events: Vec<Event> = faults.collect();
         let culprits = bad.into_iter().chain(undecryptable).collect();
         events.extend(self.fail(Failure::BadShares(culprits)));
@@ -268,7 +274,8 @@ impl Ceremony {
         if !self.silent(Step::Ack).is_empty() {
             return Ok(Vec::new());
         }
-        let Stage::Acknowledging { public, share } = std::mem::replace(&mut self.stage, Stage::Completed) else {
+        let Stage::Acknowledging { public, share } = std::mem::replace(&mut self.stage, Stage::Completed)
+        else {
             return Err(FaultKind::OutOfTurn);
         };
         Ok(vec![match share {

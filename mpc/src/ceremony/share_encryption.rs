@@ -48,7 +48,8 @@ impl Route<'_> {
     pub(super) fn seal(&self, shared: &SharedPoint, share: &Scalar) -> [u8; ENCRYPTED_SHARE_LEN] {
         let plain = Zeroizing::new(scalar_bytes(share));
         let payload = Payload { msg: plain.as_slice(), aad: &self.associated_data() };
-        let sealed = self.cipher(shared).encrypt(&Nonce::default(), payload).expect("32 bytes can be encrypted");
+        let sealed =
+            self.cipher(shared).encrypt(&Nonce::default(), payload).expect("32 bytes can be encrypted");
         sealed.try_into().expect("a scalar and a tag")
     }
 

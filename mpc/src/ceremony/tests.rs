@@ -96,7 +96,8 @@ fn a_member_restarted_from_seed_and_log_repeats_itself() {
     log.run(|_, payload| vec![payload]);
     let entries = std::mem::take(&mut log.entries);
     let me = member(5);
-    let sent: Vec<_> = entries.iter().filter(|(sender, _)| *sender == me).map(|(_, bytes)| bytes.clone()).collect();
+    let sent: Vec<_> =
+        entries.iter().filter(|(sender, _)| *sender == me).map(|(_, bytes)| bytes.clone()).collect();
     let share = log.completed().remove(&me).unwrap();
 
     for crash_at in 0..entries.len() {
@@ -134,7 +135,8 @@ fn a_message_that_our_seed_did_not_make_stops_us() {
     log.run(|_, payload| vec![payload]);
     let me = member(2);
     let mut other = Ceremony::new(ceremony_id(), committee(4), 3, me, CeremonySeed::new([99; 32])).unwrap();
-    let events: Vec<_> = log.entries.iter().flat_map(|(sender, payload)| other.on_logged(*sender, payload)).collect();
+    let events: Vec<_> =
+        log.entries.iter().flat_map(|(sender, payload)| other.on_logged(*sender, payload)).collect();
     assert!(matches!(events[..], [Event::Failed(Failure::ForeignSeed)]));
 }
 
@@ -163,7 +165,8 @@ fn faults_before_a_step_do_not_use_it_up() {
     log.append(member(2), wrap(Step::Announce, other, &[0; 98]));
     log.append(member(2), wrap(Step::Dealing, ceremony_id(), &[0; 98]));
     log.append(member(2), wrap(Step::Ack, ceremony_id(), &[2; 33]));
-    let seen: Vec<_> = faults(&log).into_iter().filter(|(me, _)| me.is_none()).map(|(_, fault)| fault).collect();
+    let seen: Vec<_> =
+        faults(&log).into_iter().filter(|(me, _)| me.is_none()).map(|(_, fault)| fault).collect();
     let expected = [
         (stranger, FaultKind::NotAMember),
         (member(2), FaultKind::Oversized { len: MAX_PAYLOAD + 1 }),
@@ -184,36 +187,61 @@ fn faults_before_a_step_do_not_use_it_up() {
 #[test]
 fn bad_messages_have_names_that_all_agree_on() {
     type Alter = fn(&mut Vec<u8>);
+    type Expect = fn(&FaultKind) -> bool;
     let t = 3_usize;
-    let cases: [(&str, u8, Alter, fn(&FaultKind) -> bool); 13] = [
+    let cases: [(&str, u8, Alter, Expect); 13] = [
         ("announce: garbage key", 1, |m| m[HEADER] = 9, |k| *k == FaultKind::Malformed(WireError::Point)),
-        ("announce: wrong proof", 1, |m| *m.last_mut().unwrap() ^= 1, |k| {
-            *k == FaultKind::BadProof(Purpose::EncryptionKey)
-        }),
+        (
+            "announce: wrong proof",
+            1,
+            |m| *m.last_mut().unwrap() ^= 1,
+            |k| *k == FaultKind::BadProof(Purpose::EncryptionKey),
+        ),
         ("announce: short", 1, |m| m.truncate(80), |k| *k == FaultKind::Malformed(WireError::Short)),
         ("announce: long", 1, |m| m.push(0), |k| *k == FaultKind::Malformed(WireError::Trailing)),
         ("dealing: empty", DEALING, |m| m.truncate(HEADER), |k| *k == FaultKind::Malformed(WireError::Short)),
-        ("dealing: one commitment too few", DEALING, |m| m[HEADER + 1] -= 1, |k| {
-            *k == FaultKind::CommitmentCount { got: 2, want: 3 }
-        }),
-        ("dealing: one commitment too many", DEALING, |m| m[HEADER + 1] += 1, |k| {
-            *k == FaultKind::CommitmentCount { got: 4, want: 3 }
-        }),
-        ("dealing: wrong share count", DEALING, |m| m[HEADER + 3] += 1, |k| {
-            *k == FaultKind::ShareCount { got: 5, want: 4 }
-        }),
-        ("dealing: short", DEALING, |m| m.truncate(m.len() - 1), |k| {
-            *k == FaultKind::Malformed(WireError::Short)
-        }),
-        ("dealing: commitment not a point", DEALING, |m| m[HEADER + 4 + 33] = 5, |k| {
-            *k == FaultKind::Malformed(WireError::Point)
-        }),
-        ("dealing: share altered after the proofs", DEALING, |m| m[HEADER + 4 + 34 * 4] ^= 1, |k| {
-            *k == FaultKind::BadProof(Purpose::Constant)
-        }),
-        ("dealing: wrong ephemeral proof", DEALING, |m| *m.last_mut().unwrap() ^= 1, |k| {
-            *k == FaultKind::BadProof(Purpose::EphemeralKey)
-        }),
+        (
+            "dealing: one commitment too few",
+            DEALING,
+            |m| m[HEADER + 1] -= 1,
+            |k| *k == FaultKind::CommitmentCount { got: 2, want: 3 },
+        ),
+        (
+            "dealing: one commitment too many",
+            DEALING,
+            |m| m[HEADER + 1] += 1,
+            |k| *k == FaultKind::CommitmentCount { got: 4, want: 3 },
+        ),
+        (
+            "dealing: wrong share count",
+            DEALING,
+            |m| m[HEADER + 3] += 1,
+            |k| *k == FaultKind::ShareCount { got: 5, want: 4 },
+        ),
+        (
+            "dealing: short",
+            DEALING,
+            |m| m.truncate(m.len() - 1),
+            |k| *k == FaultKind::Malformed(WireError::Short),
+        ),
+        (
+            "dealing: commitment not a point",
+            DEALING,
+            |m| m[HEADER + 4 + 33] = 5,
+            |k| *k == FaultKind::Malformed(WireError::Point),
+        ),
+        (
+            "dealing: share altered after the proofs",
+            DEALING,
+            |m| m[HEADER + 4 + 34 * 4] ^= 1,
+            |k| *k == FaultKind::BadProof(Purpose::Constant),
+        ),
+        (
+            "dealing: wrong ephemeral proof",
+            DEALING,
+            |m| *m.last_mut().unwrap() ^= 1,
+            |k| *k == FaultKind::BadProof(Purpose::EphemeralKey),
+        ),
         ("ack: another key", 3, |m| m[HEADER] ^= 1, |k| *k == FaultKind::WrongGroupKey),
     ];
     for (name, step, alter, expected) in cases {
@@ -278,8 +306,10 @@ fn dealing_with_bad_share(context: &Context, dealer: MemberId, victim: MemberId,
         sealed[0] ^= 1;
     }
     body[at..at + ENCRYPTED_SHARE_LEN].copy_from_slice(&sealed);
-    let proofs = [(Purpose::Constant, constant), (Purpose::EphemeralKey, ephemeral)]
-        .map(|(purpose, secret)| Proof::new(&secret, &statement(context, purpose, dealer, &body), &own).to_bytes());
+    let proofs =
+        [(Purpose::Constant, constant), (Purpose::EphemeralKey, ephemeral)].map(|(purpose, secret)| {
+            Proof::new(&secret, &statement(context, purpose, dealer, &body), &own).to_bytes()
+        });
     body.extend(proofs.concat());
     Dealing::verify(context, dealer, &body).unwrap_or_else(|kind| panic!("publicly it is fine: {kind}"));
     body

@@ -2,7 +2,7 @@
 
 /// Most items being signed at once; a further one is refused until some are done.
 pub const MAX_RUNNING: usize = 1024;
-/// Signatures kept for lagging peers; beyond it the lowest number of the fullest kind goes.
+/// Signatures of each kind kept for lagging peers; beyond it the lowest number goes.
 pub const MAX_RETAINED: usize = 4096;
 /// Digests pinned from before a restart.
 pub const MAX_PINNED: usize = 4096;

@@ -91,7 +91,9 @@ impl Signing {
         let starved: Vec<_> = self
             .running
             .iter()
-            .filter(|(_, running)| running.coordination.as_ref().is_some_and(|coordination| coordination.starved))
+            .filter(|(_, running)| {
+                running.coordination.as_ref().is_some_and(|coordination| coordination.starved)
+            })
             .map(|(item, _)| *item)
             .collect();
         for item in starved {
@@ -136,7 +138,9 @@ impl Signing {
     fn launch(&mut self, package: Package, pair: Option<NoncePair>) {
         let hash = package.hash(self.config.epoch);
         let own_index = package.signers.get(&self.me).map(|entry| entry.index);
-        let (Some(pair), Some(index), Ok(commitments)) = (pair, own_index, package.commitments()) else { return };
+        let (Some(pair), Some(index), Ok(commitments)) = (pair, own_index, package.commitments()) else {
+            return;
+        };
         let Some(share) = self.burn(&package, hash, index, pair, &commitments) else { return };
 
         let others: Vec<_> = package.signers.keys().filter(|member| **member != self.me).copied().collect();
@@ -211,7 +215,8 @@ impl Signing {
             Ok(signature) => self.announce(item, signature),
             Err(AggregateError::Cheaters(cheaters)) => {
                 let package = session.package.to_bytes();
-                for (culprit, share) in session.shares.iter().filter(|(member, _)| cheaters.contains(member)) {
+                for (culprit, share) in session.shares.iter().filter(|(member, _)| cheaters.contains(member))
+                {
                     self.blame(item, *culprit, package.clone(), *share);
                 }
                 self.open_session(now, item);

@@ -172,7 +172,8 @@ impl Signing {
         let stream = SecretStream::derive(&seed.0, &info);
         let nonces = NonceStore::new(boot, *key.signing_share(), stream, config.pool_target);
         let members: Vec<_> = public.members().collect();
-        let peers = members.iter().filter(|member| **member != me).map(|member| (*member, Peer::new())).collect();
+        let peers =
+            members.iter().filter(|member| **member != me).map(|member| (*member, Peer::new())).collect();
         Self {
             config,
             me,
@@ -228,7 +229,8 @@ impl Signing {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         let attempts = self.running.values().map(|running| running.deadline);
-        let sessions = self.running.values().filter_map(|running| running.coordination.as_ref()?.next_session_at);
+        let sessions =
+            self.running.values().filter_map(|running| running.coordination.as_ref()?.next_session_at);
         let wants = self.peers.values().filter_map(|peer| peer.pool.want_at(&self.config));
         attempts.chain(sessions).chain(wants).min()
     }
@@ -242,7 +244,8 @@ impl Signing {
     fn fire(&mut self, now: Time) {
         self.ask_for_commitments(now);
         let due = |running: &Running| running.deadline <= now;
-        let lapsed: Vec<_> = self.running.iter().filter(|(_, running)| due(running)).map(|(id, _)| *id).collect();
+        let lapsed: Vec<_> =
+            self.running.iter().filter(|(_, running)| due(running)).map(|(id, _)| *id).collect();
         for item in lapsed {
             self.lapse(now, item);
         }
@@ -250,7 +253,8 @@ impl Signing {
             let at = running.coordination.as_ref().and_then(|coordination| coordination.next_session_at);
             at.is_some_and(|at| at <= now)
         };
-        let hedged: Vec<_> = self.running.iter().filter(|(_, running)| due(running)).map(|(id, _)| *id).collect();
+        let hedged: Vec<_> =
+            self.running.iter().filter(|(_, running)| due(running)).map(|(id, _)| *id).collect();
         for item in hedged {
             self.hedge(now, item);
         }

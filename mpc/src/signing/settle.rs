@@ -28,7 +28,11 @@ impl Signing {
         }
     }
 
-    pub(super) fn on_known_signature(&mut self, item: ItemId, signature: SignatureBytes) -> Result<(), Refused> {
+    pub(super) fn on_known_signature(
+        &mut self,
+        item: ItemId,
+        signature: SignatureBytes,
+    ) -> Result<(), Refused> {
         if self.finished(item).is_some() {
             return Ok(());
         }
@@ -73,6 +77,7 @@ impl Signing {
     pub(super) fn raise_floor(&mut self, kind: u8, floor: u64) {
         let floor = self.floor(kind).max(floor);
         self.floors.insert(kind, floor);
+        self.pinned.retain(|item, _| item.kind != kind || item.number >= floor);
         for peer in self.peers.values_mut() {
             peer.held.forget(kind, floor);
         }
@@ -80,9 +85,7 @@ impl Signing {
 
     pub(super) fn forget(&mut self, kind: u8, below: u64) {
         self.raise_floor(kind, below);
-        let is_kept = |item: &ItemId| item.kind != kind || item.number >= below;
-        self.running.retain(|item, _| is_kept(item));
-        self.pinned.retain(|item, _| is_kept(item));
+        self.running.retain(|item, _| item.kind != kind || item.number >= below);
         if let Some(done) = self.done.get_mut(&kind) {
             done.retain(|number, _| *number >= below);
         }

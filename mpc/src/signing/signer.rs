@@ -1,10 +1,14 @@
 //! The signer's side: one answer to one package of a coordinator in turn.
 
+use std::collections::BTreeMap;
+
+use frost_secp256k1::round1::SigningCommitments;
+
 use super::burn::BurnRecord;
 use super::commitment::Supply;
 use super::config::ROUNDS_AHEAD;
 use super::fault::FaultKind;
-use super::item::{ItemId, Time};
+use super::item::Time;
 use super::machine::{Answered, Output, Running, Signing};
 use super::message::{Message, Share};
 use super::nonces::NoncePair;
@@ -73,7 +77,8 @@ impl Signing {
             // The same question gets the same answer: the share that is on disk already.
             return Verdict::Repeat(last.reply.clone());
         }
-        let is_newer = last.boot != package.coordinator_boot || last.turn < (package.attempt, package.session);
+        let is_newer =
+            last.boot != package.coordinator_boot || last.turn < (package.attempt, package.session);
         let rounds = u64::from(running.attempt) / self.members.len() as u64 + ROUNDS_AHEAD;
         let budget = rounds * u64::from(self.sessions_per_attempt());
         if is_newer && last.count < budget { Verdict::Sign } else { Verdict::Ignore }
@@ -112,7 +117,7 @@ impl Signing {
         hash: PackageHash,
         index: u64,
         pair: NoncePair,
-        commitments: &std::collections::BTreeMap<MemberId, frost_secp256k1::round1::SigningCommitments>,
+        commitments: &BTreeMap<MemberId, SigningCommitments>,
     ) -> Option<[u8; 32]> {
         let share = round::sign(&package.digest, commitments, pair, &self.key)?;
         self.outputs.push_back(Output::Persist(BurnRecord {
@@ -138,69 +143,5 @@ impl Signing {
             count,
         };
         running.answered.insert(from, answered);
-    }
-
-    /// This node wants an item signed.
-    pub(super) fn on_sign(
-        &mut self,
-        now: Time,
-        item: ItemId,
-        digest: [u8; 32],
-    ) -> Result<(), super::fault::Refused> {
-        use super::fault::Refused;
-
-        if let Some(done) = self.finished(item) {
-            if done.digest != digest {
-                return Err(Refused::SecondDigest(item));
-            }
-            let signature = done.signature;
-            self.outputs.push_back(Output::Signed { item, digest, signature });
-            return Ok(());
-        }
-        if let Some(running) = self.running.get(&item) {
-            return if running.digest == digest { Ok(()) } else { Err(Refused::SecondDigest(item)) };
-        }
-        if self.pinned.get(&item).is_some_and(|pinned| *pinned != digest) {
-            return Err(Refused::SecondDigest(item));
-        }
-        if item.number < self.floor(item.kind) {
-            return Err(Refused::Forgotten(item));
-        }
-        if self.running.len() >= super::config::MAX_RUNNING {
-            return Err(Refused::Busy);
-        }
-        self.begin(now, item, digest);
-        Ok(())
-    }
-
-    fn begin(&mut self, now: Time, item: ItemId, digest: [u8; 32]) {
-        let running = Running {
-            digest,
-            attempt: 0,
-            deadline: now,
-            coordination: None,
-            liars: std::collections::BTreeSet::new(),
-            answered: std::collections::BTreeMap::new(),
-        };
-        self.running.insert(item, running);
-        let waiting: Vec<_> = self
-            .peers
-            .iter_mut()
-            .filter_map(|(member, peer)| Some((*member, peer.held.take(item)?)))
-            .collect();
-        for (member, held) in &waiting {
-            if let Some(signature) = held.signature {
-                self.on_signature(*member, item, signature);
-            }
-        }
-        if !self.running.contains_key(&item) {
-            return;
-        }
-        self.start_attempt(now, item);
-        for (member, held) in waiting {
-            if let Some(package) = held.package {
-                self.on_package(now, member, package);
-            }
-        }
     }
 }
