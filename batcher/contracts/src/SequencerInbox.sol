@@ -174,7 +174,8 @@ contract SequencerInbox is ISequencerInbox {
         bytes32 r = bytes32(signature[:32]);
         bytes32 s = bytes32(signature[32:64]);
         uint8 v = uint8(signature[64]);
-        if (uint256(s) > MAX_LOW_S || (v != 27 && v != 28)) revert MalformedSignature(index);
+        if (uint256(s) > MAX_LOW_S) revert MalformedSignature(index);
+        // Zero for a v other than 27 and 28, and for r or s out of range.
         signer = ecrecover(digest, v, r, s);
         if (signer == address(0)) revert MalformedSignature(index);
     }

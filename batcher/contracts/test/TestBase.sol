@@ -33,6 +33,7 @@ interface Vm {
     function expectRevert(bytes calldata revertData) external;
     function cool(address account) external;
     function mockCall(address callee, bytes calldata data, bytes calldata returnData) external;
+    function mockCallRevert(address callee, bytes calldata data, bytes calldata revertData) external;
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory);
     function lastCallGas() external view returns (Gas memory);
