@@ -48,7 +48,11 @@ impl Draft {
     /// Not a valid one, except Alice's; but two senders' transactions must differ in their hash.
     fn signature(&self) -> Signature {
         let valid = Signature::test_signature();
-        if self.sender == ALICE { valid } else { Signature::new(U256::from_be_slice(self.sender.as_slice()), valid.s(), true) }
+        if self.sender == ALICE {
+            valid
+        } else {
+            Signature::new(U256::from_be_slice(self.sender.as_slice()), valid.s(), true)
+        }
     }
 
     fn build(&self) -> SignedTx {
@@ -104,11 +108,12 @@ fn offer(pool: &mut Pool, draft: &Draft) -> Result<(), PoolError> {
     pool.add(tx, &state())
 }
 
-/// Every row: what is pooled already, what is offered, and how geth's answer begins ("" = taken).
-#[test]
-fn the_pool_answers_as_geth_does() {
-    let gwei = 1_000_000_000;
-    let rows: Vec<(&str, Vec<Draft>, Draft, &str)> = vec![
+/// Name, what is pooled already, what is offered, and how geth's answer begins ("" = taken).
+type Row = (&'static str, Vec<Draft>, Draft, &'static str);
+
+/// Nonces, gaps, replacements, and blob against other transactions.
+fn nonce_rows() -> Vec<Row> {
+    vec![
         ("a first transaction", vec![], plain(0, 10), ""),
         ("the next nonce", vec![plain(0, 10)], plain(1, 10), ""),
         ("a gap is queued", vec![], plain(5, 10), ""),
@@ -153,6 +158,12 @@ fn the_pool_answers_as_geth_does() {
         ("plain behind blob", vec![blob(0, 10, 10)], plain(1, 10), "address already reserved"),
         ("plain instead of blob", vec![blob(0, 10, 10)], plain(0, 1000), "address already reserved"),
         ("accounts are independent", vec![plain(0, 10)], blob(0, 10, 10).from(BOB), ""),
+    ]
+}
+
+/// Gas and fees.
+fn gas_rows() -> Vec<Row> {
+    vec![
         (
             "too little gas",
             vec![],
@@ -185,6 +196,12 @@ fn the_pool_answers_as_geth_does() {
         ),
         ("no blob fee", vec![], blob(0, 10, 0), "transaction gas price below minimum: blob fee cap 0"),
         ("the last nonce", vec![], plain(u64::MAX, 10), "nonce has max value"),
+    ]
+}
+
+/// Money, blobs and sizes.
+fn content_rows() -> Vec<Row> {
+    vec![
         (
             "no money",
             vec![],
@@ -207,7 +224,7 @@ fn the_pool_answers_as_geth_does() {
         (
             "fee above RPC's cap",
             vec![],
-            plain(0, 50_000 * gwei),
+            plain(0, 50_000_000_000_000),
             "tx fee (1050000000000000000) exceeds the configured cap",
         ),
         (
@@ -230,7 +247,12 @@ fn the_pool_answers_as_geth_does() {
             Draft { to: TxKind::Create, data: vec![0; 49_153].into(), gas: 16_000_000, ..plain(0, 10) },
             "max initcode size exceeded: code size 49153, limit 49152",
         ),
-    ];
+    ]
+}
+
+#[test]
+fn the_pool_answers_as_geth_does() {
+    let rows = [nonce_rows(), gas_rows(), content_rows()].concat();
     for (name, before, offered, expected) in rows {
         let mut pool = Pool::default();
         for draft in &before {
@@ -263,7 +285,8 @@ fn a_sidecar_must_fit_its_transaction() {
     assert!(spoil(|s| s.commitments.clear()).starts_with("invalid number of 0 blob commitments"));
     assert!(spoil(|s| s.blobs.push(FixedBytes::ZERO)).starts_with("invalid number of 2 blobs"));
     assert!(
-        spoil(|s| s.cell_proofs.truncate(127)).starts_with("invalid number of 127 blob proofs compared to 128")
+        spoil(|s| s.cell_proofs.truncate(127))
+            .starts_with("invalid number of 127 blob proofs compared to 128")
     );
     let bare = check(&SignedTx { sidecar: None, ..good.clone() }, GAS_LIMIT);
     assert_eq!(bare, Err(PoolError::MissingSidecar));

@@ -162,10 +162,9 @@ fn estimate(node: &Node, params: &Params) -> Result<Value, RpcError> {
     let mut high = asked.gas.filter(|gas| *gas >= TRANSFER_GAS).unwrap_or(scene.header.gas_limit);
     high = high.min(MAX_TX_GAS_LIMIT_OSAKA).min(scene.affordable_gas()?);
     let plain = matches!(scene.tx.kind, TxKind::Call(to) if scene.state.account(to).is_none_or(|account| account.code().is_empty()));
-    if plain && scene.tx.data.is_empty() && scene.tx.access_list.is_empty() && scene.tx.tx_type < 3 {
-        if let Ok(ExecutionResult::Success { .. }) = scene.run(TRANSFER_GAS) {
-            return Ok(json!(U64::from(TRANSFER_GAS)));
-        }
+    let bare = plain && scene.tx.data.is_empty() && scene.tx.access_list.is_empty() && scene.tx.tx_type < 3;
+    if bare && matches!(scene.run(TRANSFER_GAS), Ok(ExecutionResult::Success { .. })) {
+        return Ok(json!(U64::from(TRANSFER_GAS)));
     }
     let first = scene.run(high).map_err(|error| scene.refused(error))?;
     let gas = match &first {

@@ -245,7 +245,7 @@ fn hex_prefix(key: &B256, from: usize, to: usize, leaf: bool) -> Vec<u8> {
 /// The nibble at `index`, 0 for an index past the key.
 fn nibble(key: &B256, index: usize) -> usize {
     let byte = key.get(index / 2).copied().unwrap_or_default();
-    usize::from(if index % 2 == 0 { byte >> 4 } else { byte & 0x0f })
+    usize::from(if index.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f })
 }
 
 /// How many leading nibbles two keys share.

@@ -39,7 +39,7 @@ fn roots_agree_with_an_independent_implementation_after_every_edit() {
     let mut trie = Trie::default();
     let mut model = BTreeMap::new();
     let key = |n: u64| {
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             keccak256(n.to_be_bytes())
         } else {
             let mut key = B256::repeat_byte(0xab);
