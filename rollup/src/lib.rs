@@ -11,4 +11,6 @@
 //! batches one group signature, a founding key the signatures of n − f validators. A node that lies about any of them
 //! is found out by the client; what a node *can* do is withhold, and then the client asks the next one.
 
+pub mod client;
+pub mod verify;
 pub mod wire;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ordering_types::block::tx_root;
 use ordering_types::codec::DecodeError;
 use ordering_types::{
-    CommitCertificate, Digest, GroupKey, GroupSignature, Header, Height, RollupId, Signature, TxId,
+    CommitCertificate, Digest, Epoch, GroupKey, GroupSignature, Header, Height, RollupId, Signature, TxId,
     ValidatorId, merkle,
 };
 use serde::{Deserialize, Serialize};
@@ -159,6 +159,8 @@ pub struct Refused {
 /// A softly confirmed block: with its header, all that a light client needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certified {
+    /// Epoch whose key signs.
+    pub epoch: Epoch,
     /// Which block.
     pub height: Height,
     /// Its header hash.

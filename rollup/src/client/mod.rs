@@ -1,0 +1,17 @@
+//! The client's side of [`crate::wire`].
+//!
+//! [`Session`] is one connection to one node: submit, and read verified events. [`Follower`] keeps a session to one of
+//! several nodes, resumes from its cursor at the next one when a node fails or lies, and yields every block once, in
+//! order. [`Nodes`] asks single questions of whichever node answers: sealed batches, the founding key, status.
+//!
+//! Events come through a bounded queue, so every method here may be dropped half-way (in a `select!`) without loss.
+
+mod connect;
+mod follow;
+mod nodes;
+mod session;
+
+pub use connect::{ConnectError, Connector};
+pub use follow::{FollowEvent, Follower};
+pub use nodes::{Nodes, RequestError};
+pub use session::{Event, Events, Session, SessionError, Submitter};

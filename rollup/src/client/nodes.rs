@@ -1,0 +1,186 @@
+//! Single questions to whichever node answers.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use batcher_format::SealedBatch;
+use ordering_types::{GroupKey, Height, RollupId};
+use quinn::{Connection, ConnectionError};
+use tokio::sync::Mutex;
+
+use super::connect::{ConnectError, Connector};
+use crate::verify::{Network, Verified, VerifyError};
+use crate::wire::{self, ConfirmedBlock, Founding, FrameError, Opening, Request, Response, Status};
+
+/// How long a node may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection is gone.
+    #[error("connection: {0}")]
+    Connection(#[from] ConnectionError),
+    /// The stream is gone.
+    #[error("stream: {0}")]
+    Stream(#[from] io::Error),
+    /// Bytes that are no message.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The node did not answer in time.
+    #[error("the node does not answer")]
+    Timeout,
+    /// An answer to another question, or none.
+    #[error("the node's answer is to another question")]
+    OtherAnswer,
+    /// The node has too much to do.
+    #[error("the node is busy")]
+    Busy,
+    /// The node has no such thing (yet).
+    #[error("the node does not have it")]
+    Unavailable,
+    /// The node said something that its signatures do not bear out.
+    #[error("the node lies: {0}")]
+    Lie(#[from] VerifyError),
+    /// No endpoints were given.
+    #[error("no node endpoints are configured")]
+    NoEndpoints,
+}
+
+/// Asks one question on a stream of its own.
+pub(super) async fn ask(connection: &Connection, request: Request) -> Result<Response, RequestError> {
+    let exchange = async {
+        let (mut send, mut receive) = connection.open_bi().await?;
+        wire::write(&mut send, &Opening::Request(request)).await?;
+        send.finish().map_err(io::Error::other)?;
+        match wire::read(&mut receive).await? {
+            Some(Response::Busy) => Err(RequestError::Busy),
+            Some(response) => Ok(response),
+            None => Err(RequestError::OtherAnswer),
+        }
+    };
+    tokio::time::timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| RequestError::Timeout)?
+}
+
+/// One known node and the connection to it, while there is one.
+#[derive(Debug)]
+struct Node {
+    endpoint: String,
+    connection: Mutex<Option<Connection>>,
+}
+
+/// Asks nodes in turn until one has a valid answer. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    network: Network,
+    connector: Connector,
+    nodes: Arc<[Node]>,
+}
+
+impl Nodes {
+    /// Nodes at these `host:port`s; connections are made when needed.
+    pub fn new(network: Network, endpoints: &[String]) -> Result<Self, ConnectError> {
+        let node = |endpoint: &String| Node { endpoint: endpoint.clone(), connection: Mutex::default() };
+        Ok(Self { network, connector: Connector::new()?, nodes: endpoints.iter().map(node).collect() })
+    }
+
+    /// The network they are of.
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The first group key, proven by the founders, and the signatures for the contract. `None` while there is none.
+    pub async fn founding(&self) -> Result<Option<(Verified<GroupKey>, Founding)>, RequestError> {
+        self.first(Request::Founding, |response| match response {
+            Response::Founding(None) => Ok(None),
+            Response::Founding(Some(founding)) => {
+                let key = self.network.founding(&founding)?;
+                Ok(Some((key, founding)))
+            }
+            _ => Err(RequestError::OtherAnswer),
+        })
+        .await
+    }
+
+    /// A sealed batch, proven by the group's signature. `None` while no node that answers has it.
+    pub async fn sealed(
+        &self,
+        key: &Verified<GroupKey>,
+        number: u64,
+    ) -> Result<Option<Verified<Arc<SealedBatch>>>, RequestError> {
+        self.first(Request::Sealed(number), |response| match response {
+            Response::Sealed(None) => Ok(None),
+            Response::Sealed(Some(batch)) if batch.header.number == number => {
+                Ok(Some(self.network.sealed(key, batch)?))
+            }
+            _ => Err(RequestError::OtherAnswer),
+        })
+        .await
+    }
+
+    /// One ordered block with the transactions of one rollup, proven by its certificate.
+    pub async fn block(
+        &self,
+        height: Height,
+        rollup: Option<RollupId>,
+    ) -> Result<Option<ConfirmedBlock>, RequestError> {
+        self.first(Request::Block { height, rollup }, |response| match response {
+            Response::Block(None) => Ok(None),
+            Response::Block(Some(block)) if block.ordered.header.height == height => {
+                self.network.ordered(Arc::new(block.ordered.clone()))?;
+                Ok(Some(*block))
+            }
+            _ => Err(RequestError::OtherAnswer),
+        })
+        .await
+    }
+
+    /// How each node is, by its own word, in the order of the endpoints.
+    pub async fn status(&self) -> Vec<Result<Status, RequestError>> {
+        let each = self.nodes.iter().map(|node| async {
+            match self.ask_one(node, Request::Status).await? {
+                Response::Status(status) => Ok(status),
+                _ => Err(RequestError::OtherAnswer),
+            }
+        });
+        futures::future::join_all(each).await
+    }
+
+    /// Asks node after node until `judge` finds something. `None` if some node answered and none had it.
+    async fn first<T>(
+        &self,
+        request: Request,
+        judge: impl Fn(Response) -> Result<Option<T>, RequestError>,
+    ) -> Result<Option<T>, RequestError> {
+        let mut failure = Some(RequestError::NoEndpoints);
+        for node in self.nodes.iter() {
+            match self.ask_one(node, request).await.and_then(&judge) {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => failure = None,
+                Err(error) => {
+                    tracing::debug!(endpoint = node.endpoint, %error, "node cannot answer");
+                    failure = failure.map(|_| error);
+                }
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+
+    async fn ask_one(&self, node: &Node, request: Request) -> Result<Response, RequestError> {
+        let mut slot = node.connection.lock().await;
+        let connection = match slot.take().filter(|open| open.close_reason().is_none()) {
+            Some(open) => open,
+            None => self.connector.connect(&node.endpoint).await?,
+        };
+        let response = ask(&connection, request).await;
+        // A node that is only slow would keep us waiting again: start over with a new connection.
+        if !matches!(response, Err(RequestError::Timeout)) {
+            *slot = Some(connection);
+        }
+        response
+    }
+}

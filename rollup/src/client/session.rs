@@ -1,0 +1,251 @@
+//! One connection to one node.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ordering_types::{GroupKey, Height, ValidatorId};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
+use tokio::sync::mpsc;
+
+use super::connect::{ConnectError, Connector};
+use super::nodes::{RequestError, ask};
+use crate::verify::{Network, Verified, VerifyError};
+use crate::wire::{
+    self, Certified, ClientMessage, Closed, FrameError, Hello, NodeMessage, Opening, OrderedBlock,
+    Refused, Request, Response, Submit, Subscription, Welcome,
+};
+
+/// Events that wait for the caller; a full queue stops the reading, and with it the node's sending.
+const EVENT_QUEUE: usize = 1_024;
+/// How long a node may take to answer the opening.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a session does not begin, or ends.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection is gone.
+    #[error("connection: {0}")]
+    Connection(#[from] ConnectionError),
+    /// The stream is gone.
+    #[error("stream: {0}")]
+    Stream(#[from] io::Error),
+    /// Bytes that are no message.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The node ended the session.
+    #[error("the node closed the session ({:?}): {}", .0.reason, .0.text)]
+    Closed(Closed),
+    /// The node went away without a word.
+    #[error("the node went away")]
+    Gone,
+    /// The node did not answer the opening.
+    #[error("the node does not answer")]
+    Timeout,
+    /// A message out of turn.
+    #[error("the node sent {0} out of turn")]
+    OutOfTurn(&'static str),
+    /// Another protocol version.
+    #[error("the node speaks version {0} of the client protocol, we {ours}", ours = wire::VERSION)]
+    Version(u16),
+    /// Another network.
+    #[error("the node is of another network")]
+    ChainSpec,
+    /// The node cannot prove to be the validator it claims to be.
+    #[error("the node claims to be validator {0} and cannot prove it")]
+    Identity(ValidatorId),
+    /// The node said something that its signatures do not bear out.
+    #[error("the node lies: {0}")]
+    Lie(#[from] VerifyError),
+    /// The founding key could not be had.
+    #[error("group key: {0}")]
+    Key(#[from] RequestError),
+}
+
+/// What a session brings, verified.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A block is ordered.
+    Ordered(Verified<Arc<OrderedBlock>>),
+    /// A block is softly confirmed.
+    Certified(Verified<Certified>),
+    /// A submission is not taken.
+    Refused(Refused),
+}
+
+/// An open session.
+#[derive(Debug)]
+pub struct Session {
+    welcome: Welcome,
+    submitter: Submitter,
+    events: Events,
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub struct Submitter {
+    stream: SendStream,
+    connection: Connection,
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub struct Events {
+    queue: mpsc::Receiver<Result<Event, SessionError>>,
+    reader: tokio::task::JoinHandle<()>,
+}
+
+impl Session {
+    /// Connects to `host:port`, proves which validator that is, and subscribes.
+    pub async fn open(
+        connector: &Connector,
+        endpoint: &str,
+        network: &Network,
+        subscription: Option<Subscription>,
+    ) -> Result<Self, SessionError> {
+        let connection = connector.connect(endpoint).await?;
+        let (mut send, mut receive) = connection.open_bi().await?;
+        let chain_spec = network.hash();
+        let hello = Hello { version: wire::VERSION, chain_spec, subscription };
+        wire::write(&mut send, &Opening::Session(hello)).await?;
+        let first = tokio::time::timeout(WELCOME_TIMEOUT, wire::read(&mut receive));
+        let welcome = match first.await.map_err(|_| SessionError::Timeout)?? {
+            Some(NodeMessage::Welcome(welcome)) => welcome,
+            Some(NodeMessage::Closed(closed)) => return Err(SessionError::Closed(closed)),
+            Some(_) => return Err(SessionError::OutOfTurn("something else than a welcome")),
+            None => return Err(SessionError::Gone),
+        };
+        check_welcome(&connection, network, &welcome)?;
+        let (sender, queue) = mpsc::channel(EVENT_QUEUE);
+        let reader = Reader { receive, connection: connection.clone(), network: network.clone(), key: None };
+        let events = Events { queue, reader: tokio::spawn(reader.run(sender)) };
+        Ok(Self { welcome, submitter: Submitter { stream: send, connection }, events })
+    }
+
+    /// Which validator this is, proven.
+    pub const fn validator(&self) -> ValidatorId {
+        self.welcome.validator
+    }
+
+    /// The newest ordered height when the session began, by the node's word.
+    pub const fn height(&self) -> Height {
+        self.welcome.height
+    }
+
+    /// Submits one transaction; see [`Submitter::submit`].
+    pub async fn submit(&mut self, submit: Submit) -> Result<(), SessionError> {
+        self.submitter.submit(submit).await
+    }
+
+    /// The next event; see [`Events::next`].
+    pub async fn next(&mut self) -> Result<Event, SessionError> {
+        self.events.next().await
+    }
+
+    /// Both halves, for two tasks.
+    pub fn split(self) -> (Submitter, Events) {
+        (self.submitter, self.events)
+    }
+}
+
+impl Submitter {
+    /// Submits one transaction. What is not refused later was admitted; only an ordered block is a promise.
+    pub async fn submit(&mut self, submit: Submit) -> Result<(), SessionError> {
+        Ok(wire::write(&mut self.stream, &ClientMessage::Submit(submit)).await?)
+    }
+
+    /// Submits up to [`MAX_SUBMIT_MANY`](wire::MAX_SUBMIT_MANY) transactions of together less than
+    /// [`MAX_CLIENT_FRAME_BYTES`](wire::MAX_CLIENT_FRAME_BYTES) in one frame.
+    pub async fn submit_many(&mut self, all: Vec<Submit>) -> Result<(), SessionError> {
+        Ok(wire::write(&mut self.stream, &ClientMessage::SubmitMany(all)).await?)
+    }
+
+    /// UDP bytes sent and received by this connection so far.
+    pub fn wire_bytes(&self) -> (u64, u64) {
+        let stats = self.connection.stats();
+        (stats.udp_tx.bytes, stats.udp_rx.bytes)
+    }
+}
+
+impl Drop for Submitter {
+    fn drop(&mut self) {
+        self.connection.close(VarInt::from_u32(0), b"done");
+    }
+}
+
+impl Events {
+    /// The next event, or why there are no more. Cancel-safe.
+    pub async fn next(&mut self) -> Result<Event, SessionError> {
+        self.queue.recv().await.unwrap_or(Err(SessionError::Gone))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+fn check_welcome(connection: &Connection, network: &Network, welcome: &Welcome) -> Result<(), SessionError> {
+    if welcome.version != wire::VERSION {
+        return Err(SessionError::Version(welcome.version));
+    }
+    if welcome.chain_spec != network.hash() {
+        return Err(SessionError::ChainSpec);
+    }
+    let unproven = SessionError::Identity(welcome.validator);
+    let Some(key) = network.committee().key(welcome.validator) else { return Err(unproven) };
+    let (domain, proof) = (network.domain(), &welcome.identity_proof);
+    match wire::verify_identity(connection, &domain, welcome.validator, key, proof) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(wire::NoExporter) => Err(unproven),
+    }
+}
+
+/// Reads and verifies in a task of its own, so that a caller may drop its wait at any time.
+struct Reader {
+    receive: RecvStream,
+    connection: Connection,
+    network: Network,
+    key: Option<Verified<GroupKey>>,
+}
+
+impl Reader {
+    async fn run(mut self, queue: mpsc::Sender<Result<Event, SessionError>>) {
+        loop {
+            let event = self.next().await;
+            let last = event.is_err();
+            if queue.send(event).await.is_err() || last {
+                return;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Event, SessionError> {
+        match wire::read(&mut self.receive).await? {
+            Some(NodeMessage::Ordered(block)) => Ok(Event::Ordered(self.network.ordered(block)?)),
+            Some(NodeMessage::Certified(certified)) => {
+                let key = self.group_key().await?;
+                Ok(Event::Certified(self.network.certified(&key, certified)?))
+            }
+            Some(NodeMessage::Refused(refused)) => Ok(Event::Refused(refused)),
+            Some(NodeMessage::Closed(closed)) => Err(SessionError::Closed(closed)),
+            Some(NodeMessage::Welcome(_)) => Err(SessionError::OutOfTurn("a second welcome")),
+            None => Err(SessionError::Gone),
+        }
+    }
+
+    async fn group_key(&mut self) -> Result<Verified<GroupKey>, SessionError> {
+        if let Some(key) = &self.key {
+            return Ok(key.clone());
+        }
+        let Response::Founding(Some(founding)) = ask(&self.connection, Request::Founding).await? else {
+            return Err(RequestError::Unavailable.into());
+        };
+        let key = self.network.founding(&founding)?;
+        Ok(self.key.insert(key).clone())
+    }
+}
