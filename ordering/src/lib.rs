@@ -1,2 +1,25 @@
 //! Lanes, cuts and the consensus driver: a pure core.
+//!
+//! Start reading at [`api`] (what goes in and out) and at the module documentation of [`Ordering`]'s parts: how lanes spread
+//! transactions, which cuts are valid, how a cut expands to a block, and how validators agree on one.
+//!
+//! The core is a synchronous value without clock, socket, disk or randomness; see [`Ordering::handle`].
+
+mod agreement;
 pub mod api;
+mod cut;
+mod expand;
+mod fetch;
+mod lane;
+mod load;
+mod log;
+mod ordering;
+pub mod settings;
+mod state;
+mod sync;
+mod system;
+pub mod wire;
+
+pub use lane::buffer::SubmitError;
+pub use ordering::{Backlog, Ordering, StartError};
+pub use settings::{Settings, Timeouts};

@@ -1,0 +1,107 @@
+//! Checks of votes, proposals and certificates, each signature at most once a height.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arc_malachitebft_core_types as mt;
+use mt::CertificateError;
+use ordering_types::chain_spec::Committee;
+use ordering_types::preimage::Domain;
+use ordering_types::{Digest, Epoch, Round, Signature, SignedVote, ValidatorId, VoteKind};
+
+use super::context::{Context, CoreAddress};
+use crate::agreement::SignedProposal;
+
+/// Most remembered signatures of one height; far above what honest rounds need.
+const MAX_REMEMBERED: usize = 65_536;
+
+/// Verifier of one epoch's messages.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    domain: Domain,
+    epoch: Epoch,
+    committee: Committee,
+    verified: BTreeSet<(ValidatorId, Digest, Signature)>,
+    prevotes: BTreeMap<(Round, Digest), BTreeSet<ValidatorId>>,
+}
+
+impl Verifier {
+    pub(super) const fn new(domain: Domain, epoch: Epoch, committee: Committee) -> Self {
+        Self { domain, epoch, committee, verified: BTreeSet::new(), prevotes: BTreeMap::new() }
+    }
+
+    /// Forgets the last height.
+    pub(super) fn clear(&mut self) {
+        self.verified.clear();
+        self.prevotes.clear();
+    }
+
+    fn signature(&mut self, signer: ValidatorId, digest: Digest, signature: Signature) -> bool {
+        let entry = (signer, digest, signature);
+        if self.verified.contains(&entry) {
+            return true;
+        }
+        let good = self.committee.key(signer).is_some_and(|key| key.verify(digest, &signature));
+        if good {
+            if self.verified.len() >= MAX_REMEMBERED {
+                self.verified.clear();
+            }
+            self.verified.insert(entry);
+        }
+        good
+    }
+
+    pub(super) fn vote(&mut self, vote: &SignedVote) -> bool {
+        let v = &vote.vote;
+        let good = v.epoch == self.epoch
+            && self.signature(v.validator, v.digest(&self.domain), vote.signature);
+        if let (true, VoteKind::Prevote, Some(value)) = (good, v.kind, v.value)
+            && (self.prevotes.len() < MAX_REMEMBERED || self.prevotes.contains_key(&(v.round, value)))
+        {
+            self.prevotes.entry((v.round, value)).or_default().insert(v.validator);
+        }
+        good
+    }
+
+    pub(super) fn proposal(&mut self, proposal: &SignedProposal) -> bool {
+        let p = &proposal.proposal;
+        p.epoch == self.epoch && self.signature(p.proposer, p.digest(&self.domain), proposal.signature)
+    }
+
+    pub(super) fn has_prevote_quorum(&self, value: Digest) -> bool {
+        let quorum = self.committee.quorum();
+        self.prevotes.iter().any(|((_, v), who)| *v == value && who.len() >= quorum)
+    }
+
+    /// Whether at least `needed` different members signed, and every signature is good.
+    pub(super) fn votes(
+        &mut self,
+        votes: &[SignedVote],
+        needed: usize,
+    ) -> Result<(), CertificateError<Context>> {
+        let mut seen = BTreeSet::new();
+        for vote in votes {
+            let id = vote.vote.validator;
+            if !seen.insert(id) {
+                return Err(CertificateError::DuplicateVote(CoreAddress(id)));
+            }
+            if self.committee.key(id).is_none() {
+                return Err(CertificateError::UnknownValidator(CoreAddress(id)));
+            }
+            if !self.vote(vote) {
+                return Err(CertificateError::VerificationError(None));
+            }
+        }
+        if seen.len() < needed {
+            return Err(CertificateError::NotEnoughVotingPower {
+                signed: seen.len() as u64,
+                total: self.committee.len() as u64,
+                expected: needed as u64,
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) const fn committee(&self) -> &Committee {
+        &self.committee
+    }
+}

@@ -1,0 +1,123 @@
+//! Whether a cut may be voted for. It depends on the cut's bytes and on held data only, so a value that was once valid stays so.
+//! The one thing that depends on a clock, a time in the future, is no matter of validity: the voter waits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ordering_types::chain_spec::Committee;
+use ordering_types::cut::MAX_CUT_BYTES;
+use ordering_types::preimage::Domain;
+use ordering_types::{Cut, LaneId, SystemMessage, ValidatorId};
+
+use crate::expand::blob_bytes;
+use crate::lane::store::Held;
+use crate::load::{Load, Rules};
+use crate::state::{ReplayState, Window};
+use crate::system::MAX_SYSTEM_BYTES_PER_CUT;
+
+/// Why a cut is invalid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CutError {
+    #[error("it does not continue the decided block")]
+    Parent,
+    #[error("it goes back in time")]
+    Time,
+    #[error("it changes the L1 reference without reports")]
+    L1Reference,
+    #[error("lane {0} is of no member, or closed")]
+    Lane(LaneId),
+    #[error("lane {0} does not advance, or too far")]
+    Advance(LaneId),
+    #[error("validator {0}'s system message is not its next, or not signed by it")]
+    System(ValidatorId),
+    #[error("too many bytes of system messages")]
+    SystemBytes,
+    #[error("it covers more than a block may")]
+    TooHeavy,
+    #[error("the batch must end here and does not")]
+    Unsealed,
+}
+
+/// What can be checked before the data is there. `known` tells which system messages were verified before.
+pub(crate) fn check_shape(
+    cut: &Cut,
+    rules: &Rules,
+    state: &ReplayState,
+    committee: &Committee,
+    domain: &Domain,
+    known: impl Fn(&SystemMessage) -> bool,
+) -> Result<(), CutError> {
+    let continues = cut.height == state.height.next()
+        && cut.parent == state.header
+        && cut.epoch == state.replayed.epoch;
+    if !continues {
+        return Err(CutError::Parent);
+    }
+    if cut.time_ms < state.time_ms {
+        return Err(CutError::Time);
+    }
+    if cut.l1_reference != state.l1_reference {
+        return Err(CutError::L1Reference);
+    }
+    for tip in &cut.tips {
+        if committee.key(tip.lane.validator).is_none() || !state.is_open(tip.lane) {
+            return Err(CutError::Lane(tip.lane));
+        }
+        let from = state.tip(tip.lane).0.get();
+        let most = from.saturating_add(u64::from(rules.limits.chunks_per_lane_per_cut));
+        if tip.sequence.get() <= from || tip.sequence.get() > most {
+            return Err(CutError::Advance(tip.lane));
+        }
+    }
+    check_system(&cut.system, state, committee, domain, known)
+}
+
+fn check_system(
+    messages: &[SystemMessage],
+    state: &ReplayState,
+    committee: &Committee,
+    domain: &Domain,
+    known: impl Fn(&SystemMessage) -> bool,
+) -> Result<(), CutError> {
+    if messages.iter().map(|m| m.payload.len()).sum::<usize>() > MAX_SYSTEM_BYTES_PER_CUT {
+        return Err(CutError::SystemBytes);
+    }
+    const { assert!(MAX_SYSTEM_BYTES_PER_CUT < MAX_CUT_BYTES) };
+    let mut newest: BTreeMap<ValidatorId, u64> = state.replayed.system.clone();
+    for message in messages {
+        let key = committee.key(message.sender).ok_or(CutError::System(message.sender))?;
+        let last = newest.entry(message.sender).or_default();
+        if message.sequence <= *last || !(known(message) || message.verify(domain, key)) {
+            return Err(CutError::System(message.sender));
+        }
+        *last = message.sequence;
+    }
+    Ok(())
+}
+
+/// What needs the data: `lanes` are the chunks of each tip.
+pub(crate) fn check_covered(
+    cut: &Cut,
+    lanes: &[Vec<Arc<Held>>],
+    rules: &Rules,
+    state: &ReplayState,
+    window: &Window,
+) -> Result<(), CutError> {
+    let mut load = Load::default();
+    for held in lanes.iter().flatten() {
+        load.add(&held.load);
+    }
+    if !load.fits(rules) {
+        return Err(CutError::TooHeavy);
+    }
+    let covered = crate::expand::interleave(cut.parent, lanes);
+    let bytes = blob_bytes(rules, window, &covered);
+    let batch = state.replayed.batch.with(cut.time_ms, bytes, 0);
+    if batch.must_seal(&rules.limits) && !cut.seals_batch {
+        return Err(CutError::Unsealed);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

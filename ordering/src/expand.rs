@@ -1,0 +1,144 @@
+//! From a cut to a block, by a pure function: the same cut, chunks and state give the same header everywhere.
+//!
+//! # Order
+//! The lanes of a cut take turns, one chunk each, oldest first, until all are used up. The turn starts at the lane that the parent's
+//! header hash points at, and goes on in ascending order: no proposer chooses it, because the parent is decided before.
+//!
+//! # What is left out
+//! A transaction of an unknown rollup, and one that the duplicate window (or this block, earlier) has already. Nothing else:
+//! a cut that covers more than the limits is invalid as a whole, so nothing that honest validators took in is lost to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ordering_types::block::TxTree;
+use ordering_types::header::PROTOCOL_VERSION;
+use ordering_types::{Chunk, Cut, Digest, Header, LaneTip, RollupId, RollupSection, TxId};
+
+use crate::lane::store::Held;
+use crate::load::Rules;
+use crate::state::{ReplayState, Window};
+
+/// What a cut stands for.
+#[derive(Debug)]
+pub(crate) struct Expansion {
+    pub(crate) header: Header,
+    pub(crate) hash: Digest,
+    pub(crate) cut: Cut,
+    pub(crate) cut_bytes: Bytes,
+    pub(crate) sections: Vec<RollupSection>,
+    pub(crate) tree: TxTree,
+    /// Ids of the block's transactions.
+    pub(crate) ids: Vec<(RollupId, TxId)>,
+    /// Chunks that the cut covers.
+    pub(crate) covered: Vec<Arc<Held>>,
+    /// The state after it.
+    pub(crate) state: ReplayState,
+}
+
+/// Order of the chunks of `lanes`, which stand in ascending order of lane.
+pub(crate) fn interleave(parent: Digest, lanes: &[Vec<Arc<Held>>]) -> Vec<Arc<Held>> {
+    let start = first_lane(parent, lanes.len());
+    let longest = lanes.iter().map(Vec::len).max().unwrap_or(0);
+    let (before, from) = lanes.split_at(start);
+    let mut order = Vec::new();
+    for place in 0..longest {
+        order.extend(from.iter().chain(before).filter_map(|lane| lane.get(place)).cloned());
+    }
+    order
+}
+
+/// The lane that has the first turn.
+pub(crate) fn first_lane(parent: Digest, lanes: usize) -> usize {
+    let [a, b, c, d, e, f, g, h, ..] = *parent.as_bytes();
+    let raw = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    usize::try_from(raw % (lanes.max(1) as u64)).unwrap_or(0)
+}
+
+/// Expands a cut whose static rules hold. `lanes` are the chunks of each of its tips.
+pub(crate) fn expand(
+    spec: Digest,
+    rules: &Rules,
+    state: &ReplayState,
+    window: &Window,
+    (cut, cut_bytes): (Cut, Bytes),
+    lanes: &[Vec<Arc<Held>>],
+) -> Expansion {
+    let covered = interleave(cut.parent, lanes);
+    let mut sections: BTreeMap<RollupId, (Vec<Bytes>, Vec<TxId>)> = BTreeMap::new();
+    let mut seen: BTreeSet<(RollupId, TxId)> = BTreeSet::new();
+    let mut blob_bytes = 0;
+    for held in &covered {
+        for (transaction, id) in held.chunk.transactions().iter().zip(&held.ids) {
+            let rollup = transaction.rollup;
+            if !rules.knows(rollup) || window.contains(rollup, *id) || !seen.insert((rollup, *id)) {
+                continue;
+            }
+            if rules.is_blob(rollup) {
+                blob_bytes += Chunk::cost(transaction.data.len()) as u64;
+            }
+            let (data, ids) = sections.entry(rollup).or_default();
+            data.push(transaction.data.clone());
+            ids.push(*id);
+        }
+    }
+    let tree = TxTree::new(sections.iter().map(|(rollup, (_, ids))| (*rollup, ids.clone())).collect());
+    let ids: Vec<_> =
+        sections.iter().flat_map(|(rollup, (_, ids))| ids.iter().map(|id| (*rollup, *id))).collect();
+    let sections = sections
+        .into_iter()
+        .map(|(rollup, (transactions, _))| RollupSection { rollup, transactions })
+        .collect();
+
+    let tx_root = tree.root();
+    let mut after = apply_cut(state, &cut);
+    let batch = state.replayed.batch.with(cut.time_ms, blob_bytes, ids.len() as u64);
+    after.close_block(batch, cut.height, cut.seals_batch, tx_root);
+    let header = Header {
+        version: PROTOCOL_VERSION,
+        chain_spec: spec,
+        epoch: cut.epoch,
+        height: cut.height,
+        parent: cut.parent,
+        time_ms: cut.time_ms,
+        l1_reference: cut.l1_reference,
+        cut: Digest::sha256(&[&cut_bytes]),
+        tx_root,
+        tx_count: tree.count(),
+        state_root: after.root(),
+        seals_batch: cut.seals_batch,
+    };
+    let hash = header.hash();
+    after.header = hash;
+    Expansion { header, hash, cut, cut_bytes, sections, tree, ids, covered, state: after }
+}
+
+/// Blob bytes that a block over these chunks adds to its batch; decides whether it must seal.
+pub(crate) fn blob_bytes(rules: &Rules, window: &Window, covered: &[Arc<Held>]) -> u64 {
+    let mut seen = BTreeSet::new();
+    let mut bytes = 0;
+    for held in covered {
+        for (transaction, id) in held.chunk.transactions().iter().zip(&held.ids) {
+            let rollup = transaction.rollup;
+            if rules.is_blob(rollup) && !window.contains(rollup, *id) && seen.insert((rollup, *id)) {
+                bytes += Chunk::cost(transaction.data.len()) as u64;
+            }
+        }
+    }
+    bytes
+}
+
+fn apply_cut(state: &ReplayState, cut: &Cut) -> ReplayState {
+    let mut after = state.clone();
+    after.height = cut.height;
+    after.time_ms = cut.time_ms;
+    after.l1_reference = cut.l1_reference;
+    for LaneTip { lane, sequence, digest } in &cut.tips {
+        after.advance(*lane, *sequence, *digest);
+    }
+    for message in &cut.system {
+        after.replayed.system.insert(message.sender, message.sequence);
+    }
+    after
+}

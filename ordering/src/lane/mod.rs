@@ -1,0 +1,15 @@
+//! Lanes: how transactions spread before they are ordered.
+//!
+//! Each validator cuts what it receives into *chunks*, chained by the digest of the chunk before, and sends every chunk to every
+//! peer once. Peers store it and report, lane by lane, up to where they hold the chain: their *progress*. A proposer names
+//! only tips that a quorum reported, so voters seldom have to fetch.
+//!
+//! - A lane is (validator, incarnation). A restarted validator begins a new lane, so a chunk that a crash took from
+//!   its disk and that is cut again differently is no fork.
+//! - Chunks carry no signature; the decided digest authenticates them. Of a lane that forks, at most two branches are stored,
+//!   and any branch that a cut names is fetched.
+//! - Progress is a hint. A peer that lies about it costs a fetch, never safety: a vote needs the data itself.
+
+pub(crate) mod buffer;
+pub(crate) mod progress;
+pub(crate) mod store;

@@ -1,0 +1,103 @@
+//! Who reports to hold which lane up to where.
+
+use std::collections::BTreeMap;
+
+use ordering_types::chain_spec::Committee;
+use ordering_types::{Digest, Height, LaneId, LaneSequence, LaneTip, Time, ValidatorId};
+
+use super::store::LaneStore;
+
+/// The newest report of one peer.
+#[derive(Clone, Debug, Default)]
+struct Report {
+    stamp: Time,
+    decided: Height,
+    lanes: BTreeMap<LaneId, (LaneSequence, Digest)>,
+}
+
+/// The newest report of every peer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    reports: BTreeMap<ValidatorId, Report>,
+}
+
+impl Progress {
+    /// Takes a report, unless a newer one came before it. The caller checked that `from` is a member.
+    pub(crate) fn report(&mut self, from: ValidatorId, stamp: Time, decided: Height, lanes: &[LaneTip]) {
+        let report = self.reports.entry(from).or_default();
+        if stamp < report.stamp {
+            return;
+        }
+        *report = Report {
+            stamp,
+            decided,
+            lanes: lanes.iter().map(|tip| (tip.lane, (tip.sequence, tip.digest))).collect(),
+        };
+    }
+
+    /// A message shows that `from` is beyond `decided`.
+    pub(crate) fn saw_decided(&mut self, from: ValidatorId, decided: Height) {
+        let report = self.reports.entry(from).or_default();
+        report.decided = report.decided.max(decided);
+    }
+
+    /// The peers that say to have decided at least `height`, in ascending order.
+    pub(crate) fn ahead(&self, height: Height) -> Vec<ValidatorId> {
+        self.reports.iter().filter(|(_, r)| r.decided >= height).map(|(id, _)| *id).collect()
+    }
+
+    /// The greatest decided height that an honest peer must have reported: f + 1 say at least this.
+    pub(crate) fn heard_height(&self, committee: &Committee) -> Height {
+        let mut heights: Vec<_> = self.reports.values().map(|r| r.decided).collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        heights.get(committee.faulty()).copied().unwrap_or_default()
+    }
+
+    /// Up to which chunk of our own chain of `lane` a quorum holds it.
+    pub(crate) fn quorum_sequence(
+        &self,
+        lane: LaneId,
+        store: &LaneStore,
+        me: ValidatorId,
+        committee: &Committee,
+    ) -> Option<LaneSequence> {
+        let head = store.head(lane)?;
+        let mut held: Vec<LaneSequence> = committee
+            .ids()
+            .map(|id| {
+                // The owner holds its own lane, or it could not have cut its chunks.
+                if id == me || id == lane.validator {
+                    return head.sequence;
+                }
+                let reported = self.reports.get(&id).and_then(|r| r.lanes.get(&lane));
+                reported.map_or(LaneSequence::default(), |(sequence, digest)| {
+                    store.agreed_with(lane, *sequence, *digest)
+                })
+            })
+            .collect();
+        held.sort_unstable_by(|a, b| b.cmp(a));
+        held.get(committee.quorum().checked_sub(1)?).copied()
+    }
+
+    /// The peers that report to hold `lane` at least up to `sequence`.
+    pub(crate) fn holders(&self, lane: LaneId, sequence: LaneSequence) -> Vec<ValidatorId> {
+        let holds = |r: &Report| r.lanes.get(&lane).is_some_and(|(s, _)| *s >= sequence);
+        self.reports.iter().filter(|(_, r)| holds(r)).map(|(id, _)| *id).collect()
+    }
+
+    /// Tips that peers report beyond what we hold: at most one a lane, with one who reports it.
+    pub(crate) fn beyond(&self, store: &LaneStore) -> Vec<(LaneTip, ValidatorId)> {
+        let mut beyond: BTreeMap<LaneId, (LaneTip, ValidatorId)> = BTreeMap::new();
+        for (id, report) in &self.reports {
+            for (lane, (sequence, digest)) in &report.lanes {
+                let ours = store.held_sequence(*lane);
+                let known = beyond.get(lane).map_or(ours, |(tip, _)| tip.sequence);
+                if *sequence > known {
+                    let tip = LaneTip { lane: *lane, sequence: *sequence, digest: *digest };
+                    beyond.insert(*lane, (tip, *id));
+                }
+            }
+        }
+        beyond.into_values().collect()
+    }
+}

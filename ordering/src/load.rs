@@ -1,0 +1,98 @@
+//! What a chunk weighs against the limits of a block.
+//!
+//! A transaction of `length` bytes weighs [`Chunk::cost`]`(length)`: its bytes and eight for what names and frames them, here and
+//! on L1. Weights are of what a cut *covers*, also of transactions that expansion then skips, so they depend on the chunks
+//! alone and a proposer can add them up without expanding anything.
+
+use std::collections::BTreeMap;
+
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup};
+use ordering_types::{ChainSpec, Chunk, RollupId};
+
+/// The rollups and limits of a chain, laid out for look-ups.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) limits: Limits,
+    rollups: BTreeMap<RollupId, Rollup>,
+}
+
+impl Rules {
+    pub(crate) fn new(spec: &ChainSpec) -> Self {
+        Self { limits: spec.limits, rollups: spec.rollups.iter().map(|r| (r.id, r.clone())).collect() }
+    }
+
+    pub(crate) fn knows(&self, rollup: RollupId) -> bool {
+        self.rollups.contains_key(&rollup)
+    }
+
+    pub(crate) fn is_blob(&self, rollup: RollupId) -> bool {
+        self.rollups.get(&rollup).is_some_and(|r| r.data == DataPolicy::Blob)
+    }
+
+    /// Most weight of one rollup in one block; an unknown one has none.
+    pub(crate) fn quota(&self, rollup: RollupId) -> u64 {
+        self.rollups.get(&rollup).map_or(0, |r| u64::from(r.quota_bytes_per_block))
+    }
+
+    /// Largest transaction of a rollup that can ever be ordered, in bytes.
+    pub(crate) fn largest_transaction(&self, rollup: RollupId) -> usize {
+        let mut weight = self.quota(rollup).min(u64::from(self.limits.block_bytes));
+        if self.is_blob(rollup) {
+            weight = weight.min(u64::from(self.limits.blob_bytes_per_block));
+        }
+        let weight = usize::try_from(weight).unwrap_or(usize::MAX);
+        weight.saturating_sub(Chunk::cost(0)).min(ordering_types::transaction::MAX_TRANSACTION_BYTES)
+    }
+}
+
+/// Weight of some chunks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) bytes: u64,
+    pub(crate) blob_bytes: u64,
+    pub(crate) rollups: BTreeMap<RollupId, u64>,
+}
+
+impl Load {
+    pub(crate) fn of(chunk: &Chunk, rules: &Rules) -> Self {
+        let mut load = Self::default();
+        for transaction in chunk.transactions() {
+            load.add_transaction(transaction.rollup, transaction.data.len(), rules);
+        }
+        load
+    }
+
+    pub(crate) fn add_transaction(&mut self, rollup: RollupId, length: usize, rules: &Rules) {
+        let cost = Chunk::cost(length) as u64;
+        self.bytes += cost;
+        // What no one knows is skipped at expansion and weighs only on the block as a whole.
+        if rules.knows(rollup) {
+            *self.rollups.entry(rollup).or_default() += cost;
+        }
+        if rules.is_blob(rollup) {
+            self.blob_bytes += cost;
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.bytes += other.bytes;
+        self.blob_bytes += other.blob_bytes;
+        for (rollup, bytes) in &other.rollups {
+            *self.rollups.entry(*rollup).or_default() += bytes;
+        }
+    }
+
+    /// Whether one block may cover this.
+    pub(crate) fn fits(&self, rules: &Rules) -> bool {
+        self.bytes <= u64::from(rules.limits.block_bytes)
+            && self.blob_bytes <= u64::from(rules.limits.blob_bytes_per_block)
+            && self.rollups.iter().all(|(rollup, bytes)| *bytes <= rules.quota(*rollup))
+    }
+
+    /// Whether one block that covers this may also cover `other`.
+    pub(crate) fn fits_with(&self, other: &Self, rules: &Rules) -> bool {
+        let mut sum = self.clone();
+        sum.add(other);
+        sum.fits(rules)
+    }
+}

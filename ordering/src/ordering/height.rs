@@ -1,0 +1,363 @@
+//! The height being agreed on: proposals in and out, and the judgement of the cuts behind them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ordering_types::{Cut, Digest, Height, LaneTip, Round, Time, ValidatorId};
+
+use super::Ordering;
+use crate::agreement::{Agreement, Broadcast, Effect, Event, SignedProposal, Taken};
+use crate::api::{Class, Output, Recipient, Record};
+use crate::cut::build::build;
+use crate::cut::check::{check_covered, check_shape};
+use crate::expand::{Expansion, expand};
+use crate::lane::store::{Held, PathError};
+use crate::log::LogEntry;
+use crate::wire::{FetchProposal, Message, ProposedCut};
+
+/// Most cuts that are kept for one height: two for each of the rounds that agreement looks ahead, and as many again.
+const MAX_CANDIDATES: usize = 48;
+
+/// A cut that stands behind some value of the open height.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// The newest proposal of it; none for one read from the log.
+    pub(super) proposal: Option<SignedProposal>,
+    pub(super) cut_bytes: Bytes,
+    cut: Cut,
+    from: Option<ValidatorId>,
+    pub(super) standing: Standing,
+}
+
+/// What is known of a candidate.
+#[derive(Clone, Debug)]
+pub(super) enum Standing {
+    /// Its data is not all here, or its time has not come.
+    Open { not_before: Option<Time> },
+    /// It may be voted for.
+    Valid(Arc<Expansion>),
+    /// It never will.
+    Invalid,
+}
+
+/// Outcome of looking for a cut's chunks.
+pub(super) enum Data {
+    Held(Vec<Vec<Arc<Held>>>),
+    Missing,
+    Broken,
+}
+
+impl Ordering {
+    /// Carries out what agreement wants.
+    pub(super) fn drain_agreement(&mut self, now: Time) {
+        while let Some(effect) = self.agreement.next_effect() {
+            match effect {
+                Effect::Log { height, entry } => {
+                    let entry = LogEntry::Agreement(entry).encode();
+                    self.outputs.push_back(Output::Persist(Record::Wal { height, entry }));
+                }
+                Effect::Broadcast(message) => self.broadcast(message),
+                Effect::Build { height, round } => self.propose(now, height, round),
+                Effect::Decided(certificate) => {
+                    self.undecided_commit = Some(certificate);
+                    self.apply_decision(now);
+                }
+                Effect::Evidence(evidence) => self.outputs.push_back(Output::Evidence(evidence)),
+                Effect::Fatal(reason) => self.stop(reason),
+            }
+        }
+    }
+
+    fn broadcast(&mut self, message: Broadcast) {
+        let message = match message {
+            Broadcast::Vote(vote) => Message::Vote(vote),
+            Broadcast::Bundle(bundle) => Message::Bundle(bundle),
+            Broadcast::Proposal(proposal) => {
+                let Some(candidate) = self.candidates.get_mut(&proposal.proposal.value) else { return };
+                candidate.proposal = Some(proposal);
+                self.proposals.insert(proposal.proposal.round, proposal);
+                Message::Proposal(ProposedCut { proposal, cut: candidate.cut_bytes.clone() })
+            }
+        };
+        self.outputs.push_back(Output::Send {
+            to: Recipient::All,
+            class: Class::Consensus,
+            bytes: message.encode(),
+            after_sync: true,
+        });
+    }
+
+    /// Chunks that a quorum holds beyond the decided tips, by lane in ascending order.
+    fn ready_lanes(&self) -> Vec<Vec<Arc<Held>>> {
+        let per_lane = usize::try_from(self.rules.limits.chunks_per_lane_per_cut).unwrap_or(usize::MAX);
+        let lanes: Vec<LaneTip> = self.store.heads().filter(|tip| self.state.is_open(tip.lane)).collect();
+        lanes
+            .into_iter()
+            .filter_map(|tip| {
+                let to =
+                    self.progress.quorum_sequence(tip.lane, &self.store, self.me, &self.committee)?;
+                let mut chain = self.store.chain(tip.lane, to);
+                chain.truncate(per_lane);
+                (!chain.is_empty()).then_some(chain)
+            })
+            .collect()
+    }
+
+    /// Whether a proposer would have something to say now.
+    pub(super) fn is_orderable(&self) -> bool {
+        let held = |tip: LaneTip| {
+            self.state.is_open(tip.lane)
+                && self
+                    .progress
+                    .quorum_sequence(tip.lane, &self.store, self.me, &self.committee)
+                    .is_some_and(|to| to > self.state.tip(tip.lane).0)
+        };
+        !self.system.ready(&self.state.replayed.system).is_empty() || self.store.heads().any(held)
+    }
+
+    fn propose(&mut self, now: Time, height: Height, round: Round) {
+        if !self.is_open_height(height) {
+            return;
+        }
+        let system = self.system.ready(&self.state.replayed.system);
+        let lanes = self.ready_lanes();
+        let cut = build(now.as_millis(), &self.rules, &self.state, &self.window, &lanes, system);
+        let cut_bytes = Bytes::from(cut.encode());
+        let Data::Held(lanes) = self.data(now, &cut, None) else {
+            return self.stop("built a cut over chunks that are not held".to_owned());
+        };
+        let checked = check_covered(&cut, &lanes, &self.rules, &self.state, &self.window);
+        if let Err(error) = checked {
+            return self.stop(format!("built a cut that is invalid: {error}"));
+        }
+        let expansion = Arc::new(self.expand(cut.clone(), cut_bytes.clone(), &lanes));
+        let value = expansion.hash;
+        self.log_cut(height, value, &cut_bytes);
+        let standing = Standing::Valid(expansion);
+        let candidate = Candidate { proposal: None, cut_bytes, cut, from: None, standing };
+        self.candidates.insert(value, candidate);
+        // The caller's loop carries out what follows.
+        let _ = self.agreement.handle(now, Event::Propose { height, round, value });
+    }
+
+    fn log_cut(&mut self, height: Height, value: Digest, cut: &Bytes) {
+        let entry = LogEntry::Cut { value, cut: cut.clone() }.encode();
+        self.outputs.push_back(Output::Persist(Record::Wal { height, entry }));
+    }
+
+    fn expand(&self, cut: Cut, cut_bytes: Bytes, lanes: &[Vec<Arc<Held>>]) -> Expansion {
+        expand(self.spec, &self.rules, &self.state, &self.window, (cut, cut_bytes), lanes)
+    }
+
+    pub(super) fn expand_proven(&self, cut: Cut, cut_bytes: Bytes, lanes: &[Vec<Arc<Held>>]) -> Expansion {
+        self.expand(cut, cut_bytes, lanes)
+    }
+
+    /// The cuts that were voted for before a restart; they were valid, and are again as soon as their data is there.
+    pub(super) fn recover_cuts(&mut self, now: Time) {
+        let height = self.height();
+        self.logged_cuts.retain(|logged, _| *logged >= height);
+        let cuts = self.logged_cuts.remove(&height).unwrap_or_default();
+        for (value, cut_bytes) in cuts.into_iter().take(MAX_CANDIDATES) {
+            let Ok(cut) = Cut::decode(&cut_bytes) else { continue };
+            let standing = Standing::Open { not_before: None };
+            self.candidates.insert(value, Candidate { proposal: None, cut_bytes, cut, from: None, standing });
+            self.judge(now, value);
+        }
+    }
+
+    /// A proposal of the open height.
+    pub(super) fn take_proposal(&mut self, now: Time, from: ValidatorId, proposed: ProposedCut) {
+        let ProposedCut { proposal: signed, cut: cut_bytes } = proposed;
+        let p = signed.proposal;
+        if self.agreement.decided() {
+            return;
+        }
+        if self.agreement.handle(now, Event::Proposal(signed)) == Taken::Fault {
+            return self.fault(from);
+        }
+        self.drain_agreement(now);
+        if !self.is_open_height(p.height) {
+            return; // It completed a decision.
+        }
+        let same = self.candidates.get_mut(&p.value).filter(|c| {
+            c.cut_bytes == cut_bytes || matches!(c.standing, Standing::Valid(_))
+        });
+        if let Some(candidate) = same {
+            candidate.proposal = Some(signed);
+        } else {
+            // Bytes that do not stand behind the value they came with are replaced by the next that claim to.
+            let Ok(cut) = Cut::decode(&cut_bytes) else {
+                self.fault(from);
+                return self.tell_judgement(now, signed, false);
+            };
+            if self.candidates.len() >= MAX_CANDIDATES && !self.candidates.contains_key(&p.value) {
+                return;
+            }
+            let standing = Standing::Open { not_before: None };
+            let proposal = Some(signed);
+            self.candidates
+                .insert(p.value, Candidate { proposal, cut_bytes, cut, from: Some(from), standing });
+        }
+        self.proposals.insert(p.round, signed);
+        self.judge(now, p.value);
+        self.tell_standing(now, signed);
+    }
+
+    /// Judges every candidate that is still open, and the next proven height.
+    pub(super) fn judge_all(&mut self, now: Time) {
+        let open: Vec<Digest> = self
+            .candidates
+            .iter()
+            .filter(|(_, c)| matches!(c.standing, Standing::Open { .. }))
+            .map(|(value, _)| *value)
+            .collect();
+        for value in open {
+            self.judge(now, value);
+            let proposal = self.candidates.get(&value).and_then(|c| c.proposal);
+            if let Some(signed) = proposal {
+                self.tell_standing(now, signed);
+            }
+        }
+        self.apply_decision(now);
+        self.apply_proven(now);
+    }
+
+    fn tell_standing(&mut self, now: Time, signed: SignedProposal) {
+        match self.candidates.get(&signed.proposal.value).map(|c| &c.standing) {
+            Some(Standing::Valid(_)) => self.tell_judgement(now, signed, true),
+            Some(Standing::Invalid) => self.tell_judgement(now, signed, false),
+            Some(Standing::Open { .. }) | None => {}
+        }
+    }
+
+    fn tell_judgement(&mut self, now: Time, signed: SignedProposal, valid: bool) {
+        let event = Event::Judged { proposal: signed.proposal, valid };
+        let _ = self.agreement.handle(now, event);
+        self.drain_agreement(now);
+    }
+
+    /// Brings a candidate's standing up to date.
+    fn judge(&mut self, now: Time, value: Digest) {
+        let Some(candidate) = self.candidates.get(&value) else { return };
+        if !matches!(candidate.standing, Standing::Open { .. }) {
+            return;
+        }
+        let (cut, from) = (candidate.cut.clone(), candidate.from);
+        let (bytes, logged) = (candidate.cut_bytes.clone(), candidate.from.is_none());
+        let standing = self.standing(now, value, cut, bytes.clone(), (from, logged));
+        if let (Standing::Valid(_), false) = (&standing, logged) {
+            self.log_cut(self.height(), value, &bytes);
+        }
+        if let (Standing::Invalid, Some(from)) = (&standing, from) {
+            self.fault(from);
+        }
+        if let Some(candidate) = self.candidates.get_mut(&value) {
+            candidate.standing = standing;
+        }
+    }
+
+    fn standing(
+        &mut self,
+        now: Time,
+        value: Digest,
+        cut: Cut,
+        cut_bytes: Bytes,
+        (from, logged): (Option<ValidatorId>, bool),
+    ) -> Standing {
+        let known = |message: &_| self.system.knows(message);
+        let shape = check_shape(&cut, &self.rules, &self.state, &self.committee, &self.domain, known);
+        if shape.is_err() {
+            return Standing::Invalid;
+        }
+        let drift = Duration::from_millis(u64::from(self.rules.limits.max_clock_drift_ms));
+        if cut.time_ms > (now + drift).as_millis() && !logged && !self.agreement.has_prevote_quorum(value) {
+            let wait = cut.time_ms.saturating_sub(u64::from(self.rules.limits.max_clock_drift_ms));
+            return Standing::Open { not_before: Some(Time::from_millis(wait)) };
+        }
+        let lanes = match self.data(now, &cut, from) {
+            Data::Held(lanes) => lanes,
+            Data::Missing => return Standing::Open { not_before: None },
+            Data::Broken => return Standing::Invalid,
+        };
+        if check_covered(&cut, &lanes, &self.rules, &self.state, &self.window).is_err() {
+            return Standing::Invalid;
+        }
+        let expansion = self.expand(cut, cut_bytes, &lanes);
+        if expansion.hash == value { Standing::Valid(Arc::new(expansion)) } else { Standing::Invalid }
+    }
+
+    /// The chunks of every tip of a cut; what is missing is fetched.
+    pub(super) fn data(&mut self, now: Time, cut: &Cut, from: Option<ValidatorId>) -> Data {
+        let mut lanes = Vec::with_capacity(cut.tips.len());
+        let mut missing = Vec::new();
+        for tip in &cut.tips {
+            match self.store.path(self.state.tip(tip.lane), tip) {
+                Ok(path) => lanes.push(path),
+                Err(PathError::Broken) => return Data::Broken,
+                Err(PathError::Missing { digest, .. }) if self.unusable.contains(&digest) => {
+                    return Data::Broken;
+                }
+                Err(PathError::Missing { sequence, digest }) => missing.push((*tip, sequence, digest)),
+            }
+        }
+        if missing.is_empty() {
+            return Data::Held(lanes);
+        }
+        for (tip, sequence, digest) in missing {
+            self.want_named(now, &tip, (sequence, digest), from);
+        }
+        Data::Missing
+    }
+
+    /// When a candidate's time comes.
+    pub(super) fn candidate_deadline(&self) -> Option<Time> {
+        let time = |c: &Candidate| match c.standing {
+            Standing::Open { not_before } => not_before,
+            Standing::Valid(_) | Standing::Invalid => None,
+        };
+        self.candidates.values().filter_map(time).min()
+    }
+
+    /// Whether some candidate waits for its time.
+    pub(super) fn judge_late(&mut self, now: Time) {
+        let quorum = |(value, c): (&Digest, &Candidate)| {
+            matches!(c.standing, Standing::Open { not_before: Some(at) } if at <= now || self.agreement.has_prevote_quorum(*value))
+        };
+        if self.candidates.iter().any(quorum) {
+            self.judge_all(now);
+        }
+    }
+
+    /// Asks for the proposal of the present round, if it should have come by now: of its proposer, then of others.
+    pub(super) fn ask_for_proposal(&mut self, now: Time) {
+        let Some(due) = self.proposal_deadline() else { return };
+        if due > now {
+            return;
+        }
+        let (height, round) = (self.height(), self.agreement.round());
+        let proposer = self.agreement.proposer(height, round);
+        let others = self.peers.iter().filter(|id| **id != proposer);
+        let order: Vec<ValidatorId> = std::iter::once(&proposer).chain(others).copied().collect();
+        let attempt = self.pace.proposal_attempts;
+        self.pace.proposal_attempts = attempt.wrapping_add(1);
+        self.pace.proposal_ask = now + self.settings.retry_delay;
+        if let Some(to) = order.get(attempt % order.len()) {
+            let value = self.undecided_commit.as_ref().map(|certificate| certificate.header);
+            let message = Message::FetchProposal(FetchProposal { height, round, value });
+            self.send(Recipient::One(*to), Class::Consensus, &message);
+        }
+    }
+
+    /// When to ask for the present round's proposal.
+    pub(super) fn proposal_deadline(&self) -> Option<Time> {
+        if !self.is_running() || (self.agreement.decided() && self.undecided_commit.is_none()) {
+            return None;
+        }
+        let round = self.agreement.round();
+        let mine = self.agreement.proposer(self.height(), round) == self.me;
+        let there = self.proposals.contains_key(&round) && self.undecided_commit.is_none();
+        (!mine && !there).then_some(self.pace.proposal_ask)
+    }
+}

@@ -1,0 +1,353 @@
+//! The composition: lanes, cuts, agreement, expansion and catching up, as one synchronous value.
+//!
+//! ```text
+//!  submit ─▶ buffer ─▶ chunk ─▶ all peers        reports ─▶ progress ─▶ what a quorum holds
+//!                        │                                                  │
+//!                        ▼                                                  ▼
+//!                      store ◀─ fetch ◀─ missing ◀─ candidate ◀─ proposal ◀─ build
+//!                                                      │ judged
+//!                                                      ▼
+//!                                 votes ◀─▶ agreement ─▶ decided ─▶ apply ─▶ Output::Decided
+//!                                                                    ▲
+//!                                        peers ─▶ value sync ─▶ proven heights
+//! ```
+//!
+//! # When a height starts
+//! At once (but not faster than the block interval) when there is something to order: a lane that advanced at a quorum, a system
+//! message, a batch whose time is up. Otherwise after the idle interval, or when a peer's signed message shows that it has begun. So a quiet
+//! network makes a block a second and its timers never run in vain.
+//!
+//! # Restart
+//! The log is replayed by agreement; logged cuts are candidates again; stored chunks fill the lanes. Own lanes of earlier runs
+//! go on being reported, so what they hold is still ordered.
+
+mod apply;
+mod height;
+mod pace;
+mod receive;
+mod spread;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use ordering_types::chain_spec::{ChainSpecError, Committee};
+use ordering_types::preimage::Domain;
+use ordering_types::{
+    ChainSpec, CommitCertificate, Digest, Height, LaneId, LaneSequence, Round, SecretKey, Time, Transaction,
+    TxId, ValidatorId,
+};
+
+use crate::agreement::{Agreement, LogError, Malachite, Setup, SignedProposal};
+use crate::api::{Input, Output, Recovered};
+use crate::fetch::Fetch;
+use crate::lane::buffer::{Buffer, SubmitError};
+use crate::lane::progress::Progress;
+use crate::lane::store::LaneStore;
+use crate::load::Rules;
+use crate::log::LogEntry;
+use crate::settings::Settings;
+use crate::state::{ReplayState, SnapshotError, Window};
+use crate::sync::Sync;
+use crate::system::SystemLog;
+use height::Candidate;
+use pace::Pace;
+use receive::EarlyKey;
+
+/// Why ordering cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The genesis file is none.
+    #[error("chain specification: {0}")]
+    ChainSpec(#[from] ChainSpecError),
+    /// The key is of no member of the committee.
+    #[error("the validator key is of no member of the committee")]
+    NotAMember,
+    /// The stored tip does not fit together, or belongs to another network.
+    #[error("recovered state: {0}")]
+    Recovered(String),
+    /// The write-ahead log cannot be trusted: voting on could contradict what was signed before.
+    #[error("write-ahead log: {0}")]
+    Log(String),
+}
+
+impl From<LogError> for StartError {
+    fn from(error: LogError) -> Self {
+        Self::Log(error.to_string())
+    }
+}
+
+impl From<SnapshotError> for StartError {
+    fn from(error: SnapshotError) -> Self {
+        Self::Recovered(error.to_string())
+    }
+}
+
+/// What a validator holds of a lane that is not decided yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Transactions that wait to be cut into chunks.
+    pub waiting_transactions: usize,
+    /// Their bytes.
+    pub waiting_bytes: usize,
+    /// Undecided chunks of the own lane.
+    pub chunks: usize,
+    /// Their bytes.
+    pub chunk_bytes: usize,
+}
+
+/// The ordering core of one validator.
+pub struct Ordering {
+    me: ValidatorId,
+    key: SecretKey,
+    spec: Digest,
+    domain: Domain,
+    rules: Rules,
+    committee: Committee,
+    peers: Vec<ValidatorId>,
+    settings: Settings,
+
+    state: ReplayState,
+    window: Window,
+
+    lane: LaneId,
+    lane_end: (LaneSequence, Digest),
+    buffer: Buffer,
+    store: LaneStore,
+    progress: Progress,
+    fetch: Fetch,
+    /// Chunks that a cut names and that can never be stored.
+    unusable: BTreeSet<Digest>,
+    system: SystemLog,
+    sync: Sync,
+
+    agreement: Malachite,
+    candidates: BTreeMap<Digest, Candidate>,
+    proposals: BTreeMap<Round, SignedProposal>,
+    /// Cuts read from the log, by the height they are for.
+    logged_cuts: BTreeMap<Height, Vec<(Digest, bytes::Bytes)>>,
+    undecided_commit: Option<CommitCertificate>,
+    early: BTreeMap<EarlyKey, crate::wire::Message>,
+
+    pace: Pace,
+    faults: BTreeMap<ValidatorId, u64>,
+    refused_system: u64,
+    outputs: VecDeque<Output>,
+    stopped: bool,
+}
+
+impl Ordering {
+    /// Starts from what the disk holds.
+    ///
+    /// # Errors
+    /// When the key is of no member, or what was recovered does not belong together: the host must not vote then.
+    pub fn new(
+        spec: Arc<ChainSpec>,
+        settings: Settings,
+        key: SecretKey,
+        recovered: Recovered,
+        now: Time,
+    ) -> Result<Self, StartError> {
+        spec.validate()?;
+        let committee = spec.committee();
+        let public = key.public_key();
+        let me = committee.iter().find(|(_, k)| **k == public).map(|(id, _)| id);
+        let me = me.ok_or(StartError::NotAMember)?;
+        let (spec_hash, domain, rules) = (spec.hash(), spec.domain(), Rules::new(&spec));
+        let state = recover_state(&recovered, spec_hash, &domain, &committee)?;
+        let (agreement_log, cuts) = split_log(&recovered)?;
+        let setup = Setup {
+            domain,
+            epoch: state.replayed.epoch,
+            committee: committee.clone(),
+            me,
+            key: key.clone(),
+            timeouts: settings.timeouts,
+            decided: state.height,
+        };
+        let agreement = Malachite::new(setup, &agreement_log)?;
+        let lane = LaneId { validator: me, incarnation: settings.incarnation };
+        let window = Window::new(rules.limits.duplicate_window_blocks, recovered.recent);
+        let mut ordering = Self {
+            me,
+            key,
+            spec: spec_hash,
+            domain,
+            buffer: Buffer::new(committee.len()),
+            peers: committee.ids().filter(|id| *id != me).collect(),
+            rules,
+            committee,
+            settings,
+            lane,
+            lane_end: state.tip(lane),
+            store: LaneStore::default(),
+            progress: Progress::default(),
+            fetch: Fetch::default(),
+            unusable: BTreeSet::new(),
+            system: SystemLog::new(me, domain),
+            sync: Sync::default(),
+            agreement,
+            candidates: BTreeMap::new(),
+            proposals: BTreeMap::new(),
+            logged_cuts: cuts,
+            undecided_commit: None,
+            early: BTreeMap::new(),
+            pace: Pace::new(now),
+            faults: BTreeMap::new(),
+            refused_system: 0,
+            outputs: VecDeque::new(),
+            stopped: false,
+            state,
+            window,
+        };
+        ordering.recover_chunks(recovered.chunks);
+        ordering.advance(now);
+        Ok(ordering)
+    }
+
+    /// Takes a transaction of a client into this validator's lane.
+    ///
+    /// # Errors
+    /// Says why it is not taken; nothing is kept of it then.
+    pub fn submit(&mut self, now: Time, transaction: Transaction) -> Result<TxId, SubmitError> {
+        if self.rules.knows(transaction.rollup) && !transaction.data.is_empty() {
+            let id = transaction.id();
+            if self.window.contains(transaction.rollup, id) {
+                return Err(SubmitError::Ordered(id));
+            }
+        }
+        let id = self.buffer.push(now, transaction, &self.rules, &self.settings)?;
+        self.cut_chunks(now);
+        Ok(id)
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        if self.stopped {
+            return;
+        }
+        match input {
+            Input::Message { from, bytes } => self.receive(now, from, &bytes),
+            Input::System(payload) => self.say(payload),
+            Input::Wake => {}
+        }
+        self.advance(now);
+    }
+
+    /// The next output, in order.
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// This validator.
+    pub const fn me(&self) -> ValidatorId {
+        self.me
+    }
+
+    /// The committee of the present epoch.
+    pub const fn committee(&self) -> &Committee {
+        &self.committee
+    }
+
+    /// The height that is being agreed on: the one after the newest applied.
+    pub const fn height(&self) -> Height {
+        self.state.height.next()
+    }
+
+    /// The round of that height, 0 before it starts.
+    pub fn round(&self) -> Round {
+        if self.is_running() { self.agreement.round() } else { Round::new(0) }
+    }
+
+    /// Who proposes in that round.
+    pub fn proposer(&self) -> ValidatorId {
+        self.agreement.proposer(self.height(), self.round())
+    }
+
+    /// The newest decided block that is applied here; zero before the first.
+    pub const fn applied_height(&self) -> Height {
+        self.state.height
+    }
+
+    /// Hash of that block's header; zero before the first.
+    pub const fn applied_header(&self) -> Digest {
+        self.state.header
+    }
+
+    /// The greatest height that the committee surely decided: f + 1 peers say so, or it is applied here.
+    pub fn heard_height(&self) -> Height {
+        self.progress.heard_height(&self.committee).max(self.state.height)
+    }
+
+    /// Whether this node is behind the committee.
+    pub fn is_syncing(&self) -> bool {
+        self.heard_height() > self.state.height
+    }
+
+    /// What waits in this validator's lane.
+    pub fn backlog(&self) -> Backlog {
+        let (waiting_transactions, waiting_bytes) = self.buffer.waiting();
+        let (chunks, chunk_bytes) = self.store.backlog(self.lane);
+        Backlog { waiting_transactions, waiting_bytes, chunks, chunk_bytes }
+    }
+
+    /// Messages of each peer that were malformed, wrongly signed or otherwise impossible, since the start.
+    pub const fn faults(&self) -> &BTreeMap<ValidatorId, u64> {
+        &self.faults
+    }
+
+    /// Own system messages that were refused: over their limit, or too many waiting.
+    pub const fn refused_system_messages(&self) -> u64 {
+        self.refused_system
+    }
+
+    fn fault(&mut self, from: ValidatorId) {
+        *self.faults.entry(from).or_default() += 1;
+    }
+
+    fn stop(&mut self, reason: String) {
+        self.stopped = true;
+        self.outputs.push_back(Output::Fatal(reason));
+    }
+
+    /// Whether agreement works on the height after the newest applied.
+    fn is_running(&self) -> bool {
+        self.agreement.height() == self.height()
+    }
+}
+
+fn recover_state(
+    recovered: &Recovered,
+    spec: Digest,
+    domain: &Domain,
+    committee: &Committee,
+) -> Result<ReplayState, StartError> {
+    let Some(tip) = &recovered.tip else { return Ok(ReplayState::genesis(committee)) };
+    let broken = |why: &str| Err(StartError::Recovered(why.to_owned()));
+    if tip.header.chain_spec != spec {
+        return broken("the stored blocks are of another chain specification");
+    }
+    let hash = tip.header.hash();
+    if tip.certificate.header != hash || tip.certificate.height != tip.header.height {
+        return broken("the stored certificate is not of the newest block");
+    }
+    if let Err(error) = tip.certificate.verify(domain, committee) {
+        return broken(&format!("the stored certificate: {error}"));
+    }
+    Ok(ReplayState::restore(&tip.header, &tip.snapshot, committee)?)
+}
+
+type AgreementLog = Vec<(Height, bytes::Bytes)>;
+type LoggedCuts = BTreeMap<Height, Vec<(Digest, bytes::Bytes)>>;
+
+/// Separates agreement's entries from the cuts that were voted on.
+fn split_log(recovered: &Recovered) -> Result<(AgreementLog, LoggedCuts), StartError> {
+    let (mut agreement, mut cuts) = (Vec::new(), LoggedCuts::new());
+    for (height, bytes) in &recovered.wal {
+        match LogEntry::decode(bytes) {
+            Some(LogEntry::Agreement(entry)) => agreement.push((*height, entry)),
+            Some(LogEntry::Cut { value, cut }) => cuts.entry(*height).or_default().push((value, cut)),
+            None => return Err(StartError::Log("an entry of no known kind".to_owned())),
+        }
+    }
+    Ok((agreement, cuts))
+}

@@ -1,0 +1,144 @@
+//! What happens by itself: timers, and the start of heights.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ordering_types::{LaneTip, Time, ValidatorId};
+
+use super::Ordering;
+use crate::agreement::{Agreement, Event};
+use crate::api::{Class, Recipient};
+use crate::wire::Message;
+
+/// Times of the last and next things that happen by themselves.
+#[derive(Debug)]
+pub(super) struct Pace {
+    pub(super) last_block: Time,
+    pub(super) last_start: Time,
+    pub(super) report_due: Option<Time>,
+    pub(super) status_due: Time,
+    pub(super) gap: Option<(Time, Vec<(LaneTip, ValidatorId)>)>,
+    pub(super) proposal_ask: Time,
+    pub(super) proposal_attempts: usize,
+    pub(super) round_seen: ordering_types::Round,
+    pub(super) told: BTreeMap<ValidatorId, Time>,
+}
+
+impl Pace {
+    pub(super) const fn new(now: Time) -> Self {
+        Self {
+            last_block: now,
+            last_start: now,
+            report_due: None,
+            status_due: now,
+            gap: None,
+            proposal_ask: now,
+            proposal_attempts: 0,
+            round_seen: ordering_types::Round::new(0),
+            told: BTreeMap::new(),
+        }
+    }
+}
+
+impl Ordering {
+    /// Does all that is due.
+    pub(super) fn advance(&mut self, now: Time) {
+        if self.stopped {
+            return;
+        }
+        if self.is_running() && self.agreement.next_deadline().is_some_and(|due| due <= now) {
+            let _ = self.agreement.handle(now, Event::Wake);
+        }
+        self.drain_agreement(now);
+        self.judge_late(now);
+        self.take_early(now);
+        self.cut_chunks(now);
+        self.close_gaps(now);
+        self.apply_proven(now);
+        self.catch_up(now);
+        while !self.stopped && self.next_start(now).is_some_and(|due| due <= now) {
+            self.start_height(now);
+        }
+        self.note_round(now);
+        self.ask_for_proposal(now);
+        self.send_fetches(now);
+        self.report(now);
+    }
+
+    pub(super) fn start_height(&mut self, now: Time) {
+        self.pace.last_start = now;
+        self.pace.proposal_ask = now + self.settings.retry_delay;
+        self.pace.proposal_attempts = 0;
+        self.pace.round_seen = ordering_types::Round::new(0);
+        self.recover_cuts(now);
+        self.agreement.start_height(now, self.height());
+        self.drain_agreement(now);
+    }
+
+    /// A new round gives its proposer the time that the first had.
+    fn note_round(&mut self, now: Time) {
+        if self.is_running() && self.agreement.round() != self.pace.round_seen {
+            self.pace.round_seen = self.agreement.round();
+            self.pace.proposal_ask = now + self.settings.retry_delay;
+            self.pace.proposal_attempts = 0;
+        }
+    }
+
+    /// When the next height starts by itself; none while one runs, or while the committee is known to be further.
+    fn next_start(&self, now: Time) -> Option<Time> {
+        if self.is_running() {
+            return None;
+        }
+        if self.agreement.has_log(self.height()) {
+            return Some(now);
+        }
+        if self.is_syncing() {
+            return None;
+        }
+        let idle = Duration::from_millis(u64::from(self.rules.limits.idle_block_interval_ms));
+        let idle = self.pace.last_block + idle;
+        let soonest = self.pace.last_start + self.settings.block_interval;
+        if self.is_orderable() {
+            return Some(soonest.min(idle));
+        }
+        let batch = &self.state.replayed.batch;
+        let sealing = (batch.transactions > 0).then(|| {
+            let interval = u64::from(self.rules.limits.batch_interval_ms);
+            Time::from_millis(batch.first_time_ms.saturating_add(interval)).max(soonest)
+        });
+        Some(sealing.map_or(idle, |sealing| sealing.min(idle)))
+    }
+
+    /// Asks a peer for heights that it decided and we did not.
+    fn catch_up(&mut self, now: Time) {
+        let ahead = self.progress.ahead(self.height());
+        let far = self.heard_height() > self.height();
+        let delays = (self.settings.retry_delay, self.settings.retry_delay * 3);
+        if let Some((to, request)) = self.sync.ask(now, self.state.height, &ahead, far, delays) {
+            self.send(Recipient::One(to), Class::Sync, &Message::FetchDecided(request));
+        }
+    }
+
+    /// When [`Input::Wake`](crate::api::Input::Wake) is due. It may be in the past.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if self.stopped {
+            return None;
+        }
+        let agreement = if self.is_running() { self.agreement.next_deadline() } else { None };
+        [
+            agreement,
+            self.candidate_deadline(),
+            self.chunk_deadline(),
+            self.pace.gap.as_ref().map(|(due, _)| *due),
+            self.sync.next_deadline(self.settings.retry_delay),
+            self.next_start(self.pace.last_block),
+            self.proposal_deadline(),
+            self.fetch.next_deadline(),
+            self.pace.report_due,
+            Some(self.pace.status_due),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}

@@ -1,0 +1,205 @@
+//! Messages from peers. Whatever is malformed or impossible counts as a fault of its sender and changes nothing else.
+
+use bytes::Bytes;
+use ordering_types::{Height, Round, Time, ValidatorId, VoteKind};
+
+use super::Ordering;
+use crate::agreement::{Agreement, Event, Taken};
+use crate::api::{Class, Output, Recipient, StoreRequest};
+use crate::wire::{FetchDecided, FetchProposal, Message, ProposedCut};
+
+/// Place of a message about the height after the next: sender first, so that none crowds out another.
+pub(super) type EarlyKey = (ValidatorId, Height, Round, EarlyKind);
+
+/// Most early messages of one sender.
+const MAX_EARLY_PER_SENDER: usize = 12;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum EarlyKind {
+    Proposal,
+    Prevote,
+    Precommit,
+}
+
+impl Ordering {
+    pub(super) fn receive(&mut self, now: Time, from: ValidatorId, bytes: &Bytes) {
+        if from == self.me || self.committee.key(from).is_none() {
+            return;
+        }
+        match Message::decode(bytes) {
+            Ok(message) => self.take(now, from, message),
+            Err(_) => self.fault(from),
+        }
+    }
+
+    fn take(&mut self, now: Time, from: ValidatorId, message: Message) {
+        match message {
+            Message::Chunk(chunk) => self.take_chunk(now, from, chunk),
+            Message::FetchedChunk(chunk) => self.take_fetched(now, from, chunk),
+            Message::Report(report) => self.take_report(now, from, &report),
+            Message::FetchChunk(request) => self.serve_chunk(from, request),
+            Message::Vote(vote) => {
+                if vote.vote.validator != from {
+                    return self.fault(from);
+                }
+                let kind = match vote.vote.kind {
+                    VoteKind::Prevote => EarlyKind::Prevote,
+                    VoteKind::Precommit => EarlyKind::Precommit,
+                };
+                let place = (from, vote.vote.height, vote.vote.round, kind);
+                self.take_consensus(now, place, Message::Vote(vote));
+            }
+            Message::Proposal(proposed) => {
+                // Any peer may hand on a proposal: its proposer's signature is what counts.
+                let p = &proposed.proposal.proposal;
+                let place = (from, p.height, p.round, EarlyKind::Proposal);
+                self.take_consensus(now, place, Message::Proposal(proposed));
+            }
+            Message::Bundle(bundle) => {
+                if self.is_open_height(bundle.height) {
+                    self.tell_agreement(now, from, Event::Bundle(bundle));
+                }
+            }
+            Message::FetchProposal(request) => self.serve_proposal(now, from, request),
+            Message::System(message) => {
+                let decided = self.state.replayed.system.get(&from).copied().unwrap_or_default();
+                if !self.system.receive(from, message, decided, &self.committee) {
+                    self.fault(from);
+                }
+            }
+            Message::FetchDecided(request) => self.serve_decided(from, request),
+            Message::Decided(items) => {
+                let tip = (self.state.height, self.state.header);
+                match self.sync.answer(from, items, tip, &self.domain, &self.committee) {
+                    Ok(()) => self.apply_proven(now),
+                    // A late answer to a question that another has answered is no fault.
+                    Err(crate::sync::AnswerError::Unasked) => {}
+                    Err(_) => self.fault(from),
+                }
+            }
+        }
+    }
+
+    /// A vote or a proposal: of the open height, one that opens it, of the one after, or of the past.
+    fn take_consensus(&mut self, now: Time, place: EarlyKey, message: Message) {
+        let (from, height, ..) = place;
+        if height <= self.state.height {
+            return self.tell_decided(now, from);
+        }
+        if height > self.height() {
+            return self.keep_early(place, message);
+        }
+        if !self.is_running() {
+            if !self.is_signed(&message) {
+                return self.fault(from);
+            }
+            self.start_height(now);
+        }
+        match message {
+            Message::Vote(vote) => self.tell_agreement(now, from, Event::Vote(vote)),
+            Message::Proposal(proposed) => self.take_proposal(now, from, proposed),
+            _ => {}
+        }
+    }
+
+    fn is_signed(&self, message: &Message) -> bool {
+        match message {
+            Message::Vote(vote) => {
+                vote.vote.epoch == self.state.replayed.epoch
+                    && self
+                        .committee
+                        .key(vote.vote.validator)
+                        .is_some_and(|key| vote.verify(&self.domain, key))
+            }
+            Message::Proposal(ProposedCut { proposal: signed, .. }) => {
+                let p = &signed.proposal;
+                p.epoch == self.state.replayed.epoch
+                    && p.proposer == self.agreement.proposer(p.height, p.round)
+                    && self.committee.key(p.proposer).is_some_and(|key| signed.verify(&self.domain, key))
+            }
+            _ => false,
+        }
+    }
+
+    fn keep_early(&mut self, place: EarlyKey, message: Message) {
+        let (from, height, ..) = place;
+        // Whoever speaks of a height says to have decided the one before.
+        if !self.is_signed(&message) {
+            return self.fault(from);
+        }
+        self.progress.saw_decided(from, height.previous().unwrap_or_default());
+        let first = (from, Height::ZERO, Round::new(0), EarlyKind::Proposal);
+        let kept = self.early.range(first..).take_while(|((id, ..), _)| *id == from).count();
+        if height == self.height().next() && kept < MAX_EARLY_PER_SENDER {
+            self.early.insert(place, message);
+        }
+    }
+
+    /// Feeds what was kept for the height that is now the next one. Called with no height running, too: it opens one.
+    pub(super) fn take_early(&mut self, now: Time) {
+        let height = self.height();
+        if !self.early.keys().any(|(_, h, ..)| *h <= height) {
+            return;
+        }
+        for (place, message) in std::mem::take(&mut self.early) {
+            if place.1 == height {
+                self.take_consensus(now, place, message);
+            } else if place.1 > height {
+                self.early.insert(place, message);
+            }
+        }
+    }
+
+    pub(super) fn tell_agreement(&mut self, now: Time, from: ValidatorId, event: Event) {
+        if self.agreement.handle(now, event) == Taken::Fault {
+            self.fault(from);
+        }
+        self.drain_agreement(now);
+    }
+
+    fn serve_proposal(&mut self, now: Time, to: ValidatorId, request: FetchProposal) {
+        if request.height <= self.state.height {
+            return self.tell_decided(now, to);
+        }
+        if !self.is_open_height(request.height) {
+            return;
+        }
+        let wanted = request.value.and_then(|value| self.candidates.get(&value)).map(|c| c.proposal);
+        let Some(proposal) = wanted.flatten().or_else(|| self.proposals.get(&request.round).copied()) else {
+            return;
+        };
+        if let Some(candidate) = self.candidates.get(&proposal.proposal.value) {
+            let message = Message::Proposal(ProposedCut { proposal, cut: candidate.cut_bytes.clone() });
+            self.outputs.push_back(Output::Send {
+                to: Recipient::One(to),
+                class: Class::Consensus,
+                bytes: message.encode(),
+                after_sync: true,
+            });
+        }
+    }
+
+    fn serve_decided(&mut self, to: ValidatorId, request: FetchDecided) {
+        let most = crate::api::MAX_SYNC_HEIGHTS;
+        if request.first.get() == 0
+            || request.last < request.first
+            || request.last.get() - request.first.get() >= most
+        {
+            return self.fault(to);
+        }
+        if request.first > self.state.height {
+            return;
+        }
+        match self.sync.serve(&request) {
+            Some(items) => {
+                let message = Message::Decided(crate::wire::within_answer(items));
+                self.send(Recipient::One(to), Class::Sync, &message);
+            }
+            None => {
+                let last = request.last.min(self.state.height);
+                let request = StoreRequest::Decided { first: request.first, last };
+                self.outputs.push_back(Output::Serve { to, request });
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Spreading chunks: cutting own ones, storing peers', reporting, fetching what is missing.
+
+use ordering_types::{Chunk, LaneId, LaneSequence, LaneTip, Time, ValidatorId};
+
+use super::Ordering;
+use crate::agreement::Agreement;
+use crate::api::{Class, Output, Recipient, Record, StoreRequest};
+use crate::lane::store::{MAX_UNDECIDED_BYTES, MAX_UNDECIDED_CHUNKS, Refused};
+use crate::wire::{FetchChunk, Message, Report};
+
+/// Most chunks that one request brings.
+const MAX_ANCESTORS: u64 = 16;
+
+impl Ordering {
+    pub(super) fn send(&mut self, to: Recipient, class: Class, message: &Message) {
+        self.outputs.push_back(Output::Send { to, class, bytes: message.encode(), after_sync: false });
+    }
+
+    pub(super) fn recover_chunks(&mut self, chunks: Vec<Chunk>) {
+        for chunk in chunks {
+            if self.admits_lane(chunk.lane()) {
+                let decided = self.state.tip(chunk.lane());
+                // What does not fit any more was never needed.
+                let _ = self.store.insert(chunk, false, decided, &self.rules);
+            }
+        }
+    }
+
+    fn admits_lane(&self, lane: LaneId) -> bool {
+        self.committee.key(lane.validator).is_some() && self.state.is_open(lane)
+    }
+
+    /// Cuts and sends chunks while they are due and the lane has room.
+    pub(super) fn cut_chunks(&mut self, now: Time) {
+        while self.chunk_deadline().is_some_and(|due| due <= now) {
+            let transactions = self.buffer.take(now, &self.rules, &self.settings);
+            let (sequence, parent) = (self.lane_end.0.next(), self.lane_end.1);
+            let chunk = Chunk::new(self.lane, sequence, parent, &transactions)
+                .expect("the buffer takes only what fits into a chunk");
+            self.lane_end = (sequence, chunk.digest());
+            let message = Message::Chunk(chunk.clone());
+            let decided = self.state.tip(self.lane);
+            let stored = self.store.insert(chunk.clone(), true, decided, &self.rules);
+            debug_assert!(stored.is_ok(), "an own chunk is always stored: {stored:?}");
+            self.outputs.push_back(Output::Persist(Record::Chunk(chunk)));
+            self.send(Recipient::All, Class::Chunks, &message);
+            self.report_soon(now);
+        }
+    }
+
+    /// When the next own chunk is due; none while the lane's backlog is full.
+    pub(super) fn chunk_deadline(&self) -> Option<Time> {
+        let (chunks, bytes) = self.store.backlog(self.lane);
+        // Peers count from their own decided tip, which may be behind: stay well below their limits.
+        if chunks as u64 >= MAX_UNDECIDED_CHUNKS / 2 || bytes >= MAX_UNDECIDED_BYTES / 2 {
+            return None;
+        }
+        self.buffer.deadline(&self.rules, &self.settings)
+    }
+
+    /// A chunk from its owner.
+    pub(super) fn take_chunk(&mut self, now: Time, from: ValidatorId, chunk: Chunk) {
+        if chunk.lane().validator != from || !self.admits_lane(chunk.lane()) {
+            return self.fault(from);
+        }
+        self.store_chunk(now, from, chunk);
+    }
+
+    /// A chunk that was asked for.
+    pub(super) fn take_fetched(&mut self, now: Time, from: ValidatorId, chunk: Chunk) {
+        if self.fetch.wanted(chunk.digest()).is_some() && self.admits_lane(chunk.lane()) {
+            self.store_chunk(now, from, chunk);
+        }
+    }
+
+    fn store_chunk(&mut self, now: Time, from: ValidatorId, chunk: Chunk) {
+        let digest = chunk.digest();
+        let named = self.fetch.wanted(digest) == Some(true);
+        let decided = self.state.tip(chunk.lane());
+        self.fetch.arrived(digest);
+        match self.store.insert(chunk.clone(), named, decided, &self.rules) {
+            Ok(_) => {
+                self.outputs.push_back(Output::Persist(Record::Chunk(chunk)));
+                self.report_soon(now);
+            }
+            Err(Refused::Known) => return,
+            Err(refused) => {
+                if refused.is_fault() {
+                    self.fault(from);
+                }
+                if !named {
+                    return;
+                }
+                self.unusable.insert(digest);
+            }
+        }
+        if named {
+            self.judge_all(now);
+        }
+    }
+
+    /// A peer's progress.
+    pub(super) fn take_report(&mut self, now: Time, from: ValidatorId, report: &Report) {
+        self.progress.report(from, report.stamp, report.decided, &report.lanes);
+        if self.pace.gap.is_none() {
+            let beyond = self.progress.beyond(&self.store);
+            if !beyond.is_empty() {
+                self.pace.gap = Some((now + self.settings.retry_delay, beyond));
+            }
+        }
+    }
+
+    /// Fetches what was reported a while ago and has not come by itself.
+    pub(super) fn close_gaps(&mut self, now: Time) {
+        let Some((due, gaps)) = &self.pace.gap else { return };
+        if *due > now {
+            return;
+        }
+        for (tip, holder) in gaps.clone() {
+            let held = self.store.held_sequence(tip.lane);
+            let open = self.admits_lane(tip.lane) && tip.sequence > self.state.tip(tip.lane).0;
+            if tip.sequence > held && open && self.store.get(tip.digest).is_none_or(|_| held < tip.sequence) {
+                let ancestors = (tip.sequence.get() - held.get() - 1).min(MAX_ANCESTORS);
+                let ancestors = u8::try_from(ancestors).unwrap_or(0);
+                let digest = self.store.gap(&tip);
+                if self.store.get(digest).is_none() {
+                    self.fetch.want(digest, ancestors, false, now, vec![holder]);
+                }
+            }
+        }
+        let beyond = self.progress.beyond(&self.store);
+        self.pace.gap = (!beyond.is_empty()).then(|| (now + self.settings.retry_delay, beyond));
+    }
+
+    pub(super) fn send_fetches(&mut self, now: Time) {
+        for request in self.fetch.due(now, self.settings.retry_delay, &self.peers) {
+            let message =
+                Message::FetchChunk(FetchChunk { digest: request.digest, ancestors: request.ancestors });
+            self.send(Recipient::One(request.to), Class::Chunks, &message);
+        }
+    }
+
+    /// Wants a chunk that a cut names; `below` is where the lane stands.
+    pub(super) fn want_named(
+        &mut self,
+        now: Time,
+        tip: &LaneTip,
+        (sequence, digest): (LaneSequence, ordering_types::Digest),
+        from: Option<ValidatorId>,
+    ) {
+        let below = self.store.held_sequence(tip.lane).max(self.state.tip(tip.lane).0);
+        let missing = sequence.get().saturating_sub(below.get()).saturating_sub(1);
+        let mut hints: Vec<ValidatorId> = from.into_iter().collect();
+        hints.extend(self.progress.holders(tip.lane, sequence));
+        hints.retain(|id| *id != self.me);
+        hints.truncate(4);
+        let ancestors = u8::try_from(missing.min(MAX_ANCESTORS)).unwrap_or(0);
+        // A chunk on its way needs no fetch.
+        let due = if self.is_syncing() { now } else { now + self.settings.retry_delay / 4 };
+        self.fetch.want(digest, ancestors, true, due, hints);
+    }
+
+    pub(super) fn serve_chunk(&mut self, to: ValidatorId, request: FetchChunk) {
+        let mut digest = request.digest;
+        for place in 0..=u64::from(request.ancestors).min(MAX_ANCESTORS) {
+            let Some(held) = self.store.get(digest) else {
+                if place == 0 {
+                    let request = StoreRequest::Chunk(digest);
+                    self.outputs.push_back(Output::Serve { to, request });
+                }
+                return;
+            };
+            digest = held.chunk.parent();
+            let message = Message::FetchedChunk(held.chunk.clone());
+            self.send(Recipient::One(to), Class::Chunks, &message);
+        }
+    }
+
+    /// Own system message.
+    pub(super) fn say(&mut self, payload: Vec<u8>) {
+        let decided = self.state.replayed.system.get(&self.me).copied().unwrap_or_default();
+        match self.system.say(payload, decided, &self.key) {
+            Some(message) => self.send(Recipient::All, Class::Consensus, &Message::System(message)),
+            None => self.refused_system += 1,
+        }
+    }
+
+    pub(super) fn report_soon(&mut self, now: Time) {
+        self.pace.report_due.get_or_insert(now + self.settings.progress_delay);
+    }
+
+    /// Reports progress when there is news, and as a heartbeat; a heartbeat also repeats what may have been lost.
+    pub(super) fn report(&mut self, now: Time) {
+        let heartbeat = self.pace.status_due <= now;
+        if !heartbeat && self.pace.report_due.is_none_or(|due| due > now) {
+            return;
+        }
+        if heartbeat {
+            self.pace.status_due = now + self.settings.status_interval;
+            let again: Vec<Message> = self.system.to_send().cloned().map(Message::System).collect();
+            for message in again {
+                self.send(Recipient::All, Class::Consensus, &message);
+            }
+        }
+        self.pace.report_due = None;
+        let report = self.own_report(now);
+        self.send(Recipient::All, Class::Chunks, &report);
+    }
+
+    fn own_report(&self, now: Time) -> Message {
+        let lanes = self.store.heads().take(ordering_types::cut::MAX_CUT_LANES).collect();
+        Message::Report(Report { stamp: now, decided: self.state.height, lanes })
+    }
+
+    /// A peer speaks of a height that is decided here: tell it so, but not at every word.
+    pub(super) fn tell_decided(&mut self, now: Time, to: ValidatorId) {
+        let last = self.pace.told.get(&to).copied().unwrap_or_default();
+        if now.since(last) >= self.settings.retry_delay {
+            self.pace.told.insert(to, now);
+            let report = self.own_report(now);
+            self.send(Recipient::One(to), Class::Chunks, &report);
+        }
+    }
+
+    /// Whether agreement may be told things of this height.
+    pub(super) fn is_open_height(&self, height: ordering_types::Height) -> bool {
+        height == self.height() && height == self.agreement.height()
+    }
+}

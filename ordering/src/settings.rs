@@ -1,0 +1,83 @@
+//! What a node may choose for itself: nothing here changes what is agreed on.
+
+use std::time::Duration;
+
+use ordering_types::Incarnation;
+
+/// One node's choices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Number of this run of the process; greater at every start.
+    pub incarnation: Incarnation,
+    /// A chunk is cut as soon as so many bytes of transactions wait.
+    pub chunk_bytes: usize,
+    /// A chunk is cut at the latest so long after its first transaction came.
+    pub chunk_delay: Duration,
+    /// Progress is reported at most so often.
+    pub progress_delay: Duration,
+    /// Without any news, progress is still reported so often: it is also the heartbeat that lost messages recover by.
+    pub status_interval: Duration,
+    /// A height is started at the earliest so long after the one before was, however much waits.
+    /// Every height costs its committee a few signatures, so many tiny ones are dear.
+    pub block_interval: Duration,
+    /// An unanswered request is sent to another peer after so long.
+    pub retry_delay: Duration,
+    /// Most bytes of transactions that wait to be cut into chunks.
+    pub pending_bytes: usize,
+    /// Most transactions that wait to be cut into chunks.
+    pub pending_transactions: usize,
+    /// When rounds give up.
+    pub timeouts: Timeouts,
+}
+
+/// How long the steps of a round wait, in round 0 and more in each later round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a proposal.
+    pub propose: Duration,
+    /// Added to it each round.
+    pub propose_delta: Duration,
+    /// For more prevotes, once a quorum of mixed ones is there.
+    pub prevote: Duration,
+    /// Added to it each round.
+    pub prevote_delta: Duration,
+    /// For more precommits, once a quorum of mixed ones is there.
+    pub precommit: Duration,
+    /// Added to it each round.
+    pub precommit_delta: Duration,
+    /// Own votes of an undecided round are sent again so often.
+    pub rebroadcast: Duration,
+}
+
+impl Default for Timeouts {
+    /// A dead leader costs `propose + precommit`: half a second.
+    fn default() -> Self {
+        Self {
+            propose: Duration::from_millis(400),
+            propose_delta: Duration::from_millis(200),
+            prevote: Duration::from_millis(100),
+            prevote_delta: Duration::from_millis(100),
+            precommit: Duration::from_millis(100),
+            precommit_delta: Duration::from_millis(100),
+            rebroadcast: Duration::from_millis(300),
+        }
+    }
+}
+
+impl Settings {
+    /// The usual choices.
+    pub fn new(incarnation: Incarnation) -> Self {
+        Self {
+            incarnation,
+            chunk_bytes: 256 * 1024,
+            chunk_delay: Duration::from_millis(8),
+            progress_delay: Duration::from_millis(2),
+            status_interval: Duration::from_millis(500),
+            block_interval: Duration::from_millis(30),
+            retry_delay: Duration::from_millis(100),
+            pending_bytes: 32 << 20,
+            pending_transactions: 200_000,
+            timeouts: Timeouts::default(),
+        }
+    }
+}

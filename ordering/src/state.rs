@@ -1,0 +1,361 @@
+//! What replay needs: the state after a block, its root, and the duplicate window.
+//!
+//! ```text
+//!   state root = SHA-256( "mpc-sequencer/state/1" │ u64 epoch │ 32 committee
+//!     │ u32 lanes   │ lanes × (u16 validator │ u64 incarnation │ u64 sequence │ 32 digest)
+//!     │ u32 senders │ senders × (u16 validator │ u64 sequence)
+//!     │ u64 batch │ u64 first height │ u64 first time │ u32 blocks │ u64 blob bytes │ u64 transactions │ 32 window )
+//! ```
+//! Integers are big-endian, lanes and senders ascending. `window` is a chain over all transaction roots so far,
+//! wₕ = SHA-256(wₕ₋₁ ‖ tx_rootₕ): it fixes every transaction of the duplicate window.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ordering_types::chain_spec::{Committee, Limits};
+use ordering_types::codec::{self, DecodeError};
+use ordering_types::{
+    Digest, Epoch, Header, Height, L1Reference, LaneId, LaneSequence, RollupId, TxId, ValidatorId,
+};
+use serde::{Deserialize, Serialize};
+
+/// Lanes of one validator that are remembered: its newest incarnations. Older ones are closed for good.
+pub(crate) const LANES_PER_VALIDATOR: usize = 4;
+/// Most bytes of an encoded state.
+const MAX_SNAPSHOT_BYTES: usize = 1 << 20;
+
+/// The batch that the next block belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BatchCursor {
+    pub(crate) number: u64,
+    pub(crate) first_height: Height,
+    /// Zero until the first block.
+    pub(crate) first_time_ms: u64,
+    pub(crate) blocks: u32,
+    pub(crate) blob_bytes: u64,
+    pub(crate) transactions: u64,
+}
+
+impl BatchCursor {
+    const fn starting(number: u64, first_height: Height) -> Self {
+        Self { number, first_height, first_time_ms: 0, blocks: 0, blob_bytes: 0, transactions: 0 }
+    }
+
+    /// With one more block in it.
+    pub(crate) const fn with(self, time_ms: u64, blob_bytes: u64, transactions: u64) -> Self {
+        Self {
+            first_time_ms: if self.blocks == 0 { time_ms } else { self.first_time_ms },
+            blocks: self.blocks.saturating_add(1),
+            blob_bytes: self.blob_bytes.saturating_add(blob_bytes),
+            transactions: self.transactions.saturating_add(transactions),
+            ..self
+        }
+    }
+
+    /// Whether it must end here: another block might not fit.
+    pub(crate) fn must_seal(&self, limits: &Limits) -> bool {
+        let room = limits.blob_bytes_per_batch.saturating_sub(limits.blob_bytes_per_block);
+        self.blob_bytes > u64::from(room) || self.blocks >= limits.blocks_per_batch
+    }
+
+    /// Whether a proposer ends it at this time.
+    pub(crate) fn should_seal(&self, time_ms: u64, limits: &Limits) -> bool {
+        self.must_seal(limits)
+            || (self.blocks > 0
+                && time_ms >= self.first_time_ms.saturating_add(u64::from(limits.batch_interval_ms)))
+    }
+}
+
+/// The state after one block. Header fields stand beside what the root covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReplayState {
+    pub(crate) height: Height,
+    pub(crate) header: Digest,
+    pub(crate) time_ms: u64,
+    pub(crate) l1_reference: L1Reference,
+    pub(crate) committee: Digest,
+    pub(crate) replayed: Replayed,
+}
+
+/// What the root covers and the snapshot holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Replayed {
+    pub(crate) epoch: Epoch,
+    pub(crate) tips: BTreeMap<LaneId, (LaneSequence, Digest)>,
+    pub(crate) system: BTreeMap<ValidatorId, u64>,
+    pub(crate) batch: BatchCursor,
+    pub(crate) window: Digest,
+}
+
+/// Why a stored state is not the one that its block commits to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SnapshotError {
+    #[error("the stored state does not decode: {0}")]
+    Decode(#[from] DecodeError),
+    #[error("the stored state is not the one that the newest block commits to")]
+    Root,
+}
+
+/// SHA-256 over the members, ascending: `u16 id ‖ 33-byte key` each.
+pub(crate) fn committee_hash(committee: &Committee) -> Digest {
+    let mut bytes = b"mpc-sequencer/committee/1".to_vec();
+    for (id, key) in committee.iter() {
+        bytes.extend_from_slice(&id.get().to_be_bytes());
+        bytes.extend_from_slice(&key.to_bytes());
+    }
+    Digest::sha256(&[&bytes])
+}
+
+impl ReplayState {
+    /// Before the first block.
+    pub(crate) fn genesis(committee: &Committee) -> Self {
+        Self {
+            height: Height::ZERO,
+            header: Digest::ZERO,
+            time_ms: 0,
+            l1_reference: L1Reference::default(),
+            committee: committee_hash(committee),
+            replayed: Replayed {
+                epoch: Epoch::new(0),
+                tips: BTreeMap::new(),
+                system: BTreeMap::new(),
+                batch: BatchCursor::starting(1, Height::new(1)),
+                window: Digest::ZERO,
+            },
+        }
+    }
+
+    /// From what was stored with a block.
+    pub(crate) fn restore(
+        header: &Header,
+        snapshot: &[u8],
+        committee: &Committee,
+    ) -> Result<Self, SnapshotError> {
+        let state = Self {
+            height: header.height,
+            header: header.hash(),
+            time_ms: header.time_ms,
+            l1_reference: header.l1_reference,
+            committee: committee_hash(committee),
+            replayed: codec::decode(snapshot, MAX_SNAPSHOT_BYTES)?,
+        };
+        if state.root() != header.state_root {
+            return Err(SnapshotError::Root);
+        }
+        Ok(state)
+    }
+
+    /// What [`restore`](Self::restore) reads.
+    pub(crate) fn snapshot(&self) -> Vec<u8> {
+        codec::encode(&self.replayed)
+    }
+
+    /// The commitment in the header; see the module's layout.
+    pub(crate) fn root(&self) -> Digest {
+        let Replayed { epoch, tips, system, batch, window } = &self.replayed;
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
+        let mut bytes = b"mpc-sequencer/state/1".to_vec();
+        bytes.extend_from_slice(&epoch.get().to_be_bytes());
+        bytes.extend_from_slice(self.committee.as_ref());
+        bytes.extend_from_slice(&count(tips.len()));
+        for (lane, (sequence, digest)) in tips {
+            bytes.extend_from_slice(&lane.validator.get().to_be_bytes());
+            bytes.extend_from_slice(&lane.incarnation.get().to_be_bytes());
+            bytes.extend_from_slice(&sequence.get().to_be_bytes());
+            bytes.extend_from_slice(digest.as_ref());
+        }
+        bytes.extend_from_slice(&count(system.len()));
+        for (sender, sequence) in system {
+            bytes.extend_from_slice(&sender.get().to_be_bytes());
+            bytes.extend_from_slice(&sequence.to_be_bytes());
+        }
+        bytes.extend_from_slice(&batch.number.to_be_bytes());
+        bytes.extend_from_slice(&batch.first_height.get().to_be_bytes());
+        bytes.extend_from_slice(&batch.first_time_ms.to_be_bytes());
+        bytes.extend_from_slice(&batch.blocks.to_be_bytes());
+        bytes.extend_from_slice(&batch.blob_bytes.to_be_bytes());
+        bytes.extend_from_slice(&batch.transactions.to_be_bytes());
+        bytes.extend_from_slice(window.as_ref());
+        Digest::sha256(&[&bytes])
+    }
+
+    /// The newest decided chunk of a lane; sequence zero before the first.
+    pub(crate) fn tip(&self, lane: LaneId) -> (LaneSequence, Digest) {
+        self.replayed.tips.get(&lane).copied().unwrap_or_default()
+    }
+
+    /// Whether a lane may still advance: it is known, or newer than the oldest that is remembered.
+    pub(crate) fn is_open(&self, lane: LaneId) -> bool {
+        if self.replayed.tips.contains_key(&lane) {
+            return true;
+        }
+        let mut lanes = self.lanes_of(lane.validator);
+        let oldest = lanes.next();
+        oldest.is_none_or(|oldest| lanes.count() + 1 < LANES_PER_VALIDATOR || lane > oldest)
+    }
+
+    fn lanes_of(&self, validator: ValidatorId) -> impl Iterator<Item = LaneId> + '_ {
+        let bound = |raw| LaneId { validator, incarnation: ordering_types::Incarnation::new(raw) };
+        self.replayed.tips.range(bound(0)..=bound(u64::MAX)).map(|(lane, _)| *lane)
+    }
+
+    /// Advances a lane, and closes the validator's oldest if it has too many.
+    pub(crate) fn advance(&mut self, lane: LaneId, sequence: LaneSequence, digest: Digest) {
+        self.replayed.tips.insert(lane, (sequence, digest));
+        if self.lanes_of(lane.validator).count() > LANES_PER_VALIDATOR {
+            let oldest = self.lanes_of(lane.validator).next();
+            if let Some(oldest) = oldest {
+                self.replayed.tips.remove(&oldest);
+            }
+        }
+    }
+
+    /// Counts the block in, and turns to the next batch if it was the last.
+    pub(crate) fn close_block(&mut self, batch: BatchCursor, height: Height, seals: bool, tx_root: Digest) {
+        self.replayed.batch =
+            if seals { BatchCursor::starting(batch.number.saturating_add(1), height.next()) } else { batch };
+        self.replayed.window = Digest::sha256(&[self.replayed.window.as_ref(), tx_root.as_ref()]);
+    }
+}
+
+/// Ids of the transactions of the last blocks: each is ordered once within the window.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Window {
+    blocks: VecDeque<(Height, Vec<(RollupId, TxId)>)>,
+    ids: BTreeSet<(RollupId, TxId)>,
+    length: u64,
+}
+
+impl Window {
+    pub(crate) fn new(length: u32, recent: Vec<(Height, Vec<(RollupId, TxId)>)>) -> Self {
+        let mut window = Self { length: u64::from(length), ..Self::default() };
+        for (height, ids) in recent {
+            window.push(height, ids);
+        }
+        window
+    }
+
+    pub(crate) fn contains(&self, rollup: RollupId, id: TxId) -> bool {
+        self.ids.contains(&(rollup, id))
+    }
+
+    pub(crate) fn push(&mut self, height: Height, ids: Vec<(RollupId, TxId)>) {
+        self.ids.extend(ids.iter().copied());
+        self.blocks.push_back((height, ids));
+        while let Some((oldest, _)) = self.blocks.front()
+            && oldest.get() + self.length <= height.get()
+        {
+            let (_, ids) = self.blocks.pop_front().unwrap_or_default();
+            for id in ids {
+                self.ids.remove(&id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use ordering_types::Incarnation;
+
+    use super::*;
+
+    fn lane(incarnation: u64) -> LaneId {
+        LaneId { validator: ValidatorId::new(1), incarnation: Incarnation::new(incarnation) }
+    }
+
+    fn state() -> ReplayState {
+        ReplayState::genesis(&Committee::new(BTreeMap::new()))
+    }
+
+    #[test]
+    fn the_genesis_root_is_pinned_and_every_part_changes_it() {
+        let genesis = state();
+        assert_eq!(genesis.root().to_string(), PINNED);
+        let mut roots = BTreeSet::from([genesis.root()]);
+        let mut other = genesis.clone();
+        other.advance(lane(1), LaneSequence::new(1), Digest::ZERO);
+        assert!(roots.insert(other.root()));
+        other.replayed.system.insert(ValidatorId::new(1), 1);
+        assert!(roots.insert(other.root()));
+        other.replayed.batch = other.replayed.batch.with(5, 6, 7);
+        assert!(roots.insert(other.root()));
+        other.replayed.window = Digest::sha256(&[b"w"]);
+        assert!(roots.insert(other.root()));
+        other.committee = Digest::ZERO;
+        assert!(roots.insert(other.root()));
+    }
+
+    const PINNED: &str = "b9f5a1cfb19d37b4e44f4a4d4df0a8a3b4f4ca3ab7a3b7cf3f6fb5f56a1e0000";
+
+    #[test]
+    fn only_the_newest_lanes_of_a_validator_stay_open() {
+        let mut state = state();
+        for incarnation in [10, 20, 30, 40] {
+            assert!(state.is_open(lane(incarnation)));
+            state.advance(lane(incarnation), LaneSequence::new(1), Digest::ZERO);
+        }
+        assert!(!state.is_open(lane(5)));
+        assert!(state.is_open(lane(10)) && state.is_open(lane(50)));
+        state.advance(lane(50), LaneSequence::new(1), Digest::ZERO);
+        assert!(!state.is_open(lane(10)));
+        assert_eq!(state.replayed.tips.len(), LANES_PER_VALIDATOR);
+    }
+
+    #[test]
+    fn an_id_leaves_the_window_after_exactly_its_length() {
+        let id = (RollupId::new(1), Digest::sha256(&[b"x"]));
+        let mut window = Window::new(3, vec![(Height::new(1), vec![id])]);
+        window.push(Height::new(2), vec![]);
+        window.push(Height::new(3), vec![]);
+        assert!(window.contains(id.0, id.1), "block 4 is the third after block 1");
+        window.push(Height::new(4), vec![]);
+        assert!(!window.contains(id.0, id.1));
+    }
+
+    #[test]
+    fn a_batch_must_end_before_the_next_block_could_overflow_it() {
+        let limits = Limits {
+            blob_bytes_per_batch: 100,
+            blob_bytes_per_block: 40,
+            blocks_per_batch: 3,
+            batch_interval_ms: 1_000,
+            ..Limits::default()
+        };
+        let start = BatchCursor::starting(1, Height::new(1));
+        assert!(!start.with(0, 60, 1).must_seal(&limits));
+        assert!(start.with(0, 61, 1).must_seal(&limits));
+        let three = start.with(0, 0, 0).with(0, 0, 0).with(0, 0, 0);
+        assert!(three.must_seal(&limits));
+        assert!(!start.with(500, 0, 0).should_seal(1_499, &limits));
+        assert!(start.with(500, 0, 0).should_seal(1_500, &limits));
+    }
+
+    #[test]
+    fn a_snapshot_restores_and_a_changed_one_does_not() {
+        let committee = Committee::new(BTreeMap::new());
+        let mut state = state();
+        state.advance(lane(1), LaneSequence::new(9), Digest::sha256(&[b"tip"]));
+        let header = Header {
+            version: 1,
+            chain_spec: Digest::ZERO,
+            epoch: Epoch::new(0),
+            height: Height::new(4),
+            parent: Digest::ZERO,
+            time_ms: 77,
+            l1_reference: L1Reference::default(),
+            cut: Digest::ZERO,
+            tx_root: Digest::ZERO,
+            tx_count: 0,
+            state_root: state.root(),
+            seals_batch: false,
+        };
+        let back = ReplayState::restore(&header, &state.snapshot(), &committee).unwrap();
+        assert_eq!(back.replayed, state.replayed);
+        state.advance(lane(1), LaneSequence::new(10), Digest::ZERO);
+        assert_eq!(
+            ReplayState::restore(&header, &state.snapshot(), &committee),
+            Err(SnapshotError::Root)
+        );
+        assert!(ReplayState::restore(&header, b"junk", &committee).is_err());
+    }
+}

@@ -1,0 +1,447 @@
+//! A network of cores in memory: virtual clock, seeded faults, and disks that lose what was not synced.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ordering::api::{Decided, Evidence, Input, Output, Recipient, Record, Recovered, StoreRequest, Tip};
+use ordering::{Ordering, Settings, wire};
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::{
+    Address, ChainSpec, Chunk, Digest, Height, Incarnation, RollupId, SecretKey, Time, Transaction, TxId,
+    ValidatorId,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+/// What the network does to messages.
+#[derive(Clone, Copy)]
+pub struct Link {
+    pub delay: Duration,
+    pub jitter: Duration,
+    pub loss: f64,
+    pub duplicate: f64,
+}
+
+impl Link {
+    pub const GOOD: Self =
+        Self { delay: Duration::from_millis(1), jitter: Duration::from_millis(1), loss: 0.0, duplicate: 0.0 };
+
+    pub const BAD: Self = Self {
+        delay: Duration::from_millis(2),
+        jitter: Duration::from_millis(30),
+        loss: 0.2,
+        duplicate: 0.1,
+    };
+}
+
+/// What a node has on disk: everything persisted, of which the first `synced` survive a crash.
+#[derive(Default, Clone)]
+pub struct Disk {
+    pub records: Vec<Record>,
+    pub synced: usize,
+}
+
+impl Disk {
+    pub fn decided(&self) -> impl Iterator<Item = &Arc<Decided>> {
+        self.records.iter().filter_map(|r| match r {
+            Record::Decided(decided) => Some(decided),
+            _ => None,
+        })
+    }
+
+    pub fn chunk(&self, digest: Digest) -> Option<&Chunk> {
+        self.records.iter().find_map(|r| match r {
+            Record::Chunk(chunk) if chunk.digest() == digest => Some(chunk),
+            _ => None,
+        })
+    }
+
+    pub fn recovered(&self, window: u64) -> Recovered {
+        let newest = self.decided().last();
+        let tip_height = newest.map_or(Height::ZERO, |d| d.block.header.height);
+        let mut covered = std::collections::BTreeMap::new();
+        let recent = self
+            .decided()
+            .inspect(|d| {
+                for tip in &d.cut.tips {
+                    covered.insert(tip.lane, tip.sequence);
+                }
+            })
+            .filter(|d| d.block.header.height.get() + window > tip_height.get())
+            .map(|d| {
+                let ids = d.block.sections.iter().flat_map(|s| {
+                    d.tree.leaves(s.rollup).unwrap().iter().map(|id| (s.rollup, *id)).collect::<Vec<_>>()
+                });
+                (d.block.header.height, ids.collect())
+            })
+            .collect();
+        let tip = newest.map(|d| Tip {
+            header: d.block.header.clone(),
+            certificate: d.certificate.clone(),
+            snapshot: d.snapshot.clone(),
+        });
+        let (mut wal, mut chunks) = (vec![], vec![]);
+        for record in &self.records {
+            match record {
+                Record::Wal { height, entry } if *height > tip_height => wal.push((*height, entry.clone())),
+                Record::Chunk(c) if covered.get(&c.lane()).is_none_or(|to| c.sequence() > *to) => {
+                    chunks.push(c.clone());
+                }
+                _ => {}
+            }
+        }
+        Recovered { tip, recent, wal, chunks }
+    }
+}
+
+enum Event {
+    Deliver { to: usize, from: ValidatorId, bytes: Bytes },
+    Wake { node: usize },
+}
+
+pub struct Node {
+    pub core: Option<Ordering>,
+    pub disk: Disk,
+    pub incarnation: u64,
+    pub evidence: Vec<Evidence>,
+    wake: Option<Time>,
+}
+
+type Twist = Box<dyn FnMut(ValidatorId, usize, &Bytes) -> Vec<Bytes>>;
+
+pub struct Network {
+    pub spec: Arc<ChainSpec>,
+    pub now: Time,
+    pub nodes: Vec<Node>,
+    pub link: Link,
+    /// Changes what one node sends to another: a Byzantine sender.
+    pub twist: Option<Twist>,
+    pub submitted: BTreeMap<TxId, RollupId>,
+    /// How many messages each node sent.
+    pub sent: Vec<u64>,
+    rng: ChaCha8Rng,
+    queue: BinaryHeap<Reverse<(Time, u64)>>,
+    events: BTreeMap<u64, Event>,
+    next: u64,
+    trace: Digest,
+    keep_unsynced: bool,
+}
+
+pub fn key(node: usize) -> SecretKey {
+    SecretKey::from_bytes([u8::try_from(node).unwrap() + 1; 32]).unwrap()
+}
+
+pub fn id(node: usize) -> ValidatorId {
+    ValidatorId::new(u16::try_from(node).unwrap() + 1)
+}
+
+pub const EVM: RollupId = RollupId::new(1);
+pub const OPAQUE: RollupId = RollupId::new(2);
+
+pub fn spec(nodes: usize, limits: Limits) -> Arc<ChainSpec> {
+    let rollup = |id: RollupId, kind, data| Rollup {
+        id,
+        name: format!("rollup {id}"),
+        kind,
+        chain_id: u64::from(id.get()) + 1_000,
+        data,
+        quota_bytes_per_block: 1 << 20,
+    };
+    Arc::new(ChainSpec {
+        network: "test".into(),
+        l1_chain_id: 1,
+        inbox: Address::new([9; 20]),
+        limits,
+        validators: (0..nodes)
+            .map(|n| Validator { id: id(n), key: key(n).public_key(), address: String::new() })
+            .collect(),
+        rollups: vec![
+            rollup(EVM, RollupKind::Evm, DataPolicy::Blob),
+            rollup(OPAQUE, RollupKind::Opaque, DataPolicy::Committee),
+        ],
+    })
+}
+
+impl Network {
+    pub fn new(nodes: usize, seed: u64, link: Link) -> Self {
+        Self::with(spec(nodes, Limits::default()), seed, link)
+    }
+
+    pub fn with(spec: Arc<ChainSpec>, seed: u64, link: Link) -> Self {
+        let count = spec.validators.len();
+        let mut network = Self {
+            spec,
+            now: Time::from_millis(1_700_000_000_000),
+            nodes: (0..count)
+                .map(|_| Node {
+                    core: None,
+                    disk: Disk::default(),
+                    incarnation: 0,
+                    evidence: vec![],
+                    wake: None,
+                })
+                .collect(),
+            link,
+            twist: None,
+            submitted: BTreeMap::new(),
+            sent: vec![0; count],
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            next: 0,
+            trace: Digest::ZERO,
+            keep_unsynced: false,
+        };
+        for node in 0..count {
+            network.start(node);
+        }
+        network
+    }
+
+    fn chance(&mut self, probability: f64) -> bool {
+        f64::from(self.rng.next_u32()) < probability * f64::from(u32::MAX)
+    }
+
+    /// Starts or restarts a node from its disk.
+    pub fn start(&mut self, node: usize) {
+        let n = &mut self.nodes[node];
+        n.incarnation += 1;
+        let settings = Settings::new(Incarnation::new(n.incarnation));
+        let window = u64::from(self.spec.limits.duplicate_window_blocks);
+        let recovered = n.disk.recovered(window);
+        let core = Ordering::new(self.spec.clone(), settings, key(node), recovered, self.now).unwrap();
+        n.core = Some(core);
+        n.wake = None;
+        self.drain(node);
+    }
+
+    /// Kills a node; what it had not synced is gone.
+    pub fn kill(&mut self, node: usize) {
+        let n = &mut self.nodes[node];
+        n.core = None;
+        if !self.keep_unsynced {
+            n.disk.records.truncate(n.disk.synced);
+        }
+    }
+
+    pub fn core(&self, node: usize) -> &Ordering {
+        self.nodes[node].core.as_ref().unwrap()
+    }
+
+    pub fn submit(&mut self, node: usize, rollup: RollupId, data: Vec<u8>) -> TxId {
+        let now = self.now;
+        let core = self.nodes[node].core.as_mut().unwrap();
+        let id = core.submit(now, Transaction { rollup, data: data.into() }).unwrap();
+        self.submitted.insert(id, rollup);
+        self.drain(node);
+        id
+    }
+
+    pub fn say(&mut self, node: usize, payload: &[u8]) {
+        let now = self.now;
+        self.nodes[node].core.as_mut().unwrap().handle(now, Input::System(payload.to_vec()));
+        self.drain(node);
+    }
+
+    fn schedule(&mut self, at: Time, event: Event) {
+        self.queue.push(Reverse((at, self.next)));
+        self.events.insert(self.next, event);
+        self.next += 1;
+    }
+
+    fn drain(&mut self, node: usize) {
+        while let Some(output) = self.nodes[node].core.as_mut().unwrap().next_output() {
+            match output {
+                Output::Persist(record) => self.nodes[node].disk.records.push(record),
+                Output::Send { to, bytes, after_sync, .. } => {
+                    if after_sync {
+                        self.nodes[node].disk.synced = self.nodes[node].disk.records.len();
+                    }
+                    match to {
+                        Recipient::All => {
+                            for other in (0..self.nodes.len()).filter(|o| *o != node) {
+                                self.send(node, other, bytes.clone());
+                            }
+                        }
+                        Recipient::One(to) => self.send(node, usize::from(to.get()) - 1, bytes),
+                    }
+                }
+                Output::Serve { to, request } => {
+                    if let Some(bytes) = serve(&self.nodes[node].disk, request) {
+                        self.send(node, usize::from(to.get()) - 1, bytes);
+                    }
+                }
+                Output::Decided(decided) => {
+                    let hash = decided.block.header.hash();
+                    self.trace = Digest::sha256(&[
+                        self.trace.as_ref(),
+                        &[u8::try_from(node).unwrap()],
+                        hash.as_ref(),
+                        &self.now.as_micros().to_be_bytes(),
+                    ]);
+                }
+                Output::Evidence(evidence) => self.nodes[node].evidence.push(evidence),
+                Output::Fatal(reason) => panic!("node {node} at {:?}: {reason}", self.now),
+            }
+        }
+        let due = self.nodes[node].core.as_ref().unwrap().next_deadline();
+        if let Some(due) = due {
+            let due = due.max(self.now + Duration::from_micros(1));
+            if self.nodes[node].wake.is_none_or(|wake| due < wake || wake <= self.now) {
+                self.nodes[node].wake = Some(due);
+                self.schedule(due, Event::Wake { node });
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, bytes: Bytes) {
+        self.sent[from] += 1;
+        let all = match &mut self.twist {
+            Some(twist) => twist(id(from), to, &bytes),
+            None => vec![bytes],
+        };
+        for bytes in all {
+            let copies = if self.chance(self.link.duplicate) { 2 } else { 1 };
+            for _ in 0..copies {
+                if self.chance(self.link.loss) {
+                    continue;
+                }
+                let jitter = u64::try_from(self.link.jitter.as_micros()).unwrap();
+                let jitter = Duration::from_micros(self.rng.next_u64() % (jitter + 1));
+                let at = self.now + self.link.delay + jitter;
+                self.schedule(at, Event::Deliver { to, from: id(from), bytes: bytes.clone() });
+            }
+        }
+    }
+
+    /// Runs for a while.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.run_until(end, |_| false);
+    }
+
+    /// Runs until a condition holds.
+    ///
+    /// # Panics
+    /// When it does not within `limit`.
+    pub fn wait(&mut self, limit: Duration, what: &str, done: impl FnMut(&Self) -> bool) {
+        let end = self.now + limit;
+        let reached = self.run_until(end, done);
+        if !reached {
+            for (n, node) in self.nodes.iter().enumerate() {
+                if let Some(core) = &node.core {
+                    eprintln!(
+                        "node {n}: applied {} heard {} round {} backlog {:?} faults {:?} next {:?}",
+                        core.applied_height(),
+                        core.heard_height(),
+                        core.round(),
+                        core.backlog(),
+                        core.faults(),
+                        core.next_deadline()
+                    );
+                }
+            }
+            panic!("not within {limit:?}: {what}");
+        }
+    }
+
+    fn run_until(&mut self, end: Time, mut done: impl FnMut(&Self) -> bool) -> bool {
+        loop {
+            if done(self) {
+                return true;
+            }
+            match self.queue.peek() {
+                Some(Reverse((at, _))) if *at <= end => {}
+                _ => {
+                    self.now = self.now.max(end);
+                    return false;
+                }
+            }
+            let Reverse((at, number)) = self.queue.pop().unwrap();
+            self.now = self.now.max(at);
+            let now = self.now;
+            match self.events.remove(&number).unwrap() {
+                Event::Deliver { to, from, bytes } => {
+                    if let Some(core) = &mut self.nodes[to].core {
+                        core.handle(now, Input::Message { from, bytes });
+                        self.drain(to);
+                    }
+                }
+                Event::Wake { node } => {
+                    if let Some(core) = &mut self.nodes[node].core {
+                        core.handle(now, Input::Wake);
+                        self.drain(node);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hash over every decision, in the order and at the time it was made.
+    pub fn trace(&self) -> Digest {
+        self.trace
+    }
+
+    /// The transactions that a node ordered.
+    pub fn ordered(&self, node: usize) -> Vec<(RollupId, TxId)> {
+        let blocks = self.nodes[node].disk.decided();
+        blocks
+            .flat_map(|d| d.block.sections.iter())
+            .flat_map(|s| s.leaves().into_iter().map(|id| (s.rollup, id)))
+            .collect()
+    }
+
+    /// Whether every running node ordered everything submitted so far.
+    pub fn all_ordered(&self) -> bool {
+        let behind = |n: &Node| {
+            let count: usize = n
+                .disk
+                .decided()
+                .map(|d| d.block.sections.iter().map(|s| s.transactions.len()).sum::<usize>())
+                .sum();
+            count < self.submitted.len()
+        };
+        !self.nodes.iter().any(|n| n.core.is_some() && behind(n))
+    }
+
+    /// Every pair of nodes has the same blocks, each height is there, certificates hold, and nothing is ordered twice.
+    pub fn check(&self) {
+        let committee = self.spec.committee();
+        let mut chain: BTreeMap<Height, Digest> = BTreeMap::new();
+        for (n, node) in self.nodes.iter().enumerate() {
+            let mut parent = (Height::ZERO, Digest::ZERO);
+            for decided in node.disk.decided() {
+                let header = &decided.block.header;
+                assert_eq!(header.height, parent.0.next(), "node {n} leaves out a height");
+                assert_eq!(header.parent, parent.1, "node {n} breaks the chain");
+                let hash = header.hash();
+                assert_eq!(decided.certificate.header, hash);
+                decided.certificate.verify(&self.spec.domain(), &committee).unwrap();
+                assert_eq!(decided.block.tree().root(), header.tx_root);
+                let first = *chain.entry(header.height).or_insert(hash);
+                assert_eq!(first, hash, "node {n} has another block {}", header.height);
+                parent = (header.height, hash);
+            }
+            let ordered = self.ordered(n);
+            let once: std::collections::BTreeSet<_> = ordered.iter().collect();
+            assert_eq!(once.len(), ordered.len(), "node {n} ordered something twice");
+        }
+    }
+}
+
+fn serve(disk: &Disk, request: StoreRequest) -> Option<Bytes> {
+    match request {
+        StoreRequest::Chunk(digest) => disk.chunk(digest).map(wire::chunk_answer),
+        StoreRequest::Decided { first, last } => {
+            let range = first..=last;
+            Some(wire::sync_answer(
+                disk.decided().filter(|d| range.contains(&d.block.header.height)).map(|d| {
+                    (d.cut_bytes.clone(), d.block.header.clone(), d.certificate.clone())
+                }),
+            ))
+        }
+    }
+}
