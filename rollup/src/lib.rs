@@ -12,5 +12,8 @@
 //! is found out by the client; what a node *can* do is withhold, and then the client asks the next one.
 
 pub mod client;
+pub mod derive;
+pub mod inbox;
+pub mod l1;
 pub mod verify;
 pub mod wire;

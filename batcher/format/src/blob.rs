@@ -31,8 +31,33 @@ const ELEMENT_BYTES: usize = 32;
 const GROUP_BYTES: usize = 127;
 const GROUP_ELEMENT_BYTES: usize = 4 * ELEMENT_BYTES;
 
-/// The 131,072 bytes of one blob, as the KZG library takes them.
-pub type Blob = c_kzg::Blob;
+/// The 131,072 bytes of one blob. On the heap: a few of them on a thread's stack would overflow it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Blob(Box<c_kzg::Blob>);
+
+impl Blob {
+    /// From exactly [`BLOB_BYTES`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BlobError> {
+        let blob = c_kzg::Blob::from_bytes(bytes).map_err(|_| BlobError::BlobLength(bytes.len()))?;
+        Ok(Self(Box::new(blob)))
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    /// As the KZG library takes it.
+    pub(crate) const fn as_kzg(&self) -> &c_kzg::Blob {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Blob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Blob")
+    }
+}
 
 /// Why bytes do not fit into blobs, or blobs hold no payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +65,9 @@ pub enum BlobError {
     /// Longer than [`MAX_PAYLOAD_BYTES`].
     #[error("payload of {0} bytes, at most {MAX_PAYLOAD_BYTES} fit into {MAX_BLOBS} blobs")]
     TooLong(usize),
+    /// Not the length of a blob.
+    #[error("{0} bytes are no blob of {BLOB_BYTES}")]
+    BlobLength(usize),
     /// No blobs, or more than [`MAX_BLOBS`].
     #[error("{0} blobs, 1 to {MAX_BLOBS} allowed")]
     Count(usize),
@@ -127,7 +155,7 @@ pub fn unpack(blobs: &[Blob]) -> Result<Vec<u8>, BlobError> {
 }
 
 fn unpack_one(blob: &Blob, stream: &mut Vec<u8>) -> Result<(), BlobError> {
-    for group in blob.chunks_exact(GROUP_ELEMENT_BYTES) {
+    for group in blob.as_bytes().chunks_exact(GROUP_ELEMENT_BYTES) {
         let mut tops = [0_u8; 4];
         for (element, to) in group.chunks_exact(ELEMENT_BYTES).zip(&mut tops) {
             let Some((top, part)) = element.split_first() else { continue };
@@ -161,7 +189,7 @@ mod tests {
     }
 
     fn patched(blob: &Blob, at: usize, byte: u8) -> Blob {
-        let mut bytes = blob.to_vec();
+        let mut bytes = blob.as_bytes().to_vec();
         bytes[at] = byte;
         Blob::from_bytes(&bytes).unwrap()
     }

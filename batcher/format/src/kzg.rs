@@ -76,8 +76,9 @@ impl Kzg {
     pub fn commit_and_prove(self, payload: Bytes) -> Result<EncodedBatch, KzgError> {
         let (mut commitments, mut proofs) = (Vec::new(), Vec::new());
         for blob in blob::pack(&payload)? {
-            let commitment = self.0.blob_to_kzg_commitment(&blob).map_err(library)?.to_bytes();
-            let proof = self.0.compute_blob_kzg_proof(&blob, &commitment).map_err(library)?.to_bytes();
+            let commitment = self.0.blob_to_kzg_commitment(blob.as_kzg()).map_err(library)?.to_bytes();
+            let proof =
+                self.0.compute_blob_kzg_proof(blob.as_kzg(), &commitment).map_err(library)?.to_bytes();
             commitments.push(Bytes::copy_from_slice(&commitment.into_inner()));
             proofs.push(Bytes::copy_from_slice(&proof.into_inner()));
         }
@@ -86,7 +87,7 @@ impl Kzg {
 
     /// The commitment to one blob.
     pub fn commit(self, blob: &Blob) -> Result<[u8; POINT_BYTES], KzgError> {
-        Ok(self.0.blob_to_kzg_commitment(blob).map_err(library)?.to_bytes().into_inner())
+        Ok(self.0.blob_to_kzg_commitment(blob.as_kzg()).map_err(library)?.to_bytes().into_inner())
     }
 
     /// Checks that the points beside the payload are those of its blobs (`verify_blob_kzg_proof_batch`).
@@ -96,7 +97,9 @@ impl Kzg {
         if blobs != commitments || blobs != proofs || blobs > MAX_BLOBS {
             return Err(KzgError::Count { blobs, commitments, proofs });
         }
-        let blobs = blob::pack(&encoded.payload)?;
+        let packed = blob::pack(&encoded.payload)?;
+        let mut blobs = Vec::with_capacity(packed.len());
+        blobs.extend(packed.iter().map(|blob| blob.as_kzg().clone()));
         let valid = self.0.verify_blob_kzg_proof_batch(
             &blobs,
             &points(&encoded.commitments)?,
@@ -111,7 +114,7 @@ impl Kzg {
 
     /// The 128 cell proofs of one blob, as a version-1 sidecar carries them (EIP-7594).
     pub fn cell_proofs(self, blob: &Blob) -> Result<Vec<[u8; POINT_BYTES]>, KzgError> {
-        let (_, proofs) = self.0.compute_cells_and_kzg_proofs(blob).map_err(library)?;
+        let (_, proofs) = self.0.compute_cells_and_kzg_proofs(blob.as_kzg()).map_err(library)?;
         Ok(proofs.iter().map(|proof| proof.to_bytes().into_inner()).collect())
     }
 }

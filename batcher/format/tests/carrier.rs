@@ -94,7 +94,7 @@ fn cell_proofs_are_those_of_a_version_1_sidecar() {
     let commitment = kzg.commit(blob).unwrap();
     let proofs = kzg.cell_proofs(blob).unwrap();
     let sidecar = alloy::eips::eip7594::BlobTransactionSidecarEip7594::new(
-        vec![alloy::eips::eip4844::Blob::from_slice(&blob[..])],
+        vec![alloy::eips::eip4844::Blob::from_slice(blob.as_bytes())],
         vec![commitment.into()],
         proofs.into_iter().map(Into::into).collect(),
     );

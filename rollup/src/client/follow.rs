@@ -115,9 +115,11 @@ impl Follower {
             return Ok(None);
         }
         let continues = self.tip.is_none_or(|tip| tip == header.parent);
-        let complete = block.rollups.iter().filter(|line| self.subscription.rollups.contains(line.rollup)).all(
-            |line| block.sections.iter().any(|section| section.rollup == line.rollup),
-        );
+        let complete = block
+            .rollups
+            .iter()
+            .filter(|line| self.subscription.rollups.contains(line.rollup))
+            .all(|line| block.sections.iter().any(|section| section.rollup == line.rollup));
         if header.height > expected || !continues || !complete {
             return Err(SessionError::OutOfTurn("a block that leaves something out"));
         }

@@ -12,8 +12,8 @@ use super::connect::{ConnectError, Connector};
 use super::nodes::{RequestError, ask};
 use crate::verify::{Network, Verified, VerifyError};
 use crate::wire::{
-    self, Certified, ClientMessage, Closed, FrameError, Hello, NodeMessage, Opening, OrderedBlock,
-    Refused, Request, Response, Submit, Subscription, Welcome,
+    self, Certified, ClientMessage, Closed, FrameError, Hello, NodeMessage, Opening, OrderedBlock, Refused,
+    Request, Response, Submit, Subscription, Welcome,
 };
 
 /// Events that wait for the caller; a full queue stops the reading, and with it the node's sending.

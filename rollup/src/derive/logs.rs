@@ -1,0 +1,116 @@
+//! The contract's events, in order, read in bounded ranges.
+
+use std::collections::VecDeque;
+
+use alloy::primitives::B256;
+use alloy::rpc::types::Log;
+use alloy::sol_types::SolEvent;
+use batcher_format::BatchHeader;
+use ordering_types::{Address, Digest};
+use serde_json::json;
+
+use crate::inbox::ISequencerInbox::{BatchPosted, Initialised};
+use crate::inbox::digest;
+use crate::l1::{Rpc, RpcError};
+
+/// Most L1 blocks that one `eth_getLogs` asks about (public endpoints allow about as much).
+pub const MAX_LOG_RANGE: u64 = 2_000;
+
+/// Where and when L1 has something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) block_hash: B256,
+    pub(super) block_number: u64,
+    pub(super) transaction: B256,
+}
+
+/// One event of the contract.
+#[derive(Clone, Debug)]
+pub(super) enum InboxEvent {
+    Initialised(FirstKey),
+    Posted(Posted),
+}
+
+/// Coordinates of the first group key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FirstKey {
+    pub(super) x: [u8; 32],
+    pub(super) y: [u8; 32],
+}
+
+/// A batch that took effect.
+#[derive(Clone, Debug)]
+pub(super) struct Posted {
+    pub(super) number: u64,
+    pub(super) id: Digest,
+    pub(super) header: BatchHeader,
+    pub(super) calldata_hash: Digest,
+    pub(super) blob_hashes: Vec<Digest>,
+}
+
+/// The queue of events that were read and not yet handed out.
+#[derive(Debug)]
+pub(super) struct Logs {
+    inbox: Address,
+    next_block: u64,
+    queue: VecDeque<Log>,
+}
+
+impl Logs {
+    pub(super) const fn new(inbox: Address, first_block: u64) -> Self {
+        Self { inbox, next_block: first_block, queue: VecDeque::new() }
+    }
+
+    /// The next event up to the L1 block `head`, or `None` when there is none.
+    pub(super) async fn next(
+        &mut self,
+        rpc: &Rpc,
+        head: u64,
+    ) -> Result<Option<(Place, InboxEvent)>, RpcError> {
+        loop {
+            while let Some(log) = self.queue.pop_front() {
+                if let Some(found) = read(&log) {
+                    return Ok(Some(found));
+                }
+            }
+            if self.next_block > head {
+                return Ok(None);
+            }
+            let to = head.min(self.next_block.saturating_add(MAX_LOG_RANGE - 1));
+            let filter = json!([{
+                "address": self.inbox.to_string(),
+                "fromBlock": format!("{:#x}", self.next_block),
+                "toBlock": format!("{to:#x}"),
+                "topics": [[BatchPosted::SIGNATURE_HASH, Initialised::SIGNATURE_HASH]],
+            }]);
+            self.queue = rpc.call::<VecDeque<Log>>("eth_getLogs", filter).await?;
+            self.next_block = to + 1;
+        }
+    }
+}
+
+/// `None` for what is not the contract's event in a mined block: a node that serves such a log is ignored.
+fn read(log: &Log) -> Option<(Place, InboxEvent)> {
+    if log.removed {
+        return None;
+    }
+    let place = Place {
+        block_hash: log.block_hash?,
+        block_number: log.block_number?,
+        transaction: log.transaction_hash?,
+    };
+    let event = if *log.topic0()? == BatchPosted::SIGNATURE_HASH {
+        let event = BatchPosted::decode_log(&log.inner).ok()?.data;
+        InboxEvent::Posted(Posted {
+            number: event.number,
+            id: digest(event.id),
+            header: (&event.header).into(),
+            calldata_hash: digest(event.calldataHash),
+            blob_hashes: event.blobHashes.into_iter().map(digest).collect(),
+        })
+    } else {
+        let event = Initialised::decode_log(&log.inner).ok()?.data;
+        InboxEvent::Initialised(FirstKey { x: event.keyX.to_be_bytes(), y: event.keyY.to_be_bytes() })
+    };
+    Some((place, event))
+}

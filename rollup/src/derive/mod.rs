@@ -1,0 +1,23 @@
+//! Every rollup's transactions, from L1 alone.
+//!
+//! ```text
+//!   BatchPosted logs ─▶ chain of batches ─▶ blobs by versioned hash ─▶ payload ─▶ blocks ─▶ transactions
+//!      in order         number, parent,      commitments recomputed     every header hash
+//!                       group signature                                 up to the signed one
+//! ```
+//!
+//! What is trusted is the L1 node's word that a log is in the chain; what the committee said is checked here again: the
+//! founders' signatures under the group key and the group's signature under every batch are read from the
+//! transactions' calldata (when a batch was posted through another contract, its calldata is elsewhere, and the
+//! contract's own check is relied on: [`Proof::Contract`]).
+//!
+//! A rollup's part that does not decode counts as empty for that rollup ([`DerivedBatch::broken`]); everything
+//! else that does not fit is an error, and the deriver stays where it is: after an L1 reorg, start a new one.
+
+mod logs;
+mod reader;
+
+pub use logs::MAX_LOG_RANGE;
+pub use reader::{
+    DeriveConfig, DeriveError, DerivedBatch, DerivedTransaction, Deriver, Finality, Proof, Url,
+};

@@ -1,0 +1,84 @@
+//! HTTP with a bound on what a server may make us hold.
+
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
+
+/// How long a whole exchange may take.
+pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(12);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// Bytes of an error page that are shown.
+const SHOWN_BYTES: usize = 200;
+
+/// Why an exchange failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// No connection, TLS failure, time-out, connection lost.
+    #[error("{0}")]
+    Transport(String),
+    /// The server refuses the request.
+    #[error("HTTP {status}: {text}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// Beginning of the body.
+        text: String,
+    },
+    /// More bytes than such an answer may have.
+    #[error("answer of more than {0} bytes")]
+    TooLong(usize),
+}
+
+/// Not an `http` or `https` URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an http:// or https:// URL")]
+pub struct InvalidUrl(pub String);
+
+pub(super) fn parse_url(text: &str) -> Result<Url, InvalidUrl> {
+    let invalid = || InvalidUrl(text.to_owned());
+    let url = Url::parse(text).map_err(|_| invalid())?;
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(invalid()) }
+}
+
+pub(super) fn client() -> Result<Client, HttpError> {
+    Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(EXCHANGE_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::limited(2))
+        .build()
+        .map_err(|error| HttpError::Transport(error.to_string()))
+}
+
+/// Sends a request and reads at most `limit` bytes of the answer. URLs are left out of errors: they may hold keys.
+pub(super) async fn exchange(request: RequestBuilder, limit: usize) -> Result<Vec<u8>, HttpError> {
+    let transport = |error: reqwest::Error| HttpError::Transport(describe(&error.without_url()));
+    let mut response = request.send().await.map_err(transport)?;
+    let status = response.status();
+    let limit = if status == StatusCode::OK { limit } else { limit.min(64 << 10) };
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > limit {
+            return Err(HttpError::TooLong(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if status == StatusCode::OK {
+        return Ok(body);
+    }
+    let text: String = String::from_utf8_lossy(&body).chars().take(SHOWN_BYTES).collect();
+    Err(HttpError::Status { status: status.as_u16(), text })
+}
+
+/// An error with its causes: the outermost alone says only "error sending request".
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

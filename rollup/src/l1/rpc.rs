@@ -1,0 +1,128 @@
+//! JSON-RPC over HTTP, with failover: a request goes to the endpoint that answered last, and to the next ones only if
+//! that one fails. What a node *refuses* is an answer, not a failure.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use reqwest::{Client, Url};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::http::{HttpError, InvalidUrl, client, exchange, parse_url};
+
+/// Most bytes of an answer.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
+
+/// An error that the node itself answers with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("L1 refuses ({code}): {message}")]
+pub struct RpcRefusal {
+    /// JSON-RPC error code.
+    pub code: i64,
+    /// In the node's words.
+    pub message: String,
+    /// Revert data, in hexadecimal, if any.
+    pub data: Option<String>,
+}
+
+/// Why a call has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RpcError {
+    /// The node answered with an error.
+    #[error(transparent)]
+    Refused(#[from] RpcRefusal),
+    /// No endpoint answered; the last one's reason.
+    #[error("L1 endpoint {endpoint}: {error}")]
+    Unreachable {
+        /// Host of the endpoint.
+        endpoint: String,
+        /// Why.
+        error: HttpError,
+    },
+    /// An answer that is no answer to the call.
+    #[error("L1 endpoint {endpoint} answers {method} with something else: {why}")]
+    Malformed {
+        /// Host of the endpoint.
+        endpoint: String,
+        /// The call.
+        method: &'static str,
+        /// What does not fit.
+        why: String,
+    },
+}
+
+/// One or more endpoints of the same L1.
+#[derive(Debug)]
+pub struct Rpc {
+    client: Client,
+    endpoints: Vec<Url>,
+    preferred: AtomicUsize,
+    next_id: AtomicU64,
+}
+
+impl Rpc {
+    /// Endpoints in order of preference.
+    pub fn new(endpoints: &[String]) -> Result<Self, InvalidUrl> {
+        let endpoints: Vec<Url> = endpoints.iter().map(|text| parse_url(text)).collect::<Result<_, _>>()?;
+        if endpoints.is_empty() {
+            return Err(InvalidUrl(String::new()));
+        }
+        let client = client().map_err(|error| InvalidUrl(error.to_string()))?;
+        Ok(Self { client, endpoints, preferred: AtomicUsize::new(0), next_id: AtomicU64::new(1) })
+    }
+
+    /// Calls `method`; every endpoint is tried once.
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<T, RpcError> {
+        let start = self.preferred.load(Ordering::Relaxed);
+        let mut failure = None;
+        for offset in 0..self.endpoints.len() {
+            let index = (start + offset) % self.endpoints.len();
+            let Some(url) = self.endpoints.get(index) else { continue };
+            match self.call_one(url, method, &params).await {
+                Err(error @ (RpcError::Unreachable { .. } | RpcError::Malformed { .. })) => {
+                    tracing::debug!(%error, "L1 endpoint failed");
+                    failure = Some(error);
+                }
+                answered => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return answered;
+                }
+            }
+        }
+        Err(failure.expect("there is at least one endpoint"))
+    }
+
+    async fn call_one<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        method: &'static str,
+        params: &Value,
+    ) -> Result<T, RpcError> {
+        let endpoint = || url.host_str().unwrap_or_default().to_owned();
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let answer = exchange(self.client.post(url.clone()).json(&body), MAX_ANSWER_BYTES)
+            .await
+            .map_err(|error| RpcError::Unreachable { endpoint: endpoint(), error })?;
+        let malformed = |why: String| RpcError::Malformed { endpoint: endpoint(), method, why };
+        let mut answer: Value =
+            serde_json::from_slice(&answer).map_err(|error| malformed(error.to_string()))?;
+        if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
+            return Err(refusal(error).into());
+        }
+        let result = answer.get_mut("result").ok_or_else(|| malformed("no result".to_owned()))?.take();
+        serde_json::from_value(result).map_err(|error| malformed(error.to_string()))
+    }
+}
+
+fn refusal(error: &Value) -> RpcRefusal {
+    let text = |key: &str| error.get(key).and_then(Value::as_str).map(str::to_owned);
+    RpcRefusal {
+        code: error.get("code").and_then(Value::as_i64).unwrap_or_default(),
+        message: text("message").unwrap_or_else(|| error.to_string()),
+        data: text("data"),
+    }
+}
