@@ -58,7 +58,7 @@ fn find(chain: &Chain, id: &str) -> Result<Arc<Block>, Refusal> {
         root if root.starts_with("0x") => {
             let root: B256 =
                 root.parse().map_err(|_| Refusal(StatusCode::BAD_REQUEST, "invalid block root"))?;
-            by_root(chain, root)
+            chain.block_by_root(&root)
         }
         slot => {
             let slot = slot.parse().map_err(|_| Refusal(StatusCode::BAD_REQUEST, "invalid block id"))?;
@@ -66,14 +66,6 @@ fn find(chain: &Chain, id: &str) -> Result<Arc<Block>, Refusal> {
         }
     };
     block.cloned().ok_or(NOT_FOUND)
-}
-
-/// Walks back from the head: whoever asks by root asks for a recent block.
-fn by_root(chain: &Chain, root: B256) -> Option<&Arc<Block>> {
-    (chain.oldest()..=chain.head().number())
-        .rev()
-        .filter_map(|number| chain.block(number))
-        .find(|block| block.beacon_root() == root)
 }
 
 async fn genesis(State(node): State<SharedNode>) -> Json<Value> {

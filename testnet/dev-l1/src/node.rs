@@ -35,6 +35,9 @@ pub(crate) enum OutageMode {
 #[derive(Debug)]
 pub(crate) struct Node {
     ledger: RwLock<Ledger>,
+    /// Held by whoever changes the chain: a block is built while others read, and only its commit
+    /// locks them out.
+    turn: Mutex<()>,
     pending: Mutex<Option<(PendingKey, Candidate)>>,
     pub(crate) filters: Mutex<Filters>,
     automine: AtomicBool,
@@ -48,6 +51,7 @@ impl Node {
     pub(crate) fn new(chain: Chain, automine: bool) -> Self {
         Self {
             ledger: RwLock::new(Ledger { chain, pool: Pool::default() }),
+            turn: Mutex::new(()),
             pending: Mutex::new(None),
             filters: Mutex::new(Filters::default()),
             automine: AtomicBool::new(automine),
@@ -74,8 +78,9 @@ impl Node {
 
     /// Mines one block that begins by setting balances (wei).
     pub(crate) fn mine_with(&self, balances: Vec<(Address, U256)>) -> Result<(), ExecutionError> {
+        let _turn = lock(&self.turn);
+        let candidate = self.read().next_block(balances)?;
         let mut ledger = self.write();
-        let candidate = ledger.next_block(balances)?;
         let Ledger { chain, pool } = &mut *ledger;
         for (hash, reason) in &candidate.invalid {
             tracing::info!(%hash, reason, "dropped from the pool");
@@ -132,6 +137,7 @@ impl Node {
     /// Replaces the newest blocks by empty ones; `keep` puts their transactions back into the pool.
     /// Says how many transactions lost their place.
     pub(crate) fn reorg(&self, depth: u64, keep: bool, past_finalized: bool) -> Result<usize, ReorgError> {
+        let _turn = lock(&self.turn);
         let mut ledger = self.write();
         let Ledger { chain, pool } = &mut *ledger;
         let orphans = chain.reorg(depth, past_finalized)?;
@@ -151,6 +157,7 @@ impl Node {
 
     /// Changes chain or pool in place.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        let _turn = lock(&self.turn);
         change(&mut self.write())
     }
 

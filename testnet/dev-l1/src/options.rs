@@ -72,6 +72,10 @@ pub struct Options {
           value_parser = clap::value_parser!(u64).range(1..=131_072))]
     pub blob_retention: u64,
 
+    /// Blobs kept in memory at most (128 KiB each); the oldest go first.
+    #[arg(long, value_name = "BLOBS", default_value_t = 4096)]
+    pub blob_limit: usize,
+
     /// Older blocks are dropped altogether.
     #[arg(long, value_name = "BLOCKS", default_value_t = 100_000,
           value_parser = clap::value_parser!(u64).range(256..=10_000_000))]
@@ -95,6 +99,7 @@ impl Default for Options {
             safe_lag: 2,
             finalized_lag: 4,
             blob_retention: 4096,
+            blob_limit: 4096,
             block_history: 100_000,
             no_mining: false,
         }

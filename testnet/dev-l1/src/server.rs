@@ -157,8 +157,8 @@ impl Handle {
 }
 
 fn funded_accounts(options: &Options) -> Result<Vec<Address>, LocalSignerError> {
-    let builder = MnemonicBuilder::<English>::default().phrase(options.mnemonic.as_str());
-    (0..options.accounts).map(|index| Ok(builder.clone().index(index)?.build()?.address())).collect()
+    let key = MnemonicBuilder::<English>::default().phrase(options.mnemonic.as_str()).build_parent_key()?;
+    (0..options.accounts).map(|index| Ok(key.child(index)?.signer().address())).collect()
 }
 
 fn new_chain(options: &Options, accounts: &[Address]) -> Result<Chain, StartError> {
@@ -170,6 +170,7 @@ fn new_chain(options: &Options, accounts: &[Address]) -> Result<Chain, StartErro
         finalized_lag: options.finalized_lag,
         block_history: options.block_history,
         blob_retention: options.blob_retention,
+        blob_limit: options.blob_limit,
     };
     let balance = U256::from(options.balance).saturating_mul(U256::from(10).pow(U256::from(18)));
     Chain::new(params, accounts, balance, unix_now()).map_err(|error| StartError::Genesis(error.to_string()))

@@ -258,6 +258,20 @@ async fn blobs_travel_from_the_wallet_to_the_beacon_api() {
 }
 
 #[tokio::test]
+async fn memory_for_blobs_is_bounded() {
+    let (l1, provider) = chain_with(Options { blob_limit: 2, ..Options::default() }).await;
+    for nonce in 0..3 {
+        send(&provider, blob_tx(1, nonce, b"one blob", 10 * GWEI)).await;
+        mine(&provider, 1).await;
+    }
+    for (slot, expected) in [(1, 404), (2, 200), (3, 200)] {
+        let answer = reqwest::get(format!("{}/eth/v1/beacon/blobs/{slot}", l1.beacon_url())).await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "slot {slot}");
+    }
+    l1.stop().await;
+}
+
+#[tokio::test]
 async fn blob_transactions_are_held_to_geths_rules() {
     let (l1, provider) = chain().await;
     send(&provider, blob_tx(1, 0, b"first", 10 * GWEI)).await;

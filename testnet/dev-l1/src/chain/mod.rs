@@ -42,6 +42,7 @@ pub(crate) struct Params {
     pub(crate) finalized_lag: u64,
     pub(crate) block_history: u64,
     pub(crate) blob_retention: u64,
+    pub(crate) blob_limit: usize,
 }
 
 /// Something that a filter may have to report.
@@ -83,7 +84,11 @@ pub(crate) struct Chain {
     blocks: BTreeMap<u64, Arc<Block>>,
     states: BTreeMap<u64, State>,
     blobs: BTreeMap<u64, Vec<BlockBlobs>>,
+    /// Blobs in `blobs`.
+    blob_count: usize,
     numbers: HashMap<B256, u64>,
+    /// Beacon block root to number.
+    roots: HashMap<B256, u64>,
     txs: HashMap<B256, (u64, usize)>,
     events: VecDeque<Event>,
     /// Events that ever happened; `events` holds the newest of them.
@@ -116,7 +121,9 @@ impl Chain {
             blocks: BTreeMap::new(),
             states: BTreeMap::new(),
             blobs: BTreeMap::new(),
+            blob_count: 0,
             numbers: HashMap::new(),
+            roots: HashMap::new(),
             txs: HashMap::new(),
             events: VecDeque::new(),
             event_count: 0,
@@ -158,6 +165,11 @@ impl Chain {
 
     pub(crate) fn block_by_hash(&self, hash: &B256) -> Option<&Arc<Block>> {
         self.block(*self.numbers.get(hash)?)
+    }
+
+    /// The block that the beacon API knows by `root`.
+    pub(crate) fn block_by_root(&self, root: &B256) -> Option<&Arc<Block>> {
+        self.block(*self.roots.get(root)?)
     }
 
     /// The oldest block still kept.
@@ -247,8 +259,10 @@ impl Chain {
             self.txs.insert(tx.hash, (number, index));
         }
         self.numbers.insert(block.hash, number);
+        self.roots.insert(block.beacon_root(), number);
         self.blocks.insert(number, block.clone());
         self.states.insert(number, state.clone());
+        self.blob_count += count(&blobs);
         self.blobs.insert(number, blobs);
         self.push_event(Event::Added(block.clone()));
         (self.head, self.head_state) = (block, state);
@@ -261,8 +275,10 @@ impl Chain {
         while self.states.len() > MAX_STATES {
             self.states.pop_first();
         }
-        while self.blobs.len() as u64 > self.params.blob_retention {
-            self.blobs.pop_first();
+        while self.blobs.len() as u64 > self.params.blob_retention || self.blob_count > self.params.blob_limit
+        {
+            let Some((_, expired)) = self.blobs.pop_first() else { break };
+            self.blob_count -= count(&expired);
         }
         while self.blocks.len() as u64 > self.params.block_history {
             if let Some((_, block)) = self.blocks.pop_first() {
@@ -273,6 +289,7 @@ impl Chain {
 
     fn forget(&mut self, block: &Block) {
         self.numbers.remove(&block.hash);
+        self.roots.remove(&block.beacon_root());
         for tx in &block.txs {
             self.txs.remove(&tx.hash);
         }
@@ -309,6 +326,7 @@ impl Chain {
         let mut orphans = Vec::new();
         for (number, block) in &dropped {
             let blobs = self.blobs.remove(number).unwrap_or_default();
+            self.blob_count -= count(&blobs);
             for tx in &block.txs {
                 let sidecar =
                     blobs.iter().find(|blob| blob.tx_hash == tx.hash).map(|blob| blob.sidecar.clone());
@@ -359,4 +377,8 @@ impl Chain {
         let behind = usize::try_from(self.event_count.checked_sub(cursor)?).ok()?;
         Some(self.events.iter().skip(self.events.len().checked_sub(behind)?))
     }
+}
+
+fn count(blobs: &[BlockBlobs]) -> usize {
+    blobs.iter().map(|blobs| blobs.sidecar.blobs.len()).sum()
 }

@@ -22,6 +22,8 @@ use crate::transaction::SignedTx;
 
 /// Non-blob transactions of the whole pool (geth: 5120 executable and 1024 queued).
 pub(crate) const MAX_PLAIN_TXS: usize = 6144;
+/// Bytes of all pooled transactions, without blobs.
+pub(crate) const MAX_POOL_BYTES: usize = 256 * 1024 * 1024;
 /// Blob transactions of the whole pool, at up to six blobs of 128 KiB each.
 pub(crate) const MAX_BLOB_TXS: usize = 256;
 /// Non-blob transactions of one account.
@@ -52,6 +54,7 @@ pub(crate) struct Pool {
     hashes: HashMap<B256, (Address, u64)>,
     arrivals: u64,
     blob_txs: usize,
+    bytes: usize,
 }
 
 impl Pool {
@@ -80,6 +83,7 @@ impl Pool {
         self.remove(tx.sender, nonce);
         self.arrivals += 1;
         self.blob_txs += usize::from(tx.is_blob());
+        self.bytes += tx.size;
         self.hashes.insert(tx.hash, (tx.sender, nonce));
         let account = self.accounts.entry(tx.sender).or_default();
         account.insert(nonce, Pooled { tx, arrival: self.arrivals });
@@ -124,6 +128,9 @@ impl Pool {
             true => (self.blob_txs, MAX_BLOB_TXS),
             false => (self.hashes.len() - self.blob_txs, MAX_PLAIN_TXS),
         };
+        if self.bytes + tx.size > MAX_POOL_BYTES {
+            return Err(PoolError::Full);
+        }
         if replaces || used < limit {
             return Ok(());
         }
@@ -149,6 +156,7 @@ impl Pool {
         }
         self.hashes.remove(&pooled.tx.hash);
         self.blob_txs -= usize::from(pooled.tx.is_blob());
+        self.bytes -= pooled.tx.size;
         Some(pooled)
     }
 

@@ -349,7 +349,7 @@ fn who_loses_the_money_loses_the_place() {
     state.set_balance(ALICE, U256::from(1));
     pool.reset(&state);
     assert_eq!(pool.iter(&state).count(), 0);
-    assert_eq!(pool.blob_txs, 0);
+    assert_eq!((pool.blob_txs, pool.bytes), (0, 0));
 }
 
 #[test]

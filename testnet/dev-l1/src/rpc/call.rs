@@ -56,7 +56,7 @@ impl Scene {
                 "chainId does not match node's (have={id}, want={chain_id})"
             )));
         }
-        let tx = tx_env(request, &block.header, &state)?;
+        let tx = tx_env(request, &block.header, &state, chain_id)?;
         Ok(Self { header: block.header.clone(), state, chain_id, tx })
     }
 
@@ -103,7 +103,12 @@ impl Scene {
 }
 
 /// The call as the EVM takes it; fees that are not given are zero and not checked.
-fn tx_env(request: TransactionRequest, header: &Header, state: &State) -> Result<TxEnv, RpcError> {
+fn tx_env(
+    request: TransactionRequest,
+    header: &Header,
+    state: &State,
+    chain_id: u64,
+) -> Result<TxEnv, RpcError> {
     if request.gas_price.is_some() && (request.max_fee_per_gas.or(request.max_priority_fee_per_gas)).is_some()
     {
         return Err(RpcError::server("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified"));
@@ -137,7 +142,7 @@ fn tx_env(request: TransactionRequest, header: &Header, state: &State) -> Result
         value: request.value.unwrap_or_default(),
         data,
         nonce: request.nonce.unwrap_or_else(|| state.nonce(caller)),
-        chain_id: request.chain_id,
+        chain_id: Some(chain_id),
         access_list: request.access_list.unwrap_or_default(),
         gas_priority_fee: (tx_type >= 2).then(|| request.max_priority_fee_per_gas.unwrap_or_default()),
         blob_hashes,
