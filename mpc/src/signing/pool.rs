@@ -142,3 +142,26 @@ impl Standing {
         (self.convicted, self.is_avoided(now), self.misses)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Supplies are repeated until they arrive, and messages overtake each other: a commitment that is used up must not come
+    /// back with a late repetition.
+    #[test]
+    fn a_used_commitment_does_not_come_back() {
+        let point = crate::wire::compress(&k256::ProjectivePoint::GENERATOR).unwrap();
+        let commitment = [point, point].concat().try_into().unwrap();
+        let boot = BootId([1; 16]);
+        let supply = Supply { boot, offers: (3..6).map(|index| Offer { index, commitment }).collect() };
+        let mut pool = Pool::new(Time::default());
+        assert_eq!(pool.sight(boot, Time::default()), Sighting::New);
+        pool.add(&supply).unwrap();
+        assert_eq!(pool.take().unwrap().1.index, 3);
+        pool.add(&supply).unwrap();
+        assert_eq!(pool.take().unwrap().1.index, 4);
+        assert_eq!(pool.known(), Some((boot, 5)));
+    }
+}

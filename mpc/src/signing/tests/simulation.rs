@@ -38,7 +38,8 @@ fn honest_committees_sign_in_one_round_trip() {
 #[test]
 fn any_f_silent_members_cost_little() {
     for (n, f) in [(4_u16, 1), (5, 1), (7, 2), (10, 3)] {
-        for first in 0..usize::from(n) {
+        // Every place for small committees, every third for ten: each costs a key generation.
+        for first in (0..usize::from(n)).step_by(if n < 10 { 1 } else { 3 }) {
             let silent: Vec<_> = (0..f).map(|i| ((first + i) % usize::from(n), Nature::Silent)).collect();
             let mut network = Network::new(n, first as u64, GOOD, &silent);
             let worst = sign_blocks(&mut network, 20, 20, 3_000);
