@@ -142,3 +142,6 @@ fn apply_cut(state: &ReplayState, cut: &Cut) -> ReplayState {
     }
     after
 }
+
+#[cfg(test)]
+mod tests;

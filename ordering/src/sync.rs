@@ -183,3 +183,6 @@ fn prove(
     let cut = Cut::decode(&item.cut).map_err(|_| AnswerError::Cut)?;
     Ok(Proven { from, item, hash, cut })
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,8 +52,7 @@ pub(crate) fn build(
 
     let time_ms = now_ms.max(state.time_ms);
     let transactions = covered.iter().map(|held| held.ids.len() as u64).sum();
-    let batch =
-        state.replayed.batch.with(time_ms, blob_bytes(rules, window, &covered), transactions);
+    let batch = state.replayed.batch.with(time_ms, blob_bytes(rules, window, &covered), transactions);
     Cut {
         height: state.height.next(),
         epoch: state.replayed.epoch,

@@ -47,9 +47,8 @@ pub(crate) fn check_shape(
     domain: &Domain,
     known: impl Fn(&SystemMessage) -> bool,
 ) -> Result<(), CutError> {
-    let continues = cut.height == state.height.next()
-        && cut.parent == state.header
-        && cut.epoch == state.replayed.epoch;
+    let continues =
+        cut.height == state.height.next() && cut.parent == state.header && cut.epoch == state.replayed.epoch;
     if !continues {
         return Err(CutError::Parent);
     }

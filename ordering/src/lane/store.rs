@@ -146,12 +146,7 @@ impl LaneStore {
         Ok(held)
     }
 
-    fn open(
-        &mut self,
-        lane: LaneId,
-        decided: (LaneSequence, Digest),
-        wanted: bool,
-    ) -> Result<(), Refused> {
+    fn open(&mut self, lane: LaneId, decided: (LaneSequence, Digest), wanted: bool) -> Result<(), Refused> {
         if self.lanes.contains_key(&lane) {
             return Ok(());
         }

@@ -28,8 +28,7 @@ impl Ordering {
             if self.stopped || proven.item.header.height != self.height() {
                 return;
             }
-            let (cut, item, hash, from) =
-                (proven.cut.clone(), proven.item.clone(), proven.hash, proven.from);
+            let (cut, item, hash, from) = (proven.cut.clone(), proven.item.clone(), proven.hash, proven.from);
             match self.data(now, &cut, Some(from)) {
                 Data::Missing => return,
                 Data::Broken => {

@@ -95,8 +95,7 @@ impl Ordering {
         lanes
             .into_iter()
             .filter_map(|tip| {
-                let to =
-                    self.progress.quorum_sequence(tip.lane, &self.store, self.me, &self.committee)?;
+                let to = self.progress.quorum_sequence(tip.lane, &self.store, self.me, &self.committee)?;
                 let mut chain = self.store.chain(tip.lane, to);
                 chain.truncate(per_lane);
                 (!chain.is_empty()).then_some(chain)
@@ -181,9 +180,10 @@ impl Ordering {
         if !self.is_open_height(p.height) {
             return; // It completed a decision.
         }
-        let same = self.candidates.get_mut(&p.value).filter(|c| {
-            c.cut_bytes == cut_bytes || matches!(c.standing, Standing::Valid(_))
-        });
+        let same = self
+            .candidates
+            .get_mut(&p.value)
+            .filter(|c| c.cut_bytes == cut_bytes || matches!(c.standing, Standing::Valid(_)));
         if let Some(candidate) = same {
             candidate.proposal = Some(signed);
         } else {
@@ -322,9 +322,7 @@ impl Ordering {
 
     /// Whether some candidate waits for its time.
     pub(super) fn judge_late(&mut self, now: Time) {
-        let quorum = |(value, c): (&Digest, &Candidate)| {
-            matches!(c.standing, Standing::Open { not_before: Some(at) } if at <= now || self.agreement.has_prevote_quorum(*value))
-        };
+        let quorum = |(value, c): (&Digest, &Candidate)| matches!(c.standing, Standing::Open { not_before: Some(at) } if at <= now || self.agreement.has_prevote_quorum(*value));
         if self.candidates.iter().any(quorum) {
             self.judge_all(now);
         }

@@ -18,18 +18,18 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// What the network does to messages.
 #[derive(Clone, Copy)]
-pub struct Link {
-    pub delay: Duration,
-    pub jitter: Duration,
-    pub loss: f64,
-    pub duplicate: f64,
+pub(crate) struct Link {
+    pub(crate) delay: Duration,
+    pub(crate) jitter: Duration,
+    pub(crate) loss: f64,
+    pub(crate) duplicate: f64,
 }
 
 impl Link {
-    pub const GOOD: Self =
+    pub(crate) const GOOD: Self =
         Self { delay: Duration::from_millis(1), jitter: Duration::from_millis(1), loss: 0.0, duplicate: 0.0 };
 
-    pub const BAD: Self = Self {
+    pub(crate) const BAD: Self = Self {
         delay: Duration::from_millis(2),
         jitter: Duration::from_millis(30),
         loss: 0.2,
@@ -39,27 +39,27 @@ impl Link {
 
 /// What a node has on disk: everything persisted, of which the first `synced` survive a crash.
 #[derive(Default, Clone)]
-pub struct Disk {
-    pub records: Vec<Record>,
-    pub synced: usize,
+pub(crate) struct Disk {
+    pub(crate) records: Vec<Record>,
+    pub(crate) synced: usize,
 }
 
 impl Disk {
-    pub fn decided(&self) -> impl Iterator<Item = &Arc<Decided>> {
+    pub(crate) fn decided(&self) -> impl Iterator<Item = &Arc<Decided>> {
         self.records.iter().filter_map(|r| match r {
             Record::Decided(decided) => Some(decided),
             _ => None,
         })
     }
 
-    pub fn chunk(&self, digest: Digest) -> Option<&Chunk> {
+    pub(crate) fn chunk(&self, digest: Digest) -> Option<&Chunk> {
         self.records.iter().find_map(|r| match r {
             Record::Chunk(chunk) if chunk.digest() == digest => Some(chunk),
             _ => None,
         })
     }
 
-    pub fn recovered(&self, window: u64) -> Recovered {
+    pub(crate) fn recovered(&self, window: u64) -> Recovered {
         let newest = self.decided().last();
         let tip_height = newest.map_or(Height::ZERO, |d| d.block.header.height);
         let mut covered = std::collections::BTreeMap::new();
@@ -102,46 +102,45 @@ enum Event {
     Wake { node: usize },
 }
 
-pub struct Node {
-    pub core: Option<Ordering>,
-    pub disk: Disk,
-    pub incarnation: u64,
-    pub evidence: Vec<Evidence>,
+pub(crate) struct Node {
+    pub(crate) core: Option<Ordering>,
+    pub(crate) disk: Disk,
+    pub(crate) incarnation: u64,
+    pub(crate) evidence: Vec<Evidence>,
+    /// When each block was decided here, and how many transactions it had.
+    pub(crate) decided_at: Vec<(Time, u32)>,
     wake: Option<Time>,
 }
 
-type Twist = Box<dyn FnMut(ValidatorId, usize, &Bytes) -> Vec<Bytes>>;
-
-pub struct Network {
-    pub spec: Arc<ChainSpec>,
-    pub now: Time,
-    pub nodes: Vec<Node>,
-    pub link: Link,
-    /// Changes what one node sends to another: a Byzantine sender.
-    pub twist: Option<Twist>,
-    pub submitted: BTreeMap<TxId, RollupId>,
+pub(crate) struct Network {
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) now: Time,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) link: Link,
+    pub(crate) submitted: BTreeMap<TxId, RollupId>,
     /// How many messages each node sent.
-    pub sent: Vec<u64>,
+    pub(crate) sent: Vec<u64>,
     rng: ChaCha8Rng,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
     events: BTreeMap<u64, Event>,
     next: u64,
     trace: Digest,
-    keep_unsynced: bool,
+    /// The last node runs with the key of the first: twins that equivocate without knowing.
+    twin: bool,
 }
 
-pub fn key(node: usize) -> SecretKey {
+pub(crate) fn key(node: usize) -> SecretKey {
     SecretKey::from_bytes([u8::try_from(node).unwrap() + 1; 32]).unwrap()
 }
 
-pub fn id(node: usize) -> ValidatorId {
+pub(crate) fn id(node: usize) -> ValidatorId {
     ValidatorId::new(u16::try_from(node).unwrap() + 1)
 }
 
-pub const EVM: RollupId = RollupId::new(1);
-pub const OPAQUE: RollupId = RollupId::new(2);
+pub(crate) const EVM: RollupId = RollupId::new(1);
+pub(crate) const OPAQUE: RollupId = RollupId::new(2);
 
-pub fn spec(nodes: usize, limits: Limits) -> Arc<ChainSpec> {
+pub(crate) fn spec(nodes: usize, limits: Limits) -> Arc<ChainSpec> {
     let rollup = |id: RollupId, kind, data| Rollup {
         id,
         name: format!("rollup {id}"),
@@ -166,12 +165,12 @@ pub fn spec(nodes: usize, limits: Limits) -> Arc<ChainSpec> {
 }
 
 impl Network {
-    pub fn new(nodes: usize, seed: u64, link: Link) -> Self {
-        Self::with(spec(nodes, Limits::default()), seed, link)
+    pub(crate) fn new(nodes: usize, seed: u64, link: Link) -> Self {
+        Self::with(spec(nodes, Limits::default()), seed, link, false)
     }
 
-    pub fn with(spec: Arc<ChainSpec>, seed: u64, link: Link) -> Self {
-        let count = spec.validators.len();
+    pub(crate) fn with(spec: Arc<ChainSpec>, seed: u64, link: Link, twin: bool) -> Self {
+        let count = spec.validators.len() + usize::from(twin);
         let mut network = Self {
             spec,
             now: Time::from_millis(1_700_000_000_000),
@@ -181,11 +180,11 @@ impl Network {
                     disk: Disk::default(),
                     incarnation: 0,
                     evidence: vec![],
+                    decided_at: vec![],
                     wake: None,
                 })
                 .collect(),
             link,
-            twist: None,
             submitted: BTreeMap::new(),
             sent: vec![0; count],
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -193,7 +192,7 @@ impl Network {
             events: BTreeMap::new(),
             next: 0,
             trace: Digest::ZERO,
-            keep_unsynced: false,
+            twin,
         };
         for node in 0..count {
             network.start(node);
@@ -206,32 +205,55 @@ impl Network {
     }
 
     /// Starts or restarts a node from its disk.
-    pub fn start(&mut self, node: usize) {
-        let n = &mut self.nodes[node];
-        n.incarnation += 1;
-        let settings = Settings::new(Incarnation::new(n.incarnation));
-        let window = u64::from(self.spec.limits.duplicate_window_blocks);
-        let recovered = n.disk.recovered(window);
-        let core = Ordering::new(self.spec.clone(), settings, key(node), recovered, self.now).unwrap();
-        n.core = Some(core);
-        n.wake = None;
+    pub(crate) fn start(&mut self, node: usize) {
+        self.start_silent(node);
         self.drain(node);
     }
 
-    /// Kills a node; what it had not synced is gone.
-    pub fn kill(&mut self, node: usize) {
+    fn start_silent(&mut self, node: usize) {
+        let validator = self.validator(node);
         let n = &mut self.nodes[node];
-        n.core = None;
-        if !self.keep_unsynced {
-            n.disk.records.truncate(n.disk.synced);
-        }
+        n.incarnation += 1;
+        let settings = Settings::new(Incarnation::new(n.incarnation * 100 + node as u64));
+        let window = u64::from(self.spec.limits.duplicate_window_blocks);
+        let recovered = n.disk.recovered(window);
+        let core = Ordering::new(self.spec.clone(), settings, key(validator), recovered, self.now).unwrap();
+        n.core = Some(core);
+        n.wake = None;
     }
 
-    pub fn core(&self, node: usize) -> &Ordering {
+    /// Starts a node from its disk and runs it alone until its first deadline; nothing it says is heard.
+    pub(crate) fn restart_mute(&mut self, node: usize) {
+        self.start_silent(node);
+        let now = self.now;
+        let core = self.nodes[node].core.as_mut().unwrap();
+        core.handle(now + Duration::from_secs(1), Input::Wake);
+        while let Some(output) = core.next_output() {
+            assert!(!matches!(output, Output::Fatal(_)), "{output:?}");
+        }
+        self.nodes[node].core = None;
+    }
+
+    /// Kills a node; of what it had not synced, a random end is gone.
+    pub(crate) fn kill(&mut self, node: usize) {
+        let disk = &mut self.nodes[node].disk;
+        let unsynced = disk.records.len() - disk.synced;
+        let survive = usize::try_from(self.rng.next_u64() % (unsynced as u64 + 1)).unwrap();
+        disk.records.truncate(disk.synced + survive);
+        disk.synced = disk.records.len();
+        self.nodes[node].core = None;
+    }
+
+    /// The validator that a node runs as.
+    fn validator(&self, node: usize) -> usize {
+        if self.twin && node + 1 == self.nodes.len() { 0 } else { node }
+    }
+
+    pub(crate) fn core(&self, node: usize) -> &Ordering {
         self.nodes[node].core.as_ref().unwrap()
     }
 
-    pub fn submit(&mut self, node: usize, rollup: RollupId, data: Vec<u8>) -> TxId {
+    pub(crate) fn submit(&mut self, node: usize, rollup: RollupId, data: Vec<u8>) -> TxId {
         let now = self.now;
         let core = self.nodes[node].core.as_mut().unwrap();
         let id = core.submit(now, Transaction { rollup, data: data.into() }).unwrap();
@@ -240,7 +262,7 @@ impl Network {
         id
     }
 
-    pub fn say(&mut self, node: usize, payload: &[u8]) {
+    pub(crate) fn say(&mut self, node: usize, payload: &[u8]) {
         let now = self.now;
         self.nodes[node].core.as_mut().unwrap().handle(now, Input::System(payload.to_vec()));
         self.drain(node);
@@ -260,21 +282,21 @@ impl Network {
                     if after_sync {
                         self.nodes[node].disk.synced = self.nodes[node].disk.records.len();
                     }
-                    match to {
-                        Recipient::All => {
-                            for other in (0..self.nodes.len()).filter(|o| *o != node) {
-                                self.send(node, other, bytes.clone());
-                            }
-                        }
-                        Recipient::One(to) => self.send(node, usize::from(to.get()) - 1, bytes),
+                    let all: Vec<ValidatorId> = match to {
+                        Recipient::All => self.spec.validators.iter().map(|v| v.id).collect(),
+                        Recipient::One(to) => vec![to],
+                    };
+                    for to in all {
+                        self.send_to(node, to, &bytes);
                     }
                 }
                 Output::Serve { to, request } => {
                     if let Some(bytes) = serve(&self.nodes[node].disk, request) {
-                        self.send(node, usize::from(to.get()) - 1, bytes);
+                        self.send_to(node, to, &bytes);
                     }
                 }
                 Output::Decided(decided) => {
+                    self.nodes[node].decided_at.push((self.now, decided.block.header.tx_count));
                     let hash = decided.block.header.hash();
                     self.trace = Digest::sha256(&[
                         self.trace.as_ref(),
@@ -297,28 +319,42 @@ impl Network {
         }
     }
 
-    fn send(&mut self, from: usize, to: usize, bytes: Bytes) {
-        self.sent[from] += 1;
-        let all = match &mut self.twist {
-            Some(twist) => twist(id(from), to, &bytes),
-            None => vec![bytes],
-        };
-        for bytes in all {
-            let copies = if self.chance(self.link.duplicate) { 2 } else { 1 };
-            for _ in 0..copies {
-                if self.chance(self.link.loss) {
-                    continue;
-                }
-                let jitter = u64::try_from(self.link.jitter.as_micros()).unwrap();
-                let jitter = Duration::from_micros(self.rng.next_u64() % (jitter + 1));
-                let at = self.now + self.link.delay + jitter;
-                self.schedule(at, Event::Deliver { to, from: id(from), bytes: bytes.clone() });
+    fn send_to(&mut self, from: usize, to: ValidatorId, bytes: &Bytes) {
+        for node in 0..self.nodes.len() {
+            let validator = self.validator(node);
+            if node != from && id(validator) == to && validator != self.validator(from) {
+                self.send(from, node, bytes.clone());
             }
         }
     }
 
+    fn send(&mut self, from: usize, to: usize, bytes: Bytes) {
+        self.sent[from] += 1;
+        // Of the twins, each speaks to one half of the others; one node hears both.
+        let half = self.nodes.len() / 2;
+        if self.twin && ((from == 0 && to > half) || (from + 1 == self.nodes.len() && to < half)) {
+            return;
+        }
+        let sender = id(self.validator(from));
+        let copies = if self.chance(self.link.duplicate) { 2 } else { 1 };
+        for _ in 0..copies {
+            if self.chance(self.link.loss) {
+                continue;
+            }
+            let jitter = u64::try_from(self.link.jitter.as_micros()).unwrap();
+            let jitter = Duration::from_micros(self.rng.next_u64() % (jitter + 1));
+            let at = self.now + self.link.delay + jitter;
+            self.schedule(at, Event::Deliver { to, from: sender, bytes: bytes.clone() });
+        }
+    }
+
+    /// Delivers bytes as if `from` had sent them.
+    pub(crate) fn inject(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
+        self.schedule(self.now, Event::Deliver { to, from: id(from), bytes: bytes.into() });
+    }
+
     /// Runs for a while.
-    pub fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         self.run_until(end, |_| false);
     }
@@ -327,7 +363,7 @@ impl Network {
     ///
     /// # Panics
     /// When it does not within `limit`.
-    pub fn wait(&mut self, limit: Duration, what: &str, done: impl FnMut(&Self) -> bool) {
+    pub(crate) fn wait(&mut self, limit: Duration, what: &str, done: impl FnMut(&Self) -> bool) {
         let end = self.now + limit;
         let reached = self.run_until(end, done);
         if !reached {
@@ -381,12 +417,12 @@ impl Network {
     }
 
     /// Hash over every decision, in the order and at the time it was made.
-    pub fn trace(&self) -> Digest {
+    pub(crate) fn trace(&self) -> Digest {
         self.trace
     }
 
     /// The transactions that a node ordered.
-    pub fn ordered(&self, node: usize) -> Vec<(RollupId, TxId)> {
+    pub(crate) fn ordered(&self, node: usize) -> Vec<(RollupId, TxId)> {
         let blocks = self.nodes[node].disk.decided();
         blocks
             .flat_map(|d| d.block.sections.iter())
@@ -395,7 +431,7 @@ impl Network {
     }
 
     /// Whether every running node ordered everything submitted so far.
-    pub fn all_ordered(&self) -> bool {
+    pub(crate) fn all_ordered(&self) -> bool {
         let behind = |n: &Node| {
             let count: usize = n
                 .disk
@@ -408,7 +444,7 @@ impl Network {
     }
 
     /// Every pair of nodes has the same blocks, each height is there, certificates hold, and nothing is ordered twice.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         let committee = self.spec.committee();
         let mut chain: BTreeMap<Height, Digest> = BTreeMap::new();
         for (n, node) in self.nodes.iter().enumerate() {
@@ -426,6 +462,17 @@ impl Network {
                 parent = (header.height, hash);
             }
             let ordered = self.ordered(n);
+            for evidence in &node.evidence {
+                assert!(
+                    self.twin && evidence.culprit == id(0),
+                    "an honest validator is blamed: {evidence:?}"
+                );
+                let domain = self.spec.domain();
+                for vote in [&evidence.first, &evidence.second] {
+                    assert!(vote.verify(&domain, &key(0).public_key()));
+                }
+                assert_ne!(evidence.first.vote, evidence.second.vote);
+            }
             let once: std::collections::BTreeSet<_> = ordered.iter().collect();
             assert_eq!(once.len(), ordered.len(), "node {n} ordered something twice");
         }
@@ -438,9 +485,9 @@ fn serve(disk: &Disk, request: StoreRequest) -> Option<Bytes> {
         StoreRequest::Decided { first, last } => {
             let range = first..=last;
             Some(wire::sync_answer(
-                disk.decided().filter(|d| range.contains(&d.block.header.height)).map(|d| {
-                    (d.cut_bytes.clone(), d.block.header.clone(), d.certificate.clone())
-                }),
+                disk.decided()
+                    .filter(|d| range.contains(&d.block.header.height))
+                    .map(|d| (d.cut_bytes.clone(), d.block.header.clone(), d.certificate.clone())),
             ))
         }
     }

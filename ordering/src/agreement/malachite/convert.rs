@@ -4,14 +4,14 @@ use arc_malachitebft_core_consensus as mc;
 use arc_malachitebft_core_types as mt;
 use bytes::Bytes;
 use mc::{Input, ProposedValue};
-use mt::{NilOrVal, PolkaCertificate, RoundCertificate, RoundCertificateType, Timeout, Validity, ValueOrigin};
+use mt::{
+    NilOrVal, PolkaCertificate, RoundCertificate, RoundCertificateType, Timeout, Validity, ValueOrigin,
+};
 use ordering_types::codec::{self, DecodeError};
 use ordering_types::{Digest, Epoch, Height, Round, SignedVote, Vote, VoteKind};
 use serde::{Deserialize, Serialize};
 
-use super::context::{
-    Context, CoreAddress, CoreCommittee, CoreHeight, CoreProposal, CoreValue, CoreVote,
-};
+use super::context::{Context, CoreAddress, CoreCommittee, CoreHeight, CoreProposal, CoreValue, CoreVote};
 use crate::agreement::{BundleKind, Proposal, SignedProposal, VoteBundle};
 
 /// Most bytes of one log entry: a quorum of votes.
@@ -112,10 +112,7 @@ impl Convert {
     }
 
     pub(super) fn proposal_out(self, proposal: &mt::SignedProposal<Context>) -> SignedProposal {
-        SignedProposal {
-            proposal: self.bare_proposal_out(&proposal.message),
-            signature: proposal.signature,
-        }
+        SignedProposal { proposal: self.bare_proposal_out(&proposal.message), signature: proposal.signature }
     }
 
     pub(super) fn proposal_in(proposal: &SignedProposal) -> mt::SignedProposal<Context> {
@@ -166,11 +163,12 @@ impl Convert {
         let round_type = match bundle.kind {
             BundleKind::Polka => {
                 let value = first.vote.value?;
-                let same =
-                    |v: &SignedVote| v.vote.value == Some(value) && v.vote.kind == VoteKind::Prevote;
-                return bundle.votes.iter().all(same).then(|| {
-                    Input::PolkaCertificate(PolkaCertificate::new(height, round, value, votes))
-                });
+                let same = |v: &SignedVote| v.vote.value == Some(value) && v.vote.kind == VoteKind::Prevote;
+                return bundle
+                    .votes
+                    .iter()
+                    .all(same)
+                    .then(|| Input::PolkaCertificate(PolkaCertificate::new(height, round, value, votes)));
             }
             BundleKind::SkipRound => RoundCertificateType::Skip,
             BundleKind::EndRound => RoundCertificateType::Precommit,
@@ -206,9 +204,7 @@ impl Convert {
             Input::Proposal(proposal) => LogEntry::Proposal(self.proposal_out(proposal)),
             Input::ProposedValue(value, _) => self.judged_out(value),
             Input::PolkaCertificate(certificate) => LogEntry::Bundle(self.polka_out(certificate)),
-            Input::RoundCertificate(certificate) => {
-                LogEntry::Bundle(self.round_certificate_out(certificate))
-            }
+            Input::RoundCertificate(certificate) => LogEntry::Bundle(self.round_certificate_out(certificate)),
             Input::TimeoutElapsed(timeout) => {
                 let step = match timeout.kind {
                     mt::TimeoutKind::Propose => TimeoutStep::Propose,

@@ -6,7 +6,9 @@ use arc_malachitebft_core_consensus as mc;
 use arc_malachitebft_core_types as mt;
 use bytes::Bytes;
 use mc::{ConsensusMsg, Effect as CoreEffect, LivenessMsg, Resumable, Resume, SignedConsensusMsg};
-use mt::{CertificateError, Context as _, NilOrVal, RoundCertificateType, SignedMessage, Timeout, TimeoutKind};
+use mt::{
+    CertificateError, Context as _, NilOrVal, RoundCertificateType, SignedMessage, Timeout, TimeoutKind,
+};
 use ordering_types::preimage::Domain;
 use ordering_types::{Height, Round, SecretKey, SignedVote, Time, VoteKind};
 
@@ -210,12 +212,8 @@ impl Host {
     }
 
     fn sign_proposal(&mut self, proposal: Proposal) -> Option<SignedProposal> {
-        match self.guard.admit(
-            proposal.height,
-            proposal.round,
-            Step::Propose,
-            proposal.digest(&self.domain),
-        ) {
+        match self.guard.admit(proposal.height, proposal.round, Step::Propose, proposal.digest(&self.domain))
+        {
             Ok(()) => Some(proposal.sign(&self.domain, &self.key)),
             Err(conflict) => {
                 self.fatal = Some(conflict.to_string());

@@ -52,8 +52,8 @@ impl Verifier {
 
     pub(super) fn vote(&mut self, vote: &SignedVote) -> bool {
         let v = &vote.vote;
-        let good = v.epoch == self.epoch
-            && self.signature(v.validator, v.digest(&self.domain), vote.signature);
+        let good =
+            v.epoch == self.epoch && self.signature(v.validator, v.digest(&self.domain), vote.signature);
         if let (true, VoteKind::Prevote, Some(value)) = (good, v.kind, v.value)
             && (self.prevotes.len() < MAX_REMEMBERED || self.prevotes.contains_key(&(v.round, value)))
         {

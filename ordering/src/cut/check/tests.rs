@@ -1,0 +1,164 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use bytes::Bytes;
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind};
+use ordering_types::{
+    Address, ChainSpec, Chunk, Digest, Epoch, Height, Incarnation, L1Reference, LaneSequence, LaneTip,
+    RollupId, SecretKey, Transaction,
+};
+
+use super::*;
+use crate::cut::build::build;
+
+const ROLLUP: RollupId = RollupId::new(1);
+
+fn key(n: u8) -> SecretKey {
+    SecretKey::from_bytes([n; 32]).unwrap()
+}
+
+fn rules() -> Rules {
+    let limits = Limits {
+        block_bytes: 10_000,
+        blob_bytes_per_block: 1_000,
+        blob_bytes_per_batch: 1_500,
+        chunks_per_lane_per_cut: 3,
+        ..Limits::default()
+    };
+    Rules::new(&ChainSpec {
+        network: String::new(),
+        l1_chain_id: 1,
+        inbox: Address::new([0; 20]),
+        limits,
+        validators: vec![],
+        rollups: vec![Rollup {
+            id: ROLLUP,
+            name: String::new(),
+            kind: RollupKind::Opaque,
+            chain_id: 1,
+            data: DataPolicy::Blob,
+            quota_bytes_per_block: 900,
+        }],
+    })
+}
+
+fn committee() -> Committee {
+    Committee::new((1..=4).map(|n| (ValidatorId::new(n.into()), key(n).public_key())).collect())
+}
+
+fn domain() -> Domain {
+    Domain { l1_chain_id: 1, inbox: Address::new([0; 20]) }
+}
+
+fn lane(validator: u16) -> LaneId {
+    LaneId { validator: ValidatorId::new(validator), incarnation: Incarnation::new(1) }
+}
+
+/// A lane's first chunks, each with one transaction of `length` bytes.
+fn chunks(validator: u16, count: u64, length: usize) -> Vec<Arc<Held>> {
+    let mut parent = Digest::ZERO;
+    (1..=count)
+        .map(|sequence| {
+            let mut data = vec![u8::try_from(validator).unwrap(); length];
+            data[0] = u8::try_from(sequence).unwrap();
+            let transaction = Transaction { rollup: ROLLUP, data: Bytes::from(data) };
+            let place = LaneSequence::new(sequence);
+            let chunk = Chunk::new(lane(validator), place, parent, &[transaction]).unwrap();
+            parent = chunk.digest();
+            Arc::new(Held::new(chunk, &rules()))
+        })
+        .collect()
+}
+
+fn state() -> ReplayState {
+    let mut state = ReplayState::genesis(&committee());
+    state.time_ms = 500;
+    state
+}
+
+fn good() -> Cut {
+    let tip = LaneTip { lane: lane(2), sequence: LaneSequence::new(1), digest: Digest::ZERO };
+    Cut {
+        height: Height::new(1),
+        epoch: Epoch::new(0),
+        parent: Digest::ZERO,
+        time_ms: 500,
+        l1_reference: L1Reference::default(),
+        seals_batch: false,
+        tips: vec![tip],
+        system: vec![say(1, 1)],
+    }
+}
+
+fn say(sender: u8, sequence: u64) -> SystemMessage {
+    let id = ValidatorId::new(sender.into());
+    SystemMessage::sign(&domain(), id, sequence, b"hello".to_vec(), &key(sender))
+}
+
+fn check(cut: &Cut) -> Result<(), CutError> {
+    check_shape(cut, &rules(), &state(), &committee(), &domain(), |_| false)
+}
+
+#[test]
+fn every_rule_of_shape_refuses_its_breach() {
+    check(&good()).unwrap();
+    let breach = |change: &dyn Fn(&mut Cut)| {
+        let mut cut = good();
+        change(&mut cut);
+        check(&cut).unwrap_err()
+    };
+    assert_eq!(breach(&|c| c.height = Height::new(2)), CutError::Parent);
+    assert_eq!(breach(&|c| c.epoch = Epoch::new(1)), CutError::Parent);
+    assert_eq!(breach(&|c| c.parent = Digest::sha256(&[])), CutError::Parent);
+    assert_eq!(breach(&|c| c.time_ms = 499), CutError::Time);
+    assert_eq!(breach(&|c| c.l1_reference.number = 1), CutError::L1Reference);
+    assert_eq!(breach(&|c| c.tips[0].lane = lane(9)), CutError::Lane(lane(9)));
+    let advance = CutError::Advance(lane(2));
+    assert_eq!(breach(&|c| c.tips[0].sequence = LaneSequence::new(0)), advance);
+    assert_eq!(breach(&|c| c.tips[0].sequence = LaneSequence::new(4)), advance);
+    let system = |n| CutError::System(ValidatorId::new(n));
+    assert_eq!(breach(&|c| c.system.push(say(1, 1))), system(1));
+    assert_eq!(breach(&|c| c.system[0].payload = b"other".to_vec()), system(1));
+    assert_eq!(breach(&|c| c.system[0].sequence = 0), system(1));
+    assert_eq!(breach(&|c| c.system.push(say(9, 1))), system(9));
+}
+
+#[test]
+fn a_cut_over_a_blocks_limits_is_invalid_as_a_whole() {
+    let (rules, state, window) = (rules(), state(), Window::new(10, vec![]));
+    let lanes = [chunks(1, 1, 440), chunks(2, 1, 440)];
+    let cut = Cut { seals_batch: true, ..good() };
+    check_covered(&cut, &lanes, &rules, &state, &window).unwrap();
+    let over = [chunks(1, 1, 450), chunks(2, 1, 450)];
+    assert_eq!(check_covered(&cut, &over, &rules, &state, &window), Err(CutError::TooHeavy));
+}
+
+#[test]
+fn a_batch_that_could_overflow_must_be_sealed() {
+    let (rules, window) = (rules(), Window::new(10, vec![]));
+    let lanes = [chunks(1, 1, 440)];
+    let mut state = state();
+    state.replayed.batch = state.replayed.batch.with(0, 100, 0);
+    let mut cut = good();
+    assert_eq!(check_covered(&cut, &lanes, &rules, &state, &window), Err(CutError::Unsealed));
+    cut.seals_batch = true;
+    check_covered(&cut, &lanes, &rules, &state, &window).unwrap();
+    // What the window skips does not count.
+    cut.seals_batch = false;
+    let id = (ROLLUP, lanes[0][0].ids[0]);
+    let seen = Window::new(10, vec![(Height::new(1), vec![id])]);
+    check_covered(&cut, &lanes, &rules, &state, &seen).unwrap();
+}
+
+#[test]
+fn what_is_built_is_valid_and_gives_each_lane_its_turn() {
+    let (rules, state, window) = (rules(), state(), Window::new(10, vec![]));
+    let ready = [chunks(1, 9, 192), chunks(2, 9, 192)];
+    let cut = build(700, &rules, &state, &window, &ready, vec![]);
+    check(&cut).unwrap();
+    // The quota holds four transactions of 200, two of each lane.
+    let sequences: Vec<_> = cut.tips.iter().map(|t| t.sequence.get()).collect();
+    assert_eq!(sequences, [2, 2]);
+    let lanes: Vec<_> = ready.iter().map(|lane| lane[..2].to_vec()).collect();
+    check_covered(&cut, &lanes, &rules, &state, &window).unwrap();
+    assert!(cut.seals_batch, "800 of 1,500 bytes leave no room for another 1,000");
+}

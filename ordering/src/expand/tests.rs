@@ -1,0 +1,129 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use ordering_types::chain_spec::{Committee, DataPolicy, Limits, Rollup, RollupKind};
+use ordering_types::{
+    Address, ChainSpec, Epoch, Height, Incarnation, L1Reference, LaneId, LaneSequence, Transaction,
+    ValidatorId,
+};
+
+use super::*;
+
+const ROLLUP: RollupId = RollupId::new(1);
+const UNKNOWN: RollupId = RollupId::new(2);
+
+fn rules() -> Rules {
+    Rules::new(&ChainSpec {
+        network: String::new(),
+        l1_chain_id: 1,
+        inbox: Address::new([0; 20]),
+        limits: Limits::default(),
+        validators: vec![],
+        rollups: vec![Rollup {
+            id: ROLLUP,
+            name: String::new(),
+            kind: RollupKind::Opaque,
+            chain_id: 1,
+            data: DataPolicy::Blob,
+            quota_bytes_per_block: 10_000,
+        }],
+    })
+}
+
+fn lane(validator: u16, chunks: &[&[(RollupId, &str)]]) -> Vec<Arc<Held>> {
+    let id = LaneId { validator: ValidatorId::new(validator), incarnation: Incarnation::new(1) };
+    let mut parent = Digest::ZERO;
+    let mut sequence = LaneSequence::new(0);
+    chunks
+        .iter()
+        .map(|transactions| {
+            let data = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+            let transactions: Vec<_> = transactions
+                .iter()
+                .map(|(rollup, text)| Transaction { rollup: *rollup, data: data(text) })
+                .collect();
+            sequence = sequence.next();
+            let chunk = Chunk::new(id, sequence, parent, &transactions).unwrap();
+            parent = chunk.digest();
+            Arc::new(Held::new(chunk, &rules()))
+        })
+        .collect()
+}
+
+fn expanded(parent: Digest, window: &Window, lanes: &[Vec<Arc<Held>>]) -> Expansion {
+    let mut state = ReplayState::genesis(&Committee::new(BTreeMap::new()));
+    state.header = parent;
+    let newest = |lane: &Vec<Arc<Held>>| {
+        let chunk = &lane.last().unwrap().chunk;
+        LaneTip { lane: chunk.lane(), sequence: chunk.sequence(), digest: chunk.digest() }
+    };
+    let cut = Cut {
+        height: Height::new(1),
+        epoch: Epoch::new(0),
+        parent,
+        time_ms: 5,
+        l1_reference: L1Reference::default(),
+        seals_batch: false,
+        tips: lanes.iter().map(newest).collect(),
+        system: vec![],
+    };
+    let bytes = Bytes::from(cut.encode());
+    expand(Digest::ZERO, &rules(), &state, window, (cut, bytes), lanes)
+}
+
+fn texts(expansion: &Expansion) -> Vec<String> {
+    let all = expansion.sections.iter().flat_map(|s| &s.transactions);
+    all.map(|t| String::from_utf8(t.to_vec()).unwrap()).collect()
+}
+
+fn parent(first: u8) -> Digest {
+    let mut bytes = [0; 32];
+    bytes[7] = first;
+    Digest::new(bytes)
+}
+
+#[test]
+fn lanes_take_turns_from_the_one_that_the_parent_points_at() {
+    let lanes = [
+        lane(1, &[&[(ROLLUP, "a1")], &[(ROLLUP, "a2")], &[(ROLLUP, "a3")]]),
+        lane(2, &[&[(ROLLUP, "b1")]]),
+        lane(3, &[&[(ROLLUP, "c1")], &[(ROLLUP, "c2")]]),
+    ];
+    let window = Window::new(10, vec![]);
+    assert_eq!(texts(&expanded(parent(0), &window, &lanes)), ["a1", "b1", "c1", "a2", "c2", "a3"]);
+    assert_eq!(texts(&expanded(parent(1), &window, &lanes)), ["b1", "c1", "a1", "c2", "a2", "a3"]);
+    assert_eq!(texts(&expanded(parent(5), &window, &lanes)), ["c1", "a1", "b1", "c2", "a2", "a3"]);
+}
+
+#[test]
+fn duplicates_and_unknown_rollups_are_left_out() {
+    let lanes = [
+        lane(1, &[&[(ROLLUP, "x"), (UNKNOWN, "u"), (ROLLUP, "old")]]),
+        lane(2, &[&[(ROLLUP, "x"), (ROLLUP, "y"), (ROLLUP, "y")]]),
+    ];
+    let old = (ROLLUP, ordering_types::transaction::tx_id(b"old"));
+    let expansion = expanded(parent(0), &Window::new(10, vec![(Height::new(1), vec![old])]), &lanes);
+    assert_eq!(texts(&expansion), ["x", "y"]);
+    assert_eq!(expansion.header.tx_count, 2);
+    assert_eq!(expansion.state.replayed.batch.blob_bytes, 18, "eight and one byte each");
+    assert_eq!(expansion.ids.len(), 2);
+    let covered: Vec<_> = expansion.covered.clone();
+    let again = blob_bytes(&rules(), &Window::new(10, vec![(Height::new(1), vec![old])]), &covered);
+    assert_eq!(again, 18, "what decides on sealing is what expansion counts");
+}
+
+#[test]
+fn the_header_commits_to_tree_cut_and_state() {
+    let lanes = [lane(1, &[&[(ROLLUP, "x")]])];
+    let expansion = expanded(parent(3), &Window::new(10, vec![]), &lanes);
+    let header = &expansion.header;
+    assert_eq!(header.tx_root, expansion.tree.root());
+    assert_eq!(header.cut, Digest::sha256(&[&expansion.cut_bytes]));
+    assert_eq!(header.state_root, expansion.state.root());
+    assert_eq!((header.parent, header.hash()), (parent(3), expansion.hash));
+    assert_eq!(expansion.state.tip(lanes[0][0].chunk.lane()).0, LaneSequence::new(1));
+    assert_eq!(
+        expansion.hash.to_string(),
+        "f807e383dc6c5a6fb0506dbb8ea1e08e2bdd8f7d6f6cf55a152b1d53b6c13627",
+        "the way from a cut to a header hash is agreed by everyone"
+    );
+}
