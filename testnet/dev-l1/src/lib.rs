@@ -39,6 +39,7 @@
 
 mod beacon;
 mod chain;
+mod connections;
 mod kzg;
 mod node;
 mod options;

@@ -23,6 +23,7 @@ use tokio::time::MissedTickBehavior;
 use tower_http::cors::CorsLayer;
 
 use crate::chain::{Chain, Params};
+use crate::connections::Limited;
 use crate::node::{Node, OutageMode, SharedNode, unix_now};
 use crate::options::{Args, Options};
 use crate::{beacon, kzg, rpc};
@@ -184,7 +185,7 @@ async fn serve(
 ) {
     let router = router(node.clone());
     let (quit, quitting) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async {
+    let server = axum::serve(Limited::new(listener), router).with_graceful_shutdown(async {
         // Either end means stop.
         let _ = quitting.await;
     });
