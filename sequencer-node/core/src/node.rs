@@ -10,8 +10,8 @@ use ordering::Ordering;
 use ordering_types::cut::SystemMessage;
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    Block, ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Height, SecretKey, Time, Transaction, TxId,
-    ValidatorId,
+    ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Height, Incarnation, SecretKey, Time, Transaction,
+    TxId, ValidatorId,
 };
 use zeroize::Zeroizing;
 
@@ -82,9 +82,8 @@ impl NodeCore {
         }
         let domain = spec.domain();
         let members = committee.ids().collect();
-        let lane = ordering_types::LaneId { validator: me, incarnation: ordering_types::Incarnation::new(incarnation) };
-        let ordering =
-            Ordering::new(Arc::clone(&spec), settings.ordering, lane, key.clone(), recovered.ordering, now)?;
+        let choices = ordering::Settings { incarnation: Incarnation::new(incarnation), ..settings.ordering };
+        let ordering = Ordering::new(Arc::clone(&spec), choices, key.clone(), recovered.ordering, now)?;
         let mut node = Self {
             domain,
             me,
@@ -253,8 +252,7 @@ impl NodeCore {
             ),
             None => {
                 let seed = self.entropy.draw(b"ceremony seed");
-                self.outputs
-                    .push_back(Output::Persist(Record::CeremonySeed(Zeroizing::new(seed.to_vec()))));
+                self.outputs.push_back(Output::Persist(Record::CeremonySeed(Zeroizing::new(seed.to_vec()))));
                 self.hold_sends = true;
                 seed
             }
@@ -297,13 +295,17 @@ impl NodeCore {
     /// From now on this node can sign: blocks that wait, and batches that wait. `burns` are the nonces used before a
     /// restart: their items keep their digests.
     fn install_key(&mut self, material: &KeyMaterial, burns: &[Vec<u8>], now: Time) {
-        let key = GroupKey::from_bytes(material.public().key()).expect("key material holds a valid group key");
+        let key =
+            GroupKey::from_bytes(material.public().key()).expect("key material holds a valid group key");
         self.group_key = Some(key);
         let boot = self.entropy.draw(b"boot id");
         let boot = BootId(*boot.first_chunk().expect("32 bytes hold 16"));
         let nonces = NonceSeed::new(*self.entropy.draw(b"nonces"));
-        let mut signing = Signing::new(self.signing_config.clone(), material, boot, &nonces);
-        burns.iter().filter_map(|bytes| BurnRecord::from_bytes(bytes).ok()).for_each(|burn| signing.pin(&burn));
+        let mut signing = Signing::new(self.signing_config.clone(), material, boot, nonces);
+        burns
+            .iter()
+            .filter_map(|bytes| BurnRecord::from_bytes(bytes).ok())
+            .for_each(|burn| signing.pin(&burn));
         self.signing = Some(signing);
         self.sign_with(now, mpc::signing::Input::Tick);
         let waiting: Vec<(Height, Digest)> = self.uncertified.iter().map(|(h, d)| (*h, *d)).collect();
@@ -417,7 +419,7 @@ impl NodeCore {
     pub fn status(&self) -> Status {
         Status {
             validator: self.me,
-            height: self.ordering.height(),
+            height: self.ordering.applied_height(),
             heard_height: self.ordering.heard_height(),
             epoch: Epoch::new(0),
             round: self.ordering.round(),

@@ -25,7 +25,7 @@ use crate::api::{Job, JobResult};
 use crate::wire::PeerMessage;
 
 /// Most batches that wait for their signature before admission stops.
-pub const MAX_OPEN_BATCHES: usize = 32;
+pub(crate) const MAX_OPEN_BATCHES: usize = 32;
 /// Signed batches kept in memory for peers that missed them; older ones are read from the store.
 const MAX_RECENT_SEALED: usize = 8;
 /// Encodings of one batch that are kept at the same time.
@@ -110,7 +110,12 @@ pub(crate) struct Sealing {
 
 impl Sealing {
     /// Goes on after the newest signed batch, if any.
-    pub(crate) fn new(domain: Domain, me: ValidatorId, members: Vec<ValidatorId>, last: Option<&BatchHeader>) -> Self {
+    pub(crate) fn new(
+        domain: Domain,
+        me: ValidatorId,
+        members: Vec<ValidatorId>,
+        last: Option<&BatchHeader>,
+    ) -> Self {
         Self {
             domain,
             me,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ordering_types::{ChainSpec, ValidatorId};
+use ordering_types::{ChainSpec, Incarnation, ValidatorId};
 
 /// One node's place in one network.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Config {
 /// What may differ from node to node.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Of the ordering core.
+    /// Of the ordering core; its incarnation is replaced by [`Config::incarnation`].
     pub ordering: ordering::Settings,
     /// Of the signing machine.
     pub signing: mpc::signing::SigningConfig,
@@ -28,12 +28,15 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { ordering: ordering::Settings::default(), signing: mpc::signing::SigningConfig::new(0) }
+        Self {
+            ordering: ordering::Settings::new(Incarnation::new(0)),
+            signing: mpc::signing::SigningConfig::new(0),
+        }
     }
 }
 
 /// Why a node core cannot start.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The key is not that of a validator in the genesis file.
     #[error("validator {0} is not in the genesis file, or has another key there")]

@@ -10,7 +10,9 @@ use tests::sim::{Plan, Report, run};
 
 /// Simulates whole networks of node cores under seeded faults.
 #[derive(Parser)]
-#[command(after_help = "Examples:\n  sim --seeds 300            the first 300 seeds\n  sim --seed 42 --trace      replay one seed, a line an event\n  sim --seeds 100 --nodes 7  seven nodes in every run\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage")]
+#[command(
+    after_help = "Examples:\n  sim --seeds 300            the first 300 seeds\n  sim --seed 42 --trace      replay one seed, a line an event\n  sim --seeds 100 --nodes 7  seven nodes in every run\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
+)]
 struct Arguments {
     /// How many seeds to run.
     #[arg(long, default_value_t = 20)]
@@ -39,7 +41,9 @@ fn main() -> ExitCode {
         None => arguments.first..=(arguments.first + arguments.seeds.max(1) - 1),
     };
     let bar = ProgressBar::new(seeds.end() - seeds.start() + 1);
-    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {elapsed}, {msg}").expect("valid"));
+    bar.set_style(
+        ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {elapsed}, {msg}").expect("valid"),
+    );
     let started = Instant::now();
     let mut totals = Totals::default();
     for seed in seeds {

@@ -7,7 +7,9 @@ use batcher_format::SealedBatch;
 use bytes::Bytes;
 use node_core::api::{Founding, Record, Recovered, StoreRequest, UNCERTIFIED_WINDOW};
 use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
-use ordering_types::{ChainSpec, Chunk, Digest, GroupSignature, Height, LaneId, LaneSequence, RollupId, TxId};
+use ordering_types::{
+    ChainSpec, Chunk, Digest, GroupSignature, Height, LaneId, LaneSequence, RollupId, TxId,
+};
 
 /// One node's disk.
 #[derive(Default)]
@@ -76,11 +78,10 @@ impl Disk {
         match request {
             StoreRequest::Decided { first, last } => {
                 let last = last.get().min(first.get() + MAX_SYNC_HEIGHTS - 1);
-                let items: Vec<_> = (first.get()..=last)
+                let items = (first.get()..=last)
                     .map_while(|height| self.synced.decided.get(&Height::new(height)))
-                    .map(|d| (d.cut_bytes.clone(), d.block.header.clone(), d.certificate.clone()))
-                    .collect();
-                Some(ordering::wire::sync_answer(&items))
+                    .map(|d| (d.cut_bytes.clone(), d.block.header.clone(), d.certificate.clone()));
+                Some(ordering::wire::sync_answer(items))
             }
             StoreRequest::Chunk(digest) => self.synced.chunks.get(&digest).map(ordering::wire::chunk_answer),
         }

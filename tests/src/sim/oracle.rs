@@ -103,12 +103,16 @@ impl Oracle {
     fn first_sight(&mut self, now: Time, node: usize, decided: &Decided, transactions: Vec<TxId>) {
         let header = &decided.block.header;
         let height = header.height;
-        let parent = height.previous().and_then(|h| self.blocks.get(&h)).map_or(Digest::ZERO, |(hash, _)| *hash);
+        let parent =
+            height.previous().and_then(|h| self.blocks.get(&h)).map_or(Digest::ZERO, |(hash, _)| *hash);
         if header.parent != parent {
             self.broken("agreement", format!("node {node}: block {height} does not continue the one before"));
         }
         if header.tx_root != tx_root(decided) {
-            self.broken("validity", format!("node {node}: tx_root of block {height} is not over its transactions"));
+            self.broken(
+                "validity",
+                format!("node {node}: tx_root of block {height} is not over its transactions"),
+            );
         }
         for id in &transactions {
             if !self.submitted.contains_key(id) {
@@ -131,7 +135,8 @@ impl Oracle {
     /// A node saw a block signed.
     pub fn certified(&mut self, node: usize, height: Height, signature: &GroupSignature) {
         let Some((hash, _)) = self.blocks.get(&height) else {
-            return self.broken("no forgery", format!("node {node}: a signature for height {height}, not ordered"));
+            return self
+                .broken("no forgery", format!("node {node}: a signature for height {height}, not ordered"));
         };
         let digest = self.domain.block(Epoch::new(0), height, *hash);
         // Before the founding is in the log a node may hold its share already: the key is then checked later.
@@ -224,7 +229,12 @@ fn tx_root(decided: &Decided) -> Digest {
             let leaves: Vec<Digest> =
                 s.transactions.iter().map(|data| Digest::sha256(&[&[0], data])).collect();
             let count = leaves.len() as u32;
-            Digest::sha256(&[&[0], &s.rollup.get().to_be_bytes(), &count.to_be_bytes(), tree(&leaves).as_ref()])
+            Digest::sha256(&[
+                &[0],
+                &s.rollup.get().to_be_bytes(),
+                &count.to_be_bytes(),
+                tree(&leaves).as_ref(),
+            ])
         })
         .collect();
     tree(&upper)

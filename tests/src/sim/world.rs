@@ -86,7 +86,7 @@ struct World<'a> {
 }
 
 /// Runs one plan to its end; `trace` gets a line an event.
-pub fn run(plan: &Plan, trace: Option<&mut dyn FnMut(String)>) -> Report {
+pub fn run<'a>(plan: &'a Plan, trace: Option<&'a mut dyn FnMut(String)>) -> Report {
     let mut world = World::new(plan, trace);
     world.schedule_plan();
     while world.step() {}
@@ -259,7 +259,8 @@ impl<'a> World<'a> {
     /// Carries out what the node wants: writes, then sends that need no sync, then one sync and the rest.
     fn drain(&mut self, node: usize) {
         let mut after = Vec::new();
-        while let Some(output) = self.nodes.get_mut(node).and_then(|n| n.core.as_mut()).and_then(NodeCore::next_output)
+        while let Some(output) =
+            self.nodes.get_mut(node).and_then(|n| n.core.as_mut()).and_then(NodeCore::next_output)
         {
             self.carry_out(node, output, &mut after);
         }
@@ -320,7 +321,12 @@ impl<'a> World<'a> {
         match output {
             Output::Ordered(decided) => {
                 let header = &decided.block.header;
-                self.tell(format!("{node} ordered {} {:?} with {}", header.height, header.hash(), header.tx_count));
+                self.tell(format!(
+                    "{node} ordered {} {:?} with {}",
+                    header.height,
+                    header.hash(),
+                    header.tx_count
+                ));
                 self.oracle.ordered(now, node, &decided);
             }
             Output::Certified { height, signature } => self.oracle.certified(node, height, &signature),
