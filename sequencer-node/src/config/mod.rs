@@ -1,0 +1,180 @@
+//! The node's configuration: a TOML file, overridden by `SEQUENCER_*` variables, overridden by flags.
+//!
+//! Relative paths are relative to the file. Nothing secret stands in it.
+
+mod load;
+mod nearest;
+mod template;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use load::{ConfigError, Overrides, load, load_chain_spec};
+pub(crate) use template::template;
+
+/// Lowest cache for the index that still works.
+pub(crate) const MIN_CACHE_MIB: u32 = 4;
+/// Highest.
+pub(crate) const MAX_CACHE_MIB: u32 = 4_096;
+/// Fewest blocks kept: peers that were away for a moment catch up from them.
+pub(crate) const MIN_RETAIN_BLOCKS: u64 = 8_192;
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Folder of the node's state.
+    pub(crate) data_dir: PathBuf,
+    /// The genesis file.
+    pub(crate) chain_spec: PathBuf,
+    /// The node key.
+    pub(crate) key: KeyConfig,
+    /// Towards the other validators.
+    pub(crate) network: ListenConfig,
+    /// QUIC towards rollups.
+    pub(crate) ingress: IngressConfig,
+    /// JSON-RPC.
+    pub(crate) rpc: RpcConfig,
+    /// Health and metrics.
+    pub(crate) metrics: ListenConfig,
+    /// The L1.
+    pub(crate) l1: L1Config,
+    /// The disk.
+    pub(crate) store: StoreConfig,
+    /// What is logged.
+    pub(crate) log: LogConfig,
+    /// Execution endpoints by EVM chain id: `eth_*` calls that the sequencer does not answer itself are named there.
+    pub(crate) execution: BTreeMap<String, String>,
+}
+
+/// The node key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct KeyConfig {
+    /// The encrypted key file.
+    pub(crate) file: PathBuf,
+    /// File with its password; without one the node asks on the terminal.
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListenConfig {
+    /// IP address and port.
+    pub(crate) listen: SocketAddr,
+}
+
+/// QUIC towards rollups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IngressConfig {
+    /// IP address and UDP port.
+    pub(crate) listen: SocketAddr,
+    /// Most connections at once.
+    pub(crate) max_connections: u32,
+}
+
+/// JSON-RPC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RpcConfig {
+    /// IP address and TCP port.
+    pub(crate) listen: SocketAddr,
+    /// Most connections at once.
+    pub(crate) max_connections: u32,
+}
+
+/// The L1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct L1Config {
+    /// HTTP or HTTPS endpoint; none: the node orders without looking at L1.
+    pub(crate) endpoint: Option<String>,
+}
+
+/// The disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StoreConfig {
+    /// Cache of the index, MiB.
+    pub(crate) cache_mib: u32,
+    /// Blocks kept; 0 keeps all.
+    pub(crate) retain_blocks: u64,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// How.
+    pub(crate) format: LogFormat,
+    /// `tracing` filter, such as `info` or `sequencer_node::network=debug,info`.
+    pub(crate) filter: String,
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "data".into(),
+            chain_spec: "genesis.toml".into(),
+            key: KeyConfig::default(),
+            network: ListenConfig { listen: loopback(9_101) },
+            ingress: IngressConfig::default(),
+            rpc: RpcConfig::default(),
+            metrics: ListenConfig { listen: loopback(9_401) },
+            l1: L1Config::default(),
+            store: StoreConfig::default(),
+            log: LogConfig::default(),
+            execution: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for KeyConfig {
+    fn default() -> Self {
+        Self { file: "key.json".into(), password_file: None }
+    }
+}
+
+impl Default for IngressConfig {
+    fn default() -> Self {
+        Self { listen: loopback(9_201), max_connections: 1_024 }
+    }
+}
+
+impl Default for RpcConfig {
+    fn default() -> Self {
+        Self { listen: loopback(9_301), max_connections: 512 }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { cache_mib: 64, retain_blocks: 200_000 }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Human, filter: "info".to_owned() }
+    }
+}

@@ -1,0 +1,92 @@
+//! The commented config file that `init` writes.
+
+use super::Config;
+
+/// A config file that says `config` and explains each key.
+pub(crate) fn template(config: &Config) -> String {
+    let Config { data_dir, chain_spec, key, network, ingress, rpc, metrics, l1, store, log, execution } = config;
+    let password = key.password_file.as_ref().map_or_else(
+        || "# password_file = \"password\"".to_owned(),
+        |path| format!("password_file = {}", quoted(&path.display())),
+    );
+    let endpoint = l1.endpoint.as_ref().map_or_else(
+        || "# endpoint = \"https://example.org\"".to_owned(),
+        |url| format!("endpoint = {}", quoted(url)),
+    );
+    let execution: String =
+        execution.iter().map(|(chain, url)| format!("{chain} = {}\n", quoted(url))).collect();
+    format!(
+        r#"# Configuration of one sequencer node. Relative paths are relative to this file.
+# Every key can be set by the environment, too: SEQUENCER_RPC__LISTEN sets rpc.listen. Flags win over both.
+
+# Folder of the node's state: votes, key shares, blocks. One process at a time.
+data_dir = {data_dir}
+# The genesis file: the same for every node of the network.
+chain_spec = {chain_spec}
+
+[key]
+# The encrypted node key (mode 0600).
+file = {key_file}
+# File with its password (mode 0600). Without one the node asks on the terminal.
+{password}
+
+[network]
+# UDP, towards the other validators; the genesis file tells them the address.
+listen = "{network}"
+
+[ingress]
+# UDP (QUIC), towards rollups.
+listen = "{ingress}"
+max_connections = {ingress_connections}
+
+[rpc]
+# TCP, JSON-RPC over HTTP and WebSocket.
+listen = "{rpc}"
+max_connections = {rpc_connections}
+
+[metrics]
+# TCP: /metrics, /livez, /readyz.
+listen = "{metrics}"
+
+[l1]
+# HTTP or HTTPS endpoint of the L1 that the genesis file names. The node orders without one, too.
+{endpoint}
+
+[store]
+# Memory for the index, MiB.
+cache_mib = {cache}
+# Blocks kept on disk; 0 keeps all.
+retain_blocks = {retain}
+
+[log]
+# human or json
+format = "{format}"
+# error, warn, info, debug, trace; or by module: sequencer_node::network=debug,info
+filter = {filter}
+
+[execution]
+# Execution endpoints of rollups by chain id, named to wallets that ask for receipts: 901 = "http://127.0.0.1:8545"
+{execution}"#,
+        data_dir = quoted(&data_dir.display()),
+        chain_spec = quoted(&chain_spec.display()),
+        key_file = quoted(&key.file.display()),
+        network = network.listen,
+        ingress = ingress.listen,
+        ingress_connections = ingress.max_connections,
+        rpc = rpc.listen,
+        rpc_connections = rpc.max_connections,
+        metrics = metrics.listen,
+        cache = store.cache_mib,
+        retain = store.retain_blocks,
+        format = match log.format {
+            super::LogFormat::Human => "human",
+            super::LogFormat::Json => "json",
+        },
+        filter = quoted(&log.filter),
+    )
+}
+
+/// A TOML string.
+fn quoted(text: &impl ToString) -> String {
+    toml::Value::String(text.to_string()).to_string()
+}

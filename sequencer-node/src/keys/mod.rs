@@ -1,0 +1,7 @@
+//! The node key on disk: an encrypted keystore file (Web3 Secret Storage, version 3), mode 0600.
+
+mod keystore;
+mod password;
+
+pub(crate) use keystore::{KeyFileError, create, open, public};
+pub(crate) use password::{Password, PasswordError, PasswordSource};

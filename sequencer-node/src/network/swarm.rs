@@ -1,0 +1,387 @@
+//! The mesh: listening, dialing, admitting, and the streams that come in.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use libp2p::allow_block_list::{self, AllowedPeers};
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder};
+use libp2p_stream::IncomingStreams;
+use ordering_types::{ChainSpec, Digest, SecretKey, ValidatorId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, timeout};
+
+use super::address;
+use super::frame::{self, Frame, StreamError};
+use super::identity;
+use super::peer::{HANDSHAKE_TIMEOUT, Peer, PeerStatus};
+use crate::core_api::{Class, Recipient};
+
+/// How often missing connections are dialed and pings sent.
+const TICK: Duration = Duration::from_millis(500);
+/// Handshakes of strangers at once; more wait outside.
+const MAX_PENDING_INCOMING: u32 = 64;
+/// Connections with one peer at once: the old one and its successor.
+const MAX_PER_PEER: u32 = 2;
+/// Bytes of one stream's messages that may wait for the core. Then QUIC's flow control stops the sender.
+const MAX_WAITING_BYTES: u32 = 8 << 20;
+/// Messages of one queue that may wait for the core.
+const MAX_WAITING_MESSAGES: usize = 4_096;
+/// Cost of a small message in the budget, so that their number is bounded, too.
+const MIN_MESSAGE_COST: u32 = 2_048;
+
+/// One message of a peer. Its share of the stream's budget is given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct PeerMessage {
+    /// The authenticated sender.
+    pub(crate) from: ValidatorId,
+    /// The stream it came on.
+    pub(crate) class: Class,
+    /// The message.
+    pub(crate) bytes: Bytes,
+    _budget: OwnedSemaphorePermit,
+}
+
+/// Where messages of peers arrive.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    /// Votes, proposals and signing.
+    pub(crate) urgent: mpsc::Receiver<PeerMessage>,
+    /// Chunks and catching up.
+    pub(crate) bulk: mpsc::Receiver<PeerMessage>,
+}
+
+#[derive(Clone, Debug)]
+struct InboxSender {
+    urgent: mpsc::Sender<PeerMessage>,
+    bulk: mpsc::Sender<PeerMessage>,
+}
+
+/// What the mesh is made from.
+pub(crate) struct NetworkOptions {
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// This validator.
+    pub(crate) me: ValidatorId,
+    /// Its key.
+    pub(crate) key: SecretKey,
+    /// Who else there is, and where.
+    pub(crate) spec: Arc<ChainSpec>,
+}
+
+/// Why the mesh does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NetworkError {
+    /// The port cannot be bound.
+    #[error("cannot listen on UDP {address}: {why}")]
+    Listen {
+        /// Address and port.
+        address: SocketAddr,
+        /// Why.
+        why: String,
+    },
+    /// A validator's address in the genesis file is of no use.
+    #[error("genesis file: address `{address}` of validator {validator} is not like /ip4/127.0.0.1/udp/9101/quic-v1")]
+    Address {
+        /// Whose.
+        validator: ValidatorId,
+        /// The address.
+        address: String,
+    },
+}
+
+#[derive(NetworkBehaviour)]
+struct Behaviour {
+    allowed: allow_block_list::Behaviour<AllowedPeers>,
+    limits: connection_limits::Behaviour,
+    streams: libp2p_stream::Behaviour,
+}
+
+/// The running mesh; it stops when dropped.
+#[derive(Debug)]
+pub(crate) struct Network {
+    peers: Arc<BTreeMap<ValidatorId, Arc<Peer>>>,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+/// Sends to peers from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender(Arc<BTreeMap<ValidatorId, Arc<Peer>>>);
+
+impl Sender {
+    /// Queues a message. Never waits.
+    pub(crate) fn send(&self, to: Recipient, class: Class, bytes: &Bytes) {
+        let push = |peer: &Arc<Peer>| peer.queue(class).push(Frame::Message(bytes.clone()));
+        match to {
+            Recipient::All => self.0.values().for_each(push),
+            Recipient::One(id) => {
+                self.0.get(&id).into_iter().for_each(push);
+            }
+        }
+    }
+
+    /// What is known of each peer.
+    pub(crate) fn peers(&self) -> Vec<PeerStatus> {
+        self.0.values().map(|peer| peer.status()).collect()
+    }
+}
+
+impl Network {
+    /// Listens, starts to dial, and gives the inbox. Must be called on a runtime.
+    pub(crate) async fn start(options: NetworkOptions) -> Result<(Self, Inbox), NetworkError> {
+        let NetworkOptions { listen, me, key, spec } = options;
+        let (peers, dials) = directory(&spec, me, &key)?;
+        let mut swarm = build_swarm(&key, peers.values().map(|p| p.id));
+        let (urgent, urgent_out) = mpsc::channel(MAX_WAITING_MESSAGES);
+        let (bulk, bulk_out) = mpsc::channel(MAX_WAITING_MESSAGES);
+        let inbox = InboxSender { urgent, bulk };
+        let peers = Arc::new(peers);
+        let ours = spec.hash();
+        let address = listen_on(&mut swarm, listen).await?;
+        let mut tasks = JoinSet::new();
+        let mut control = swarm.behaviour().streams.new_control();
+        for class in Class::ALL {
+            let incoming = control
+                .accept(StreamProtocol::new(frame::protocol(class)))
+                .expect("each protocol is accepted once");
+            tasks.spawn(accept(class, incoming, Arc::clone(&peers), ours, inbox.clone()));
+            for peer in peers.values() {
+                tasks.spawn(Arc::clone(peer).write_class(class, control.clone(), ours));
+            }
+        }
+        tasks.spawn(run(swarm, Arc::clone(&peers), dials));
+        Ok((Self { peers, address, _tasks: tasks }, Inbox { urgent: urgent_out, bulk: bulk_out }))
+    }
+
+    /// For sending.
+    pub(crate) fn sender(&self) -> Sender {
+        Sender(Arc::clone(&self.peers))
+    }
+}
+
+type Dials = BTreeMap<ValidatorId, Multiaddr>;
+
+/// All other validators, and the addresses of those that this node dials: of two peers the smaller id does.
+fn directory(
+    spec: &ChainSpec,
+    me: ValidatorId,
+    key: &SecretKey,
+) -> Result<(BTreeMap<ValidatorId, Arc<Peer>>, Dials), NetworkError> {
+    let own = identity::peer_id(&key.public_key());
+    let (mut peers, mut dials) = (BTreeMap::new(), BTreeMap::new());
+    for validator in spec.validators.iter().filter(|v| v.id != me) {
+        let id = identity::peer_id(&validator.key);
+        let address: Option<Multiaddr> = validator.address.parse().ok();
+        let Some(address) = address.filter(|a| address::to_socket(a).is_some()) else {
+            return Err(NetworkError::Address {
+                validator: validator.id,
+                address: validator.address.clone(),
+            });
+        };
+        if own < id {
+            dials.insert(validator.id, address);
+        }
+        peers.insert(validator.id, Arc::new(Peer::new(validator.id, id)));
+    }
+    Ok((peers, dials))
+}
+
+fn build_swarm(key: &SecretKey, committee: impl Iterator<Item = PeerId>) -> Swarm<Behaviour> {
+    let mut allowed = allow_block_list::Behaviour::<AllowedPeers>::default();
+    let mut count = 0;
+    for id in committee {
+        allowed.allow_peer(id);
+        count += 1;
+    }
+    let limits = ConnectionLimits::default()
+        .with_max_pending_incoming(Some(MAX_PENDING_INCOMING))
+        .with_max_established_per_peer(Some(MAX_PER_PEER))
+        .with_max_established(Some(MAX_PER_PEER * count + MAX_PENDING_INCOMING));
+    SwarmBuilder::with_existing_identity(identity::keypair(key))
+        .with_tokio()
+        .with_quic()
+        .with_behaviour(|_| Behaviour {
+            allowed,
+            limits: connection_limits::Behaviour::new(limits),
+            streams: libp2p_stream::Behaviour::new(),
+        })
+        .expect("the behaviour above cannot fail")
+        // Streams are opened again on the same connection; an idle one is kept.
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3_600)))
+        .build()
+}
+
+async fn listen_on(swarm: &mut Swarm<Behaviour>, listen: SocketAddr) -> Result<SocketAddr, NetworkError> {
+    let failed = |why: String| NetworkError::Listen { address: listen, why };
+    // The library hides the system's reason, so the port is tried first.
+    UdpSocket::bind(listen).map_err(|e| failed(e.to_string()))?;
+    swarm.listen_on(address::to_multiaddr(listen)).map_err(|e| failed(format!("{e:?}")))?;
+    loop {
+        match swarm.select_next_some().await {
+            SwarmEvent::NewListenAddr { address, .. } => {
+                return address::to_socket(&address).ok_or_else(|| failed("unexpected address".to_owned()));
+            }
+            SwarmEvent::ListenerError { error, .. } => return Err(failed(error.to_string())),
+            SwarmEvent::ListenerClosed { reason, .. } => return Err(failed(format!("{reason:?}"))),
+            _ => {}
+        }
+    }
+}
+
+/// Drives the connections.
+async fn run(mut swarm: Swarm<Behaviour>, peers: Arc<BTreeMap<ValidatorId, Arc<Peer>>>, dials: Dials) {
+    let by_id: BTreeMap<PeerId, Arc<Peer>> = peers.values().map(|p| (p.id, Arc::clone(p))).collect();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                for (validator, address) in &dials {
+                    dial(&mut swarm, &peers, *validator, address);
+                }
+                for peer in peers.values().filter(|peer| *peer.connected.borrow()) {
+                    peer.queue(Class::Consensus).push(Frame::Ping(clock_micros()));
+                }
+            }
+            event = swarm.select_next_some() => on_event(&event, &by_id),
+        }
+    }
+}
+
+fn dial(
+    swarm: &mut Swarm<Behaviour>,
+    peers: &BTreeMap<ValidatorId, Arc<Peer>>,
+    validator: ValidatorId,
+    address: &Multiaddr,
+) {
+    let Some(peer) = peers.get(&validator).filter(|peer| !*peer.connected.borrow()) else { return };
+    let options = DialOpts::peer_id(peer.id)
+        .addresses(vec![address.clone()])
+        .condition(PeerCondition::DisconnectedAndNotDialing)
+        .build();
+    if let Err(error) = swarm.dial(options) {
+        tracing::debug!(%validator, %error, "dial");
+    }
+}
+
+fn on_event(event: &SwarmEvent<BehaviourEvent>, by_id: &BTreeMap<PeerId, Arc<Peer>>) {
+    match event {
+        SwarmEvent::ConnectionEstablished { peer_id, .. } => {
+            if let Some(peer) = by_id.get(peer_id) {
+                peer.connected.send_replace(true);
+            }
+        }
+        SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
+            if let Some(peer) = by_id.get(peer_id) {
+                peer.connected.send_replace(false);
+            }
+        }
+        SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+            tracing::debug!(from = %send_back_addr, %error, "refused a connection");
+        }
+        SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
+            let validator = peer_id.and_then(|id| by_id.get(&id)).map(|p| p.validator.get());
+            tracing::debug!(validator, %error, "dial failed");
+        }
+        SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "listener"),
+        SwarmEvent::ListenerClosed { reason, .. } => {
+            tracing::error!(?reason, "the port towards the validators is closed; restart the node");
+        }
+        _ => {}
+    }
+}
+
+/// Microseconds of a clock that only measures intervals here.
+fn clock_micros() -> u64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Takes incoming streams of one class at once (the library drops those that wait) and keeps the newest of each peer.
+async fn accept(
+    class: Class,
+    mut incoming: IncomingStreams,
+    peers: Arc<BTreeMap<ValidatorId, Arc<Peer>>>,
+    ours: Digest,
+    inbox: InboxSender,
+) {
+    let mut readers: BTreeMap<PeerId, AbortHandle> = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            next = incoming.next() => {
+                let Some((id, stream)) = next else { return };
+                let Some(peer) = peers.values().find(|peer| peer.id == id) else { continue };
+                let reader = read_stream(class, stream, Arc::clone(peer), ours, inbox.clone());
+                if let Some(old) = readers.insert(id, tasks.spawn(reader)) {
+                    old.abort();
+                }
+            }
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+}
+
+async fn read_stream(class: Class, mut stream: Stream, peer: Arc<Peer>, ours: Digest, inbox: InboxSender) {
+    let validator = peer.validator;
+    let greeting = timeout(HANDSHAKE_TIMEOUT, frame::welcome(&mut stream, ours, class));
+    let outcome = match greeting.await.unwrap_or(Err(StreamError::Timeout)) {
+        Ok(()) => read_frames(class, &mut stream, &peer, &inbox).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) | Err(StreamError::Io(_)) => {}
+        Err(error) => {
+            tracing::warn!(%validator, class = frame::class_name(class), "closed a stream of this validator: {error}");
+        }
+    }
+}
+
+async fn read_frames(
+    class: Class,
+    stream: &mut Stream,
+    peer: &Peer,
+    inbox: &InboxSender,
+) -> Result<(), StreamError> {
+    let budget = Arc::new(Semaphore::new(MAX_WAITING_BYTES as usize));
+    while let Some(frame) = Frame::read(stream, class).await? {
+        let bytes = match frame {
+            Frame::Message(bytes) => bytes,
+            Frame::Ping(number) => {
+                peer.queue(Class::Consensus).push(Frame::Pong(number));
+                continue;
+            }
+            Frame::Pong(number) => {
+                peer.record_rtt(number, clock_micros());
+                continue;
+            }
+        };
+        let cost = u32::try_from(bytes.len()).unwrap_or(u32::MAX).clamp(MIN_MESSAGE_COST, MAX_WAITING_BYTES);
+        let permit = Arc::clone(&budget).acquire_many_owned(cost).await;
+        let Ok(_budget) = permit else { return Ok(()) };
+        let queue = match class {
+            Class::Consensus | Class::Ceremony => &inbox.urgent,
+            Class::Chunks | Class::Sync => &inbox.bulk,
+        };
+        if queue.send(PeerMessage { from: peer.validator, class, bytes, _budget }).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Used by tests that need a message without a network.
+#[cfg(test)]
+pub(crate) fn test_message(from: ValidatorId, class: Class, bytes: Bytes) -> PeerMessage {
+    let budget = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("one permit is free");
+    PeerMessage { from, class, bytes, _budget: budget }
+}

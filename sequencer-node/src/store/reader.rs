@@ -1,0 +1,203 @@
+//! Answers from the store. Every call reads the disk: call it off the async runtime's threads.
+
+use std::sync::{Arc, OnceLock};
+
+use batcher_format::{BatchHeader, SealedBatch};
+use bytes::Bytes;
+use ordering_types::block::InclusionProof;
+use ordering_types::{
+    Block, Chunk, CommitCertificate, Digest, GroupSignature, Header, Height, RollupId, RollupSection, TxId,
+};
+use redb::ReadableDatabase;
+
+use super::StoreError;
+use super::index::{self, Index};
+use super::log::{Location, Segments};
+use super::record::{BlockRecord, Head};
+use crate::core_api::{Decided, Founding};
+
+/// Reads what is synced and indexed; the newest blocks follow within milliseconds.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(super) index: Index,
+    pub(super) blocks: Segments,
+    pub(super) chunks: Segments,
+    pub(super) founding: Arc<OnceLock<Founding>>,
+}
+
+/// One ordered transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Its rollup.
+    pub(crate) rollup: RollupId,
+    /// Its id.
+    pub(crate) id: TxId,
+    /// The block's header.
+    pub(crate) header: Header,
+    /// A quorum's precommits for it.
+    pub(crate) certificate: CommitCertificate,
+    /// Where it stands.
+    pub(crate) proof: InclusionProof,
+    /// The committee's signature over the block, if there is one yet.
+    pub(crate) signature: Option<GroupSignature>,
+}
+
+impl Reader {
+    fn query<T>(&self, run: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        let inner = || run(&self.index.database.begin_read()?);
+        inner().map_err(StoreError::database(&self.index.path))
+    }
+
+    /// Lowest and highest height held.
+    pub(crate) fn range(&self) -> Result<Option<(Height, Height)>, StoreError> {
+        self.query(|t| {
+            use redb::ReadableTable;
+            let blocks = t.open_table(index::BLOCKS)?;
+            let (first, last) = (blocks.first()?, blocks.last()?);
+            Ok(first.zip(last).map(|(f, l)| (Height::new(f.0.value()), Height::new(l.0.value()))))
+        })
+    }
+
+    fn places(&self, height: Height) -> Result<Option<(Location, Location)>, StoreError> {
+        self.query(|t| {
+            let places = t.open_table(index::BLOCKS)?.get(height.get())?.map(|v| v.value());
+            Ok(places.and_then(|(head, body)| Location::from_bytes(&head).zip(Location::from_bytes(&body))))
+        })
+    }
+
+    fn record(&self, at: Location) -> Result<BlockRecord, StoreError> {
+        let payload = self.blocks.read(at)?;
+        BlockRecord::decode(&payload).map_err(|e| self.unreadable(at, &e.to_string()))
+    }
+
+    fn unreadable(&self, at: Location, why: &str) -> StoreError {
+        StoreError::Damaged { file: self.blocks.path(at.segment), offset: at.offset, why: why.to_owned() }
+    }
+
+    fn head_at(&self, at: Location) -> Result<Head, StoreError> {
+        match self.record(at)? {
+            BlockRecord::Head(head) => Ok(*head),
+            _ => Err(self.unreadable(at, "not the head of a block")),
+        }
+    }
+
+    fn body_at(&self, at: Location) -> Result<Vec<RollupSection>, StoreError> {
+        match self.record(at)? {
+            BlockRecord::Body(sections) => Ok(sections),
+            _ => Err(self.unreadable(at, "not the body of a block")),
+        }
+    }
+
+    pub(super) fn head(&self, height: Height) -> Result<Option<Head>, StoreError> {
+        self.places(height)?.map(|(head, _)| self.head_at(head)).transpose()
+    }
+
+    /// Header and certificate of one block.
+    pub(crate) fn header(&self, height: Height) -> Result<Option<(Header, CommitCertificate)>, StoreError> {
+        Ok(self.head(height)?.map(|head| (head.header, head.certificate)))
+    }
+
+    /// One block.
+    pub(crate) fn block(&self, height: Height) -> Result<Option<Block>, StoreError> {
+        Ok(self.decided(height)?.map(|decided| decided.block))
+    }
+
+    /// One block with all that was stored beside it.
+    pub(crate) fn decided(&self, height: Height) -> Result<Option<Decided>, StoreError> {
+        let Some((head, body)) = self.places(height)? else { return Ok(None) };
+        let decided = self.head_at(head)?.into_decided(self.body_at(body)?);
+        decided.map(Some).map_err(|e| self.unreadable(head, &e.to_string()))
+    }
+
+    /// The committee's signature over one block.
+    pub(crate) fn certified(&self, height: Height) -> Result<Option<GroupSignature>, StoreError> {
+        self.query(|t| {
+            let stored = t.open_table(index::CERTIFIED)?.get(height.get())?;
+            Ok(stored.and_then(|v| v.value().try_into().ok()).map(GroupSignature::new))
+        })
+    }
+
+    /// One sealed batch.
+    pub(crate) fn sealed(&self, number: u64) -> Result<Option<SealedBatch>, StoreError> {
+        let place = self.query(|t| Ok(t.open_table(index::SEALED)?.get(number)?.map(|v| v.value().0)))?;
+        let Some(at) = place.and_then(|p| Location::from_bytes(&p)) else { return Ok(None) };
+        match self.record(at)? {
+            BlockRecord::Sealed(batch) => Ok(Some(*batch)),
+            _ => Err(self.unreadable(at, "not a sealed batch")),
+        }
+    }
+
+    /// Header of the newest batch up to which all are sealed.
+    pub(crate) fn latest_sealed(&self) -> Result<Option<BatchHeader>, StoreError> {
+        let number = self.query(|t| {
+            use redb::ReadableTable;
+            let mut newest: Option<u64> = None;
+            for row in t.open_table(index::SEALED)?.iter()? {
+                let number = row?.0.value();
+                if newest.is_some_and(|n| n + 1 != number) || (newest.is_none() && number == 0) {
+                    break;
+                }
+                newest = Some(number);
+            }
+            Ok(newest)
+        })?;
+        match number {
+            Some(number) => Ok(self.sealed(number)?.map(|batch| batch.header)),
+            None => Ok(None),
+        }
+    }
+
+    /// One chunk.
+    pub(crate) fn chunk(&self, digest: Digest) -> Result<Option<Chunk>, StoreError> {
+        let place = self.query(|t| Ok(t.open_table(index::CHUNKS)?.get(digest.to_bytes())?.map(|v| v.value())))?;
+        place.and_then(|p| Location::from_bytes(&p)).map(|at| self.chunk_at(at)).transpose()
+    }
+
+    pub(super) fn chunk_at(&self, at: Location) -> Result<Chunk, StoreError> {
+        let payload: Bytes = self.chunks.read(at)?;
+        Chunk::decode(payload).map_err(|e| StoreError::Damaged {
+            file: self.chunks.path(at.segment),
+            offset: at.offset,
+            why: e.to_string(),
+        })
+    }
+
+    /// The founding, once there is one.
+    pub(crate) fn founding(&self) -> Option<&Founding> {
+        self.founding.get()
+    }
+
+    /// An ordered transaction by id.
+    pub(crate) fn find(&self, rollup: RollupId, id: TxId) -> Result<Option<Found>, StoreError> {
+        let spot = self.query(|t| {
+            let table = t.open_table(index::TRANSACTIONS)?;
+            Ok(table.get((rollup.get(), index::half(id)))?.map(|v| v.value()))
+        })?;
+        let Some((height, _)) = spot else { return Ok(None) };
+        self.prove(Height::new(height), rollup, id)
+    }
+
+    /// An ordered transaction of an `evm` rollup by its Ethereum hash.
+    pub(crate) fn find_eth(&self, rollup: RollupId, hash: Digest) -> Result<Option<Found>, StoreError> {
+        let spot =
+            self.query(|t| Ok(t.open_table(index::ETH_HASHES)?.get(index::half(hash))?.map(|v| v.value())))?;
+        let Some((found, (height, place))) = spot else { return Ok(None) };
+        let height = Height::new(height);
+        let id = self.head(height)?.and_then(|head| {
+            let (_, ids) = head.ids.into_iter().find(|(r, _)| r.get() == found)?;
+            ids.get(place as usize).copied()
+        });
+        match id {
+            Some(id) if found == rollup.get() => self.prove(height, rollup, id),
+            _ => Ok(None),
+        }
+    }
+
+    fn prove(&self, height: Height, rollup: RollupId, id: TxId) -> Result<Option<Found>, StoreError> {
+        let Some(head) = self.head(height)? else { return Ok(None) };
+        let Some(proof) = head.tree().prove(rollup, id) else { return Ok(None) };
+        let signature = self.certified(height)?;
+        let Head { header, certificate, .. } = head;
+        Ok(Some(Found { rollup, id, header, certificate, proof, signature }))
+    }
+}

@@ -1,0 +1,347 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
+use bytes::Bytes;
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::cut::SystemMessage;
+use ordering_types::{
+    Address, Block, ChainSpec, Chunk, CommitCertificate, Cut, Digest, Epoch, GroupSignature, Header, Height,
+    Incarnation, L1Reference, LaneId, LaneSequence, LaneTip, RollupId, RollupSection, Round, SecretKey,
+    Signature, Transaction, ValidatorId,
+};
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::core_api::{Decided, OrderingRecord, Record};
+
+const ROLLUP: RollupId = RollupId::new(7);
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_bytes([seed; 32]).unwrap()
+}
+
+fn spec() -> Arc<ChainSpec> {
+    let validators = (1..=4)
+        .map(|id| Validator {
+            id: ValidatorId::new(id.into()),
+            key: key(id).public_key(),
+            address: "/ip4/127.0.0.1/udp/1/quic-v1".to_owned(),
+        })
+        .collect();
+    let rollup = Rollup {
+        id: ROLLUP,
+        name: "test".to_owned(),
+        kind: RollupKind::Evm,
+        chain_id: 901,
+        data: DataPolicy::Blob,
+        quota_bytes_per_block: 1 << 20,
+    };
+    Arc::new(ChainSpec {
+        network: "test".to_owned(),
+        l1_chain_id: 1,
+        inbox: Address::default(),
+        limits: Limits::default(),
+        validators,
+        rollups: vec![rollup],
+    })
+}
+
+fn try_open(folder: &Path, seed: u8, retain_blocks: u64) -> Result<Opened, StoreError> {
+    let options = OpenOptions {
+        folder,
+        key: &key(seed),
+        spec: spec(),
+        cache_bytes: 4 << 20,
+        retain_blocks,
+        now_micros: 5,
+    };
+    open(&options)
+}
+
+/// As at the end of a process: nothing keeps the index open.
+fn shut(opened: Opened) {
+    opened.store.close().unwrap();
+}
+
+fn fresh_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(FRESH_FILE), "").unwrap();
+    folder
+}
+
+fn lane() -> LaneId {
+    LaneId { validator: ValidatorId::new(1), incarnation: Incarnation::new(9) }
+}
+
+fn chunk(sequence: u64) -> Chunk {
+    let transaction = Transaction { rollup: ROLLUP, data: Bytes::from(format!("transaction {sequence}")) };
+    Chunk::new(lane(), LaneSequence::new(sequence), Digest::ZERO, &[transaction]).unwrap()
+}
+
+/// Block `height` orders chunk `height`.
+fn decided(height: u64) -> Arc<Decided> {
+    let chunk = chunk(height);
+    let sections =
+        vec![RollupSection { rollup: ROLLUP, transactions: vec![chunk.transactions()[0].data.clone()] }];
+    let tip =
+        LaneTip { lane: lane(), sequence: LaneSequence::new(height), digest: chunk.digest() };
+    let payload = format!("system {height}").into_bytes();
+    let cut = Cut {
+        height: Height::new(height),
+        epoch: Epoch::new(0),
+        parent: Digest::ZERO,
+        time_ms: height,
+        l1_reference: L1Reference::default(),
+        seals_batch: false,
+        tips: vec![tip],
+        system: vec![SystemMessage::sign(&spec().domain(), ValidatorId::new(1), height, payload, &key(1))],
+    };
+    let mut block = Block {
+        header: Header {
+            version: 1,
+            chain_spec: spec().hash(),
+            epoch: Epoch::new(0),
+            height: Height::new(height),
+            parent: Digest::ZERO,
+            time_ms: height,
+            l1_reference: L1Reference::default(),
+            cut: Digest::ZERO,
+            tx_root: Digest::ZERO,
+            tx_count: 1,
+            state_root: Digest::ZERO,
+            seals_batch: false,
+        },
+        sections,
+    };
+    let tree = block.tree();
+    block.header.tx_root = tree.root();
+    let certificate = CommitCertificate {
+        epoch: Epoch::new(0),
+        height: Height::new(height),
+        round: Round::new(0),
+        header: block.header.hash(),
+        signatures: vec![(ValidatorId::new(1), Signature::new([1; 65]))],
+    };
+    let (cut_bytes, snapshot) = (cut.encode().into(), Bytes::from(format!("snapshot {height}")));
+    Arc::new(Decided { block, tree, certificate, cut, cut_bytes, snapshot })
+}
+
+fn write_block(store: &mut Store, height: u64) {
+    store.write(Record::Ordering(OrderingRecord::Chunk(chunk(height)))).unwrap();
+    store.write(Record::Ordering(OrderingRecord::Decided(decided(height)))).unwrap();
+}
+
+fn write_vote(store: &mut Store, height: u64) {
+    let entry = Bytes::from(format!("vote {height}"));
+    store.write(Record::Ordering(OrderingRecord::Wal { height: Height::new(height), entry })).unwrap();
+}
+
+fn sealed(number: u64, first: u64, last: u64) -> Arc<SealedBatch> {
+    let header = BatchHeader {
+        number,
+        parent: Digest::ZERO,
+        epoch: Epoch::new(0),
+        first_height: Height::new(first),
+        last_height: Height::new(last),
+        last_header: Digest::ZERO,
+        last_time_ms: 0,
+        forced_cursor: 0,
+        l1_reference: 0,
+    };
+    let encoded =
+        EncodedBatch { payload: Bytes::from_static(b"blobs"), commitments: Vec::new(), proofs: Vec::new() };
+    Arc::new(SealedBatch { header, encoded: Arc::new(encoded), signature: GroupSignature::new([3; 65]) })
+}
+
+fn check_recovered(opened: &Opened) {
+    let recovered = &opened.recovered;
+    let tip = recovered.ordering.tip.as_ref().unwrap();
+    assert_eq!(tip.header, decided(3).block.header);
+    assert_eq!(tip.certificate, decided(3).certificate);
+    assert_eq!(tip.snapshot, "snapshot 3");
+    let heights: Vec<u64> = recovered.ordering.recent.iter().map(|(height, _)| height.get()).collect();
+    assert_eq!(heights, [1, 2, 3]);
+    assert_eq!(recovered.ordering.recent[1].1, [(ROLLUP, chunk(2).transactions()[0].id())]);
+    assert_eq!(recovered.ordering.wal, [(Height::new(4), Bytes::from_static(b"vote 4"))]);
+    assert_eq!(recovered.ordering.chunks, [chunk(4), chunk(5)]);
+    assert_eq!(recovered.ceremony_seed.as_deref().unwrap().as_slice(), b"seed");
+    assert_eq!(recovered.key_material.as_deref().unwrap().as_slice(), b"new share");
+    assert_eq!(recovered.burns, [b"burn".to_vec()]);
+    assert_eq!(recovered.system_log.len(), 3);
+    assert_eq!(recovered.last_sealed, Some(sealed(1, 1, 2).header.clone()));
+    assert_eq!(recovered.unsealed, [Arc::new(decided(3).block.clone())]);
+    let uncertified: Vec<u64> = recovered.uncertified.iter().map(|(height, _)| height.get()).collect();
+    assert_eq!(uncertified, [2, 3]);
+}
+
+fn write_all(store: &mut Store) {
+    for height in 1..=3 {
+        write_vote(store, height);
+        write_block(store, height);
+    }
+    store.write(Record::Ordering(OrderingRecord::Chunk(chunk(4)))).unwrap();
+    store.write(Record::Ordering(OrderingRecord::Chunk(chunk(5)))).unwrap();
+    store.write(Record::CeremonySeed(Zeroizing::new(b"seed".to_vec()))).unwrap();
+    store.write(Record::KeyMaterial(Zeroizing::new(b"old share".to_vec()))).unwrap();
+    store.sync().unwrap();
+    store.write(Record::KeyMaterial(Zeroizing::new(b"new share".to_vec()))).unwrap();
+    store.write(Record::NonceBurn { key: b"nonce".to_vec(), value: b"burn".to_vec() }).unwrap();
+    let certified = Record::Certified { height: Height::new(1), signature: GroupSignature::new([2; 65]) };
+    store.write(certified).unwrap();
+    store.write(Record::Sealed(sealed(1, 1, 2))).unwrap();
+    // A gap: batch 2 is not signed yet.
+    store.write(Record::Sealed(sealed(3, 3, 3))).unwrap();
+    write_vote(store, 4);
+    store.sync().unwrap();
+}
+
+#[test]
+fn everything_comes_back_with_and_without_the_index() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    assert!(opened.recovered.ordering.tip.is_none());
+    assert_eq!(opened.incarnation, 5);
+    write_all(&mut opened.store);
+    shut(opened);
+    let opened = try_open(folder.path(), 1, 0).unwrap();
+    assert_eq!(opened.incarnation, 6);
+    check_recovered(&opened);
+    shut(opened);
+    fs::remove_file(folder.path().join("store.redb")).unwrap();
+    let opened = try_open(folder.path(), 1, 0).unwrap();
+    check_recovered(&opened);
+    let reader = &opened.reader;
+    assert_eq!(reader.decided(Height::new(2)).unwrap().as_ref(), Some(decided(2).as_ref()));
+    assert_eq!(reader.decided(Height::new(4)).unwrap(), None);
+    assert_eq!(reader.chunk(chunk(1).digest()).unwrap(), Some(chunk(1)));
+    assert_eq!(reader.sealed(3).unwrap().as_ref(), Some(sealed(3, 3, 3).as_ref()));
+    let data = chunk(2).transactions()[0].clone();
+    let found = reader.find(ROLLUP, data.id()).unwrap().unwrap();
+    assert_eq!(found.header, decided(2).block.header);
+    assert!(found.proof.verify(data.id(), found.header.tx_root));
+    let by_hash = reader.find_eth(ROLLUP, Digest::keccak256(&[&data.data])).unwrap();
+    assert_eq!(by_hash, Some(found));
+    assert_eq!(reader.find(RollupId::new(8), data.id()).unwrap(), None);
+    assert_eq!(reader.find_eth(RollupId::new(8), Digest::keccak256(&[&data.data])).unwrap(), None);
+}
+
+/// A crash between the write of a block and the next sync leaves any prefix of it: the node goes on from the block
+/// before.
+#[test]
+fn a_torn_block_is_cut() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    write_vote(&mut opened.store, 1);
+    write_block(&mut opened.store, 1);
+    opened.store.sync().unwrap();
+    let log = opened.reader.blocks.path(1);
+    shut(opened);
+    let databases = ["store.redb", "wal.redb"].map(|name| folder.path().join(name));
+    let saved = databases.each_ref().map(|path| fs::read(path).unwrap());
+    let durable = fs::metadata(&log).unwrap().len() as usize;
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    write_block(&mut opened.store, 2);
+    // Blocks alone commit nothing to wal.redb: as after a crash, only the segments know of block 2.
+    opened.store.sync().unwrap();
+    shut(opened);
+    let whole = fs::read(&log).unwrap();
+    assert!(whole.len() > durable);
+    // The log's own test cuts at every byte; here each costs three files, so a step that is prime to their layout.
+    for length in (durable..=whole.len()).rev().step_by(41) {
+        for (path, bytes) in databases.iter().zip(&saved) {
+            fs::write(path, bytes).unwrap();
+        }
+        fs::write(&log, &whole[..length]).unwrap();
+        let opened = try_open(folder.path(), 1, 0).unwrap();
+        let tip = opened.recovered.ordering.tip.as_ref().unwrap().header.height.get();
+        assert_eq!(tip, if length == whole.len() { 2 } else { 1 }, "cut at {length}");
+        shut(opened);
+    }
+}
+
+#[test]
+fn what_was_synced_with_a_vote_must_be_whole() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    write_vote(&mut opened.store, 1);
+    write_block(&mut opened.store, 1);
+    opened.store.sync().unwrap();
+    let (blocks, chunks) = (opened.reader.blocks.path(1), opened.reader.chunks.path(1));
+    shut(opened);
+    fs::remove_file(folder.path().join("store.redb")).unwrap();
+    for log in [blocks, chunks] {
+        let whole = fs::read(&log).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() - 1] ^= 1;
+        for bad in [&whole[..whole.len() - 1], &flipped[..], &[]] {
+            fs::write(&log, bad).unwrap();
+            let error = try_open(folder.path(), 1, 0).err().unwrap();
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        }
+        fs::remove_file(&log).unwrap();
+        assert!(matches!(try_open(folder.path(), 1, 0).err().unwrap(), StoreError::Damaged { .. }));
+        fs::write(&log, &whole).unwrap();
+    }
+    try_open(folder.path(), 1, 0).unwrap();
+}
+
+#[test]
+fn a_key_without_its_state_and_a_state_without_its_key_are_refused() {
+    let empty = tempfile::tempdir().unwrap();
+    let missing = try_open(empty.path(), 1, 0).err().unwrap();
+    assert!(matches!(missing, StoreError::StateMissing(_)), "{missing}");
+    assert!(missing.to_string().contains("vote twice"));
+    let missing = try_open(&empty.path().join("nowhere"), 1, 0).err().unwrap();
+    assert!(matches!(missing, StoreError::StateMissing(_)), "{missing}");
+
+    let folder = fresh_folder();
+    let opened = try_open(folder.path(), 1, 0).unwrap();
+    let locked = try_open(folder.path(), 1, 0).err().unwrap();
+    assert!(locked.to_string().contains(&std::process::id().to_string()), "{locked}");
+    shut(opened);
+    let other = try_open(folder.path(), 2, 0).err().unwrap();
+    assert!(matches!(other, StoreError::OtherOwner { .. }), "{other}");
+    fs::remove_file(folder.path().join("wal.redb")).unwrap();
+    let missing = try_open(folder.path(), 1, 0).err().unwrap();
+    assert!(matches!(missing, StoreError::StateMissing(_)), "{missing}");
+}
+
+#[test]
+fn a_nonce_is_burnt_once_over_restarts() {
+    let folder = fresh_folder();
+    let burn = || Record::NonceBurn { key: b"nonce".to_vec(), value: b"first".to_vec() };
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    opened.store.write(burn()).unwrap();
+    opened.store.sync().unwrap();
+    shut(opened);
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    opened.store.write(burn()).unwrap();
+    assert!(matches!(opened.store.sync(), Err(StoreError::NonceReused)));
+}
+
+#[test]
+fn old_blocks_are_forgotten_once_sealed() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 10).unwrap();
+    for height in 1..=40 {
+        write_block(&mut opened.store, height);
+    }
+    opened.store.write(Record::Sealed(sealed(1, 1, 20))).unwrap();
+    opened.store.sync().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while opened.reader.range().unwrap() != Some((Height::new(20), Height::new(40))) {
+        assert!(Instant::now() < deadline, "{:?}", opened.reader.range());
+        std::thread::yield_now();
+    }
+    let old = chunk(3).transactions()[0].id();
+    assert_eq!(opened.reader.find(ROLLUP, old).unwrap(), None);
+    assert_eq!(opened.reader.block(Height::new(3)).unwrap(), None);
+    let kept = chunk(20).transactions()[0].id();
+    assert!(opened.reader.find(ROLLUP, kept).unwrap().is_some());
+    assert!(matches!(opened.reader.latest_sealed(), Ok(Some(header)) if header.number == 1));
+}
