@@ -90,8 +90,8 @@ impl Plan {
         Self {
             seed,
             nodes,
-            loss_per_mille: [0, 0, 20, 100, 200, 300][below(&mut rng, 6)],
-            duplicates_per_mille: [0, 10, 50][below(&mut rng, 3)],
+            loss_per_mille: pick(&mut rng, [0, 0, 20, 100, 200, 300]),
+            duplicates_per_mille: pick(&mut rng, [0, 10, 50]),
             delay: (Duration::from_micros(300), Duration::from_millis(longest)),
             crashes,
             partitions,
@@ -157,6 +157,10 @@ impl Plan {
 /// A number below `bound`, which is small and not zero.
 pub(super) fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
     (rng.next_u64() % bound.max(1) as u64) as usize
+}
+
+fn pick<const N: usize>(rng: &mut ChaCha8Rng, choices: [u64; N]) -> u64 {
+    choices.get(below(rng, N)).copied().unwrap_or_default()
 }
 
 fn millis(rng: &mut ChaCha8Rng, least: usize, most: usize) -> Duration {

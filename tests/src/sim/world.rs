@@ -20,6 +20,9 @@ use super::prover;
 /// Events of one run at the most: a network that talks to itself for ever is a bug, not a long run.
 const MAX_EVENTS: u64 = 20_000_000;
 
+/// Alarms in a row that a node may ask for in the past before that counts as spinning.
+const MAX_OVERDUE: u32 = 64;
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -46,12 +49,34 @@ pub struct Report {
 }
 
 enum Event {
-    Deliver { to: usize, from: usize, class: Class, bytes: Bytes },
-    Wake { node: usize, life: u64 },
-    Submit { node: usize, number: u64 },
-    JobDone { node: usize, life: u64, result: JobResult },
-    Crash { nodes: Vec<usize>, away: Duration },
-    Start { node: usize },
+    Deliver {
+        to: usize,
+        from: usize,
+        class: Class,
+        bytes: Bytes,
+    },
+    /// The alarm set for `due`; void when the node has set another since.
+    Wake {
+        node: usize,
+        life: u64,
+        due: Time,
+    },
+    Submit {
+        node: usize,
+        number: u64,
+    },
+    JobDone {
+        node: usize,
+        life: u64,
+        result: JobResult,
+    },
+    Crash {
+        nodes: Vec<usize>,
+        away: Duration,
+    },
+    Start {
+        node: usize,
+    },
 }
 
 struct Node {
@@ -64,6 +89,8 @@ struct Node {
     /// A sync occupies the node until then.
     busy_until: Time,
     wake_at: Option<Time>,
+    /// Alarms in a row that were due when they were asked for.
+    overdue: u32,
     /// Transactions taken up to here may have died in a crash.
     lost_before: Time,
 }
@@ -111,6 +138,7 @@ impl<'a> World<'a> {
                 life: 0,
                 busy_until: START,
                 wake_at: None,
+                overdue: 0,
                 lost_before: Time::default(),
             })
             .collect();
@@ -213,9 +241,9 @@ impl<'a> World<'a> {
                 let Some(from) = self.nodes.get(from).map(|n| n.id) else { return };
                 self.feed(to, Input::Message { from, class, bytes });
             }
-            Event::Wake { node, life } => {
+            Event::Wake { node, life, due } => {
                 let Some(state) = self.nodes.get_mut(node) else { return };
-                if state.life == life {
+                if state.life == life && state.wake_at == Some(due) {
                     state.wake_at = None;
                     self.feed(node, Input::Wake);
                 }
@@ -364,11 +392,15 @@ impl<'a> World<'a> {
         let now = self.now;
         let Some(state) = self.nodes.get_mut(node) else { return };
         let Some(deadline) = state.core.as_ref().and_then(NodeCore::next_deadline) else { return };
+        state.overdue = if deadline <= now { state.overdue + 1 } else { 0 };
+        if state.overdue == MAX_OVERDUE {
+            self.oracle.broken("bounded cost", format!("node {node} spins: its deadline stays in the past"));
+        }
         let deadline = deadline.max(now + Duration::from_micros(1));
         if state.wake_at.is_none_or(|at| deadline < at) {
             state.wake_at = Some(deadline);
             let life = state.life;
-            self.schedule(deadline, Event::Wake { node, life });
+            self.schedule(deadline, Event::Wake { node, life, due: deadline });
         }
     }
 
