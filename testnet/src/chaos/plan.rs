@@ -1,0 +1,178 @@
+//! The timetable: `kill node 2 at 10s, restart node 2 at 20s, kill all nodes at 30s`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::cli::parse_duration;
+use crate::role::Role;
+
+/// Most steps of one plan.
+const MAX_STEPS: usize = 64;
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// SIGKILL.
+    Kill,
+    /// Start again.
+    Restart,
+}
+
+/// To whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One process.
+    One(Role),
+    /// Every node at once.
+    AllNodes,
+    /// Every batcher at once.
+    AllBatchers,
+    /// The batcher that posted last.
+    ActiveBatcher,
+}
+
+/// One entry of the timetable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// After the load began.
+    pub at: Duration,
+    /// What.
+    pub action: Action,
+    /// To whom.
+    pub target: Target,
+}
+
+/// The timetable, in order of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Its entries.
+    pub steps: Vec<Step>,
+}
+
+/// A step that says nothing we can do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Not of the form.
+    #[error(
+        "\"{0}\" is no step: say `kill node 2 at 10s` or `restart all nodes at 31s`, separated by commas"
+    )]
+    Form(String),
+    /// No such target.
+    #[error(
+        "\"{0}\" names nothing to break: say `node 2`, `batcher 1`, `active batcher`, `all nodes` or `all batchers`"
+    )]
+    Target(String),
+    /// Too many.
+    #[error("{0} steps, at most {MAX_STEPS} allowed")]
+    Length(usize),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(role) => role.fmt(f),
+            Self::AllNodes => f.write_str("all nodes"),
+            Self::AllBatchers => f.write_str("all batchers"),
+            Self::ActiveBatcher => f.write_str("the active batcher"),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let action = match self.action {
+            Action::Kill => "kill",
+            Action::Restart => "restart",
+        };
+        write!(f, "{action} {} at {:.1}s", self.target, self.at.as_secs_f64())
+    }
+}
+
+impl FromStr for Target {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        match text.trim() {
+            "all nodes" => Ok(Self::AllNodes),
+            "all batchers" => Ok(Self::AllBatchers),
+            "active batcher" | "the active batcher" => Ok(Self::ActiveBatcher),
+            other => other.parse().map(Self::One).map_err(|_| PlanError::Target(other.to_owned())),
+        }
+    }
+}
+
+impl FromStr for Step {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        let form = || PlanError::Form(text.trim().to_owned());
+        let (what, at) = text.trim().rsplit_once(" at ").ok_or_else(form)?;
+        let (verb, target) = what.trim().split_once(' ').ok_or_else(form)?;
+        let action = match verb {
+            "kill" => Action::Kill,
+            "restart" | "start" => Action::Restart,
+            _ => return Err(form()),
+        };
+        let at = parse_duration(at).map_err(|_| form())?;
+        let target = target.parse()?;
+        if action == Action::Restart && target == Target::ActiveBatcher {
+            return Err(PlanError::Target("the active batcher, to restart".into()));
+        }
+        Ok(Self { at, action, target })
+    }
+}
+
+impl FromStr for Plan {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        let mut steps: Vec<Step> = text
+            .split(',')
+            .filter(|part| !part.trim().is_empty())
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        if steps.len() > MAX_STEPS {
+            return Err(PlanError::Length(steps.len()));
+        }
+        steps.sort_by_key(|step| step.at);
+        Ok(Self { steps })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_plan_is_read_and_sorted() {
+        let text =
+            "restart node 2 at 20s, kill node 2 at 10s,kill active batcher at 1500ms, kill all nodes at 1m";
+        let plan: Plan = text.parse().unwrap();
+        let shown: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+        let expected = [
+            "kill the active batcher at 1.5s",
+            "kill node-2 at 10.0s",
+            "restart node-2 at 20.0s",
+            "kill all nodes at 60.0s",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!("".parse::<Plan>().unwrap(), Plan::default());
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for (text, expected) in [
+            ("kill node 2", "no step"),
+            ("maim node 2 at 3s", "no step"),
+            ("kill node 2 at noon", "no step"),
+            ("kill everybody at 3s", "names nothing"),
+            ("restart active batcher at 3s", "names nothing"),
+        ] {
+            let error = text.parse::<Plan>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

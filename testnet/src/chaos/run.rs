@@ -1,0 +1,180 @@
+//! Carries a plan out while the load runs, and measures afterwards.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use super::outcome::{MAX_PAUSE, MAX_REJOIN, Outcome, Timeline, missed_slots};
+use super::plan::{Action, Plan, Step, Target};
+use crate::layout::BATCHERS;
+use crate::network::Network;
+use crate::node_api::NodeApi;
+use crate::observe::{Observer, locked};
+use crate::role::Role;
+
+/// How often a node that was started again is asked whether it is ready.
+const POLL: Duration = Duration::from_millis(100);
+/// A node that is not ready by then is given up on.
+const REJOIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A step that was carried out, with what watches its effect.
+struct Done {
+    step: Step,
+    at: Instant,
+    l1_block: u64,
+    /// Whether the nodes left alive still are a quorum.
+    quorum: bool,
+    errors: Vec<String>,
+    rejoining: Vec<(Role, JoinHandle<Option<Duration>>)>,
+}
+
+/// Carries out the whole plan; returns what can be measured once the load has ended.
+pub async fn execute(
+    plan: Plan,
+    began: Instant,
+    network: Arc<Mutex<Network>>,
+    observer: Observer,
+) -> Aftermath {
+    let nodes = u16::try_from(observer.nodes().len()).unwrap_or(u16::MAX);
+    let mut dead: BTreeSet<Role> = BTreeSet::new();
+    let mut done = Vec::new();
+    for step in plan.steps {
+        tokio::time::sleep_until((began + step.at).into()).await;
+        let roles = resolve(step.target, nodes, &observer);
+        let l1_block = observer.l1().0.block_number().await.unwrap_or_default();
+        let at = Instant::now();
+        let errors = carry_out(step.action, &roles, &network).await;
+        for role in &roles {
+            match step.action {
+                Action::Kill => dead.insert(*role),
+                Action::Restart => dead.remove(role),
+            };
+        }
+        let dead_nodes = dead.iter().filter(|role| matches!(role, Role::Node(_))).count();
+        let quorum = dead_nodes <= usize::from(nodes.saturating_sub(1) / 3);
+        let rejoining = match step.action {
+            Action::Restart => watch(&roles, at, &observer),
+            Action::Kill => Vec::new(),
+        };
+        done.push(Done { step, at, l1_block, quorum, errors, rejoining });
+    }
+    Aftermath { done, observer }
+}
+
+fn resolve(target: Target, nodes: u16, observer: &Observer) -> Vec<Role> {
+    match target {
+        Target::One(role) => vec![role],
+        Target::AllNodes => (1..=nodes).map(Role::Node).collect(),
+        Target::AllBatchers => (1..=BATCHERS).map(Role::Batcher).collect(),
+        Target::ActiveBatcher => {
+            let last = observer.last();
+            let active = last.batchers.iter().find(|batcher| batcher.active);
+            vec![active.map_or(Role::Batcher(1), |batcher| batcher.role)]
+        }
+    }
+}
+
+/// All at once, as far as one lock allows: kills of several processes are microseconds apart.
+async fn carry_out(action: Action, roles: &[Role], network: &Mutex<Network>) -> Vec<String> {
+    let mut network = network.lock().await;
+    let mut errors = Vec::new();
+    for role in roles {
+        let result = match action {
+            Action::Kill => network.kill(*role).await,
+            Action::Restart => network.restart(*role).await,
+        };
+        if let Err(error) = result {
+            errors.push(error.to_string());
+        }
+    }
+    errors
+}
+
+fn watch(roles: &[Role], since: Instant, observer: &Observer) -> Vec<(Role, JoinHandle<Option<Duration>>)> {
+    let node = |role: &Role| {
+        let Role::Node(number) = role else { return None };
+        let (_, api) = observer.nodes().iter().find(|(known, _)| known == number)?;
+        Some((*role, tokio::spawn(until_ready(api.clone(), since))))
+    };
+    roles.iter().filter_map(node).collect()
+}
+
+async fn until_ready(api: NodeApi, since: Instant) -> Option<Duration> {
+    while since.elapsed() < REJOIN_PATIENCE {
+        if api.ready().await.0 {
+            return Some(since.elapsed());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    None
+}
+
+/// What is left to measure when the load has ended.
+pub struct Aftermath {
+    done: Vec<Done>,
+    observer: Observer,
+}
+
+impl Aftermath {
+    /// Measures every step's effect: between it and the next one, or the end of the load.
+    pub async fn outcomes(self, load_ended: Instant) -> Vec<Outcome> {
+        let receipts = locked(self.observer.book()).receipts().iter().map(|(at, _)| *at).collect();
+        let timeline = Timeline::new(receipts);
+        let sealed = self.observer.sealed();
+        let batches: Vec<(u64, u64)> = self
+            .observer
+            .batches()
+            .iter()
+            .map(|batch| (sealed.get(&batch.number).map_or(0, |(_, block)| *block), batch.l1_block))
+            .collect();
+        let ends: Vec<Instant> =
+            self.done.iter().skip(1).map(|next| next.at.min(load_ended)).chain([load_ended]).collect();
+        let mut outcomes = Vec::new();
+        for (done, end) in self.done.into_iter().zip(ends) {
+            let step = done.step.to_string();
+            outcomes.extend(done.errors.iter().map(|error| Outcome::happened(&step, error, None)));
+            outcomes.extend(effect(&step, &done, end, &timeline, &batches));
+            for (role, rejoining) in done.rejoining {
+                let took = rejoining.await.ok().flatten();
+                outcomes.push(Outcome::within(
+                    &step,
+                    &format!("{role} voting again after"),
+                    took,
+                    MAX_REJOIN,
+                ));
+            }
+        }
+        outcomes
+    }
+}
+
+fn effect(
+    step: &str,
+    done: &Done,
+    end: Instant,
+    timeline: &Timeline,
+    batches: &[(u64, u64)],
+) -> Option<Outcome> {
+    let nodes = matches!(done.step.target, Target::AllNodes | Target::One(Role::Node(_)));
+    let batchers = matches!(
+        done.step.target,
+        Target::ActiveBatcher | Target::AllBatchers | Target::One(Role::Batcher(_))
+    );
+    match done.step.action {
+        Action::Kill if nodes && done.quorum => {
+            let pause = timeline.longest_pause(done.at, end);
+            Some(Outcome::within(step, "ordering paused for", Some(pause), MAX_PAUSE))
+        }
+        Action::Restart if nodes && done.quorum => {
+            let resumed = timeline.resumed_after(done.at);
+            Some(Outcome::happened(step, "ordered transactions told after", resumed))
+        }
+        Action::Kill if batchers && done.step.target != Target::AllBatchers => {
+            Some(Outcome::slots(step, missed_slots(batches, done.l1_block)))
+        }
+        _ => None,
+    }
+}

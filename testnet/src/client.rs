@@ -1,0 +1,267 @@
+//! The bench's client: a process of its own that knows the genesis file and the nodes' public addresses, nothing else.
+//!
+//! It speaks JSON lines on standard output: `begin` when the load starts, `end` when it is over, and `result` when
+//! everything is drained. Latency is open loop: from the moment a transaction was due.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use ordering_types::chain_spec::RollupKind;
+use ordering_types::{ChainSpec, RollupId};
+use rollup::client::{ConnectError, Nodes, RequestError};
+use rollup::verify::Network;
+use serde::{Deserialize, Serialize};
+
+use crate::contract::L1Error;
+use crate::genesis::senders;
+use crate::load::{self, Book, Counts, Ledger, Load, Percentiles, Source};
+use crate::observe::locked;
+
+/// A transaction without an answer for so long goes to another node. Long: an overloaded network is not helped by
+/// sending everything twice.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long catching up with the order may take before the load starts.
+const CATCH_UP: Duration = Duration::from_secs(30);
+/// How long answers may take once the load is over.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// The hidden command line; only the bench uses it.
+#[derive(Debug, Parser)]
+#[command(name = "testnet-client")]
+struct Args {
+    /// Genesis file.
+    #[arg(long)]
+    spec: PathBuf,
+    /// Ingress of a node.
+    #[arg(long)]
+    endpoint: Vec<String>,
+    /// For which rollup.
+    #[arg(long)]
+    rollup: u32,
+    /// Per second.
+    #[arg(long)]
+    rate: u32,
+    /// How long.
+    #[arg(long)]
+    seconds: u64,
+    /// Size of opaque transactions.
+    #[arg(long)]
+    tx_bytes: usize,
+    /// Everything told goes there.
+    #[arg(long)]
+    ledger: PathBuf,
+}
+
+/// What the client says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(crate) enum Said {
+    /// The load starts.
+    Begin,
+    /// The load is over.
+    End,
+    /// Everything is drained, or the patience is over.
+    Result(Outcome),
+    /// It cannot be done.
+    Error {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What the client saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// How many of what.
+    pub(crate) counts: Counts,
+    /// Never told ordered, though not refused.
+    pub(crate) unanswered: u64,
+    /// From schedule to ordered.
+    pub(crate) ordered_ms: Percentiles,
+    /// From schedule to soft confirmation.
+    pub(crate) certified_ms: Percentiles,
+    /// From the first receipt to the last, seconds.
+    pub(crate) ordered_span_s: f64,
+}
+
+/// What is written to the ledger file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// Header hashes by height.
+    pub(crate) headers: Vec<(u64, String)>,
+    /// Rollup, height and transaction id, in order.
+    pub(crate) ordered: Vec<(u32, u64, String)>,
+}
+
+impl From<&Ledger> for Told {
+    fn from(ledger: &Ledger) -> Self {
+        let placed = ledger.ordered.iter().flat_map(|(rollup, placed)| {
+            placed.iter().map(|(height, id)| (rollup.get(), *height, id.to_string()))
+        });
+        Self {
+            headers: ledger.headers.iter().map(|(height, hash)| (*height, hash.to_string())).collect(),
+            ordered: placed.collect(),
+        }
+    }
+}
+
+impl Told {
+    /// Back to a ledger; `None` if it is damaged.
+    pub(crate) fn ledger(&self) -> Option<Ledger> {
+        let mut ledger = Ledger::default();
+        for (height, hash) in &self.headers {
+            ledger.headers.insert(*height, hash.parse().ok()?);
+        }
+        for (rollup, height, id) in &self.ordered {
+            ledger.ordered.entry(RollupId::new(*rollup)).or_default().push((*height, id.parse().ok()?));
+        }
+        Some(ledger)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ClientError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("genesis file: {0}")]
+    Spec(#[from] toml::de::Error),
+    #[error("genesis file: {0}")]
+    BadSpec(#[from] ordering_types::chain_spec::ChainSpecError),
+    #[error("rollup {0} is not in the genesis file")]
+    NoRollup(u32),
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    #[error("no node answers: {0}")]
+    Silent(RequestError),
+    #[error("the order could not be caught up with: at height {0} of {1}")]
+    Behind(u64, u64),
+    #[error("{0}")]
+    Account(#[from] L1Error),
+    #[error("ledger: {0}")]
+    Ledger(#[from] serde_json::Error),
+}
+
+fn say(said: &Said) {
+    println!("{}", serde_json::to_string(said).unwrap_or_default());
+}
+
+/// The client's `main`.
+pub(crate) fn main_from_args(args: Vec<OsString>) -> ExitCode {
+    let args = Args::parse_from(args);
+    std::thread::spawn(|| {
+        // The bench holds the other end: when it goes, we go.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(1);
+    });
+    let result =
+        tokio::runtime::Runtime::new().map_err(ClientError::from).and_then(|rt| rt.block_on(run(&args)));
+    match result {
+        Ok(outcome) => {
+            say(&Said::Result(outcome));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(&Said::Error { why: error.to_string() });
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<Outcome, ClientError> {
+    let spec: ChainSpec = toml::from_str(&std::fs::read_to_string(&args.spec)?)?;
+    spec.validate()?;
+    let network = Network::new(Arc::new(spec));
+    let id = RollupId::new(args.rollup);
+    let rollup = network.spec().rollup(id).ok_or(ClientError::NoRollup(args.rollup))?.clone();
+    let source = match rollup.kind {
+        RollupKind::Evm => Source::evm(id, rollup.chain_id, senders()?),
+        RollupKind::Opaque => Source::opaque(id, args.tx_bytes, u64::from(std::process::id())),
+    };
+    let book = Arc::new(Mutex::new(Book::new(true)));
+    let plan = load::Plan {
+        network: network.clone(),
+        endpoints: args.endpoint.clone(),
+        followers: 1,
+        streams: vec![(source, f64::from(args.rate))],
+        patience: PATIENCE,
+    };
+    let load = Load::new(plan, Arc::clone(&book))?;
+    catch_up(&Nodes::new(network, &args.endpoint)?, &book).await?;
+    say(&Said::Begin);
+    load.begin();
+    tokio::time::sleep(Duration::from_secs(args.seconds)).await;
+    load.end();
+    say(&Said::End);
+    load.drained(Instant::now() + DRAIN).await;
+    let (outcome, ledger) = {
+        let book = locked(&book);
+        (outcome(&book), book.ledger())
+    };
+    std::fs::write(&args.ledger, serde_json::to_vec(&Told::from(&ledger))?)?;
+    load.stop().await;
+    Ok(outcome)
+}
+
+async fn catch_up(nodes: &Nodes, book: &Mutex<Book>) -> Result<(), ClientError> {
+    let statuses = nodes.status().await;
+    let newest = statuses.iter().flatten().map(|status| status.height.get()).max();
+    let Some(newest) = newest else {
+        let silent = statuses.into_iter().find_map(Result::err).unwrap_or(RequestError::NoEndpoints);
+        return Err(ClientError::Silent(silent));
+    };
+    let deadline = Instant::now() + CATCH_UP;
+    loop {
+        let height = locked(book).height();
+        if height >= newest {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(ClientError::Behind(height, newest));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn outcome(book: &Book) -> Outcome {
+    let receipts = book.receipts();
+    let span =
+        receipts.first().zip(receipts.last()).map(|((first, _), (last, _))| last.duration_since(*first));
+    Outcome {
+        counts: book.counts(),
+        unanswered: book.pending() as u64,
+        ordered_ms: book.ordered_ms(),
+        certified_ms: book.certified_ms(),
+        ordered_span_s: span.unwrap_or_default().as_secs_f64(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ordering_types::Digest;
+
+    use super::*;
+
+    #[test]
+    fn the_ledger_survives_the_way_between_processes() {
+        let mut ledger = Ledger::default();
+        ledger.headers.insert(3, Digest::new([3; 32]));
+        ledger.ordered.insert(RollupId::new(7), vec![(3, Digest::new([1; 32])), (3, Digest::new([2; 32]))]);
+        let text = serde_json::to_string(&Told::from(&ledger)).unwrap();
+        assert_eq!(serde_json::from_str::<Told>(&text).unwrap().ledger(), Some(ledger));
+        let damaged = Told { headers: vec![(1, "zz".into())], ordered: Vec::new() };
+        assert_eq!(damaged.ledger(), None);
+    }
+
+    #[test]
+    fn what_the_client_says_reads_back() {
+        let text = serde_json::to_string(&Said::Result(Outcome::default())).unwrap();
+        assert!(text.contains("\"event\":\"result\""), "{text}");
+        assert!(matches!(serde_json::from_str(&text).unwrap(), Said::Result(_)));
+    }
+}

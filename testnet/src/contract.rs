@@ -1,0 +1,195 @@
+//! The L1 side as the testnet sees it: deploys the inbox, and reads batches and balances as anyone can.
+
+use alloy::eips::BlockNumberOrTag;
+use alloy::network::{Ethereum, EthereumWallet, TransactionBuilder};
+use alloy::primitives::{Address, Bytes, U256};
+use alloy::providers::{DynProvider, Provider, ProviderBuilder};
+use alloy::rpc::types::{Filter, Log, TransactionRequest};
+use alloy::signers::local::coins_bip39::English;
+use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner};
+use alloy::sol_types::{SolCall, SolEvent, SolValue};
+use alloy::transports::TransportError;
+use rollup::inbox::ISequencerInbox::{BatchPosted, initialisedCall};
+use serde::{Deserialize, Serialize};
+
+const ARTIFACT: &str = include_str!("../../batcher/contracts/artifacts/SequencerInbox.json");
+/// Most L1 blocks asked for at once.
+const LOG_RANGE: u64 = 1_000;
+
+/// Why L1 did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum L1Error {
+    /// The endpoint failed.
+    #[error("L1: {0}")]
+    Transport(#[from] TransportError),
+    /// A transaction was not included in time.
+    #[error("L1 transaction: {0}")]
+    Pending(#[from] alloy::providers::PendingTransactionError),
+    /// A contract answered with something else than its interface says.
+    #[error("L1 contract: {0}")]
+    Contract(#[from] alloy::sol_types::Error),
+    /// The deployment reverted.
+    #[error("the contract's constructor reverted in transaction {0}")]
+    Reverted(alloy::primitives::TxHash),
+    /// The mnemonic is none.
+    #[error("the mnemonic gives no account {index}: {reason}")]
+    Mnemonic {
+        /// Index of the account.
+        index: u32,
+        /// Why.
+        reason: String,
+    },
+    /// The checked-in artifact is not what the build expects.
+    #[error("the checked-in contract artifact is unreadable: rebuild it as batcher/contracts says")]
+    Artifact,
+    /// An event or receipt that this inbox does not emit.
+    #[error("L1 sent an event that is none of the inbox: {0}")]
+    Event(String),
+}
+
+/// A batch as L1 recorded it, and what it cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Its id.
+    pub id: String,
+    /// Id of the batch before; zero for the first.
+    pub parent: String,
+    /// First height.
+    pub first_height: u64,
+    /// Last height.
+    pub last_height: u64,
+    /// Time of its last block, milliseconds since 1970.
+    pub last_time_ms: u64,
+    /// L1 block that carries it.
+    pub l1_block: u64,
+    /// Who paid.
+    pub poster: Address,
+    /// Blobs.
+    pub blobs: u64,
+    /// Execution gas of the transaction.
+    pub gas: u64,
+}
+
+/// Account `index` of the development mnemonic (m/44'/60'/0'/0/index).
+pub fn account(mnemonic: &str, index: u32) -> Result<PrivateKeySigner, L1Error> {
+    let wrong = |error: &dyn std::fmt::Display| L1Error::Mnemonic { index, reason: error.to_string() };
+    let builder = MnemonicBuilder::<English>::default().phrase(mnemonic);
+    builder.index(index).map_err(|error| wrong(&error))?.build().map_err(|error| wrong(&error))
+}
+
+/// A read connection to L1.
+#[derive(Clone)]
+pub struct L1 {
+    provider: DynProvider<Ethereum>,
+}
+
+impl L1 {
+    /// From the endpoint's URL; nothing is asked yet.
+    pub fn new(url: &str) -> Self {
+        let url = url.parse().expect("our own URL is one");
+        Self { provider: ProviderBuilder::new().connect_http(url).erased() }
+    }
+
+    /// Its chain id.
+    pub async fn chain_id(&self) -> Result<u64, L1Error> {
+        Ok(self.provider.get_chain_id().await?)
+    }
+
+    /// Its newest block.
+    pub async fn block_number(&self) -> Result<u64, L1Error> {
+        Ok(self.provider.get_block_number().await?)
+    }
+
+    /// What an account has, in wei.
+    pub async fn balance(&self, account: Address) -> Result<U256, L1Error> {
+        Ok(self.provider.get_balance(account).await?)
+    }
+
+    /// Whether the inbox knows the group key.
+    pub async fn initialised(&self, inbox: Address) -> Result<bool, L1Error> {
+        let call = TransactionRequest::default().with_to(inbox).with_input(initialisedCall {}.abi_encode());
+        Ok(initialisedCall::abi_decode_returns(&self.provider.call(call).await?)?)
+    }
+
+    /// Batches recorded from L1 block `from` on, and the L1 block up to which was looked.
+    pub async fn batches(&self, inbox: Address, from: u64) -> Result<(Vec<Batch>, u64), L1Error> {
+        let newest = self.block_number().await?;
+        let to = newest.min(from.saturating_add(LOG_RANGE));
+        if to < from {
+            return Ok((Vec::new(), from.saturating_sub(1)));
+        }
+        let range = Filter::new().address(inbox).event_signature(BatchPosted::SIGNATURE_HASH);
+        let range = range.from_block(BlockNumberOrTag::Number(from)).to_block(BlockNumberOrTag::Number(to));
+        let mut batches = Vec::new();
+        for log in self.provider.get_logs(&range).await? {
+            batches.push(self.batch(&log).await?);
+        }
+        Ok((batches, to))
+    }
+
+    async fn batch(&self, log: &Log) -> Result<Batch, L1Error> {
+        let wrong = |what: &str| L1Error::Event(what.to_owned());
+        let event = BatchPosted::decode_log(&log.inner).map_err(|error| wrong(&error.to_string()))?;
+        let hash = log.transaction_hash.ok_or_else(|| wrong("no transaction"))?;
+        let receipt = self.provider.get_transaction_receipt(hash).await?;
+        let receipt = receipt.ok_or_else(|| wrong("its receipt is missing"))?;
+        Ok(Batch {
+            number: event.number,
+            id: event.id.to_string(),
+            parent: event.header.parentId.to_string(),
+            first_height: event.header.firstHeight,
+            last_height: event.header.lastHeight,
+            last_time_ms: event.header.lastTime,
+            l1_block: log.block_number.ok_or_else(|| wrong("no block"))?,
+            poster: receipt.from,
+            blobs: event.blobHashes.len() as u64,
+            gas: receipt.gas_used,
+        })
+    }
+}
+
+/// Deploys the inbox for these founding validators, in order of their ids; returns its address.
+pub async fn deploy(
+    url: &str,
+    deployer: PrivateKeySigner,
+    validators: Vec<Address>,
+) -> Result<Address, L1Error> {
+    let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).map_err(|_| L1Error::Artifact)?;
+    let code = bytecode(&artifact).ok_or(L1Error::Artifact)?;
+    let input = [code.as_ref(), &validators.abi_encode()].concat();
+    let url = url.parse().expect("our own URL is one");
+    let provider = ProviderBuilder::new().wallet(EthereumWallet::from(deployer)).connect_http(url);
+    let request = TransactionRequest::default().with_deploy_code(input);
+    let receipt = provider.send_transaction(request).await?.get_receipt().await?;
+    let address = receipt.contract_address.filter(|_| receipt.status());
+    address.ok_or(L1Error::Reverted(receipt.transaction_hash))
+}
+
+fn bytecode(artifact: &serde_json::Value) -> Option<Bytes> {
+    let code = artifact.get("bytecode")?;
+    let text = code.get("object").unwrap_or(code).as_str()?;
+    text.parse().ok().filter(|code: &Bytes| !code.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_checked_in_artifact_has_code() {
+        let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).unwrap();
+        assert!(bytecode(&artifact).is_some());
+        assert!(bytecode(&serde_json::json!({"bytecode": "0x"})).is_none());
+    }
+
+    #[test]
+    fn accounts_are_those_of_every_development_chain() {
+        let account = account(dev_l1::DEFAULT_MNEMONIC, 0).unwrap();
+        assert_eq!(account.address().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+        assert!(matches!(super::account("not a phrase", 0), Err(L1Error::Mnemonic { .. })));
+    }
+}

@@ -1,0 +1,286 @@
+//! What founds a network: accounts, rollups, keys, the genesis file and every process's configuration.
+
+use std::ffi::OsString;
+use std::fs::Permissions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use alloy::signers::local::PrivateKeySigner;
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::{Address, ChainSpec, PublicKey, RollupId, ValidatorId};
+use rand_core::{OsRng, RngCore};
+use serde::Serialize;
+use tokio::process::Command;
+
+use crate::contract::{L1Error, account};
+use crate::launch::{NODE, batcher_config, node_config};
+use crate::layout::{BATCHERS, DataFolder, Ports};
+use crate::role::Role;
+
+/// The mnemonic of every development chain: its accounts are funded on the development L1 and send the light load.
+pub const MNEMONIC: &str = dev_l1::DEFAULT_MNEMONIC;
+/// Account that deploys the contract.
+pub const DEPLOYER: u32 = 0;
+/// First account of the batchers.
+pub const FIRST_BATCHER: u32 = 1;
+/// First account that sends transactions on the rollups.
+pub const FIRST_SENDER: u32 = 3;
+/// Accounts that send transactions on the rollups.
+pub const SENDERS: u32 = 4;
+/// Accounts that are funded.
+pub const ACCOUNTS: u32 = 10;
+
+/// The first EVM rollup.
+pub const ALPHA: RollupId = RollupId::new(1);
+/// The second EVM rollup.
+pub const BETA: RollupId = RollupId::new(2);
+/// The opaque rollup of the bench, whose data stays with the committee.
+pub const BULK: RollupId = RollupId::new(3);
+
+/// Why the network cannot be founded.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisError {
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// `init` could not be started.
+    #[error("cannot start `sequencer-node init`: {0}")]
+    Start(io::Error),
+    /// `init` failed.
+    #[error("`sequencer-node init` for node {number} failed ({status}): {output}")]
+    Init {
+        /// Which node.
+        number: u16,
+        /// How it ended.
+        status: String,
+        /// What it said.
+        output: String,
+    },
+    /// `init` said something else than expected.
+    #[error("`sequencer-node init` for node {0} did not name its public key; it said: {1}")]
+    Key(u16, String),
+    /// The genesis file cannot be encoded.
+    #[error("genesis file: {0}")]
+    Encode(String),
+    /// The mnemonic.
+    #[error(transparent)]
+    Account(#[from] L1Error),
+}
+
+/// The rollups of every local network.
+pub fn rollups(limits: &Limits) -> Vec<Rollup> {
+    let evm = |id, name: &str, chain_id| Rollup {
+        id,
+        name: name.to_owned(),
+        kind: RollupKind::Evm,
+        chain_id,
+        data: DataPolicy::Blob,
+        quota_bytes_per_block: limits.blob_bytes_per_block,
+    };
+    vec![
+        evm(ALPHA, "alpha", 900_001),
+        evm(BETA, "beta", 900_002),
+        Rollup {
+            id: BULK,
+            name: "bulk".to_owned(),
+            kind: RollupKind::Opaque,
+            chain_id: 900_003,
+            data: DataPolicy::Committee,
+            quota_bytes_per_block: limits.block_bytes,
+        },
+    ]
+}
+
+/// The genesis file of a network of these validators, numbered from 1.
+pub fn spec(l1_chain_id: u64, inbox: Address, keys: &[PublicKey], ports: Ports) -> ChainSpec {
+    let limits = Limits::default();
+    let validators = (1_u16..).zip(keys).map(|(number, key)| Validator {
+        id: ValidatorId::new(number),
+        key: *key,
+        address: format!("/ip4/127.0.0.1/udp/{}/quic-v1", ports.p2p(number)),
+    });
+    ChainSpec {
+        network: "testnet".to_owned(),
+        l1_chain_id,
+        inbox,
+        limits,
+        validators: validators.collect(),
+        rollups: rollups(&limits),
+    }
+}
+
+/// Accounts that send transactions on the rollups.
+pub fn senders() -> Result<Vec<PrivateKeySigner>, L1Error> {
+    (FIRST_SENDER..FIRST_SENDER + SENDERS).map(|index| account(MNEMONIC, index)).collect()
+}
+
+/// Accounts of the batchers.
+pub fn batcher_accounts() -> Result<Vec<PrivateKeySigner>, L1Error> {
+    (FIRST_BATCHER..).take(BATCHERS.into()).map(|index| account(MNEMONIC, index)).collect()
+}
+
+/// Writes a file that only we may read.
+fn write_secret(path: &Path, text: &str) -> Result<(), GenesisError> {
+    let failed = |source| GenesisError::Write { path: path.to_owned(), source };
+    let options = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    options.map_err(failed)?.write_all(text.as_bytes()).map_err(failed)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), GenesisError> {
+    std::fs::write(path, text).map_err(|source| GenesisError::Write { path: path.to_owned(), source })
+}
+
+fn make_home(folder: &DataFolder, role: Role) -> Result<PathBuf, GenesisError> {
+    let home = folder.home(role);
+    std::fs::create_dir_all(&home).map_err(|source| GenesisError::Write { path: home.clone(), source })?;
+    Ok(home)
+}
+
+/// Creates a node's key and config with its own `init`, under a random password in a file of mode 0600.
+pub async fn init_node(folder: &DataFolder, number: u16, ports: Ports) -> Result<PublicKey, GenesisError> {
+    let home = make_home(folder, Role::Node(number))?;
+    let password = home.join("password");
+    write_secret(&password, &random_password())?;
+    let listen = |port: u16| OsString::from(format!("127.0.0.1:{port}"));
+    let program = std::env::current_exe().map_err(GenesisError::Start)?;
+    let output = Command::new(program)
+        .args([NODE, "init", "--json", "--config"])
+        .arg(node_config(folder, number))
+        .arg("--password-file")
+        .arg(&password)
+        .arg("--chain-spec")
+        .arg(folder.genesis())
+        .arg("--network-listen")
+        .arg(listen(ports.p2p(number)))
+        .arg("--ingress-listen")
+        .arg(listen(ports.ingress(number)))
+        .arg("--rpc-listen")
+        .arg(listen(ports.rpc(number)))
+        .arg("--metrics-listen")
+        .arg(listen(ports.metrics(number)))
+        .args(["--l1-endpoint", &ports.l1_url()])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(GenesisError::Start)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let output_text = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
+        return Err(GenesisError::Init { number, status: output.status.to_string(), output: output_text });
+    }
+    public_key(&said).ok_or(GenesisError::Key(number, said))
+}
+
+/// The public key in the one JSON line that `init --json` prints.
+fn public_key(said: &str) -> Option<PublicKey> {
+    let value: serde_json::Value = said.lines().find_map(|line| serde_json::from_str(line).ok())?;
+    value.get("public_key")?.as_str()?.parse().ok()
+}
+
+/// Writes the genesis file.
+pub fn write_spec(folder: &DataFolder, spec: &ChainSpec) -> Result<(), GenesisError> {
+    let text = toml::to_string(spec).map_err(|error| GenesisError::Encode(error.to_string()))?;
+    write(&folder.genesis(), &text)
+}
+
+/// Writes a batcher's encrypted key, its password (both mode 0600) and its config.
+pub fn init_batcher(
+    folder: &DataFolder,
+    number: u16,
+    nodes: u16,
+    ports: Ports,
+    block_time: Duration,
+    account: &PrivateKeySigner,
+) -> Result<(), GenesisError> {
+    let home = make_home(folder, Role::Batcher(number))?;
+    let password = random_password();
+    write_secret(&home.join("password"), &password)?;
+    let keystore = home.join("key.json");
+    eth_keystore::encrypt_key(&home, &mut OsRng, account.to_bytes(), &password, Some("key.json"))
+        .map_err(|error| GenesisError::Encode(error.to_string()))?;
+    std::fs::set_permissions(&keystore, Permissions::from_mode(0o600))
+        .map_err(|source| GenesisError::Write { path: keystore, source })?;
+    let config = BatcherConfig {
+        chain_spec: folder.genesis(),
+        l1: vec![ports.l1_url()],
+        nodes: (1..=nodes).map(|node| format!("127.0.0.1:{}", ports.ingress(node))).collect(),
+        keystore: "key.json",
+        password_file: "password",
+        index: number.saturating_sub(1),
+        count: BATCHERS,
+        metrics: format!("127.0.0.1:{}", ports.batcher(number)),
+        l1_slot_ms: u64::try_from(block_time.as_millis()).unwrap_or(u64::MAX),
+    };
+    let text = toml::to_string(&config).map_err(|error| GenesisError::Encode(error.to_string()))?;
+    write(&batcher_config(folder, number), &text)
+}
+
+/// A batcher's config file, as its documentation says.
+#[derive(Serialize)]
+struct BatcherConfig {
+    chain_spec: PathBuf,
+    l1: Vec<String>,
+    nodes: Vec<String>,
+    keystore: &'static str,
+    password_file: &'static str,
+    index: u16,
+    count: u16,
+    metrics: String,
+    l1_slot_ms: u64,
+}
+
+fn random_password() -> String {
+    let mut secret = [0; 24];
+    OsRng.fill_bytes(&mut secret);
+    hex::encode(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::PermissionsExt;
+
+    use ordering_types::SecretKey;
+
+    use super::*;
+
+    #[test]
+    fn the_genesis_file_reads_back_and_is_valid_at_every_size() {
+        let ports = Ports::new(9000).unwrap();
+        for nodes in [4_u8, 5, 7, 10] {
+            let keys: Vec<_> =
+                (1..=nodes).map(|i| SecretKey::from_bytes([i; 32]).unwrap().public_key()).collect();
+            let spec = spec(1337, Address::new([7; 20]), &keys, ports);
+            spec.validate().unwrap();
+            let read: ChainSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+            assert_eq!(read, spec);
+        }
+    }
+
+    #[test]
+    fn secrets_are_for_us_alone_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        write_secret(&path, "x").unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(write_secret(&path, "y").is_err());
+    }
+
+    #[test]
+    fn the_key_is_found_in_what_init_says() {
+        let key = SecretKey::from_bytes([3; 32]).unwrap().public_key();
+        assert_eq!(public_key(&format!("{{\"public_key\":\"{key}\"}}\n")), Some(key));
+        assert_eq!(public_key("created\n"), None);
+        assert_eq!(public_key("{\"public_key\":\"0x00\"}"), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! How each process is started: the hidden names of the linked `main` functions and their flags.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::layout::{DataFolder, Ports};
+use crate::process::Launch;
+use crate::role::Role;
+
+/// Hidden first argument of a node.
+pub(crate) const NODE: &str = "__node";
+/// Hidden first argument of a batcher.
+pub(crate) const BATCHER: &str = "__batcher";
+/// Hidden first argument of the development L1.
+pub(crate) const DEV_L1: &str = "__dev-l1";
+/// Hidden first argument of the bench's client.
+pub(crate) const CLIENT: &str = "__client";
+
+fn launch(role: Role, folder: &DataFolder, args: Vec<OsString>) -> Launch {
+    Launch { role, args, env: Vec::new(), log: folder.log(role) }
+}
+
+/// The development L1.
+pub(crate) fn dev_l1(folder: &DataFolder, ports: Ports, block_time: Duration, accounts: u32) -> Launch {
+    let text = |text: &str| OsString::from(text);
+    let args = vec![
+        text(DEV_L1),
+        text("--listen"),
+        format!("127.0.0.1:{}", ports.l1()).into(),
+        text("--block-time"),
+        format!("{}ms", block_time.as_millis()).into(),
+        text("--accounts"),
+        accounts.to_string().into(),
+        text("--json"),
+        text("--exit-on-stdin-eof"),
+    ];
+    launch(Role::L1, folder, args)
+}
+
+/// A node's config file.
+pub(crate) fn node_config(folder: &DataFolder, number: u16) -> PathBuf {
+    folder.home(Role::Node(number)).join("node.toml")
+}
+
+/// A node.
+pub(crate) fn node(folder: &DataFolder, number: u16) -> Launch {
+    let args = vec![
+        NODE.into(),
+        "run".into(),
+        "--config".into(),
+        node_config(folder, number).into(),
+        "--exit-on-stdin-eof".into(),
+    ];
+    launch(Role::Node(number), folder, args)
+}
+
+/// A batcher's config file.
+pub(crate) fn batcher_config(folder: &DataFolder, number: u16) -> PathBuf {
+    folder.home(Role::Batcher(number)).join("batcher.toml")
+}
+
+/// A batcher.
+pub(crate) fn batcher(folder: &DataFolder, number: u16) -> Launch {
+    let args = vec![
+        BATCHER.into(),
+        "--config".into(),
+        batcher_config(folder, number).into(),
+        "--exit-on-stdin-eof".into(),
+    ];
+    launch(Role::Batcher(number), folder, args)
+}
+
+/// Becomes another program if the first argument is a hidden name. The linked `main` sees its own name in front.
+pub(crate) fn become_other(args: &[OsString]) -> Option<ExitCode> {
+    let hidden = args.get(1)?.to_str()?;
+    let rest = |name: &str| {
+        let mut all = vec![OsString::from(name)];
+        all.extend(args.iter().skip(2).cloned());
+        all
+    };
+    match hidden {
+        NODE => Some(sequencer_node::main_from_args(rest("sequencer-node"))),
+        BATCHER => Some(batcher::run_from_args(rest("batcher"))),
+        DEV_L1 => Some(match dev_l1::main_from_args(rest("dev-l1")) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        }),
+        CLIENT => Some(crate::client::main_from_args(rest("testnet-client"))),
+        _ => None,
+    }
+}

@@ -1,0 +1,11 @@
+//! The load: open-loop clients over the public face, and their books.
+
+mod book;
+mod engine;
+mod pace;
+mod source;
+
+pub use book::{Book, Counts, Ledger, Offer, Percentiles, Section};
+pub use engine::{Load, Plan};
+pub use pace::Pace;
+pub use source::Source;

@@ -1,0 +1,365 @@
+//! What is going on, polled from the outside as any operator could: JSON-RPC, health, L1, `/proc`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use alloy::primitives::{Address, U256};
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::contract::{Batch, L1};
+use crate::layout::{BATCHERS, Ports};
+use crate::load::{Book, Counts};
+use crate::network::{Condition, Network};
+use crate::node_api::{NodeApi, NodeStatus};
+use crate::procfs::{ProcessId, Usage};
+use crate::role::Role;
+
+/// Most batches remembered; a network that runs for ever forgets the oldest.
+const MAX_BATCHES: usize = 100_000;
+/// Bytes of one blob, which is what a batch pays for.
+pub const BLOB_BYTES: u64 = 131_072;
+
+/// One look at everything.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Since the load began, seconds.
+    pub elapsed_s: f64,
+    /// Newest ordered height of any node.
+    pub height: u64,
+    /// Newest softly confirmed height of any node.
+    pub certified: u64,
+    /// Newest sealed batch of any node.
+    pub sealed: u64,
+    /// Epoch.
+    pub epoch: u64,
+    /// Ids of the committee's members.
+    pub committee: Vec<u16>,
+    /// Who proposes, if a node says.
+    pub leader: Option<u16>,
+    /// What clients see.
+    pub load: LoadView,
+    /// What L1 has.
+    pub l1: L1View,
+    /// Every node.
+    pub nodes: Vec<NodeView>,
+    /// Every batcher.
+    pub batchers: Vec<BatcherView>,
+    /// Processes that ended by themselves.
+    pub alarms: Vec<String>,
+}
+
+/// What clients see.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct LoadView {
+    /// Counters since the load began.
+    pub counts: Counts,
+    /// Told ordered per second, of late.
+    pub tps: f64,
+    /// Median from schedule to ordered.
+    pub ordered_p50_ms: f64,
+    /// Median from schedule to soft confirmation.
+    pub certified_p50_ms: f64,
+    /// Without an answer now.
+    pub pending: usize,
+}
+
+/// What L1 has.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct L1View {
+    /// Newest block; `None` when it does not answer.
+    pub block: Option<u64>,
+    /// Batch recorded last.
+    pub last_batch: Option<Batch>,
+    /// Number of batches.
+    pub batches: usize,
+    /// Blob bytes per transaction, over all batches.
+    pub bytes_per_tx: Option<f64>,
+}
+
+/// One node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Which.
+    pub role: Role,
+    /// Its process, in a word.
+    pub process: String,
+    /// Whether `/readyz` says yes.
+    pub ready: bool,
+    /// Why not, in its own words.
+    pub why: String,
+    /// Its newest ordered height.
+    pub height: u64,
+    /// Peers it is connected to.
+    pub peers: u64,
+    /// Share of one core, of late.
+    pub cpu_percent: f64,
+    /// Resident memory.
+    pub rss_mb: f64,
+}
+
+/// One batcher.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BatcherView {
+    /// Which.
+    pub role: Role,
+    /// Its process, in a word.
+    pub process: String,
+    /// Whether it posted the last batch.
+    pub active: bool,
+    /// Gas money, in ETH.
+    pub balance_eth: Option<f64>,
+    /// Resident memory.
+    pub rss_mb: f64,
+}
+
+/// What is remembered between looks.
+#[derive(Default)]
+struct Memory {
+    cpu: BTreeMap<ProcessId, (Instant, Duration)>,
+    batches: Vec<Batch>,
+    next_l1_block: u64,
+    /// When each batch was first seen sealed, and L1's newest block then.
+    sealed: BTreeMap<u64, (Instant, u64)>,
+    last: Snapshot,
+}
+
+/// The observer of one network; cheap to clone.
+#[derive(Clone)]
+pub struct Observer {
+    network: Arc<AsyncMutex<Network>>,
+    book: Arc<Mutex<Book>>,
+    nodes: Vec<(u16, NodeApi)>,
+    batchers: Vec<(u16, Address)>,
+    l1: L1,
+    l1_url: String,
+    inbox: Address,
+    began: Instant,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// Locks although a panic elsewhere poisoned it: every lock here guards plain data.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Observer {
+    /// Of a network that is up.
+    pub fn new(
+        network: Arc<AsyncMutex<Network>>,
+        book: Arc<Mutex<Book>>,
+        ports: Ports,
+        nodes: u16,
+        batchers: Vec<Address>,
+        inbox: Address,
+    ) -> Self {
+        Self {
+            network,
+            book,
+            nodes: (1..=nodes).map(|number| (number, NodeApi::new(ports, number))).collect(),
+            batchers: (1..=BATCHERS).zip(batchers).collect(),
+            l1: L1::new(&ports.l1_url()),
+            l1_url: ports.l1_url(),
+            inbox,
+            began: Instant::now(),
+            memory: Arc::default(),
+        }
+    }
+
+    /// The last look.
+    pub fn last(&self) -> Snapshot {
+        locked(&self.memory).last.clone()
+    }
+
+    /// Batches on L1, in order.
+    pub fn batches(&self) -> Vec<Batch> {
+        locked(&self.memory).batches.clone()
+    }
+
+    /// When each batch was first seen sealed, and L1's newest block then.
+    pub fn sealed(&self) -> BTreeMap<u64, (Instant, u64)> {
+        locked(&self.memory).sealed.clone()
+    }
+
+    /// The books of the load.
+    pub fn book(&self) -> &Arc<Mutex<Book>> {
+        &self.book
+    }
+
+    /// Ways to ask each node, by number.
+    pub fn nodes(&self) -> &[(u16, NodeApi)] {
+        &self.nodes
+    }
+
+    /// L1 and the inbox on it.
+    pub const fn l1(&self) -> (&L1, Address) {
+        (&self.l1, self.inbox)
+    }
+
+    /// URL of the L1.
+    pub fn l1_url(&self) -> &str {
+        &self.l1_url
+    }
+
+    /// Looks at everything now.
+    pub async fn look(&self) -> Snapshot {
+        let (l1, statuses, balances, conditions) = tokio::join!(
+            self.look_at_l1(),
+            join_all(self.nodes.iter().map(|(_, api)| api.status())),
+            join_all(self.batchers.iter().map(|(_, account)| self.l1.balance(*account))),
+            async { self.network.lock().await.conditions() },
+        );
+        let balances = balances.into_iter().map(|balance| balance.ok().map(eth)).collect();
+        let snapshot = self.assemble(l1, statuses, balances, &conditions);
+        locked(&self.memory).last = snapshot.clone();
+        snapshot
+    }
+
+    async fn look_at_l1(&self) -> Option<u64> {
+        let from = locked(&self.memory).next_l1_block;
+        let block = self.l1.block_number().await.ok()?;
+        if let Ok((batches, to)) = self.l1.batches(self.inbox, from).await {
+            let mut memory = locked(&self.memory);
+            // Two looks at once may both have read the same blocks.
+            if memory.next_l1_block == from {
+                memory.next_l1_block = to + 1;
+                memory.batches.extend(batches);
+                let excess = memory.batches.len().saturating_sub(MAX_BATCHES);
+                memory.batches.drain(..excess);
+            }
+        }
+        Some(block)
+    }
+
+    fn assemble(
+        &self,
+        l1_block: Option<u64>,
+        statuses: Vec<NodeStatus>,
+        balances: Vec<Option<f64>>,
+        conditions: &BTreeMap<Role, Condition>,
+    ) -> Snapshot {
+        let now = Instant::now();
+        let mut memory = locked(&self.memory);
+        let newest = |field: fn(&NodeStatus) -> u64| statuses.iter().map(field).max().unwrap_or_default();
+        let sealed = newest(|status| status.sealed);
+        if sealed > 0 {
+            memory.sealed.entry(sealed).or_insert((now, l1_block.unwrap_or_default()));
+        }
+        let best = statuses.iter().max_by_key(|status| status.height).cloned().unwrap_or_default();
+        let last_batch = memory.batches.last().cloned();
+        let nodes: Vec<NodeView> = self
+            .nodes
+            .iter()
+            .zip(&statuses)
+            .map(|((number, _), status)| node_view(*number, status, conditions, &mut memory.cpu, now))
+            .collect();
+        let poster = last_batch.as_ref().map(|batch| batch.poster);
+        let batchers = self.batchers.iter().zip(balances);
+        let batchers = batchers
+            .map(|((number, account), balance)| {
+                batcher_view(*number, poster == Some(*account), balance, conditions)
+            })
+            .collect();
+        let alarms = conditions.values().filter_map(|condition| match condition {
+            Condition::Died(text) => Some(text.clone()),
+            _ => None,
+        });
+        Snapshot {
+            elapsed_s: now.duration_since(self.began).as_secs_f64(),
+            height: best.height,
+            certified: newest(|status| status.certified),
+            sealed,
+            epoch: best.epoch,
+            committee: best.committee,
+            leader: best.leader,
+            load: self.load_view(now),
+            l1: L1View {
+                block: l1_block,
+                last_batch,
+                batches: memory.batches.len(),
+                bytes_per_tx: self.bytes_per_tx(&memory.batches),
+            },
+            nodes,
+            batchers,
+            alarms: alarms.collect(),
+        }
+    }
+
+    fn load_view(&self, now: Instant) -> LoadView {
+        let book = locked(&self.book);
+        LoadView {
+            counts: book.counts(),
+            tps: book.rate(now),
+            ordered_p50_ms: book.ordered_ms().p50,
+            certified_p50_ms: book.certified_ms().p50,
+            pending: book.pending(),
+        }
+    }
+
+    /// Blob bytes paid for, over the transactions that these batches hold.
+    fn bytes_per_tx(&self, batches: &[Batch]) -> Option<f64> {
+        let (first, last) = (batches.first()?.first_height, batches.last()?.last_height);
+        let transactions = locked(&self.book).transactions_within(first..=last);
+        let bytes: u64 = batches.iter().map(|batch| batch.blobs.saturating_mul(BLOB_BYTES)).sum();
+        (transactions > 0).then(|| bytes as f64 / transactions as f64)
+    }
+}
+
+fn eth(wei: U256) -> f64 {
+    wei.to_string().parse::<f64>().unwrap_or_default() / 1e18
+}
+
+fn process_word(condition: Option<&Condition>) -> (String, Option<ProcessId>) {
+    match condition {
+        Some(Condition::Running(id)) => (format!("pid {}", id.pid), Some(*id)),
+        Some(Condition::Killed) => ("killed".into(), None),
+        Some(Condition::Died(_)) => ("DIED".into(), None),
+        None => ("not started".into(), None),
+    }
+}
+
+fn node_view(
+    number: u16,
+    status: &NodeStatus,
+    conditions: &BTreeMap<Role, Condition>,
+    cpu: &mut BTreeMap<ProcessId, (Instant, Duration)>,
+    now: Instant,
+) -> NodeView {
+    let role = Role::Node(number);
+    let (process, id) = process_word(conditions.get(&role));
+    let usage = id.and_then(ProcessId::usage);
+    let cpu_percent = id.zip(usage).map_or(0.0, |(id, usage)| {
+        let before = cpu.insert(id, (now, usage.cpu));
+        before.map_or(0.0, |(then, used)| {
+            let wall = now.duration_since(then).as_secs_f64();
+            if wall > 0.0 { usage.cpu.saturating_sub(used).as_secs_f64() / wall * 100.0 } else { 0.0 }
+        })
+    });
+    NodeView {
+        role,
+        process,
+        ready: status.ready,
+        why: status.why.clone(),
+        height: status.height,
+        peers: status.peers,
+        cpu_percent,
+        rss_mb: megabytes(usage),
+    }
+}
+
+fn batcher_view(
+    number: u16,
+    active: bool,
+    balance_eth: Option<f64>,
+    conditions: &BTreeMap<Role, Condition>,
+) -> BatcherView {
+    let role = Role::Batcher(number);
+    let (process, id) = process_word(conditions.get(&role));
+    BatcherView { role, process, active, balance_eth, rss_mb: megabytes(id.and_then(ProcessId::usage)) }
+}
+
+fn megabytes(usage: Option<Usage>) -> f64 {
+    usage.map_or(0.0, |usage| usage.rss as f64 / f64::from(1 << 20))
+}

@@ -1,0 +1,307 @@
+//! `testnet up`: a network, its light load, the live status, and at the end of `--for` the judgement.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rollup::client::ConnectError;
+use rollup::verify::Network as ClientNetwork;
+use tokio::task::JoinHandle;
+
+use crate::chaos::{self, Aftermath, Outcome};
+use crate::cli::UpArgs;
+use crate::contract::L1Error;
+use crate::exit::Exit;
+use crate::genesis::{ALPHA, BETA, MNEMONIC, senders};
+use crate::judge::{self, Evidence, FromL1};
+use crate::load::{self, Book, Load, Source};
+use crate::observe::{Observer, locked};
+use crate::progress::Progress;
+use crate::report::{Check, L1Summary, Summary};
+use crate::screen::Screen;
+use crate::session::{Session, SessionError, Stop, describe};
+use crate::stages::{self, StartError, Up};
+
+/// How often the network is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// While things are broken on purpose, posting is measured in slots: look more often.
+const CHAOS_LOOK: Duration = Duration::from_millis(250);
+/// A transaction without an answer for so long goes to another node.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long the last transactions may take to be ordered and confirmed.
+const ORDER_DRAIN: Duration = Duration::from_secs(20);
+/// How long they may take to L1.
+const L1_DRAIN: Duration = Duration::from_secs(120);
+
+/// Why `up` failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpError {
+    /// Before anything ran.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// While coming up.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The load's clients.
+    #[error("clients: {0}")]
+    Client(#[from] ConnectError),
+    /// The load's accounts.
+    #[error(transparent)]
+    Account(#[from] L1Error),
+}
+
+/// Runs until Ctrl-C, `testnet down`, or the end of `--for`.
+pub(crate) async fn up(args: UpArgs) -> Result<Exit, UpError> {
+    let mut progress = Progress::new(false);
+    let stage = progress.stage();
+    let (session, mut stops) = Session::open(&args.folder.data, args.port_base, args.nodes, MNEMONIC, false)?;
+    stage.done(&format!(
+        "ports {} to {} free; {} with {} GiB free",
+        session.ports.base() + 101,
+        session.ports.l1(),
+        session.disk.filesystem,
+        session.disk.free >> 30
+    ));
+    let ended = tokio::select! {
+        biased;
+        stop = stops.wanted() => Ended::Stopped(stop),
+        result = body(&args, &session, &mut progress) => Ended::Finished(Box::new(result)),
+    };
+    conclude(ended, session, args.json).await
+}
+
+enum Ended {
+    Stopped(Stop),
+    Finished(Box<Result<Summary, UpError>>),
+}
+
+async fn conclude(ended: Ended, session: Session, json: bool) -> Result<Exit, UpError> {
+    let (asked, result) = match ended {
+        Ended::Stopped(stop) => {
+            if let Stop::Signal(name) = stop {
+                eprintln!("\n{name}: stopping");
+            }
+            (Some(stop), None)
+        }
+        Ended::Finished(result) => (None, Some(*result)),
+    };
+    let logs = session.folder.logs();
+    let farewell = session.close(asked).await;
+    eprintln!("{}", describe(&farewell));
+    let left = !farewell.left.is_empty();
+    let Some(result) = result else { return Ok(if left { Exit::Failure } else { Exit::Done }) };
+    let summary = result.inspect_err(|_| eprintln!("logs are in {}", logs.display()))?;
+    if json {
+        println!("{}", serde_json::to_string(&summary).unwrap_or_default());
+    } else {
+        print!("{}", summary.table());
+    }
+    for broken in &summary.broken {
+        eprintln!("BROKEN: {broken}");
+    }
+    Ok(match (summary.ok, left) {
+        (false, _) => Exit::Broken,
+        (true, true) => Exit::Failure,
+        (true, false) => Exit::Done,
+    })
+}
+
+/// Everything between the preflight and the stop. Without `--for` it never returns.
+async fn body(args: &UpArgs, session: &Session, progress: &mut Progress) -> Result<Summary, UpError> {
+    let up = stages::bring_up(session, args.nodes, args.block_time, progress).await?;
+    progress.say(&banner(session, &up));
+    let book = Arc::new(Mutex::new(Book::new(args.duration.is_some())));
+    let observer = Observer::new(
+        Arc::clone(&session.network),
+        Arc::clone(&book),
+        session.ports,
+        args.nodes,
+        up.batchers.clone(),
+        up.inbox,
+    );
+    // Set once, here.
+    let _ = session.observer.set(observer.clone());
+    let load = start_load(args, &up, book)?;
+    let began = Instant::now();
+    load.begin();
+    let chaos = args.chaos.clone().filter(|plan| !plan.steps.is_empty()).map(|plan| {
+        tokio::spawn(chaos::execute(plan, began, Arc::clone(&session.network), observer.clone()))
+    });
+    watch(args, &observer, began).await;
+    load.end();
+    finish(args, &up, &observer, load, Run { began, ended: Instant::now(), chaos }).await
+}
+
+fn start_load(args: &UpArgs, up: &Up, book: Arc<Mutex<Book>>) -> Result<Load, UpError> {
+    let mut streams = Vec::new();
+    for rollup in [ALPHA, BETA] {
+        let chain_id = up.spec.rollup(rollup).map_or(0, |rollup| rollup.chain_id);
+        streams.push((Source::evm(rollup, chain_id, senders()?), f64::from(args.tps)));
+    }
+    let plan = load::Plan {
+        network: ClientNetwork::new(Arc::clone(&up.spec)),
+        endpoints: up.endpoints.clone(),
+        followers: up.endpoints.len(),
+        streams,
+        patience: PATIENCE,
+    };
+    Ok(Load::new(plan, book)?)
+}
+
+fn banner(session: &Session, up: &Up) -> String {
+    let rollups: Vec<String> = up
+        .spec
+        .rollups
+        .iter()
+        .map(|rollup| {
+            let node = session.ports.rpc_url(1);
+            format!("  {:<6} chain id {}   {node}/rollup/{}", rollup.name, rollup.chain_id, rollup.chain_id)
+        })
+        .collect();
+    let accounts: Vec<String> =
+        senders().unwrap_or_default().iter().map(|signer| format!("  {}", signer.address())).collect();
+    format!(
+        "\nThe network is up. Data folder: {}\nL1 {} (chain {}), inbox {}\nRollups:\n{}\n\
+         Mnemonic of the funded accounts: {MNEMONIC}\nAccounts that send on the rollups:\n{}\n\
+         Another terminal: testnet status | kill 2 | restart 2 | down. Ctrl-C stops everything.\n",
+        session.folder.root().display(),
+        session.ports.l1_url(),
+        up.spec.l1_chain_id,
+        up.inbox,
+        rollups.join("\n"),
+        accounts.join("\n"),
+    )
+}
+
+/// Shows the live status until `--for` is over.
+async fn watch(args: &UpArgs, observer: &Observer, began: Instant) {
+    let mut screen = Screen::new(false);
+    let every = if args.chaos.is_some() { CHAOS_LOOK } else { LOOK };
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let end = async {
+        match args.duration {
+            Some(duration) => tokio::time::sleep_until((began + duration).into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let looking = async {
+        loop {
+            ticks.tick().await;
+            screen.show(&observer.look().await);
+        }
+    };
+    tokio::select! {
+        () = end => {}
+        () = looking => {}
+    }
+}
+
+/// A load that is over.
+struct Run {
+    began: Instant,
+    ended: Instant,
+    chaos: Option<JoinHandle<Aftermath>>,
+}
+
+/// Drains to L1, judges, sums up.
+async fn finish(
+    args: &UpArgs,
+    up: &Up,
+    observer: &Observer,
+    load: Load,
+    run: Run,
+) -> Result<Summary, UpError> {
+    eprintln!("load ended; waiting until everything told is on L1");
+    let aftermath = match run.chaos {
+        Some(running) => running.await.ok(),
+        None => None,
+    };
+    load.drained(Instant::now() + ORDER_DRAIN).await;
+    let (ledger, counts) = {
+        let book = locked(load.book());
+        (book.ledger(), book.counts())
+    };
+    let from_l1 = drain_to_l1(up, observer, judge::last_with_transactions(&ledger)).await;
+    let last = observer.look().await;
+    let batches = observer.batches();
+    let live = last.nodes.iter().zip(&up.endpoints).filter(|(node, _)| node.process.starts_with("pid"));
+    let evidence = Evidence {
+        spec: Arc::clone(&up.spec),
+        ledger: &ledger,
+        counts,
+        conflicts: load.conflicts(),
+        from_l1: &from_l1,
+        batches: &batches,
+        endpoints: live.map(|(_, endpoint)| endpoint.clone()).collect(),
+        died: last.alarms.clone(),
+    };
+    let checks = judge::judge(&evidence).await;
+    let chaos = match aftermath {
+        Some(aftermath) => aftermath.outcomes(run.ended).await,
+        None => Vec::new(),
+    };
+    let (ordered_ms, certified_ms) = {
+        let book = locked(load.book());
+        (book.ordered_ms(), book.certified_ms())
+    };
+    load.stop().await;
+    let seconds = run.ended.duration_since(run.began).as_secs_f64();
+    let broken = broken(&checks, &chaos);
+    Ok(Summary {
+        ok: broken.is_empty(),
+        broken,
+        checks,
+        nodes: args.nodes,
+        seconds,
+        counts,
+        ordered_tps: counts.ordered as f64 / seconds.max(1.0),
+        ordered_ms,
+        certified_ms,
+        height: last.height,
+        l1: l1_summary(&from_l1, &batches),
+        chaos,
+    })
+}
+
+/// Reads L1 until it covers `height`, and keeps looking meanwhile: batches and slots are still counted.
+async fn drain_to_l1(up: &Up, observer: &Observer, height: u64) -> FromL1 {
+    let deadline = Instant::now() + L1_DRAIN;
+    let looking = async {
+        loop {
+            observer.look().await;
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        found = judge::read(Arc::clone(&up.spec), observer.l1_url(), height, deadline) => found,
+        () = looking => unreachable!("looking never ends"),
+    }
+}
+
+fn broken(checks: &[Check], chaos: &[Outcome]) -> Vec<String> {
+    let checks = checks.iter().filter(|check| !check.held);
+    let chaos = chaos.iter().filter(|outcome| !outcome.held);
+    checks
+        .map(|check| format!("{}: {}", check.promise, check.found))
+        .chain(chaos.map(ToString::to_string))
+        .collect()
+}
+
+/// What L1 cost, over the batches that were derived.
+pub(crate) fn l1_summary(from_l1: &FromL1, batches: &[crate::contract::Batch]) -> L1Summary {
+    let count = from_l1.batches.len();
+    let gas: u64 = batches.iter().take(count).map(|batch| batch.gas).sum();
+    let blobs: u64 = from_l1.batches.iter().map(|batch| batch.blobs as u64).sum();
+    let payload: u64 = from_l1.batches.iter().map(|batch| batch.payload_bytes as u64).sum();
+    let transactions = from_l1.transactions();
+    let per = |amount: u64, of: u64| if of == 0 { 0.0 } else { amount as f64 / of as f64 };
+    L1Summary {
+        batches: count as u64,
+        blobs,
+        bytes_per_tx: per(payload, transactions),
+        blob_bytes_per_tx: per(blobs * crate::observe::BLOB_BYTES, transactions),
+        gas_per_tx: per(gas, transactions),
+        gas_per_batch: per(gas, count as u64),
+        transactions,
+    }
+}
