@@ -85,8 +85,8 @@ impl SystemLog {
         senders.push(own);
         senders.sort_by_key(|(id, _)| *id);
         for (sender, messages) in senders {
-            let mut next = decided.get(&sender).copied().unwrap_or_default() + 1;
-            for message in messages.into_iter().take(PER_SENDER_PER_CUT) {
+            let first = decided.get(&sender).copied().unwrap_or_default() + 1;
+            for (next, message) in (first..).zip(messages.into_iter().take(PER_SENDER_PER_CUT)) {
                 if message.sequence != next || ready.len() >= MAX_CUT_SYSTEM_MESSAGES {
                     break;
                 }
@@ -95,7 +95,6 @@ impl SystemLog {
                     return ready;
                 }
                 ready.push(message.clone());
-                next += 1;
             }
         }
         ready

@@ -149,6 +149,69 @@ fn all_nodes_are_killed_at_once_and_resume_by_themselves() {
     }
 }
 
+/// Small numbers from a seed.
+fn dice(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    move |sides| {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        usize::try_from(x % sides as u64).unwrap()
+    }
+}
+
+/// Nodes are killed and restarted at random, sometimes all at once, under load and on bad links.
+#[test]
+fn nodes_come_and_go_at_random() {
+    for seed in 100..112 {
+        let nodes = [4, 5, 7][usize::try_from(seed).unwrap() % 3];
+        let link = if seed % 2 == 0 { Link::BAD } else { Link::GOOD };
+        let mut network = Network::new(nodes, seed, link);
+        let mut dice = dice(seed);
+        for step in 0..12 {
+            let gap = Duration::from_millis(1 + dice(20) as u64);
+            load(&mut network, &format!("{seed}.{step}"), dice(40), gap);
+            let victim = dice(nodes);
+            match network.nodes[victim].core {
+                Some(_) => network.kill(victim),
+                None => network.start(victim),
+            }
+            if dice(6) == 0 {
+                (0..nodes)
+                    .filter(|n| network.nodes[*n].core.is_some())
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .for_each(|n| network.kill(n));
+                (0..nodes).for_each(|n| network.start(n));
+            }
+        }
+        for node in 0..nodes {
+            if network.nodes[node].core.is_none() {
+                network.start(node);
+            }
+        }
+        let before = (0..nodes).map(|n| applied(&network, n)).max().unwrap();
+        network.wait(20 * SECOND, "all go on", |n| (0..nodes).all(|i| applied(n, i) > before + 1));
+        network.check();
+        for node in 0..nodes {
+            assert!(network.core(node).faults().is_empty(), "{:?}", network.core(node).faults());
+        }
+    }
+}
+
+/// A proposal from too far in the future waits; the network goes on without it, and its clock stays near the honest ones'.
+#[test]
+fn a_clock_far_ahead_delays_its_own_proposals_only() {
+    let mut network = Network::new(4, 17, Link::GOOD);
+    network.skew[1] = 10 * SECOND;
+    load(&mut network, "a", 300, 10 * MILLISECOND);
+    network.run(2 * SECOND);
+    network.wait(2 * SECOND, "everything ordered", Network::all_ordered);
+    network.check();
+    let newest = network.nodes[0].disk.decided().last().unwrap().block.header.time_ms;
+    assert!(newest <= network.now.as_millis() + 2_000);
+}
+
 /// More heights than peers keep in memory, so the stores answer too.
 #[test]
 fn a_node_far_behind_catches_up_from_memory_and_stores() {

@@ -1,9 +1,9 @@
 //! The chunks held in memory: all undecided ones, and those of the newest decided blocks for peers that fetch.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use ordering_types::{Chunk, Digest, LaneId, LaneSequence, LaneTip, TxId};
+use ordering_types::{Chunk, Digest, LaneId, LaneSequence, LaneTip, TxId, ValidatorId};
 
 use crate::load::{Load, Rules};
 use crate::state::LANES_PER_VALIDATOR;
@@ -146,20 +146,27 @@ impl LaneStore {
         Ok(held)
     }
 
+    /// Makes a place for a lane. What owners merely send competes for few places, of which the newest lanes win; a lane that a
+    /// cut names never pushes out another, which that cut may name as well. [`Self::decide`] restores the limit.
     fn open(&mut self, lane: LaneId, decided: (LaneSequence, Digest), wanted: bool) -> Result<(), Refused> {
         if self.lanes.contains_key(&lane) {
             return Ok(());
         }
-        let siblings: Vec<LaneId> =
-            self.lanes.keys().filter(|l| l.validator == lane.validator).copied().collect();
-        if siblings.len() >= LANES_PER_VALIDATOR {
-            match siblings.first() {
-                Some(oldest) if *oldest < lane || wanted => self.forget(*oldest),
-                _ => return Err(Refused::Closed),
+        if !wanted {
+            let siblings = self.lanes_of(lane.validator);
+            if siblings.len() >= LANES_PER_VALIDATOR {
+                match siblings.first() {
+                    Some(oldest) if *oldest < lane => self.forget(*oldest),
+                    _ => return Err(Refused::Closed),
+                }
             }
         }
         self.lanes.insert(lane, Lane { decided, ..Lane::default() });
         Ok(())
+    }
+
+    fn lanes_of(&self, validator: ValidatorId) -> Vec<LaneId> {
+        self.lanes.keys().filter(|lane| lane.validator == validator).copied().collect()
     }
 
     fn forget(&mut self, lane: LaneId) {
@@ -298,6 +305,14 @@ impl LaneStore {
             self.chunks.remove(&digest);
         }
         self.retain(covered);
+        let owners: BTreeSet<ValidatorId> = self.lanes.keys().map(|lane| lane.validator).collect();
+        for owner in owners {
+            let lanes = self.lanes_of(owner);
+            let surplus = lanes.len().saturating_sub(LANES_PER_VALIDATOR);
+            for lane in lanes.into_iter().take(surplus) {
+                self.forget(lane);
+            }
+        }
     }
 
     fn retain(&mut self, covered: Vec<Digest>) {

@@ -16,8 +16,12 @@ use crate::lane::store::{Held, PathError};
 use crate::log::LogEntry;
 use crate::wire::{FetchProposal, Message, ProposedCut};
 
-/// Most cuts that are kept for one height: two for each of the rounds that agreement looks ahead, and as many again.
+/// Most cuts that are kept for one height.
 const MAX_CANDIDATES: usize = 48;
+/// Most cuts that are kept for one round: its proposer may be lying to some.
+const MAX_CANDIDATES_PER_ROUND: usize = 2;
+/// Rounds ahead of the present one whose proposals are looked at; agreement looks no further either.
+const ROUNDS_AHEAD: u32 = 10;
 
 /// A cut that stands behind some value of the open height.
 #[derive(Debug)]
@@ -27,6 +31,10 @@ pub(super) struct Candidate {
     pub(super) cut_bytes: Bytes,
     cut: Cut,
     from: Option<ValidatorId>,
+    /// The round that it was first seen in.
+    round: Round,
+    /// Whether it passed the checks that need no data.
+    shaped: bool,
     pub(super) standing: Standing,
 }
 
@@ -134,7 +142,8 @@ impl Ordering {
         let value = expansion.hash;
         self.log_cut(height, value, &cut_bytes);
         let standing = Standing::Valid(expansion);
-        let candidate = Candidate { proposal: None, cut_bytes, cut, from: None, standing };
+        let candidate =
+            Candidate { proposal: None, cut_bytes, cut, from: None, round, shaped: true, standing };
         self.candidates.insert(value, candidate);
         // The caller's loop carries out what follows.
         let _ = self.agreement.handle(now, Event::Propose { height, round, value });
@@ -160,8 +169,10 @@ impl Ordering {
         let cuts = self.logged_cuts.remove(&height).unwrap_or_default();
         for (value, cut_bytes) in cuts.into_iter().take(MAX_CANDIDATES) {
             let Ok(cut) = Cut::decode(&cut_bytes) else { continue };
-            let standing = Standing::Open { not_before: None };
-            self.candidates.insert(value, Candidate { proposal: None, cut_bytes, cut, from: None, standing });
+            let (round, standing) = (Round::new(0), Standing::Open { not_before: None });
+            let candidate =
+                Candidate { proposal: None, cut_bytes, cut, from: None, round, shaped: false, standing };
+            self.candidates.insert(value, candidate);
             self.judge(now, value);
         }
     }
@@ -170,7 +181,8 @@ impl Ordering {
     pub(super) fn take_proposal(&mut self, now: Time, from: ValidatorId, proposed: ProposedCut) {
         let ProposedCut { proposal: signed, cut: cut_bytes } = proposed;
         let p = signed.proposal;
-        if self.agreement.decided() {
+        let last = self.agreement.round().get().saturating_add(ROUNDS_AHEAD);
+        if self.agreement.decided() || p.round.get() > last {
             return;
         }
         if self.agreement.handle(now, Event::Proposal(signed)) == Taken::Fault {
@@ -192,17 +204,34 @@ impl Ordering {
                 self.fault(from);
                 return self.tell_judgement(now, signed, false);
             };
-            if self.candidates.len() >= MAX_CANDIDATES && !self.candidates.contains_key(&p.value) {
+            if !self.make_room(p.round, p.value) {
                 return;
             }
-            let standing = Standing::Open { not_before: None };
+            let (from, standing) = (Some(from), Standing::Open { not_before: None });
             let proposal = Some(signed);
-            self.candidates
-                .insert(p.value, Candidate { proposal, cut_bytes, cut, from: Some(from), standing });
+            let candidate =
+                Candidate { proposal, cut_bytes, cut, from, round: p.round, shaped: false, standing };
+            self.candidates.insert(p.value, candidate);
         }
         self.proposals.insert(p.round, signed);
         self.judge(now, p.value);
         self.tell_standing(now, signed);
+    }
+
+    /// Whether one more cut may be kept. What a quorum prevoted always may, and is the last to go.
+    fn make_room(&mut self, round: Round, value: Digest) -> bool {
+        let quorum = |value: &Digest| self.agreement.has_prevote_quorum(*value);
+        let others = self.candidates.iter().filter(|(v, c)| c.round == round && **v != value).count();
+        if others >= MAX_CANDIDATES_PER_ROUND && !quorum(&value) {
+            return false;
+        }
+        if self.candidates.len() >= MAX_CANDIDATES && !self.candidates.contains_key(&value) {
+            let last = self.candidates.iter().map(|(v, c)| (quorum(v), c.round, *v)).min();
+            if let Some((.., last)) = last {
+                self.candidates.remove(&last);
+            }
+        }
+        true
     }
 
     /// Judges every candidate that is still open, and the next proven height.
@@ -246,7 +275,14 @@ impl Ordering {
         }
         let (cut, from) = (candidate.cut.clone(), candidate.from);
         let (bytes, logged) = (candidate.cut_bytes.clone(), candidate.from.is_none());
-        let standing = self.standing(now, value, cut, bytes.clone(), (from, logged));
+        let known = |message: &_| self.system.knows(message);
+        let shaped = candidate.shaped
+            || check_shape(&cut, &self.rules, &self.state, &self.committee, &self.domain, known).is_ok();
+        let standing = if shaped {
+            self.standing(now, value, cut, bytes.clone(), (from, logged))
+        } else {
+            Standing::Invalid
+        };
         if let (Standing::Valid(_), false) = (&standing, logged) {
             self.log_cut(self.height(), value, &bytes);
         }
@@ -255,6 +291,7 @@ impl Ordering {
         }
         if let Some(candidate) = self.candidates.get_mut(&value) {
             candidate.standing = standing;
+            candidate.shaped = shaped;
         }
     }
 
@@ -266,11 +303,6 @@ impl Ordering {
         cut_bytes: Bytes,
         (from, logged): (Option<ValidatorId>, bool),
     ) -> Standing {
-        let known = |message: &_| self.system.knows(message);
-        let shape = check_shape(&cut, &self.rules, &self.state, &self.committee, &self.domain, known);
-        if shape.is_err() {
-            return Standing::Invalid;
-        }
         let drift = Duration::from_millis(u64::from(self.rules.limits.max_clock_drift_ms));
         if cut.time_ms > (now + drift).as_millis() && !logged && !self.agreement.has_prevote_quorum(value) {
             let wait = cut.time_ms.saturating_sub(u64::from(self.rules.limits.max_clock_drift_ms));

@@ -351,3 +351,6 @@ fn split_log(recovered: &Recovered) -> Result<(AgreementLog, LoggedCuts), StartE
     }
     Ok((agreement, cuts))
 }
+
+#[cfg(test)]
+mod tests;

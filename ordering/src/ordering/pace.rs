@@ -73,6 +73,7 @@ impl Ordering {
         self.recover_cuts(now);
         self.agreement.start_height(now, self.height());
         self.drain_agreement(now);
+        self.feed_early(now);
     }
 
     /// A new round gives its proposer the time that the first had.

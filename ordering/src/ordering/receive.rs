@@ -1,5 +1,7 @@
 //! Messages from peers. Whatever is malformed or impossible counts as a fault of its sender and changes nothing else.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use ordering_types::{Height, Round, Time, ValidatorId, VoteKind};
 
@@ -80,21 +82,20 @@ impl Ordering {
         }
     }
 
-    /// A vote or a proposal: of the open height, one that opens it, of the one after, or of the past.
+    /// A vote or a proposal: of the running height, of one to come, or of the past.
     fn take_consensus(&mut self, now: Time, place: EarlyKey, message: Message) {
         let (from, height, ..) = place;
         if height <= self.state.height {
             return self.tell_decided(now, from);
         }
-        if height > self.height() {
-            return self.keep_early(place, message);
+        if height > self.height() || !self.is_running() {
+            self.keep_early(place, message);
+            return self.take_early(now);
         }
-        if !self.is_running() {
-            if !self.is_signed(&message) {
-                return self.fault(from);
-            }
-            self.start_height(now);
-        }
+        self.feed_agreement(now, from, message);
+    }
+
+    fn feed_agreement(&mut self, now: Time, from: ValidatorId, message: Message) {
         match message {
             Message::Vote(vote) => self.tell_agreement(now, from, Event::Vote(vote)),
             Message::Proposal(proposed) => self.take_proposal(now, from, proposed),
@@ -130,22 +131,36 @@ impl Ordering {
         self.progress.saw_decided(from, height.previous().unwrap_or_default());
         let first = (from, Height::ZERO, Round::new(0), EarlyKind::Proposal);
         let kept = self.early.range(first..).take_while(|((id, ..), _)| *id == from).count();
-        if height == self.height().next() && kept < MAX_EARLY_PER_SENDER {
+        if height <= self.height().next() && kept < MAX_EARLY_PER_SENDER {
             self.early.insert(place, message);
         }
     }
 
-    /// Feeds what was kept for the height that is now the next one. Called with no height running, too: it opens one.
+    /// Starts the next height if peers have: its proposal came, or votes of f + 1. One validator alone cannot
+    /// make the others run without a pause.
     pub(super) fn take_early(&mut self, now: Time) {
-        let height = self.height();
-        if !self.early.keys().any(|(_, h, ..)| *h <= height) {
+        if self.is_running() {
             return;
         }
+        let height = self.height();
+        let of_height = || self.early.keys().filter(|(_, h, ..)| *h == height);
+        // Only one validator proposes in the first round; in some later one, anyone does.
+        let opens = |(.., round, kind): &EarlyKey| *kind == EarlyKind::Proposal && round.get() == 0;
+        let proposed = of_height().any(opens);
+        let senders: BTreeSet<ValidatorId> = of_height().map(|(from, ..)| *from).collect();
+        if proposed || senders.len() > self.committee.faulty() {
+            self.start_height(now);
+        }
+    }
+
+    /// Feeds what was kept for the height that has just started.
+    pub(super) fn feed_early(&mut self, now: Time) {
+        let height = self.agreement.height();
         for (place, message) in std::mem::take(&mut self.early) {
-            if place.1 == height {
-                self.take_consensus(now, place, message);
-            } else if place.1 > height {
+            if place.1 > height {
                 self.early.insert(place, message);
+            } else if place.1 == height && self.is_running() {
+                self.feed_agreement(now, place.0, message);
             }
         }
     }

@@ -20,8 +20,8 @@ impl Ordering {
         for chunk in chunks {
             if self.admits_lane(chunk.lane()) {
                 let decided = self.state.tip(chunk.lane());
-                // What does not fit any more was never needed.
-                let _ = self.store.insert(chunk, false, decided, &self.rules);
+                // A logged cut may name any of them. What does not fit any more was never needed.
+                let _ = self.store.insert(chunk, true, decided, &self.rules);
             }
         }
     }

@@ -118,6 +118,8 @@ pub(crate) struct Network {
     pub(crate) nodes: Vec<Node>,
     pub(crate) link: Link,
     pub(crate) submitted: BTreeMap<TxId, RollupId>,
+    /// How far each node's clock is ahead.
+    pub(crate) skew: Vec<Duration>,
     /// How many messages each node sent.
     pub(crate) sent: Vec<u64>,
     rng: ChaCha8Rng,
@@ -186,6 +188,7 @@ impl Network {
                 .collect(),
             link,
             submitted: BTreeMap::new(),
+            skew: vec![Duration::ZERO; count],
             sent: vec![0; count],
             rng: ChaCha8Rng::seed_from_u64(seed),
             queue: BinaryHeap::new(),
@@ -212,12 +215,13 @@ impl Network {
 
     fn start_silent(&mut self, node: usize) {
         let validator = self.validator(node);
+        let now = self.clock(node);
         let n = &mut self.nodes[node];
         n.incarnation += 1;
         let settings = Settings::new(Incarnation::new(n.incarnation * 100 + node as u64));
         let window = u64::from(self.spec.limits.duplicate_window_blocks);
         let recovered = n.disk.recovered(window);
-        let core = Ordering::new(self.spec.clone(), settings, key(validator), recovered, self.now).unwrap();
+        let core = Ordering::new(self.spec.clone(), settings, key(validator), recovered, now).unwrap();
         n.core = Some(core);
         n.wake = None;
     }
@@ -249,12 +253,17 @@ impl Network {
         if self.twin && node + 1 == self.nodes.len() { 0 } else { node }
     }
 
+    /// A node's own clock.
+    fn clock(&self, node: usize) -> Time {
+        self.now + self.skew[node]
+    }
+
     pub(crate) fn core(&self, node: usize) -> &Ordering {
         self.nodes[node].core.as_ref().unwrap()
     }
 
     pub(crate) fn submit(&mut self, node: usize, rollup: RollupId, data: Vec<u8>) -> TxId {
-        let now = self.now;
+        let now = self.clock(node);
         let core = self.nodes[node].core.as_mut().unwrap();
         let id = core.submit(now, Transaction { rollup, data: data.into() }).unwrap();
         self.submitted.insert(id, rollup);
@@ -263,7 +272,7 @@ impl Network {
     }
 
     pub(crate) fn say(&mut self, node: usize, payload: &[u8]) {
-        let now = self.now;
+        let now = self.clock(node);
         self.nodes[node].core.as_mut().unwrap().handle(now, Input::System(payload.to_vec()));
         self.drain(node);
     }
@@ -311,7 +320,8 @@ impl Network {
         }
         let due = self.nodes[node].core.as_ref().unwrap().next_deadline();
         if let Some(due) = due {
-            let due = due.max(self.now + Duration::from_micros(1));
+            // Back from the node's clock to ours.
+            let due = self.now + due.since(self.clock(node)).max(Duration::from_micros(1));
             if self.nodes[node].wake.is_none_or(|wake| due < wake || wake <= self.now) {
                 self.nodes[node].wake = Some(due);
                 self.schedule(due, Event::Wake { node });
@@ -398,15 +408,16 @@ impl Network {
             }
             let Reverse((at, number)) = self.queue.pop().unwrap();
             self.now = self.now.max(at);
-            let now = self.now;
             match self.events.remove(&number).unwrap() {
                 Event::Deliver { to, from, bytes } => {
+                    let now = self.clock(to);
                     if let Some(core) = &mut self.nodes[to].core {
                         core.handle(now, Input::Message { from, bytes });
                         self.drain(to);
                     }
                 }
                 Event::Wake { node } => {
+                    let now = self.clock(node);
                     if let Some(core) = &mut self.nodes[node].core {
                         core.handle(now, Input::Wake);
                         self.drain(node);

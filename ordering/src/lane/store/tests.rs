@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind};
-use ordering_types::{Address, ChainSpec, Incarnation, RollupId, Transaction, ValidatorId};
+use ordering_types::{Address, ChainSpec, Incarnation, RollupId, Transaction};
 
 use super::*;
 
@@ -121,6 +121,21 @@ fn a_validator_has_places_for_its_newest_lanes_only() {
     store.insert(chunk(lane(6), 1, Digest::ZERO, b"x"), false, START, &rules).unwrap();
     let lanes: Vec<_> = store.heads().map(|tip| tip.lane).collect();
     assert_eq!(lanes, [3, 4, 5, 6].map(lane));
+}
+
+/// Found by restarting nodes five times within one block: the lanes that one cut named pushed each other out, were fetched again,
+/// and so on without end.
+#[test]
+fn lanes_that_a_cut_names_do_not_push_each_other_out() {
+    let rules = rules();
+    let mut store = LaneStore::default();
+    let chunks = [1, 2, 3, 4, 5, 6].map(|i| chunk(lane(i), 1, Digest::ZERO, b"x"));
+    for chunk in &chunks {
+        store.insert(chunk.clone(), true, START, &rules).unwrap();
+    }
+    assert!(chunks.iter().all(|chunk| store.path(START, &tip(chunk)).is_ok()));
+    store.decide(chunks.iter().map(tip), chunks.iter().map(Chunk::digest));
+    assert_eq!(store.lanes.len(), LANES_PER_VALIDATOR);
 }
 
 #[test]
