@@ -1,1 +1,35 @@
 //! Carries signed batches to Ethereum.
+//!
+//! A batcher holds gas money and no authority: it fetches what the committee signed from any node and posts it. Any
+//! number of batchers may run side by side.
+//!
+//! ```text
+//!   nodes ──founding key, sealed batches──▶ poster ──▶ txm (pure) ──▶ L1
+//!                        (verified)           ▲                        │
+//!                                             └── next number, fees ───┘
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`config`] | file, environment and flags |
+//! | [`key`] | the encrypted key file |
+//! | [`turn`] | which of several batchers posts, and when another takes over |
+//! | [`txm`] | the transaction manager, a pure machine |
+//! | [`l1`] | what the machine's outputs mean in JSON-RPC |
+//! | [`poster`] | the loop |
+//! | [`status`], [`http`] | what an operator sees |
+//!
+//! **State.** All of it is on L1 (next number, nonce) and with the nodes (batches); nothing is on disk. A batcher that
+//! is killed at any point is started again and goes on from there.
+
+pub mod config;
+pub mod http;
+pub mod key;
+pub mod l1;
+pub mod poster;
+mod run;
+pub mod status;
+pub mod turn;
+pub mod txm;
+
+pub use run::run_from_args;

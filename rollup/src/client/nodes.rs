@@ -2,11 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use batcher_format::SealedBatch;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use ordering_types::{GroupKey, Height, RollupId};
-use quinn::{Connection, ConnectionError};
+use quinn::{Connection, ConnectionError, VarInt};
 use tokio::sync::Mutex;
 
 use super::connect::{ConnectError, Connector};
@@ -15,6 +18,8 @@ use crate::wire::{self, ConfirmedBlock, Founding, FrameError, Opening, Request, 
 
 /// How long a node may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one node may take before the next is asked as well.
+const HEDGE_AFTER: Duration = Duration::from_millis(500);
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -79,13 +84,16 @@ pub struct Nodes {
     network: Network,
     connector: Connector,
     nodes: Arc<[Node]>,
+    /// Index of the node that had the last answer.
+    preferred: Arc<AtomicUsize>,
 }
 
 impl Nodes {
     /// Nodes at these `host:port`s; connections are made when needed.
     pub fn new(network: Network, endpoints: &[String]) -> Result<Self, ConnectError> {
         let node = |endpoint: &String| Node { endpoint: endpoint.clone(), connection: Mutex::default() };
-        Ok(Self { network, connector: Connector::new()?, nodes: endpoints.iter().map(node).collect() })
+        let nodes = endpoints.iter().map(node).collect();
+        Ok(Self { network, connector: Connector::new()?, nodes, preferred: Arc::default() })
     }
 
     /// The network they are of.
@@ -150,36 +158,55 @@ impl Nodes {
         futures::future::join_all(each).await
     }
 
-    /// Asks node after node until `judge` finds something. `None` if some node answered and none had it.
+    /// Asks node after node until `judge` finds something, beginning with the one that had the last answer; the next one
+    /// is asked when the one before has nothing, fails, or takes longer than [`HEDGE_AFTER`]. `None` if some node
+    /// answered and none had it.
     async fn first<T>(
         &self,
         request: Request,
         judge: impl Fn(Response) -> Result<Option<T>, RequestError>,
     ) -> Result<Option<T>, RequestError> {
         let mut failure = Some(RequestError::NoEndpoints);
-        for node in self.nodes.iter() {
-            match self.ask_one(node, request).await.and_then(&judge) {
-                Ok(Some(found)) => return Ok(Some(found)),
-                Ok(None) => failure = None,
-                Err(error) => {
-                    tracing::debug!(endpoint = node.endpoint, %error, "node cannot answer");
+        let start = self.preferred.load(Ordering::Relaxed);
+        let mut order = (0..self.nodes.len()).map(|offset| (start + offset) % self.nodes.len());
+        let mut asked = FuturesUnordered::new();
+        loop {
+            if let Some((index, node)) = order.next().and_then(|index| Some((index, self.nodes.get(index)?)))
+            {
+                asked.push(async move { (index, self.ask_one(node, request).await) });
+            }
+            let answer = match tokio::time::timeout(HEDGE_AFTER, asked.next()).await {
+                Err(_) => continue,
+                Ok(None) => return failure.map_or(Ok(None), Err),
+                Ok(Some((index, answer))) => (index, answer.and_then(&judge)),
+            };
+            match answer {
+                (index, Ok(Some(found))) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(Some(found));
+                }
+                (_, Ok(None)) => failure = None,
+                (index, Err(error)) => {
+                    let endpoint = self.nodes.get(index).map_or("", |node| &node.endpoint);
+                    tracing::debug!(endpoint, %error, "node cannot answer");
                     failure = failure.map(|_| error);
                 }
             }
         }
-        failure.map_or(Ok(None), Err)
     }
 
     async fn ask_one(&self, node: &Node, request: Request) -> Result<Response, RequestError> {
-        let mut slot = node.connection.lock().await;
-        let connection = match slot.take().filter(|open| open.close_reason().is_none()) {
-            Some(open) => open,
-            None => self.connector.connect(&node.endpoint).await?,
+        let connection = {
+            let mut slot = node.connection.lock().await;
+            match slot.clone().filter(|open| open.close_reason().is_none()) {
+                Some(open) => open,
+                None => slot.insert(self.connector.connect(&node.endpoint).await?).clone(),
+            }
         };
         let response = ask(&connection, request).await;
         // A node that is only slow would keep us waiting again: start over with a new connection.
-        if !matches!(response, Err(RequestError::Timeout)) {
-            *slot = Some(connection);
+        if matches!(response, Err(RequestError::Timeout)) {
+            connection.close(VarInt::from_u32(0), b"too slow");
         }
         response
     }

@@ -1,0 +1,235 @@
+//! Where settings come from.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use ordering_types::ChainSpec;
+use serde::Deserialize;
+
+use super::{Config, ConfigError};
+use crate::turn::Rotation;
+use crate::txm::Limits;
+
+const GWEI: u128 = 1_000_000_000;
+/// A transaction that is not mined after this many slots is replaced.
+const RESUBMIT_SLOTS: u32 = 3;
+/// Pause after trouble, and between looks for receipts: bounds on a fraction of the slot.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const SHORTEST_SLOT_MS: u64 = 100;
+
+/// Settings that may come from any source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The network's genesis file.
+    #[arg(long, env = "BATCHER_CHAIN_SPEC")]
+    pub chain_spec: Option<PathBuf>,
+    /// JSON-RPC endpoints of the L1, in order of preference, separated by commas.
+    #[arg(long, env = "BATCHER_L1", value_delimiter = ',', hide_env_values = true)]
+    pub l1: Option<Vec<String>>,
+    /// Client ports of nodes (host:port), separated by commas.
+    #[arg(long, env = "BATCHER_NODES", value_delimiter = ',')]
+    pub nodes: Option<Vec<String>>,
+    /// Ethereum keystore of the paying account.
+    #[arg(long, env = "BATCHER_KEYSTORE")]
+    pub keystore: Option<PathBuf>,
+    /// File with the keystore's password.
+    #[arg(long, env = "BATCHER_PASSWORD_FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Place of this batcher among `count`, from 0.
+    #[arg(long, env = "BATCHER_INDEX")]
+    pub index: Option<u64>,
+    /// Number of batchers.
+    #[arg(long, env = "BATCHER_COUNT")]
+    pub count: Option<u64>,
+    /// Where to serve /metrics, /livez, /readyz and /status, or "off".
+    #[arg(long, env = "BATCHER_METRICS")]
+    pub metrics: Option<String>,
+    /// Milliseconds between L1 blocks.
+    #[arg(long, env = "BATCHER_L1_SLOT_MS")]
+    pub l1_slot_ms: Option<u64>,
+    /// Milliseconds after which the next batcher takes over a batch that stays unposted.
+    #[arg(long, env = "BATCHER_TAKEOVER_MS")]
+    pub takeover_ms: Option<u64>,
+    /// Most gwei per gas.
+    #[arg(long, env = "BATCHER_MAX_FEE_GWEI")]
+    pub max_fee_gwei: Option<u64>,
+    /// Most gwei per blob gas.
+    #[arg(long, env = "BATCHER_MAX_BLOB_FEE_GWEI")]
+    pub max_blob_fee_gwei: Option<u64>,
+}
+
+/// The command line.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "batcher", version, about = "Carries signed batches to Ethereum.")]
+pub struct Flags {
+    /// TOML file with settings; flags and BATCHER_* variables win over it.
+    #[arg(long, env = "BATCHER_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Settings by flag.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Stop when standard input ends: for a parent process that must leave no child behind.
+    #[arg(long)]
+    pub exit_on_stdin_eof: bool,
+}
+
+/// Names of all `BATCHER_*` variables.
+const VARIABLES: [&str; 13] = [
+    "BATCHER_CONFIG",
+    "BATCHER_CHAIN_SPEC",
+    "BATCHER_L1",
+    "BATCHER_NODES",
+    "BATCHER_KEYSTORE",
+    "BATCHER_PASSWORD_FILE",
+    "BATCHER_INDEX",
+    "BATCHER_COUNT",
+    "BATCHER_METRICS",
+    "BATCHER_L1_SLOT_MS",
+    "BATCHER_TAKEOVER_MS",
+    "BATCHER_MAX_FEE_GWEI",
+    "BATCHER_MAX_BLOB_FEE_GWEI",
+];
+
+/// Puts all sources together. `variables`: names of the environment's variables, to find misspelt ones.
+pub fn load(flags: Flags, variables: impl Iterator<Item = String>) -> Result<Config, ConfigError> {
+    for name in variables {
+        if name.starts_with("BATCHER_") && !VARIABLES.contains(&name.as_str()) {
+            return Err(ConfigError::UnknownVariable(name));
+        }
+    }
+    let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+    build(flags.settings.or(file))
+}
+
+fn read_file(path: &Path) -> Result<Settings, ConfigError> {
+    let mut settings: Settings = read_toml(path)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let paths = [&mut settings.chain_spec, &mut settings.keystore, &mut settings.password_file];
+    for relative in paths.into_iter().flatten() {
+        *relative = folder.join(&*relative);
+    }
+    Ok(settings)
+}
+
+fn read_toml<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::File { path: path.to_owned(), why: error.to_string() })
+}
+
+impl Settings {
+    /// Fills what is missing from `other`.
+    fn or(self, other: Self) -> Self {
+        Self {
+            chain_spec: self.chain_spec.or(other.chain_spec),
+            l1: self.l1.or(other.l1),
+            nodes: self.nodes.or(other.nodes),
+            keystore: self.keystore.or(other.keystore),
+            password_file: self.password_file.or(other.password_file),
+            index: self.index.or(other.index),
+            count: self.count.or(other.count),
+            metrics: self.metrics.or(other.metrics),
+            l1_slot_ms: self.l1_slot_ms.or(other.l1_slot_ms),
+            takeover_ms: self.takeover_ms.or(other.takeover_ms),
+            max_fee_gwei: self.max_fee_gwei.or(other.max_fee_gwei),
+            max_blob_fee_gwei: self.max_blob_fee_gwei.or(other.max_blob_fee_gwei),
+        }
+    }
+}
+
+fn build(settings: Settings) -> Result<Config, ConfigError> {
+    let missing = ConfigError::Missing;
+    let spec_path = settings.chain_spec.ok_or(missing("chain_spec"))?;
+    let spec: ChainSpec = read_toml(&spec_path)?;
+    spec.validate().map_err(|error| ConfigError::File { path: spec_path.clone(), why: error.to_string() })?;
+    let slot_ms = settings.l1_slot_ms.unwrap_or(12_000);
+    if slot_ms < SHORTEST_SLOT_MS {
+        let why = format!("{slot_ms} is below {SHORTEST_SLOT_MS}");
+        return Err(ConfigError::Value { key: "l1_slot_ms", why });
+    }
+    let slot = Duration::from_millis(slot_ms);
+    let takeover = settings.takeover_ms.map_or(slot * 3 / 4, Duration::from_millis);
+    let pause = (slot / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+    let gwei = |value: Option<u64>| u128::from(value.unwrap_or(500)) * GWEI;
+    Ok(Config {
+        spec: Arc::new(spec),
+        l1: nonempty("l1", settings.l1)?,
+        nodes: nonempty("nodes", settings.nodes)?,
+        keystore: settings.keystore.ok_or(missing("keystore"))?,
+        password_file: settings.password_file.ok_or(missing("password_file"))?,
+        rotation: Rotation::new(settings.index.unwrap_or(0), settings.count.unwrap_or(1), takeover)?,
+        metrics: metrics(settings.metrics)?,
+        slot,
+        limits: Limits {
+            max_cap: gwei(settings.max_fee_gwei),
+            max_blob: gwei(settings.max_blob_fee_gwei),
+            resubmit_after: slot * RESUBMIT_SLOTS,
+            check_every: pause,
+            pause,
+        },
+    })
+}
+
+fn nonempty(key: &'static str, list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
+    list.filter(|list| !list.is_empty()).ok_or(ConfigError::Missing(key))
+}
+
+fn metrics(text: Option<String>) -> Result<Option<SocketAddr>, ConfigError> {
+    let text = text.unwrap_or_else(|| "127.0.0.1:9501".to_owned());
+    if text == "off" {
+        return Ok(None);
+    }
+    let why = format!("{text:?} is no address such as 127.0.0.1:9501, nor \"off\"");
+    text.parse().map(Some).map_err(|_| ConfigError::Value { key: "metrics", why })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn try_file(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("batcher.toml");
+        std::fs::write(&path, text).unwrap();
+        let flags = Flags { config: Some(path), settings: Settings::default(), exit_on_stdin_eof: false };
+        load(flags, std::iter::empty())
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, wanted) in [
+            ("l2 = []", "l2"),
+            ("index = \"one\"", "index"),
+            ("", "chain_spec is not set"),
+            ("chain_spec = \"none.toml\"", "none.toml"),
+        ] {
+            let error = try_file(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+        let flags = Flags::parse_from(["batcher"]);
+        let error = load(flags, ["BATCHER_TYPO".to_owned()].into_iter()).unwrap_err();
+        assert!(error.to_string().contains("BATCHER_TYPO"));
+        assert!(metrics(Some("9501".to_owned())).is_err());
+        assert_eq!(metrics(Some("off".to_owned())).unwrap(), None);
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_every_flag_has_a_variable() {
+        let flag = Settings { index: Some(1), ..Settings::default() };
+        let file = Settings { index: Some(0), count: Some(2), ..Settings::default() };
+        let both = flag.or(file);
+        assert_eq!((both.index, both.count), (Some(1), Some(2)));
+        let command = <Flags as clap::CommandFactory>::command();
+        let named: Vec<String> = command
+            .get_arguments()
+            .filter_map(|argument| Some(argument.get_env()?.to_str().unwrap().to_owned()))
+            .collect();
+        assert_eq!(named, VARIABLES);
+    }
+}

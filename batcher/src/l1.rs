@@ -1,0 +1,412 @@
+//! The transaction manager's outputs in JSON-RPC, and L1's answers as its inputs.
+
+use std::sync::Arc;
+
+use alloy::consensus::{SignableTransaction, TxEip1559, TxEip4844, TxEip4844WithSidecar};
+use alloy::eips::eip2718::Encodable2718;
+use alloy::eips::eip4844::{Blob, Bytes48, DATA_GAS_PER_BLOB};
+use alloy::eips::eip7594::BlobTransactionSidecarEip7594;
+use alloy::primitives::{Address, B256, Bytes, U64, U256, hex};
+use alloy::rpc::types::{FeeHistory, TransactionReceipt};
+use alloy::signers::SignerSync;
+use alloy::signers::local::PrivateKeySigner;
+use alloy::sol_types::{SolCall, SolInterface};
+use batcher_format::SealedBatch;
+use batcher_format::blob;
+use batcher_format::kzg::{Kzg, KzgError};
+use rollup::inbox::ISequencerInbox::{ISequencerInboxErrors, initialiseCall, lastBatchCall, nextNumberCall};
+use rollup::inbox::{post_call, word};
+use rollup::l1::{InvalidUrl, Rpc, RpcError, RpcRefusal};
+use rollup::wire::Founding;
+use serde_json::{Value, json};
+
+use crate::txm::{Check, Facts, Fees, Look, SendFailure, Trouble};
+
+/// Smallest priority fee that is offered, wei: what pools ask for blob transactions.
+const LEAST_TIP: u128 = 1_000_000_000;
+/// Smallest fee per blob gas that is offered, wei: survives some doublings of the base fee from its floor.
+const LEAST_BLOB_FEE: u128 = 16;
+/// Gas above the estimate, in percent: the slots that `post` touches may be colder by then.
+const GAS_MARGIN_PERCENT: u64 = 25;
+
+/// A call to the inbox, ready to be signed at any price.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// The first group key.
+    Initialise(Bytes),
+    /// A batch.
+    Post(Arc<PostTask>),
+}
+
+/// A batch with what its blob transaction needs.
+#[derive(Debug)]
+pub struct PostTask {
+    /// Its number.
+    pub number: u64,
+    input: Bytes,
+    hashes: Vec<B256>,
+    sidecar: BlobTransactionSidecarEip7594,
+}
+
+/// Why a batch cannot become a transaction.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The signature is no point and scalar.
+    #[error("the group signature of batch {0} is malformed")]
+    Signature(u64),
+    /// Cell proofs cannot be made.
+    #[error("batch {number}: {error}")]
+    Kzg {
+        /// Its number.
+        number: u64,
+        /// Why.
+        error: KzgError,
+    },
+}
+
+impl Task {
+    /// The call that installs the first group key.
+    pub fn initialise(founding: &Founding) -> Self {
+        let (x, y) = founding.key.coordinates();
+        let call = initialiseCall {
+            keyX: U256::from_be_bytes(x),
+            keyY: U256::from_be_bytes(y),
+            signatures: founding.signatures.values().map(|s| Bytes::copy_from_slice(s.as_bytes())).collect(),
+        };
+        Self::Initialise(call.abi_encode().into())
+    }
+
+    /// The transaction of a batch. Makes cell proofs, about 0.3 s a blob: not for an async thread.
+    pub fn post(batch: &SealedBatch, kzg: Kzg) -> Result<Self, TaskError> {
+        let number = batch.header.number;
+        let call = post_call(batch).ok_or(TaskError::Signature(number))?;
+        let kzg_error = |error| TaskError::Kzg { number, error };
+        let packed = blob::pack(&batch.encoded.payload).map_err(|error| kzg_error(error.into()))?;
+        let mut proofs = Vec::new();
+        let mut blobs = Vec::with_capacity(packed.len());
+        for blob in &packed {
+            proofs.extend(kzg.cell_proofs(blob).map_err(kzg_error)?.into_iter().map(Bytes48::new));
+            blobs.push(Blob::from_slice(blob.as_bytes()));
+        }
+        let point = |bytes: &bytes::Bytes| <[u8; 48]>::try_from(bytes.as_ref()).map(Bytes48::new);
+        let commitments = batch.encoded.commitments.iter().map(point).collect::<Result<_, _>>();
+        let commitments = commitments.map_err(|_| kzg_error(KzgError::Point))?;
+        Ok(Self::Post(Arc::new(PostTask {
+            number,
+            input: call.abi_encode().into(),
+            hashes: batch.encoded.blob_hashes().into_iter().map(word).collect(),
+            sidecar: BlobTransactionSidecarEip7594::new(blobs, commitments, proofs),
+        })))
+    }
+
+    /// Number of blobs.
+    pub fn blobs(&self) -> usize {
+        match self {
+            Self::Initialise(_) => 0,
+            Self::Post(post) => post.hashes.len(),
+        }
+    }
+
+    fn input(&self) -> &Bytes {
+        match self {
+            Self::Initialise(input) => input,
+            Self::Post(post) => &post.input,
+        }
+    }
+
+    /// Whether L1 has it already, by the number that its next batch must have.
+    fn is_done(&self, next_number: u64) -> bool {
+        match self {
+            Self::Initialise(_) => next_number > 0,
+            Self::Post(post) => next_number > post.number,
+        }
+    }
+}
+
+/// The L1, as one account sees one inbox.
+#[derive(Debug)]
+pub struct L1 {
+    rpc: Rpc,
+    inbox: Address,
+    chain_id: u64,
+    signer: PrivateKeySigner,
+}
+
+/// Where the chain of batches stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InboxView {
+    /// The number that the next batch must have; 0 before `initialise`.
+    pub next_number: u64,
+    /// Id of the newest batch; zero before the first.
+    pub last_id: B256,
+}
+
+impl L1 {
+    /// Endpoints of the chain `chain_id`, the contract on it, and who pays.
+    pub fn new(
+        endpoints: &[String],
+        chain_id: u64,
+        inbox: [u8; 20],
+        signer: PrivateKeySigner,
+    ) -> Result<Self, InvalidUrl> {
+        Ok(Self { rpc: Rpc::new(endpoints)?, inbox: inbox.into(), chain_id, signer })
+    }
+
+    /// The paying account.
+    pub const fn account(&self) -> Address {
+        self.signer.address()
+    }
+
+    /// Chain id by the endpoint's word.
+    pub async fn chain_id(&self) -> Result<u64, RpcError> {
+        Ok(self.rpc.call::<U64>("eth_chainId", json!([])).await?.to())
+    }
+
+    /// The inbox by the newest block.
+    pub async fn view(&self) -> Result<InboxView, RpcError> {
+        let next_number = self.next_number("latest").await?;
+        let last: Bytes = self.call(&lastBatchCall {}.abi_encode(), "latest").await?;
+        let last_id = lastBatchCall::abi_decode_returns(&last).map_or(B256::ZERO, |last| last.id);
+        Ok(InboxView { next_number, last_id })
+    }
+
+    async fn next_number(&self, tag: &str) -> Result<u64, RpcError> {
+        let answer = self.call(&nextNumberCall {}.abi_encode(), tag).await?;
+        nextNumberCall::abi_decode_returns(&answer).map_err(|_| {
+            let message = format!("there is no SequencerInbox at {} on this chain", self.inbox);
+            RpcRefusal { code: 0, message, data: None }.into()
+        })
+    }
+
+    async fn call(&self, input: &[u8], tag: &str) -> Result<Bytes, RpcError> {
+        self.rpc
+            .call("eth_call", json!([{ "to": self.inbox, "input": hex::encode_prefixed(input) }, tag]))
+            .await
+    }
+
+    async fn nonce(&self, tag: &str) -> Result<u64, RpcError> {
+        let nonce: U64 = self.rpc.call("eth_getTransactionCount", json!([self.account(), tag])).await?;
+        Ok(nonce.to())
+    }
+
+    /// The account's money, wei.
+    pub async fn balance(&self) -> Result<U256, RpcError> {
+        self.rpc.call("eth_getBalance", json!([self.account(), "latest"])).await
+    }
+
+    /// Answers [`Output::Look`](crate::txm::Output::Look). `ours_pending`: whether the pool may hold this very call of
+    /// ours, so that the pool's state says nothing about others.
+    pub async fn look(&self, task: &Task, ours_pending: bool) -> Result<Look, Trouble> {
+        let trouble = |error: RpcError| Trouble(error.to_string());
+        if task.is_done(self.next_number("latest").await.map_err(trouble)?) {
+            return Ok(Look::Obsolete);
+        }
+        // Another batcher's transaction in the pool is as good as mined. A pool that shows nothing only costs a race.
+        if !ours_pending && self.next_number("pending").await.is_ok_and(|next| task.is_done(next)) {
+            return Ok(Look::Obsolete);
+        }
+        let market = self.market(task.blobs() > 0).await.map_err(trouble)?;
+        let gas = match self.estimate(task, market).await {
+            Ok(gas) => gas,
+            Err(RpcError::Refused(refusal)) => match judge_revert(&refusal) {
+                Some(look) => return Ok(look),
+                None => return Err(Trouble(refusal.to_string())),
+            },
+            Err(error) => return Err(trouble(error)),
+        };
+        Ok(Look::Wanted(Facts {
+            nonce: self.nonce("latest").await.map_err(trouble)?,
+            pending_nonce: self.nonce("pending").await.map_err(trouble)?,
+            market,
+            balance: self.balance().await.map_err(trouble)?,
+            gas: gas + gas * GAS_MARGIN_PERCENT / 100,
+            blob_gas: DATA_GAS_PER_BLOB * task.blobs() as u64,
+        }))
+    }
+
+    /// Twice the next block's base fees, and what others tip.
+    async fn market(&self, blobs: bool) -> Result<Fees, RpcError> {
+        let history: FeeHistory = self.rpc.call("eth_feeHistory", json!(["0x1", "latest", []])).await?;
+        let suggested: U256 = self.rpc.call("eth_maxPriorityFeePerGas", json!([])).await?;
+        let tip = suggested.saturating_to::<u128>().max(LEAST_TIP);
+        let base = history.base_fee_per_gas.last().copied().unwrap_or_default();
+        let blob_base = history.base_fee_per_blob_gas.last().copied().unwrap_or_default();
+        let blob = if blobs { blob_base.saturating_mul(2).max(LEAST_BLOB_FEE) } else { 0 };
+        Ok(Fees { tip, cap: tip.saturating_add(base.saturating_mul(2)), blob })
+    }
+
+    async fn estimate(&self, task: &Task, market: Fees) -> Result<u64, RpcError> {
+        let mut call = json!({
+            "from": self.account(),
+            "to": self.inbox,
+            "input": task.input(),
+            "maxFeePerGas": U256::from(market.cap),
+            "maxPriorityFeePerGas": U256::from(market.tip),
+        });
+        if let (Task::Post(post), Value::Object(fields)) = (task, &mut call) {
+            fields.insert("blobVersionedHashes".to_owned(), json!(post.hashes));
+            fields.insert("maxFeePerBlobGas".to_owned(), json!(U256::from(market.blob)));
+        }
+        Ok(self.rpc.call::<U64>("eth_estimateGas", json!([call, "latest"])).await?.to())
+    }
+
+    /// Answers [`Output::Send`](crate::txm::Output::Send).
+    pub async fn send(&self, task: &Task, nonce: u64, fees: Fees, gas: u64) -> Result<B256, SendFailure> {
+        let (hash, raw) = self.sign(task, nonce, fees, gas).map_err(SendFailure::Refused)?;
+        match self.rpc.call::<B256>("eth_sendRawTransaction", json!([hex::encode_prefixed(&raw)])).await {
+            Ok(_) => Ok(hash),
+            Err(RpcError::Refused(refusal)) => judge_send(&refusal, hash),
+            Err(_) => Err(SendFailure::Unanswered(hash)),
+        }
+    }
+
+    /// Hash and network form of the signed transaction.
+    fn sign(&self, task: &Task, nonce: u64, fees: Fees, gas: u64) -> Result<(B256, Vec<u8>), String> {
+        let sign = |hash: B256| self.signer.sign_hash_sync(&hash).map_err(|error| error.to_string());
+        let input = task.input().clone();
+        match task {
+            Task::Initialise(_) => {
+                let tx = TxEip1559 {
+                    chain_id: self.chain_id,
+                    nonce,
+                    gas_limit: gas,
+                    max_fee_per_gas: fees.cap,
+                    max_priority_fee_per_gas: fees.tip,
+                    to: self.inbox.into(),
+                    value: U256::ZERO,
+                    access_list: Default::default(),
+                    input,
+                };
+                let signature = sign(tx.signature_hash())?;
+                let signed = tx.into_signed(signature);
+                Ok((*signed.hash(), signed.encoded_2718()))
+            }
+            Task::Post(post) => {
+                let tx = TxEip4844 {
+                    chain_id: self.chain_id,
+                    nonce,
+                    gas_limit: gas,
+                    max_fee_per_gas: fees.cap,
+                    max_priority_fee_per_gas: fees.tip,
+                    to: self.inbox,
+                    value: U256::ZERO,
+                    access_list: Default::default(),
+                    blob_versioned_hashes: post.hashes.clone(),
+                    max_fee_per_blob_gas: fees.blob,
+                    input,
+                };
+                let signature = sign(tx.signature_hash())?;
+                let hash = *tx.clone().into_signed(signature).hash();
+                let with_blobs = TxEip4844WithSidecar::from_tx_and_sidecar(tx, post.sidecar.clone());
+                Ok((hash, with_blobs.into_signed(signature).encoded_2718()))
+            }
+        }
+    }
+
+    /// Answers [`Output::Check`](crate::txm::Output::Check).
+    pub async fn check(&self, task: &Task, hashes: &[B256]) -> Result<Check, Trouble> {
+        let trouble = |error: RpcError| Trouble(error.to_string());
+        // The nonce first: a transaction mined in between is then found by its receipt, never taken for lost.
+        let nonce = self.nonce("latest").await.map_err(trouble)?;
+        let obsolete = task.is_done(self.next_number("latest").await.map_err(trouble)?);
+        for hash in hashes.iter().rev() {
+            let receipt: Option<TransactionReceipt> =
+                self.rpc.call("eth_getTransactionReceipt", json!([hash])).await.map_err(trouble)?;
+            if let Some(receipt) = receipt {
+                return Ok(Check::Mined { hash: *hash, success: receipt.status(), gas: receipt.gas_used });
+            }
+        }
+        Ok(Check::Waiting { nonce, obsolete })
+    }
+}
+
+/// What a reverting simulation means; `None` if the endpoint refused for a reason of its own.
+fn judge_revert(refusal: &RpcRefusal) -> Option<Look> {
+    let data = refusal.data.as_deref().and_then(|data| hex::decode(data).ok()).unwrap_or_default();
+    match ISequencerInboxErrors::abi_decode(&data) {
+        Ok(ISequencerInboxErrors::AlreadyInitialised(_)) => Some(Look::Obsolete),
+        Ok(ISequencerInboxErrors::WrongNumber(error)) if error.got < error.expected => Some(Look::Obsolete),
+        Ok(error) => {
+            let name = ISequencerInboxErrors::name_by_selector(error.selector()).unwrap_or("an error");
+            Some(Look::Rejected(format!("{name} ({})", hex::encode_prefixed(&data))))
+        }
+        Err(_) if !data.is_empty() => Some(Look::Rejected(refusal.to_string())),
+        Err(_) => None,
+    }
+}
+
+/// geth's words, and those of its imitators.
+fn judge_send(refusal: &RpcRefusal, hash: B256) -> Result<B256, SendFailure> {
+    let message = refusal.message.to_lowercase();
+    let says = |text: &str| message.contains(text);
+    if says("already known") || says("already imported") {
+        return Ok(hash);
+    }
+    Err(if says("replacement") && says("underpriced") || says("tries to replace pending") {
+        SendFailure::Underpriced
+    } else if says("nonce too low") {
+        SendFailure::NonceTooLow
+    } else if says("nonce too high") || says("gapped") {
+        SendFailure::NonceTooHigh
+    } else if says("insufficient funds") {
+        SendFailure::InsufficientFunds
+    } else if says("already reserved") {
+        SendFailure::Reserved
+    } else if says("underpriced")
+        || says("less than block base fee")
+        || says("below minimum")
+        || says("blob fee cap")
+    {
+        SendFailure::BelowMarket
+    } else {
+        SendFailure::Refused(refusal.message.clone())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::sol_types::SolError;
+    use rollup::inbox::ISequencerInbox::{AlreadyInitialised, WrongNumber, WrongParent};
+
+    use super::*;
+
+    fn refusal(message: &str, data: Option<String>) -> RpcRefusal {
+        RpcRefusal { code: -32_000, message: message.to_owned(), data }
+    }
+
+    #[test]
+    fn geths_words_are_understood() {
+        let hash = B256::repeat_byte(1);
+        for (text, wanted) in [
+            ("already known", Ok(hash)),
+            ("nonce too low: next nonce 4, tx nonce 3", Err(SendFailure::NonceTooLow)),
+            ("nonce too high: tx nonce 9, gapped nonce 7", Err(SendFailure::NonceTooHigh)),
+            ("replacement transaction underpriced: new tx gas fee cap 1 < 2", Err(SendFailure::Underpriced)),
+            ("future transaction tries to replace pending", Err(SendFailure::Underpriced)),
+            ("transaction underpriced", Err(SendFailure::BelowMarket)),
+            ("max fee per gas less than block base fee", Err(SendFailure::BelowMarket)),
+            ("transaction gas price below minimum: blob fee cap 0", Err(SendFailure::BelowMarket)),
+            ("insufficient funds for gas * price + value", Err(SendFailure::InsufficientFunds)),
+            ("address already reserved", Err(SendFailure::Reserved)),
+            ("txpool is full", Err(SendFailure::Refused("txpool is full".to_owned()))),
+        ] {
+            assert_eq!(judge_send(&refusal(text, None), hash), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_lost_race_is_told_from_a_bad_batch() {
+        let judge =
+            |data: Vec<u8>| judge_revert(&refusal("execution reverted", Some(hex::encode_prefixed(data))));
+        assert_eq!(judge(AlreadyInitialised {}.abi_encode()), Some(Look::Obsolete));
+        assert_eq!(judge(WrongNumber { expected: 8, got: 7 }.abi_encode()), Some(Look::Obsolete));
+        for bad in [
+            WrongNumber { expected: 7, got: 8 }.abi_encode(),
+            WrongParent { expected: B256::ZERO, got: B256::ZERO }.abi_encode(),
+            vec![1, 2, 3, 4],
+        ] {
+            assert!(matches!(judge(bad), Some(Look::Rejected(_))));
+        }
+        assert_eq!(judge_revert(&refusal("header not found", None)), None);
+    }
+}

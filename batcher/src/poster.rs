@@ -1,0 +1,308 @@
+//! The loop: what does L1 lack, is it our turn, and the transaction manager does the rest.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use alloy::primitives::{B256, U256};
+use batcher_format::SealedBatch;
+use batcher_format::kzg::Kzg;
+use ordering_types::{Digest, GroupKey, Time};
+use rollup::client::Nodes;
+use rollup::inbox::word;
+use rollup::verify::Verified;
+use tokio::task::JoinError;
+
+use crate::l1::{InboxView, L1, Task, TaskError};
+use crate::status::{Board, Side};
+use crate::turn::Rotation;
+use crate::txm::{Input, Limits, Outcome, Output, Txm};
+
+/// Polls of a slot: how often L1 and the nodes are asked for news.
+const POLLS_PER_SLOT: u32 = 8;
+const SHORTEST_POLL: Duration = Duration::from_millis(100);
+const LONGEST_POLL: Duration = Duration::from_secs(2);
+
+/// What came of a moment's work, when it is not a transaction.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("{0}")]
+    L1(#[from] rollup::l1::RpcError),
+    #[error("the L1 endpoint is of chain {got}, the chain specification says {expected}: point it elsewhere")]
+    WrongChain { expected: u64, got: u64 },
+    #[error("nodes: {0}")]
+    Nodes(#[from] rollup::client::RequestError),
+    #[error(
+        "batch {number} of the nodes continues {nodes}, L1 has {l1}: the L1 was reorganised, or it is another network's"
+    )]
+    Parent { number: u64, nodes: Digest, l1: B256 },
+    #[error("{0}")]
+    Task(#[from] TaskError),
+    #[error("worker thread: {0}")]
+    Worker(#[from] JoinError),
+}
+
+/// What L1 lacks next, and since when it could have had it.
+struct Candidate {
+    /// Batch number; 0 is `initialise`.
+    number: u64,
+    since: Time,
+    /// After another batcher's transaction was seen in the pool: it gets as long as a batcher whose turn it is.
+    not_before: Time,
+    content: Content,
+}
+
+/// A candidate becomes a task when its time is near: cell proofs cost a third of a second a blob.
+enum Content {
+    Batch(Verified<Arc<SealedBatch>>),
+    Ready(Task),
+}
+
+impl Candidate {
+    const fn new(number: u64, since: Time, content: Content) -> Self {
+        Self { number, since, not_before: since, content }
+    }
+}
+
+/// One batcher.
+pub struct Poster {
+    l1: L1,
+    nodes: Nodes,
+    rotation: Rotation,
+    board: Arc<Board>,
+    kzg: Kzg,
+    poll: Duration,
+    txm: Txm,
+    chain_checked: bool,
+    key: Option<Verified<GroupKey>>,
+    candidate: Option<Candidate>,
+    /// What the transaction manager works on.
+    task: Option<Task>,
+    clock: Time,
+}
+
+impl Poster {
+    /// Idle. `slot` is the time between L1 blocks.
+    pub fn new(
+        l1: L1,
+        nodes: Nodes,
+        rotation: Rotation,
+        limits: Limits,
+        slot: Duration,
+        board: Arc<Board>,
+        kzg: Kzg,
+    ) -> Self {
+        Self {
+            l1,
+            nodes,
+            rotation,
+            board,
+            kzg,
+            poll: (slot / POLLS_PER_SLOT).clamp(SHORTEST_POLL, LONGEST_POLL),
+            txm: Txm::new(limits),
+            chain_checked: false,
+            key: None,
+            candidate: None,
+            task: None,
+            clock: Time::default(),
+        }
+    }
+
+    /// Works until dropped. May be dropped at any await: nothing is kept that L1 does not have.
+    pub async fn run(mut self) {
+        loop {
+            let pause = self.turn().await;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The host's clock, never going back.
+    fn now(&mut self) -> Time {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        self.clock = self.clock.max(Time::from_micros(micros));
+        self.clock
+    }
+
+    /// Does what can be done now; returns how long to sleep.
+    async fn turn(&mut self) -> Duration {
+        if self.task.is_none() {
+            match self.choose().await {
+                Ok(Some(task)) => {
+                    self.board.update(|status| status.trouble = None);
+                    self.task = Some(task);
+                    self.drive(Input::Begin).await;
+                }
+                Ok(None) => self.board.update(|status| status.trouble = None),
+                Err(trouble) => self.report(&trouble.to_string()),
+            }
+        } else {
+            self.drive(Input::Wake).await;
+        }
+        let now = self.now();
+        match self.txm.next_deadline() {
+            _ if self.task.is_none() => self.poll,
+            Some(deadline) => deadline.since(now).min(self.poll),
+            None => Duration::ZERO,
+        }
+    }
+
+    /// Logs new trouble once, however long it lasts.
+    fn report(&self, trouble: &str) {
+        if self.board.status().trouble.as_deref() != Some(trouble) {
+            tracing::warn!(trouble, "cannot post now; will keep trying");
+            self.board.update(|status| {
+                status.trouble = Some(trouble.to_owned());
+                status.activity = "waiting for trouble to pass".to_owned();
+            });
+        }
+    }
+
+    /// The next call, if there is one and its time has come.
+    async fn choose(&mut self) -> Result<Option<Task>, Trouble> {
+        self.check_chain().await?;
+        let view = self.l1.view().await?;
+        let balance = self.l1.balance().await?;
+        self.board.heard(Side::L1);
+        self.board.update(|status| {
+            status.next_number = view.next_number;
+            status.balance_eth = Some(ether(balance));
+        });
+        if self.candidate.as_ref().is_none_or(|candidate| candidate.number != view.next_number) {
+            self.candidate = self.find(view).await?;
+        }
+        let now = self.now();
+        let Some(candidate) = &mut self.candidate else {
+            self.board.update(|status| status.activity = "nothing to post".to_owned());
+            return Ok(None);
+        };
+        let (waited, delay) = (now.since(candidate.since), self.rotation.delay(candidate.number));
+        if waited + self.rotation.preparation() >= delay
+            && let Content::Batch(batch) = &candidate.content
+        {
+            let (batch, kzg) = (Arc::clone(batch), self.kzg);
+            let made = tokio::task::spawn_blocking(move || Task::post(&batch, kzg)).await??;
+            candidate.content = Content::Ready(made);
+            return Ok(None);
+        }
+        let number = candidate.number;
+        if waited < delay || now < candidate.not_before {
+            self.board.update(|status| status.activity = format!("another batcher's turn: {number}"));
+            return Ok(None);
+        }
+        match &candidate.content {
+            Content::Ready(task) => {
+                self.board.update(|status| status.activity = format!("posting {number}"));
+                Ok(Some(task.clone()))
+            }
+            Content::Batch(_) => Ok(None),
+        }
+    }
+
+    async fn check_chain(&mut self) -> Result<(), Trouble> {
+        if self.chain_checked {
+            return Ok(());
+        }
+        let (expected, got) = (self.nodes.network().spec().l1_chain_id, self.l1.chain_id().await?);
+        if got != expected {
+            return Err(Trouble::WrongChain { expected, got });
+        }
+        self.chain_checked = true;
+        Ok(())
+    }
+
+    /// Asks the nodes for what L1 lacks.
+    async fn find(&mut self, view: InboxView) -> Result<Option<Candidate>, Trouble> {
+        let number = view.next_number;
+        let founding = if self.key.is_none() || number == 0 { self.nodes.founding().await? } else { None };
+        self.board.heard(Side::Nodes);
+        if let Some((key, founding)) = founding {
+            self.key = Some(key);
+            if number == 0 {
+                let content = Content::Ready(Task::initialise(&founding));
+                return Ok(Some(Candidate::new(number, self.now(), content)));
+            }
+        }
+        let Some(key) = self.key.clone().filter(|_| number > 0) else { return Ok(None) };
+        let Some(batch) = self.nodes.sealed(&key, number).await? else {
+            self.board.heard(Side::Nodes);
+            return Ok(None);
+        };
+        let nodes = batch.header.parent;
+        if word(nodes) != view.last_id {
+            return Err(Trouble::Parent { number, nodes, l1: view.last_id });
+        }
+        Ok(Some(Candidate::new(number, self.now(), Content::Batch(batch))))
+    }
+
+    /// Feeds the transaction manager and does what it says until it waits or is done.
+    async fn drive(&mut self, input: Input) {
+        let Some(task) = self.task.clone() else { return };
+        let mut input = Some(input);
+        let mut sent = 0_usize;
+        while let Some(next) = input.take() {
+            let now = self.now();
+            let Some(output) = self.txm.handle(now, next) else { break };
+            input = match output {
+                Output::Look => {
+                    let ours = self.txm.has_sent() || sent > 0;
+                    Some(Input::Looked(self.l1.look(&task, ours).await))
+                }
+                Output::Send { nonce, fees, gas } => {
+                    sent += 1;
+                    tracing::info!(nonce, ?fees, gas, blobs = task.blobs(), "sending");
+                    Some(Input::Sent(self.l1.send(&task, nonce, fees, gas).await))
+                }
+                Output::Check(hashes) => Some(Input::Checked(self.l1.check(&task, &hashes).await)),
+                Output::Finished(outcome) => {
+                    self.finished(&task, outcome);
+                    None
+                }
+            };
+        }
+        self.board.bumps(self.txm.bumps());
+        match self.txm.pause() {
+            Some(pause) => self.report(&pause.to_string()),
+            None => self.board.heard(Side::L1),
+        }
+    }
+
+    fn finished(&mut self, task: &Task, outcome: Outcome) {
+        self.task = None;
+        let not_before = self.now() + self.rotation.takeover();
+        match outcome {
+            Outcome::Mined { hash, gas } => {
+                tracing::info!(%hash, gas, blobs = task.blobs(), "took effect");
+                self.board.mined(hash, gas, task.blobs());
+                self.candidate = None;
+            }
+            Outcome::Reverted { hash, gas } => {
+                tracing::warn!(%hash, gas, "mined without effect: another batcher was first");
+                self.board.reverted(gas);
+                self.candidate = None;
+            }
+            Outcome::Obsolete => {
+                tracing::debug!("another batcher was first");
+                self.board.lost_race();
+                if let Some(candidate) = &mut self.candidate {
+                    candidate.not_before = not_before;
+                }
+            }
+            Outcome::Rejected(why) => {
+                tracing::error!(
+                    why,
+                    "the contract refuses what the committee signed: check that inbox and chain specification belong together"
+                );
+                self.report(&format!("the contract refuses: {why}"));
+                self.candidate = None;
+            }
+        }
+        self.board.update(|status| status.activity = "looking for the next batch".to_owned());
+        if let Ok(line) = serde_json::to_string(&self.board.status()) {
+            println!("{line}");
+        }
+    }
+}
+
+fn ether(wei: U256) -> f64 {
+    wei.to_string().parse::<f64>().unwrap_or(f64::MAX) / 1e18
+}

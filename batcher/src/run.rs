@@ -1,0 +1,140 @@
+//! From arguments to a running batcher, and back to an exit code.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use batcher_format::kzg::{Kzg, PRECOMPUTE_PROVE};
+use clap::Parser;
+use color_eyre::eyre::{Context, Result};
+use rollup::client::Nodes;
+use rollup::verify::Network;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config, Flags};
+use crate::l1::L1;
+use crate::poster::Poster;
+use crate::status::Board;
+use crate::{http, key};
+
+/// Exit code for settings that cannot be, so that a supervisor need not try again.
+const EXIT_CONFIG: u8 = 2;
+
+/// Runs a batcher until it is told to stop. `args` begin with the program's name.
+///
+/// Prints a JSON status line to standard output after each call to the contract; logs go to standard error
+/// (`RUST_LOG` sets their level).
+pub fn run_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let flags = match Flags::try_parse_from(args) {
+        Ok(flags) => flags,
+        Err(error) => {
+            // Help and version are no errors; clap knows where each goes.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::SUCCESS };
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A host process may have set both up already.
+    let _ = logs.try_init();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+
+    let until_stdin_ends = flags.exit_on_stdin_eof;
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let config = match config::load(flags, variables) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("batcher: {error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match run(config, until_stdin_ends) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("batcher: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: Config, until_stdin_ends: bool) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .wrap_err("cannot start the async runtime")?;
+    runtime.block_on(async {
+        let stop = stop_signal(until_stdin_ends)?;
+        work(config, stop).await
+    })
+}
+
+async fn work(config: Config, stop: watch::Receiver<bool>) -> Result<()> {
+    let (keystore, password) = (config.keystore.clone(), config.password_file.clone());
+    let signer = tokio::task::spawn_blocking(move || key::load(&keystore, &password)).await??;
+    let spec = &config.spec;
+    let l1 = L1::new(&config.l1, spec.l1_chain_id, *spec.inbox.as_bytes(), signer)?;
+    let board = Arc::new(Board::new(l1.account())?);
+    let nodes = Nodes::new(Network::new(Arc::clone(spec)), &config.nodes)?;
+    let server = match config.metrics {
+        Some(address) => {
+            let listener = http::listen(address).await.wrap_err_with(|| {
+                format!("cannot serve metrics on {address}: choose another with --metrics")
+            })?;
+            Some(tokio::spawn(http::serve(listener, Arc::clone(&board), stopped(stop.clone()))))
+        }
+        None => None,
+    };
+    tracing::info!(account = %l1.account(), inbox = %spec.inbox, network = spec.network, "batcher starts");
+    let loading = tokio::task::spawn_blocking(|| Kzg::load(PRECOMPUTE_PROVE));
+    let poster = async {
+        let kzg = loading.await?;
+        let Config { rotation, limits, slot, .. } = config;
+        Poster::new(l1, nodes, rotation, limits, slot, board, kzg).run().await;
+        Result::<()>::Ok(())
+    };
+    tokio::select! {
+        ended = poster => ended?,
+        () = stopped(stop) => tracing::info!("batcher stops"),
+    }
+    if let Some(server) = server {
+        server.await?.wrap_err("metrics server")?;
+    }
+    Ok(())
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // A sender that is gone will never say more.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Becomes true at SIGTERM, SIGINT or, if asked for, the end of standard input.
+fn stop_signal(until_stdin_ends: bool) -> Result<watch::Receiver<bool>> {
+    let mut terminate = signal(SignalKind::terminate()).wrap_err("cannot watch SIGTERM")?;
+    let (ended, stdin_ended) = oneshot::channel();
+    if until_stdin_ends {
+        // A plain thread: a runtime would wait for a blocking read at its end.
+        std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+            let mut sink = [0; 256];
+            while std::io::stdin().lock().read(&mut sink).is_ok_and(|count| count > 0) {}
+            let _ = ended.send(());
+        })?;
+    } else {
+        std::mem::forget(ended);
+    }
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+            _ = stdin_ended => {}
+        }
+        let _ = sender.send(true);
+        // The receivers must see the value before the channel closes.
+        sender.closed().await;
+    });
+    Ok(receiver)
+}
