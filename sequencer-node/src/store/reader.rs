@@ -16,6 +16,9 @@ use super::log::{Location, Segments};
 use super::record::{BlockRecord, Head};
 use crate::core_api::{Decided, Founding};
 
+/// What a height costs in an answer beside its cut and its signatures.
+const ITEM_BYTES: usize = 1_024;
+
 /// Reads what is synced and indexed; the newest blocks follow within milliseconds.
 #[derive(Clone)]
 pub(crate) struct Reader {
@@ -107,6 +110,28 @@ impl Reader {
         let Some((head, body)) = self.places(height)? else { return Ok(None) };
         let decided = self.head_at(head)?.into_decided(self.body_at(body)?);
         decided.map(Some).map_err(|e| self.unreadable(head, &e.to_string()))
+    }
+
+    /// Cut, header and certificate of heights from `first` to `last`, as far as there are any, until their cuts have
+    /// about `max_bytes`.
+    pub(crate) fn sync_items(
+        &self,
+        first: Height,
+        last: Height,
+        max_bytes: usize,
+    ) -> Result<Vec<(Bytes, Header, CommitCertificate)>, StoreError> {
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        let mut height = first;
+        while height <= last {
+            let Some(head) = self.head(height)? else { break };
+            bytes += ITEM_BYTES + head.cut.len() + head.certificate.signatures.len() * 80;
+            if bytes > max_bytes && !items.is_empty() {
+                break;
+            }
+            items.push((head.cut, head.header, head.certificate));
+            height = height.next();
+        }
+        Ok(items)
     }
 
     /// The committee's signature over one block.

@@ -1,0 +1,201 @@
+//! The disk thread: writes records, syncs once a group, then lets go of what waited.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use ordering_types::{Digest, Height};
+use tokio::sync::broadcast;
+
+use super::Outbound;
+use super::events::Event;
+use super::handle::Counters;
+use crate::core_api::{Class, OrderingRecord, Output, Recipient, Record};
+use crate::store::{Reader, Store, StoreError};
+
+/// Bytes that may wait for the disk; then the core waits.
+const MAX_WAITING_BYTES: usize = 64 << 20;
+/// What an operation costs beside its bytes.
+const OPERATION_COST: usize = 512;
+/// Header hashes of the newest blocks, kept for their soft confirmations.
+const MAX_HEADERS: usize = 4_096;
+
+/// Something for the disk thread, in the core's order.
+#[derive(Debug)]
+pub(super) enum Operation {
+    Persist(Record),
+    Send { to: Recipient, class: Class, bytes: Bytes },
+    /// Only outputs that are events.
+    Tell(Output),
+}
+
+impl Operation {
+    fn cost(&self) -> usize {
+        OPERATION_COST
+            + match self {
+                Self::Persist(Record::Ordering(OrderingRecord::Chunk(chunk))) => chunk.bytes().len(),
+                Self::Persist(Record::Ordering(OrderingRecord::Wal { entry, .. })) => entry.len(),
+                Self::Persist(Record::Ordering(OrderingRecord::Decided(decided))) => {
+                    decided.cut_bytes.len()
+                        + decided.block.sections.iter().flat_map(|s| &s.transactions).map(Bytes::len).sum::<usize>()
+                }
+                Self::Persist(Record::Sealed(batch)) => batch.encoded.payload.len(),
+                Self::Persist(_) | Self::Tell(_) => 0,
+                Self::Send { bytes, .. } => bytes.len(),
+            }
+    }
+}
+
+/// Operations on their way to the disk thread.
+#[derive(Debug, Default)]
+pub(super) struct DiskQueue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    operations: VecDeque<Operation>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl DiskQueue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, guard: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an operation; waits while too many bytes wait. False: the disk thread has stopped.
+    #[must_use]
+    pub(super) fn push(&self, operation: Operation) -> bool {
+        let cost = operation.cost();
+        let mut state = self.lock();
+        while state.bytes > MAX_WAITING_BYTES && !state.closed {
+            state = self.wait(state);
+        }
+        if state.closed {
+            return false;
+        }
+        state.bytes += cost;
+        state.operations.push_back(operation);
+        self.changed.notify_all();
+        true
+    }
+
+    /// Everything that waits, or `None` once the queue is closed and empty.
+    fn take(&self) -> Option<VecDeque<Operation>> {
+        let mut state = self.lock();
+        while state.operations.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.wait(state);
+        }
+        state.bytes = 0;
+        self.changed.notify_all();
+        Some(std::mem::take(&mut state.operations))
+    }
+
+    /// No more operations come; or, from the other side, nobody takes them any more.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+}
+
+/// The thread's state.
+pub(super) struct Disk<S> {
+    pub(super) queue: Arc<DiskQueue>,
+    pub(super) store: Store,
+    pub(super) reader: Reader,
+    pub(super) outbound: S,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) headers: BTreeMap<Height, Digest>,
+}
+
+impl<S: Outbound> Disk<S> {
+    /// Runs until the queue is closed, then closes the store.
+    pub(super) fn run(mut self) -> Result<(), StoreError> {
+        let queue = Arc::clone(&self.queue);
+        let outcome = loop {
+            let Some(group) = queue.take() else { break Ok(()) };
+            if let Err(error) = self.group(group) {
+                break Err(error);
+            }
+        };
+        queue.close();
+        outcome?;
+        self.store.close()
+    }
+
+    fn group(&mut self, group: VecDeque<Operation>) -> Result<(), StoreError> {
+        let mut held = Vec::new();
+        let mut unsynced = false;
+        for operation in group {
+            match operation {
+                Operation::Persist(record) => {
+                    self.store.write(record)?;
+                    unsynced = true;
+                }
+                other if unsynced => held.push(other),
+                other => self.release(other)?,
+            }
+        }
+        if unsynced {
+            let start = Instant::now();
+            self.store.sync()?;
+            let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+            self.counters.sync_micros.fetch_add(micros, Ordering::Relaxed);
+        }
+        held.into_iter().try_for_each(|operation| self.release(operation))
+    }
+
+    fn release(&mut self, operation: Operation) -> Result<(), StoreError> {
+        match operation {
+            Operation::Send { to, class, bytes } => self.outbound.send(to, class, &bytes),
+            Operation::Tell(output) => self.tell(output)?,
+            Operation::Persist(_) => unreachable!("records are written, never held"),
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, output: Output) -> Result<(), StoreError> {
+        let event = match output {
+            Output::Ordered(decided) => {
+                let header = &decided.block.header;
+                self.counters.height.store(header.height.get(), Ordering::Relaxed);
+                self.counters.transactions.fetch_add(header.tx_count.into(), Ordering::Relaxed);
+                self.headers.insert(header.height, decided.certificate.header);
+                if self.headers.len() > MAX_HEADERS {
+                    self.headers.pop_first();
+                }
+                Event::Ordered(decided)
+            }
+            Output::Certified { height, signature } => {
+                self.counters.certified.fetch_max(height.get(), Ordering::Relaxed);
+                let header = match self.headers.get(&height) {
+                    Some(header) => Some(*header),
+                    None => self.reader.header(height)?.map(|(_, certificate)| certificate.header),
+                };
+                let Some(header) = header else { return Ok(()) };
+                Event::Certified { height, header, signature }
+            }
+            Output::Sealed(batch) => {
+                self.counters.sealed.fetch_max(batch.header.number, Ordering::Relaxed);
+                Event::Sealed(batch)
+            }
+            _ => return Ok(()),
+        };
+        // Nobody listening is fine.
+        let _ = self.events.send(event);
+        Ok(())
+    }
+}

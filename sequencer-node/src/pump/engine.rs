@@ -1,0 +1,349 @@
+//! The core thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ordering_types::{ChainSpec, Height, Time, ValidatorId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::answer::{self, MAX_WAITING_QUESTIONS, Question};
+use super::clock::Clock;
+use super::disk::{Disk, DiskQueue, Operation};
+use super::handle::{Counters, Handle, Submission};
+use super::jobs::{self, MAX_WAITING_JOBS};
+use super::{Core, Outbound};
+use crate::core_api::{Input, Job, JobResult, Output, Status};
+use crate::network::{Inbox, PeerMessage};
+use crate::store::{Reader, Store, StoreError};
+
+/// Inputs of one kind taken in one go; bulk only a few, so that a vote never waits for many chunks to be hashed.
+const MAX_URGENT: usize = 128;
+const MAX_BULK: usize = 4;
+const MAX_SUBMISSIONS: usize = 64;
+const MAX_RESULTS: usize = 16;
+/// The snapshot for others is renewed this often.
+const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Why the pump stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PumpError {
+    /// The core cannot go on safely.
+    #[error("the node stopped to stay safe: {0}")]
+    Fatal(String),
+    /// The disk failed.
+    #[error("the node stopped because its data folder failed: {0}")]
+    Store(#[from] StoreError),
+    /// The disk thread has stopped; its own error says why.
+    #[error("the disk thread has stopped")]
+    DiskStopped,
+    /// No thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What the pump is made from.
+pub(crate) struct PumpOptions<C, S> {
+    /// The core.
+    pub(crate) core: C,
+    /// The clock whose time the core was made with.
+    pub(crate) clock: Clock,
+    /// To peers.
+    pub(crate) outbound: S,
+    /// From peers.
+    pub(crate) inbox: Inbox,
+    /// The data folder.
+    pub(crate) store: Store,
+    /// The same, for reading.
+    pub(crate) reader: Reader,
+    /// The network.
+    pub(crate) spec: Arc<ChainSpec>,
+}
+
+/// The running pump.
+pub(crate) struct Pump {
+    /// Ends it.
+    stop: Option<oneshot::Sender<()>>,
+    threads: Vec<JoinHandle<Result<(), PumpError>>>,
+    /// Completes when it ended by itself.
+    pub(crate) ended: oneshot::Receiver<()>,
+}
+
+impl Pump {
+    /// Stops it, syncs and closes the store; gives the first reason why it had stopped before, if it had. Blocks.
+    pub(crate) fn stop(mut self) -> Result<(), PumpError> {
+        drop(self.stop.take());
+        let mut outcome = Ok(());
+        for thread in self.threads {
+            let ended = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            // The disk thread knows better why.
+            if outcome.is_ok() || matches!(outcome, Err(PumpError::DiskStopped)) {
+                outcome = if ended.is_err() { ended } else { outcome };
+            }
+        }
+        outcome
+    }
+}
+
+/// Starts all threads.
+pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<(Pump, Handle), PumpError> {
+    let PumpOptions { core, clock, outbound, inbox, store, reader, spec } = options;
+    let counters = Arc::new(Counters::default());
+    let status = core.status();
+    counters.height.store(status.height.get(), Ordering::Relaxed);
+    counters.certified.store(newest_certified(&reader, status.height)?, Ordering::Relaxed);
+    counters.sealed.store(status.last_sealed, Ordering::Relaxed);
+    let (status, status_reader) = watch::channel(status);
+    let (handle, submissions) = Handle::new(status_reader, Arc::clone(&counters));
+    let queue = Arc::new(DiskQueue::default());
+    let disk = Disk {
+        queue: Arc::clone(&queue),
+        store,
+        reader: reader.clone(),
+        outbound: outbound.clone(),
+        events: handle.events.clone(),
+        counters: Arc::clone(&counters),
+        headers: BTreeMap::new(),
+    };
+    let (job_sender, job_receiver) = std::sync::mpsc::sync_channel(MAX_WAITING_JOBS);
+    let (result_sender, results) = mpsc::channel(MAX_WAITING_JOBS);
+    let (question_sender, question_receiver) = std::sync::mpsc::sync_channel(MAX_WAITING_QUESTIONS);
+    let (stop, stopped) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let engine = Engine {
+        core,
+        clock,
+        outbound: outbound.clone(),
+        disk: queue,
+        jobs: job_sender,
+        refused: Vec::new(),
+        questions: question_sender,
+        status,
+        status_at: Instant::now(),
+        counters,
+    };
+    let inputs = Inputs { inbox, submissions, results, stopped };
+    let threads = vec![
+        spawn("core", move || {
+            let outcome = engine.run(inputs);
+            // The other side may be gone already.
+            let _ = end.send(());
+            outcome
+        })?,
+        spawn("disk", move || Ok(disk.run()?))?,
+        spawn("answers", move || {
+            answer::run(&question_receiver, &reader, &outbound);
+            Ok(())
+        })?,
+    ];
+    // Not waited for at the end: a proof may take a second, and nothing depends on it.
+    std::thread::Builder::new()
+        .name("jobs".to_owned())
+        .spawn(move || jobs::run(&job_receiver, &result_sender, &spec))?;
+    Ok((Pump { stop: Some(stop), threads, ended }, handle))
+}
+
+fn spawn(
+    name: &str,
+    run: impl FnOnce() -> Result<(), PumpError> + Send + 'static,
+) -> std::io::Result<JoinHandle<Result<(), PumpError>>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+fn newest_certified(reader: &Reader, tip: Height) -> Result<u64, StoreError> {
+    let lowest = tip.get().saturating_sub(crate::core_api::UNCERTIFIED_WINDOW);
+    for height in (lowest..=tip.get()).rev() {
+        if reader.certified(Height::new(height))?.is_some() {
+            return Ok(height);
+        }
+    }
+    Ok(0)
+}
+
+struct Inputs {
+    inbox: Inbox,
+    submissions: mpsc::Receiver<Submission>,
+    results: mpsc::Receiver<JobResult>,
+    stopped: oneshot::Receiver<()>,
+}
+
+/// One go's inputs.
+#[derive(Default)]
+struct Batch {
+    urgent: Vec<PeerMessage>,
+    results: Vec<JobResult>,
+    submissions: Vec<Submission>,
+    bulk: Vec<PeerMessage>,
+}
+
+impl Inputs {
+    /// Waits for the first input or the deadline, then takes a bounded number of each kind. False: stop.
+    async fn next(&mut self, deadline: Instant, batch: &mut Batch) -> bool {
+        tokio::select! {
+            biased;
+            _ = &mut self.stopped => return false,
+            _ = self.inbox.urgent.recv_many(&mut batch.urgent, MAX_URGENT), if !self.inbox.urgent.is_closed() => {}
+            _ = self.results.recv_many(&mut batch.results, MAX_RESULTS), if !self.results.is_closed() => {}
+            _ = self.submissions.recv_many(&mut batch.submissions, MAX_SUBMISSIONS),
+                if !self.submissions.is_closed() => {}
+            _ = self.inbox.bulk.recv_many(&mut batch.bulk, MAX_BULK), if !self.inbox.bulk.is_closed() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+        take(&mut self.inbox.urgent, &mut batch.urgent, MAX_URGENT);
+        take(&mut self.results, &mut batch.results, MAX_RESULTS);
+        take(&mut self.submissions, &mut batch.submissions, MAX_SUBMISSIONS);
+        take(&mut self.inbox.bulk, &mut batch.bulk, MAX_BULK);
+        true
+    }
+}
+
+fn take<T>(from: &mut mpsc::Receiver<T>, to: &mut Vec<T>, limit: usize) {
+    while to.len() < limit {
+        let Ok(next) = from.try_recv() else { return };
+        to.push(next);
+    }
+}
+
+struct Engine<C, S> {
+    core: C,
+    clock: Clock,
+    outbound: S,
+    disk: Arc<DiskQueue>,
+    jobs: SyncSender<Job>,
+    /// Results of jobs that the job thread had no room for.
+    refused: Vec<JobResult>,
+    questions: SyncSender<(ValidatorId, Question)>,
+    status: watch::Sender<Status>,
+    status_at: Instant,
+    counters: Arc<Counters>,
+}
+
+impl<C: Core, S: Outbound> Engine<C, S> {
+    fn run(mut self, mut inputs: Inputs) -> Result<(), PumpError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let outcome = runtime.block_on(self.pump(&mut inputs));
+        self.disk.close();
+        outcome
+    }
+
+    async fn pump(&mut self, inputs: &mut Inputs) -> Result<(), PumpError> {
+        self.drain()?;
+        let mut batch = Batch::default();
+        loop {
+            let now = self.clock.now();
+            let due = self.core.next_deadline().filter(|at| *at <= now);
+            let deadline = if due.is_some() || !self.refused.is_empty() {
+                Instant::now()
+            } else {
+                self.wake_at(now)
+            };
+            if !inputs.next(deadline, &mut batch).await {
+                return Ok(());
+            }
+            self.step(&mut batch)?;
+            self.publish_status();
+        }
+    }
+
+    /// The core's deadline, or when the snapshot is due.
+    fn wake_at(&self, now: Time) -> Instant {
+        let status_at = Instant::now() + STATUS_INTERVAL;
+        match self.core.next_deadline() {
+            Some(at) => status_at.min(Instant::now() + at.since(now)),
+            None => status_at,
+        }
+    }
+
+    fn step(&mut self, batch: &mut Batch) -> Result<(), PumpError> {
+        for PeerMessage { from, class, bytes, .. } in batch.urgent.drain(..) {
+            self.handle(Input::Message { from, class, bytes })?;
+        }
+        for result in batch.results.drain(..).chain(std::mem::take(&mut self.refused)).collect::<Vec<_>>() {
+            self.handle(Input::JobDone(result))?;
+        }
+        for submission in batch.submissions.drain(..) {
+            let now = self.clock.now();
+            let core = &mut self.core;
+            let answers = submission.transactions.into_iter().map(|t| core.submit(now, t)).collect();
+            // The client may be gone.
+            let _ = submission.reply.send(answers);
+            self.drain()?;
+        }
+        for PeerMessage { from, class, bytes, .. } in batch.bulk.drain(..) {
+            self.handle(Input::Message { from, class, bytes })?;
+        }
+        let now = self.clock.now();
+        if self.core.next_deadline().is_some_and(|at| at <= now) {
+            self.handle(Input::Wake)?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, input: Input) -> Result<(), PumpError> {
+        let now = self.clock.now();
+        self.core.handle(now, input);
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Result<(), PumpError> {
+        while let Some(output) = self.core.next_output() {
+            match output {
+                Output::Persist(record) => self.to_disk(Operation::Persist(record))?,
+                Output::Send { to, class, bytes, after_sync: false } => self.outbound.send(to, class, &bytes),
+                Output::Send { to, class, bytes, after_sync: true } => {
+                    self.to_disk(Operation::Send { to, class, bytes })?;
+                }
+                Output::Serve { to, request } => self.ask(to, Question::Ordering(request)),
+                Output::ServeSealed { to, number } => self.ask(to, Question::Sealed(number)),
+                Output::Job(job) => self.start_job(job),
+                event @ (Output::Ordered(_) | Output::Certified { .. } | Output::Sealed(_)) => {
+                    self.to_disk(Operation::Tell(event))?;
+                }
+                Output::Founded(founding) => tracing::info!(key = %founding.key, "the committee has its key"),
+                Output::Evidence(evidence) => {
+                    tracing::error!(
+                        culprit = %evidence.culprit,
+                        first = ?evidence.first,
+                        second = ?evidence.second,
+                        "a validator signed two conflicting votes; keep this line as evidence"
+                    );
+                }
+                Output::PeerFault { peer, what } => {
+                    self.counters.faults.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%peer, %what, "a peer sent something that no honest one sends");
+                }
+                Output::Fatal(why) => return Err(PumpError::Fatal(why)),
+            }
+        }
+        Ok(())
+    }
+
+    fn to_disk(&self, operation: Operation) -> Result<(), PumpError> {
+        if self.disk.push(operation) { Ok(()) } else { Err(PumpError::DiskStopped) }
+    }
+
+    /// Not answering is allowed: with too many questions waiting, the peer asks again or asks another.
+    fn ask(&self, from: ValidatorId, question: Question) {
+        if self.questions.try_send((from, question)).is_err() {
+            tracing::debug!(%from, "too many questions wait; this one is not answered");
+        }
+    }
+
+    fn start_job(&mut self, job: Job) {
+        use std::sync::mpsc::TrySendError;
+        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.jobs.try_send(job) {
+            self.refused.push(jobs::refused(&job));
+        }
+    }
+
+    fn publish_status(&mut self) {
+        if self.status_at.elapsed() >= STATUS_INTERVAL {
+            self.status_at = Instant::now();
+            self.status.send_replace(self.core.status());
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Runs the core: one thread feeds it, one writes its records, the rest of the node talks to both through channels.
+//!
+//! ```text
+//!   peers, urgent ──▶┐              ┌─ sends that wait for nothing ──▶ network
+//!   job results ────▶│              │
+//!   submissions ────▶├── core ──────┼─ records, sends after sync,
+//!   peers, bulk ────▶│   thread     │  events ──▶ disk thread ── sync ──▶ network, subscribers
+//!   the clock ──────▶┘              ├─ jobs ──▶ job thread ──▶ results
+//!                                   └─ questions of peers ──▶ answering thread ──▶ network
+//! ```
+//!
+//! **Rule.** What must not leave before a sync goes through the disk thread, in the core's order: it takes everything that
+//! waits, writes the records, syncs once, and then lets the sends and events go. While one sync runs, the next
+//! group gathers; that is the group commit.
+//!
+//! **Bounds.** Every queue has a limit in bytes or messages. A slow disk stops the core thread, which stops reading
+//! from peers (their streams push back) and from clients (who are told `Full`).
+
+mod answer;
+mod clock;
+mod core;
+mod disk;
+mod engine;
+mod events;
+mod handle;
+mod jobs;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::core::Core;
+pub(crate) use clock::Clock;
+pub(crate) use engine::{Pump, PumpOptions, start};
+pub(crate) use events::Event;
+pub(crate) use handle::Handle;
+
+use crate::core_api::{Class, Recipient};
+use bytes::Bytes;
+
+/// Takes the core's messages to peers. Never waits.
+pub(crate) trait Outbound: Clone + Send + 'static {
+    /// Queues one message.
+    fn send(&self, to: Recipient, class: Class, bytes: &Bytes);
+}
+
+impl Outbound for crate::network::Sender {
+    fn send(&self, to: Recipient, class: Class, bytes: &Bytes) {
+        Self::send(self, to, class, bytes);
+    }
+}
