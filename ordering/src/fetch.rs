@@ -1,17 +1,25 @@
 //! Fetching of chunks that something names and that are not held: ask one peer at a time, then another.
+//!
+//! A request may ask for ancestors, too. They come as messages of their own, in any order, so what a peer was asked for is
+//! remembered by place in the lane as well as by digest.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ordering_types::{Digest, Time, ValidatorId};
+use ordering_types::{Chunk, Digest, LaneId, LaneSequence, LaneTip, Time, ValidatorId};
 
 /// Most chunks that are wanted at once.
 const MAX_WANTED: usize = 4_096;
 /// Most requests that are sent at once; the others follow when answers come or time passes.
 const MAX_REQUESTS_AT_ONCE: usize = 64;
 
+/// Most lanes and peers of which ancestors are expected.
+const MAX_EXPECTED: usize = 4_096;
+
 #[derive(Clone, Debug)]
 struct Want {
+    lane: LaneId,
+    sequence: LaneSequence,
     /// Who likely holds it.
     hints: Vec<ValidatorId>,
     ancestors: u8,
@@ -33,31 +41,42 @@ pub(crate) struct Request {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fetch {
     wants: BTreeMap<Digest, Want>,
+    /// By peer and lane: the first and last place asked for.
+    expected: BTreeMap<(ValidatorId, LaneId), (LaneSequence, LaneSequence)>,
 }
 
 impl Fetch {
     /// Wants a chunk, first asked for at `due`.
     pub(crate) fn want(
         &mut self,
-        digest: Digest,
+        tip: LaneTip,
         ancestors: u8,
         named: bool,
         due: Time,
         hints: Vec<ValidatorId>,
     ) {
+        let LaneTip { lane, sequence, digest } = tip;
         if let Some(want) = self.wants.get_mut(&digest) {
             want.named |= named;
             want.due = if want.attempts == 0 { want.due.min(due) } else { want.due };
             want.ancestors = want.ancestors.max(ancestors);
         } else if named || self.wants.len() < MAX_WANTED {
             // What cuts name is bounded by the cuts kept, so it is never turned away for what peers only report.
-            self.wants.insert(digest, Want { hints, ancestors, named, due, attempts: 0 });
+            let want = Want { lane, sequence, hints, ancestors, named, due, attempts: 0 };
+            self.wants.insert(digest, want);
         }
     }
 
-    /// Whether a chunk is wanted, and whether a cut names it.
-    pub(crate) fn wanted(&self, digest: Digest) -> Option<bool> {
-        self.wants.get(&digest).map(|want| want.named)
+    /// Whether a chunk is wanted for a cut that names it.
+    pub(crate) fn named(&self, digest: Digest) -> bool {
+        self.wants.get(&digest).is_some_and(|want| want.named)
+    }
+
+    /// Whether `from` was asked for this chunk, or for its place in its lane.
+    pub(crate) fn expects(&self, from: ValidatorId, chunk: &Chunk) -> bool {
+        let place = self.expected.get(&(from, chunk.lane()));
+        self.wants.contains_key(&chunk.digest())
+            || place.is_some_and(|(first, last)| (*first..=*last).contains(&chunk.sequence()))
     }
 
     /// It is held now.
@@ -65,9 +84,10 @@ impl Fetch {
         self.wants.remove(&digest);
     }
 
-    /// Nothing wanted so far matters any more.
-    pub(crate) fn clear(&mut self) {
-        self.wants.clear();
+    /// A height is decided: what its cuts named matters no more, nor what is below the tips.
+    pub(crate) fn decided(&mut self, tip: impl Fn(LaneId) -> LaneSequence) {
+        self.wants.retain(|_, want| !want.named && want.sequence > tip(want.lane));
+        self.expected.retain(|(_, lane), (_, last)| *last > tip(*lane));
     }
 
     /// Requests due now. `peers` is everyone else, in ascending order.
@@ -82,6 +102,10 @@ impl Fetch {
             let Some(to) = everyone.cycle().nth(want.attempts % choices.max(1)).copied() else { continue };
             want.attempts += 1;
             want.due = now + retry;
+            let first = want.sequence.get().saturating_sub(u64::from(want.ancestors));
+            if self.expected.len() < MAX_EXPECTED || self.expected.contains_key(&(to, want.lane)) {
+                self.expected.insert((to, want.lane), (LaneSequence::new(first), want.sequence));
+            }
             requests.push(Request { to, digest: *digest, ancestors: want.ancestors });
         }
         requests
@@ -95,6 +119,8 @@ impl Fetch {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use ordering_types::Incarnation;
+
     use super::*;
 
     #[test]
@@ -102,7 +128,9 @@ mod tests {
         let [a, b, c] = [1, 2, 3].map(ValidatorId::new);
         let mut fetch = Fetch::default();
         let digest = Digest::sha256(&[b"x"]);
-        fetch.want(digest, 0, true, Time::from_millis(10), vec![c]);
+        let lane = LaneId { validator: a, incarnation: Incarnation::new(1) };
+        let tip = LaneTip { lane, sequence: LaneSequence::new(1), digest };
+        fetch.want(tip, 0, true, Time::from_millis(10), vec![c]);
         let retry = Duration::from_millis(5);
         assert_eq!(fetch.due(Time::from_millis(9), retry, &[a, b]), vec![]);
         let asked: Vec<_> = (0..4)

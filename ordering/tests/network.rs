@@ -9,7 +9,7 @@ use std::time::Duration;
 use network::{EVM, Link, Network, OPAQUE, id, spec};
 use ordering::api::Record;
 use ordering_types::chain_spec::Limits;
-use ordering_types::{Height, Time};
+use ordering_types::{Chunk, Digest, Height, Incarnation, LaneId, LaneSequence, Time, Transaction};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -259,6 +259,53 @@ fn a_twin_cannot_fork_the_honest_and_is_found_out() {
         }
     }
     assert!(evidence > 0, "equivocation went unnoticed");
+}
+
+/// Healing found that a lane which fell a hundred chunks behind came back one chunk a request: the ancestors that came along were not
+/// expected yet, and dropped.
+#[test]
+fn a_split_network_stops_or_goes_on_by_its_majority_and_heals() {
+    for (nodes, island) in [(4, vec![0, 1]), (4, vec![2]), (7, vec![1, 4]), (7, vec![0, 1, 2])] {
+        let mut network = Network::new(nodes, 18, Link::GOOD);
+        load(&mut network, "whole", 50, 5 * MILLISECOND);
+        network.island = island.clone();
+        load(&mut network, "split", 400, 10 * MILLISECOND);
+        let quorum = network.spec.committee().quorum();
+        let stuck = applied(&network, island[0]);
+        network.run(3 * SECOND);
+        assert_eq!(applied(&network, island[0]), stuck, "a minority of {island:?} must not decide");
+        let other = (0..nodes).find(|n| !island.contains(n)).unwrap();
+        let goes_on = nodes - island.len() >= quorum;
+        assert_eq!(applied(&network, other) > stuck + 2, goes_on, "{nodes} nodes without {island:?}");
+        network.island.clear();
+        network.wait(6 * SECOND, "everything ordered", Network::all_ordered);
+        network.check();
+    }
+}
+
+/// The owner of a lane sends two different first chunks. Whichever is decided is everyone's.
+#[test]
+fn a_forked_lane_forks_no_block() {
+    let mut network = Network::new(4, 19, Link::GOOD);
+    load(&mut network, "a", 20, MILLISECOND);
+    network.kill(3);
+    let lane = LaneId { validator: id(3), incarnation: Incarnation::new(999) };
+    let branch = |text: &'static [u8]| {
+        let transaction = Transaction { rollup: OPAQUE, data: text.into() };
+        Chunk::new(lane, LaneSequence::new(1), Digest::ZERO, &[transaction]).unwrap()
+    };
+    let (one, two) = (branch(b"one"), branch(b"two"));
+    for (chunk, to) in [(&one, 0), (&one, 1), (&two, 1), (&two, 2)] {
+        // The message's kind, and the chunk.
+        network.inject(3, to, [&[1], chunk.bytes().as_ref()].concat());
+    }
+    load(&mut network, "b", 300, 10 * MILLISECOND);
+    network.wait(3 * SECOND, "everything ordered", Network::all_ordered);
+    network.check();
+    let ids = [&one, &two].map(|c| (OPAQUE, c.transactions()[0].id()));
+    let ordered: Vec<_> = (0..3).map(|n| ids.map(|id| network.ordered(n).contains(&id))).collect();
+    assert_eq!(ordered[0].iter().filter(|held| **held).count(), 1, "{ordered:?}");
+    assert!(ordered.iter().all(|o| *o == ordered[0]));
 }
 
 #[test]

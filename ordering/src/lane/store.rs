@@ -254,15 +254,17 @@ impl LaneStore {
     }
 
     /// What to fetch to lengthen the chain towards `tip`: the newest chunk below all that is held, or the tip.
-    pub(crate) fn gap(&self, tip: &LaneTip) -> Digest {
+    pub(crate) fn gap(&self, tip: &LaneTip) -> LaneTip {
         let above = self.lanes.get(&tip.lane).and_then(|entry| {
             let head = entry.head().0;
-            let first = entry.places.range(head.next().next()..).next()?.1.first()?;
-            self.chunks.get(first).map(|held| held.chunk.parent())
+            let (sequence, branches) = entry.places.range(head.next().next()..).next()?;
+            let held = self.chunks.get(branches.first()?)?;
+            let sequence = LaneSequence::new(sequence.get() - 1);
+            Some(LaneTip { lane: tip.lane, sequence, digest: held.chunk.parent() })
         });
         match above {
-            Some(parent) if !self.chunks.contains_key(&parent) => parent,
-            _ => tip.digest,
+            Some(parent) if !self.chunks.contains_key(&parent.digest) => parent,
+            _ => *tip,
         }
     }
 

@@ -80,7 +80,7 @@ impl Ordering {
         self.candidates.clear();
         self.proposals.clear();
         self.undecided_commit = None;
-        self.fetch.clear();
+        self.fetch.decided(|lane| self.state.tip(lane).0);
         self.unusable.clear();
         self.pace.last_block = now;
         self.report_soon(now);

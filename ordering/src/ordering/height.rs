@@ -182,7 +182,8 @@ impl Ordering {
         let ProposedCut { proposal: signed, cut: cut_bytes } = proposed;
         let p = signed.proposal;
         let last = self.agreement.round().get().saturating_add(ROUNDS_AHEAD);
-        if self.agreement.decided() || p.round.get() > last {
+        let certified = self.is_certified(p.value);
+        if (self.agreement.decided() && !certified) || p.round.get() > last {
             return;
         }
         if self.agreement.handle(now, Event::Proposal(signed)) == Taken::Fault {
@@ -204,7 +205,7 @@ impl Ordering {
                 self.fault(from);
                 return self.tell_judgement(now, signed, false);
             };
-            if !self.make_room(p.round, p.value) {
+            if !certified && !self.make_room(p.round, p.value) {
                 return;
             }
             let (from, standing) = (Some(from), Standing::Open { not_before: None });
@@ -216,6 +217,12 @@ impl Ordering {
         self.proposals.insert(p.round, signed);
         self.judge(now, p.value);
         self.tell_standing(now, signed);
+        self.apply_decision(now);
+    }
+
+    /// Whether this value is decided, and only its cut is missing.
+    fn is_certified(&self, value: Digest) -> bool {
+        self.undecided_commit.as_ref().is_some_and(|certificate| certificate.header == value)
     }
 
     /// Whether one more cut may be kept. What a quorum prevoted always may, and is the last to go.
@@ -303,8 +310,9 @@ impl Ordering {
         cut_bytes: Bytes,
         (from, logged): (Option<ValidatorId>, bool),
     ) -> Standing {
+        let waived = logged || self.is_certified(value) || self.agreement.has_prevote_quorum(value);
         let drift = Duration::from_millis(u64::from(self.rules.limits.max_clock_drift_ms));
-        if cut.time_ms > (now + drift).as_millis() && !logged && !self.agreement.has_prevote_quorum(value) {
+        if cut.time_ms > (now + drift).as_millis() && !waived {
             let wait = cut.time_ms.saturating_sub(u64::from(self.rules.limits.max_clock_drift_ms));
             return Standing::Open { not_before: Some(Time::from_millis(wait)) };
         }

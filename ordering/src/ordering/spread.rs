@@ -8,8 +8,10 @@ use crate::api::{Class, Output, Recipient, Record, StoreRequest};
 use crate::lane::store::{MAX_UNDECIDED_BYTES, MAX_UNDECIDED_CHUNKS, Refused};
 use crate::wire::{FetchChunk, Message, Report};
 
-/// Most chunks that one request brings.
-const MAX_ANCESTORS: u64 = 16;
+/// Most ancestors that one request brings.
+const MAX_ANCESTORS: u64 = 64;
+/// An answer ends after so many bytes of chunks.
+const MAX_SERVED_BYTES: usize = 2 << 20;
 
 impl Ordering {
     pub(super) fn send(&mut self, to: Recipient, class: Class, message: &Message) {
@@ -68,14 +70,14 @@ impl Ordering {
 
     /// A chunk that was asked for.
     pub(super) fn take_fetched(&mut self, now: Time, from: ValidatorId, chunk: Chunk) {
-        if self.fetch.wanted(chunk.digest()).is_some() && self.admits_lane(chunk.lane()) {
+        if self.fetch.expects(from, &chunk) && self.admits_lane(chunk.lane()) {
             self.store_chunk(now, from, chunk);
         }
     }
 
     fn store_chunk(&mut self, now: Time, from: ValidatorId, chunk: Chunk) {
         let digest = chunk.digest();
-        let named = self.fetch.wanted(digest) == Some(true);
+        let named = self.fetch.named(digest);
         let decided = self.state.tip(chunk.lane());
         self.fetch.arrived(digest);
         match self.store.insert(chunk.clone(), named, decided, &self.rules) {
@@ -117,15 +119,15 @@ impl Ordering {
             return;
         }
         for (tip, holder) in gaps.clone() {
-            let held = self.store.held_sequence(tip.lane);
-            let open = self.admits_lane(tip.lane) && tip.sequence > self.state.tip(tip.lane).0;
-            if tip.sequence > held && open && self.store.get(tip.digest).is_none_or(|_| held < tip.sequence) {
-                let ancestors = (tip.sequence.get() - held.get() - 1).min(MAX_ANCESTORS);
+            let held = self.store.held_sequence(tip.lane).max(self.state.tip(tip.lane).0);
+            if tip.sequence <= held || !self.admits_lane(tip.lane) {
+                continue;
+            }
+            let missing = self.store.gap(&tip);
+            if missing.sequence > held && self.store.get(missing.digest).is_none() {
+                let ancestors = (missing.sequence.get() - held.get() - 1).min(MAX_ANCESTORS);
                 let ancestors = u8::try_from(ancestors).unwrap_or(0);
-                let digest = self.store.gap(&tip);
-                if self.store.get(digest).is_none() {
-                    self.fetch.want(digest, ancestors, false, now, vec![holder]);
-                }
+                self.fetch.want(missing, ancestors, false, now, vec![holder]);
             }
         }
         let beyond = self.progress.beyond(&self.store);
@@ -157,11 +159,12 @@ impl Ordering {
         let ancestors = u8::try_from(missing.min(MAX_ANCESTORS)).unwrap_or(0);
         // A chunk on its way needs no fetch.
         let due = if self.is_syncing() { now } else { now + self.settings.retry_delay / 4 };
-        self.fetch.want(digest, ancestors, true, due, hints);
+        let missing = LaneTip { lane: tip.lane, sequence, digest };
+        self.fetch.want(missing, ancestors, true, due, hints);
     }
 
     pub(super) fn serve_chunk(&mut self, to: ValidatorId, request: FetchChunk) {
-        let mut digest = request.digest;
+        let (mut digest, mut bytes) = (request.digest, 0);
         for place in 0..=u64::from(request.ancestors).min(MAX_ANCESTORS) {
             let Some(held) = self.store.get(digest) else {
                 if place == 0 {
@@ -170,6 +173,10 @@ impl Ordering {
                 }
                 return;
             };
+            bytes += held.chunk.bytes().len();
+            if place > 0 && bytes > MAX_SERVED_BYTES {
+                return;
+            }
             digest = held.chunk.parent();
             let message = Message::FetchedChunk(held.chunk.clone());
             self.send(Recipient::One(to), Class::Chunks, &message);

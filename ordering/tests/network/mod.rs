@@ -118,6 +118,8 @@ pub(crate) struct Network {
     pub(crate) nodes: Vec<Node>,
     pub(crate) link: Link,
     pub(crate) submitted: BTreeMap<TxId, RollupId>,
+    /// Nodes that only hear each other.
+    pub(crate) island: Vec<usize>,
     /// How far each node's clock is ahead.
     pub(crate) skew: Vec<Duration>,
     /// How many messages each node sent.
@@ -188,6 +190,7 @@ impl Network {
                 .collect(),
             link,
             submitted: BTreeMap::new(),
+            island: vec![],
             skew: vec![Duration::ZERO; count],
             sent: vec![0; count],
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -343,6 +346,9 @@ impl Network {
         // Of the twins, each speaks to one half of the others; one node hears both.
         let half = self.nodes.len() / 2;
         if self.twin && ((from == 0 && to > half) || (from + 1 == self.nodes.len() && to < half)) {
+            return;
+        }
+        if self.island.contains(&from) != self.island.contains(&to) {
             return;
         }
         let sender = id(self.validator(from));
