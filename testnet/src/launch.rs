@@ -19,7 +19,9 @@ pub(crate) const DEV_L1: &str = "__dev-l1";
 pub(crate) const CLIENT: &str = "__client";
 
 fn launch(role: Role, folder: &DataFolder, args: Vec<OsString>) -> Launch {
-    Launch { role, args, env: Vec::new(), log: folder.log(role) }
+    // Linux names it even after the file was replaced by a newer build.
+    let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+    Launch { role, program, args, env: Vec::new(), log: folder.log(role) }
 }
 
 /// The development L1.

@@ -197,13 +197,21 @@ impl DataFolder {
         Ok(Self { root })
     }
 
+    /// Whether a network may be founded at a path: `None` where there is nothing yet, else the folder of an earlier one.
+    pub fn claim(path: &Path) -> Result<Option<Self>, FolderError> {
+        match Self::open(path) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(FolderError::Missing(_)) => Ok(None),
+            Err(FolderError::Foreign(_)) if is_empty(path)? => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A new, empty folder. One that an earlier network left is emptied, anything else is refused.
     pub fn create(path: &Path) -> Result<Self, FolderError> {
         std::fs::create_dir_all(path).map_err(FolderError::io("create", path))?;
         let root = path.canonicalize().map_err(FolderError::io("open", path))?;
-        let mut entries = std::fs::read_dir(&root).map_err(FolderError::io("read", &root))?;
-        let empty = entries.next().is_none();
-        if !empty && !root.join(MARKER).is_file() {
+        if !is_empty(&root)? && !root.join(MARKER).is_file() {
             return Err(FolderError::Foreign(root));
         }
         let folder = Self { root };
@@ -275,6 +283,11 @@ impl DataFolder {
     pub fn home(&self, role: Role) -> PathBuf {
         self.root.join(role.to_string())
     }
+}
+
+fn is_empty(path: &Path) -> Result<bool, FolderError> {
+    let mut entries = std::fs::read_dir(path).map_err(FolderError::io("read", path))?;
+    Ok(entries.next().is_none())
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub struct Network {
     conditions: BTreeMap<Role, Condition>,
     /// Every process ever started here, also those replaced since.
     every: Vec<(Role, ProcessId)>,
+    /// What ended by itself, also if it was started again since.
+    deaths: Vec<String>,
 }
 
 impl Network {
@@ -84,6 +86,7 @@ impl Network {
             running: BTreeMap::new(),
             conditions: BTreeMap::new(),
             every: Vec::new(),
+            deaths: Vec::new(),
         })
     }
 
@@ -150,6 +153,7 @@ impl Network {
             let tail = log_tail(&self.folder.log(role), 4);
             let text = format!("{role} ended by itself ({status}); the last lines of its log:\n{tail}");
             self.conditions.insert(role, Condition::Died(text.clone()));
+            self.deaths.push(text.clone());
             (role, text)
         };
         ended.into_iter().map(name).collect()
@@ -159,6 +163,12 @@ impl Network {
     pub fn conditions(&mut self) -> BTreeMap<Role, Condition> {
         self.collect();
         self.conditions.clone()
+    }
+
+    /// Everything that ever ended by itself.
+    pub fn deaths(&mut self) -> Vec<String> {
+        self.collect();
+        self.deaths.clone()
     }
 
     /// Where everything is.
@@ -192,5 +202,68 @@ impl Network {
         // The folder may be gone already; what counts is that the processes are.
         let _ = self.state.write(&self.folder);
         farewell
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Instant;
+
+    use super::*;
+
+    /// `cat` is a model child: it ends when its standard input does.
+    fn child(folder: &DataFolder, role: Role) -> Launch {
+        let log = folder.log(role);
+        Launch { role, program: "/bin/cat".into(), args: Vec::new(), env: Vec::new(), log }
+    }
+
+    fn network(path: &std::path::Path) -> Network {
+        let folder = DataFolder::create(path).unwrap();
+        Network::new(folder, Ports::new(9000).unwrap(), 4, "test".into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn killed_started_again_and_stopped_without_a_trace() {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut network = network(&temporary.path().join("data"));
+        let role = Role::Node(1);
+        for role in [Role::L1, role, Role::Batcher(1)] {
+            network.start(child(&network.folder().clone(), role)).unwrap();
+        }
+        let first = network.kill(role).await.unwrap();
+        assert!(!first.alive());
+        assert_eq!(network.conditions().get(&role), Some(&Condition::Killed));
+        assert!(matches!(network.kill(role).await, Err(NetworkError::NotRunning(_))));
+        assert!(matches!(network.kill(Role::Node(9)).await, Err(NetworkError::Unknown(..))));
+        let second = network.restart(role).await.unwrap();
+        assert!(second.alive() && second != first);
+        let state = State::read(network.folder()).unwrap().unwrap();
+        assert_eq!(state.processes.get(&role), Some(&second));
+        let farewell = network.stop().await;
+        assert_eq!((farewell.stopped, farewell.left.len()), (3, 0));
+        assert!(!second.alive());
+        assert_eq!(State::read(network.folder()).unwrap().unwrap().left().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_by_itself_is_noticed_with_its_last_words() {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut network = network(&temporary.path().join("data"));
+        let mut launch = child(&network.folder().clone(), Role::Node(2));
+        launch.args = vec!["/does/not/exist".into()];
+        network.start(launch).unwrap();
+        let deadline = Instant::now() + std::time::Duration::from_secs(10);
+        let died = loop {
+            if let Some((role, text)) = network.collect().pop() {
+                break (role, text);
+            }
+            assert!(Instant::now() < deadline, "its end was not noticed");
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(died.0, Role::Node(2));
+        assert!(died.1.contains("ended by itself") && died.1.contains("/does/not/exist"), "{}", died.1);
+        assert!(matches!(network.conditions().get(&Role::Node(2)), Some(Condition::Died(_))));
     }
 }

@@ -27,7 +27,9 @@ const TAIL_BYTES: u64 = 8 << 10;
 pub struct Launch {
     /// Who it is.
     pub role: Role,
-    /// Arguments after the program's own path; the first is the hidden name of a linked `main`.
+    /// The program: ourselves.
+    pub program: PathBuf,
+    /// Its arguments; the first is the hidden name of a linked `main`.
     pub args: Vec<OsString>,
     /// Environment on top of our own: secrets travel by file, never here.
     pub env: Vec<(OsString, OsString)>,
@@ -65,7 +67,7 @@ impl Launch {
         let failed = |source| StartError { role: self.role, source };
         let log = OpenOptions::new().create(true).append(true).open(&self.log).map_err(failed)?;
         let errors = log.try_clone().map_err(failed)?;
-        let child = Command::new(std::env::current_exe().map_err(failed)?)
+        let child = Command::new(&self.program)
             .args(&self.args)
             .envs(self.env.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::piped())

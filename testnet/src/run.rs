@@ -41,6 +41,9 @@ pub(crate) enum UpError {
     /// While coming up.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// A timetable that is longer than the run.
+    #[error("`{0}` comes after the end of the load ({1} s): make --for longer")]
+    Plan(String, u64),
     /// The load's clients.
     #[error("clients: {0}")]
     Client(#[from] ConnectError),
@@ -51,6 +54,12 @@ pub(crate) enum UpError {
 
 /// Runs until Ctrl-C, `testnet down`, or the end of `--for`.
 pub(crate) async fn up(args: UpArgs) -> Result<Exit, UpError> {
+    if let Some((step, duration)) =
+        args.chaos.iter().flat_map(|plan| plan.steps.last()).zip(args.duration).next()
+        && step.at >= duration
+    {
+        return Err(UpError::Plan(step.to_string(), duration.as_secs()));
+    }
     let mut progress = Progress::new(false);
     let stage = progress.stage();
     let (session, mut stops) = Session::open(&args.folder.data, args.port_base, args.nodes, MNEMONIC, false)?;
@@ -128,7 +137,7 @@ async fn body(args: &UpArgs, session: &Session, progress: &mut Progress) -> Resu
     });
     watch(args, &observer, began).await;
     load.end();
-    finish(args, &up, &observer, load, Run { began, ended: Instant::now(), chaos }).await
+    finish(args, session, &up, &observer, load, Run { began, ended: Instant::now(), chaos }).await
 }
 
 fn start_load(args: &UpArgs, up: &Up, book: Arc<Mutex<Book>>) -> Result<Load, UpError> {
@@ -206,6 +215,7 @@ struct Run {
 /// Drains to L1, judges, sums up.
 async fn finish(
     args: &UpArgs,
+    session: &Session,
     up: &Up,
     observer: &Observer,
     load: Load,
@@ -233,7 +243,7 @@ async fn finish(
         from_l1: &from_l1,
         batches: &batches,
         endpoints: live.map(|(_, endpoint)| endpoint.clone()).collect(),
-        died: last.alarms.clone(),
+        died: session.network.lock().await.deaths(),
     };
     let checks = judge::judge(&evidence).await;
     let chaos = match aftermath {

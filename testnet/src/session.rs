@@ -101,7 +101,7 @@ pub(crate) struct Session {
 
 /// Refuses a folder that another network uses.
 pub(crate) fn free(path: &Path) -> Result<(), SessionError> {
-    let Ok(folder) = DataFolder::open(path) else { return Ok(()) };
+    let Some(folder) = DataFolder::claim(path)? else { return Ok(()) };
     let Ok(Some(state)) = State::read(&folder) else { return Ok(()) };
     if state.running() {
         let folder = folder.root().display().to_string();

@@ -25,7 +25,9 @@ struct Done {
     step: Step,
     at: Instant,
     l1_block: u64,
-    /// Whether the nodes left alive still are a quorum.
+    /// Whether the nodes alive before were a quorum.
+    before: bool,
+    /// Whether those alive after it are.
     quorum: bool,
     errors: Vec<String>,
     rejoining: Vec<(Role, JoinHandle<Option<Duration>>)>,
@@ -46,6 +48,7 @@ pub async fn execute(
         let roles = resolve(step.target, nodes, &observer);
         let l1_block = observer.l1().0.block_number().await.unwrap_or_default();
         let at = Instant::now();
+        let before = is_quorum(&dead, nodes);
         let errors = carry_out(step.action, &roles, &network).await;
         for role in &roles {
             match step.action {
@@ -53,15 +56,20 @@ pub async fn execute(
                 Action::Restart => dead.remove(role),
             };
         }
-        let dead_nodes = dead.iter().filter(|role| matches!(role, Role::Node(_))).count();
-        let quorum = dead_nodes <= usize::from(nodes.saturating_sub(1) / 3);
+        let quorum = is_quorum(&dead, nodes);
         let rejoining = match step.action {
             Action::Restart => watch(&roles, at, &observer),
             Action::Kill => Vec::new(),
         };
-        done.push(Done { step, at, l1_block, quorum, errors, rejoining });
+        done.push(Done { step, at, l1_block, before, quorum, errors, rejoining });
     }
     Aftermath { done, observer }
+}
+
+/// At most f of n are dead.
+fn is_quorum(dead: &BTreeSet<Role>, nodes: u16) -> bool {
+    let dead = dead.iter().filter(|role| matches!(role, Role::Node(_))).count();
+    dead <= usize::from(nodes.saturating_sub(1) / 3)
 }
 
 fn resolve(target: Target, nodes: u16, observer: &Observer) -> Vec<Role> {
@@ -168,7 +176,7 @@ fn effect(
             let pause = timeline.longest_pause(done.at, end);
             Some(Outcome::within(step, "ordering paused for", Some(pause), MAX_PAUSE))
         }
-        Action::Restart if nodes && done.quorum => {
+        Action::Restart if nodes && done.quorum && !done.before => {
             let resumed = timeline.resumed_after(done.at);
             Some(Outcome::happened(step, "ordered transactions told after", resumed))
         }

@@ -21,6 +21,8 @@ const MAX_HEADERS: usize = 100_000;
 const MAX_HEIGHTS: usize = 1_000_000;
 /// Most receipts remembered for the measurement of pauses.
 const MAX_RECEIPTS: usize = 4_000_000;
+/// What a node cannot take now is sent elsewhere after this time.
+const TRY_AGAIN: Duration = Duration::from_millis(300);
 /// Longest latency that is told apart from longer ones, in microseconds: ten minutes.
 const LONGEST_US: u64 = 600_000_000;
 /// Receipts of the last so long make up the rate that is shown.
@@ -243,11 +245,12 @@ impl Book {
         overdue
     }
 
-    /// A node cannot take it now: it is due again at once, elsewhere.
-    pub fn turned_away(&mut self, tag: u64, patience: Duration) {
+    /// A node cannot take it now: it is due again soon, elsewhere, and this was no try.
+    pub fn turned_away(&mut self, tag: u64, patience: Duration, now: Instant) {
         let pending = self.tags.get(&tag).and_then(|id| self.pending.get_mut(id));
         if let Some(pending) = pending {
-            pending.sent = pending.sent.checked_sub(patience).unwrap_or(pending.sent);
+            pending.sent = now.checked_sub(patience.saturating_sub(TRY_AGAIN)).unwrap_or(now);
+            pending.tries = pending.tries.saturating_sub(1);
         }
     }
 
@@ -390,14 +393,18 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_turned_away_is_due_at_once() {
+    fn one_that_was_turned_away_is_due_soon_and_as_often_as_it_takes() {
         let start = Instant::now();
         let patience = Duration::from_secs(5);
         let mut book = Book::new(false);
         book.offer(offer(1), 0, start, start);
-        book.turned_away(1, patience);
-        book.turned_away(99, patience);
-        assert_eq!(book.overdue(patience, 2, after(start, 1), |_| 1), [(offer(1), 1)]);
+        book.turned_away(99, patience, start);
+        for second in 1..20 {
+            book.turned_away(1, patience, after(start, second * 1_000));
+            assert!(book.overdue(patience, 2, after(start, second * 1_000 + 299), |_| 1).is_empty());
+            let due = book.overdue(patience, 2, after(start, second * 1_000 + 300), |_| 1);
+            assert_eq!(due, [(offer(1), 1)]);
+        }
     }
 
     #[test]

@@ -25,7 +25,9 @@ const FRAME_BYTES: usize = MAX_CLIENT_FRAME_BYTES / 4;
 /// How often the schedule is looked at.
 const TICK: Duration = Duration::from_millis(2);
 /// A transaction is sent at most this often.
-const MAX_TRIES: u8 = 5;
+const MAX_TRIES: u8 = 20;
+/// How often transactions without an answer are looked for.
+const SWEEP: Duration = Duration::from_millis(150);
 /// A node that left a transaction without an answer gets no new ones for so long.
 const SUSPECT_FOR: Duration = Duration::from_secs(3);
 /// Pause before a session is opened again.
@@ -192,7 +194,9 @@ impl Door {
                 Ok(Event::Refused(refused)) => match refused.code {
                     // Another try of ours was faster.
                     Refusal::Duplicate => {}
-                    Refusal::Full | Refusal::NotReady => locked(book).turned_away(refused.tag, self.patience),
+                    Refusal::Full | Refusal::NotReady => {
+                        locked(book).turned_away(refused.tag, self.patience, Instant::now());
+                    }
                     _ => {
                         tracing::debug!(endpoint = self.endpoint, refused.text, "refused");
                         locked(book).refuse(refused.tag);
@@ -267,7 +271,7 @@ impl Sender {
                 }
             }
             let now = Instant::now();
-            if now.duration_since(swept) >= self.patience / 10 {
+            if now.duration_since(swept) >= SWEEP {
                 swept = now;
                 self.send_again(now);
             }

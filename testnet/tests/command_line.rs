@@ -1,0 +1,119 @@
+//! The program as a person at a terminal meets it when things are not as they should be.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use testnet::procfs::ProcessId;
+
+fn testnet(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_testnet")).current_dir(folder).args(args).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn commands_about_a_network_that_does_not_run_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [&["status"][..], &["down"], &["kill", "2"], &["restart", "batcher-1"]] {
+        let output = testnet(folder.path(), command);
+        assert_eq!(output.status.code(), Some(4), "{command:?}: {}", said(&output));
+        assert!(said(&output).contains("testnet-data"), "{}", said(&output));
+    }
+    assert_eq!(testnet(folder.path(), &["reset"]).status.code(), Some(0));
+    assert_eq!(testnet(folder.path(), &["kill", "nobody"]).status.code(), Some(2));
+    assert_eq!(testnet(folder.path(), &["--nodes", "3"]).status.code(), Some(2));
+}
+
+#[test]
+fn somebody_elses_folder_is_refused_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("testnet-data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("thesis"), "x").unwrap();
+    for command in [&["--port-base", "21000"][..], &["reset"], &["status"]] {
+        let output = testnet(folder.path(), command);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
+        assert!(said(&output).contains("was not made by testnet"), "{}", said(&output));
+    }
+    assert!(data.join("thesis").exists());
+}
+
+#[test]
+fn a_busy_port_is_named_with_its_holder_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    // The L1 gets base + 545, the first node's ingress base + 201.
+    let (listener, base) = loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let base = port - 545;
+        if (1_024..=64_900).contains(&base) && UdpSocket::bind(("127.0.0.1", base + 201)).is_ok() {
+            break (listener, base);
+        }
+    };
+    let socket = UdpSocket::bind(("127.0.0.1", base + 201)).unwrap();
+    let output = testnet(folder.path(), &["--port-base", &base.to_string()]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let me = std::process::id();
+    for expected in [
+        format!("TCP port {} (L1 JSON-RPC of dev-l1) is held by process {me} (", base + 545),
+        format!("UDP port {} (QUIC ingress of node-1) is held by process {me} (", base + 201),
+    ] {
+        assert!(text.contains(&expected), "{expected:?} is not in: {text}");
+    }
+    assert!(!folder.path().join("testnet-data").exists());
+    drop((listener, socket));
+}
+
+#[test]
+fn a_port_base_without_room_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = testnet(folder.path(), &["--port-base", "65000"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("port base 65000 does not work"), "{}", said(&output));
+}
+
+/// What holds for every child: when the parent goes, however it goes, its end of the pipe closes and the child ends.
+#[test]
+fn a_child_ends_with_its_standard_input() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_testnet"))
+        .args(["__dev-l1", "--listen", "127.0.0.1:0", "--json", "--exit-on-stdin-eof"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let id = ProcessId::of(child.id()).unwrap();
+    assert!(id.alive());
+    drop(child.stdin.take());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while id.alive() {
+        assert!(Instant::now() < deadline, "the child outlives its parent's pipe");
+        std::thread::yield_now();
+    }
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_pid_is_told_apart_from_its_successor() {
+    let mut child = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().unwrap();
+    let id = ProcessId::of(child.id()).unwrap();
+    let earlier = ProcessId { started: id.started - 1, ..id };
+    assert!(id.alive() && !earlier.alive());
+    assert!(id.usage().is_some() && earlier.usage().is_none());
+    child.kill().unwrap();
+    // Not collected yet: a zombie has a pid and is no running process.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while id.alive() {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    child.wait().unwrap();
+    assert!(ProcessId::of(id.pid).is_none_or(|now| now != id));
+}
