@@ -28,6 +28,8 @@ const LEAST_TIP: u128 = 1_000_000_000;
 const LEAST_BLOB_FEE: u128 = 16;
 /// Gas above the estimate, in percent: the slots that `post` touches may be colder by then.
 const GAS_MARGIN_PERCENT: u64 = 25;
+/// Gas of a call whose cost the endpoint does not estimate: above that of `initialise` with a hundred founders.
+const UNESTIMATED_GAS: u64 = 1_000_000;
 
 /// A call to the inbox, ready to be signed at any price.
 #[derive(Clone, Debug)]
@@ -208,6 +210,8 @@ impl L1 {
         let market = self.market(task.blobs() > 0).await.map_err(trouble)?;
         let gas = match self.estimate(task, market).await {
             Ok(gas) => gas,
+            // Nothing can be simulated without money; the machine finds out that there is none.
+            Err(RpcError::Refused(refusal)) if lacks_money(&refusal) => UNESTIMATED_GAS,
             Err(RpcError::Refused(refusal)) => match judge_revert(&refusal) {
                 Some(look) => return Ok(look),
                 None => return Err(Trouble(refusal.to_string())),
@@ -318,6 +322,11 @@ impl L1 {
         }
         Ok(Check::Waiting { nonce, obsolete })
     }
+}
+
+fn lacks_money(refusal: &RpcRefusal) -> bool {
+    let message = refusal.message.to_lowercase();
+    message.contains("insufficient funds") || message.contains("exceeds allowance")
 }
 
 /// What a reverting simulation means; `None` if the endpoint refused for a reason of its own.

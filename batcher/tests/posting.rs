@@ -1,0 +1,172 @@
+//! Batchers against the development L1 with the real contract: everything that is sealed gets onto L1 once, in order, and
+//! comes back out of it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::large_futures, missing_docs)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::U256;
+use batcher::l1::L1;
+use batcher::poster::Poster;
+use batcher::status::Board;
+use batcher::turn::Rotation;
+use batcher::txm::Limits;
+use batcher_format::kzg::Kzg;
+use rollup::client::Nodes;
+use serde_json::json;
+use support::{Network, SLOT, account, until};
+use tokio::task::JoinHandle;
+
+struct Running {
+    board: Arc<Board>,
+    task: JoinHandle<()>,
+}
+
+/// A batcher in this process; aborting its task is as sudden as a kill.
+fn start(network: &Network, index: u64, count: u64, payer: u32) -> Running {
+    let signer = account(payer);
+    let board = Arc::new(Board::new(signer.address()).unwrap());
+    let spec = &network.spec;
+    let l1 = L1::new(&[network.l1.url()], spec.l1_chain_id, *spec.inbox.as_bytes(), signer).unwrap();
+    let nodes =
+        Nodes::new(rollup::verify::Network::new(Arc::clone(spec)), std::slice::from_ref(&network.node))
+            .unwrap();
+    let rotation = Rotation::new(index, count, SLOT * 3 / 4).unwrap();
+    let gwei = 1_000_000_000;
+    let limits = Limits {
+        max_cap: 500 * gwei,
+        max_blob: 500 * gwei,
+        resubmit_after: SLOT * 3,
+        check_every: SLOT / 8,
+        pause: SLOT / 8,
+    };
+    let poster = Poster::new(l1, nodes, rotation, limits, SLOT, Arc::clone(&board), Kzg::shared());
+    Running { board, task: tokio::spawn(poster.run()) }
+}
+
+async fn derived(network: &Network, number: u64) {
+    let mut deriver = network.deriver();
+    until(&format!("batch {number} on L1"), async || {
+        while deriver.next().await.unwrap().is_some() {}
+        (deriver.derived() >= number).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_batcher_founds_posts_and_everything_is_derived_again() {
+    let mut network = Network::start().await;
+    network.seal(100);
+    let batcher = start(&network, 0, 1, 0);
+    derived(&network, 1).await;
+    // 300 KB of noise: three blobs.
+    network.seal(50_000);
+    derived(&network, 2).await;
+    network.check_derivation().await;
+
+    let receipts = network.receipts().await;
+    assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
+    let gas: Vec<u64> = receipts.iter().map(|(.., gas)| *gas).collect();
+    assert_eq!(gas.len(), 3, "initialise and two batches");
+    assert!(gas[1..].iter().all(|gas| *gas < 100_000), "{gas:?}");
+    let status = until("status", async || Some(batcher.board.status()).filter(|s| s.posted == 2)).await;
+    assert_eq!((status.reverted, status.lost_races), (0, 0));
+    assert_eq!(batcher.board.not_ready(), None);
+    assert!(batcher.board.metrics().contains("batcher_posted_total 2"));
+    batcher.task.abort();
+}
+
+/// Two batchers with the same work: each batch has one transaction, and nobody burns gas.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_batchers_keep_out_of_each_others_way() {
+    let mut network = Network::start().await;
+    let running = [start(&network, 0, 2, 0), start(&network, 1, 2, 1)];
+    for number in 1..=4 {
+        network.seal(200);
+        derived(&network, number).await;
+    }
+    network.check_derivation().await;
+    let receipts = network.receipts().await;
+    assert!(receipts.iter().all(|(_, success, _)| *success), "gas was burnt: {receipts:?}");
+    assert_eq!(receipts.len(), 5, "{receipts:?}");
+    for batcher in running {
+        batcher.task.abort();
+    }
+}
+
+/// The batcher whose turn it is dies: the other posts within two slots. It comes back with nothing but its key and
+/// goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_batcher_costs_less_than_two_slots() {
+    let mut network = Network::start().await;
+    let first = start(&network, 0, 2, 0);
+    let second = start(&network, 1, 2, 1);
+    network.seal(200);
+    derived(&network, 1).await;
+
+    // Batch 2 is the first one's turn.
+    first.task.abort();
+    network.seal(200);
+    let sealed = tokio::time::Instant::now();
+    until("takeover", async || {
+        second.board.status().last_transaction.filter(|_| second.board.status().posted > 1)
+    })
+    .await;
+    // Two slots, and what a poll and a busy machine add.
+    assert!(sealed.elapsed() < SLOT * 2 + Duration::from_millis(1_500), "{:?}", sealed.elapsed());
+
+    second.task.abort();
+    let again = start(&network, 0, 2, 0);
+    network.seal(200);
+    network.seal(200);
+    derived(&network, 4).await;
+    network.check_derivation().await;
+    let receipts = network.receipts().await;
+    assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
+    again.task.abort();
+}
+
+/// A batcher is killed after its transaction went out; the pool's memory of it must not stop its successor.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_with_a_transaction_in_the_pool_goes_on() {
+    let mut network = Network::start().await;
+    let batcher = start(&network, 0, 1, 0);
+    network.seal(200);
+    derived(&network, 1).await;
+    let _: serde_json::Value = network.rpc.call("dev_setAutomine", json!([false])).await.unwrap();
+    network.seal(200);
+    until("a transaction in the pool", async || {
+        let pool: serde_json::Value = network.rpc.call("txpool_status", json!([])).await.unwrap();
+        (pool["pending"] != json!("0x0")).then_some(())
+    })
+    .await;
+    batcher.task.abort();
+    let again = start(&network, 0, 1, 0);
+    let _: serde_json::Value = network.rpc.call("dev_setAutomine", json!([true])).await.unwrap();
+    network.seal(200);
+    derived(&network, 3).await;
+    network.check_derivation().await;
+    assert!(network.receipts().await.iter().all(|(_, success, _)| *success));
+    again.task.abort();
+}
+
+/// Out of money is said, harms nothing, and is over as soon as there is some.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_wallet_is_named_and_refilled() {
+    let mut network = Network::start().await;
+    network.seal(200);
+    let payer = account(0).address();
+    let set = async |wei: U256| {
+        let _: serde_json::Value = network.rpc.call("dev_setBalance", json!([payer, wei])).await.unwrap();
+    };
+    set(U256::from(1_000)).await;
+    let batcher = start(&network, 0, 1, 0);
+    until("the trouble", async || batcher.board.status().trouble.filter(|why| why.contains("out of money")))
+        .await;
+    set(U256::from(10_u64.pow(18))).await;
+    derived(&network, 1).await;
+    until("the trouble is over", async || batcher.board.status().trouble.is_none().then_some(())).await;
+    batcher.task.abort();
+}

@@ -1,0 +1,355 @@
+//! A network in a test: a development L1 with the real contract, a committee of one process, and a node that serves
+//! its founding key and its batches.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use alloy::consensus::{SignableTransaction, TxEip1559};
+use alloy::eips::eip2718::Encodable2718;
+use alloy::primitives::{Address, TxKind, U256, hex};
+use alloy::rpc::types::TransactionReceipt;
+use alloy::signers::SignerSync;
+use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
+use alloy::sol_types::SolValue;
+use batcher_format::{BatchHeader, Policies, SealedBatch, signing_digest};
+use dev_l1::{DevL1, Handle, Options};
+use frost_secp256k1 as frost;
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::{
+    Block, ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Header, Height, L1Reference, RollupId,
+    RollupSection, SecretKey, ValidatorId,
+};
+use rollup::derive::{DeriveConfig, Deriver, Finality};
+use rollup::l1::Rpc;
+use rollup::wire::{self, Founding, Opening, Request, Response};
+use serde_json::json;
+
+pub(crate) const SLOT: Duration = Duration::from_secs(1);
+pub(crate) const BLOB_ROLLUP: RollupId = RollupId::new(1);
+pub(crate) const PRIVATE_ROLLUP: RollupId = RollupId::new(2);
+
+/// Waits until `done` says so, at most a minute.
+pub(crate) async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(value) = done().await {
+            return value;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A whole committee in one place: only a test may do that.
+pub(crate) struct Committee {
+    keys: BTreeMap<frost::Identifier, frost::keys::KeyPackage>,
+    public: frost::keys::PublicKeyPackage,
+    validators: Vec<SecretKey>,
+}
+
+impl Committee {
+    pub(crate) fn new() -> Self {
+        let rng = rand::thread_rng();
+        let (shares, public) =
+            frost::keys::generate_with_dealer(4, 3, frost::keys::IdentifierList::Default, rng).unwrap();
+        let keys = shares.into_iter().map(|(id, share)| (id, share.try_into().unwrap())).collect();
+        let validators = (1..=4).map(|i| SecretKey::from_bytes([i; 32]).unwrap()).collect();
+        Self { keys, public, validators }
+    }
+
+    pub(crate) fn key(&self) -> GroupKey {
+        let bytes = self.public.verifying_key().serialize().unwrap();
+        GroupKey::from_bytes(bytes.try_into().unwrap()).unwrap()
+    }
+
+    fn sign(&self, digest: Digest) -> GroupSignature {
+        let mut rng = rand::thread_rng();
+        let signers: Vec<_> = self.keys.iter().take(3).collect();
+        let (mut nonces, mut commitments) = (BTreeMap::new(), BTreeMap::new());
+        for (id, key) in &signers {
+            let (nonce, commitment) = frost::round1::commit(key.signing_share(), &mut rng);
+            nonces.insert(**id, nonce);
+            commitments.insert(**id, commitment);
+        }
+        let package = frost::SigningPackage::new(commitments, digest.as_ref());
+        let shares = signers
+            .iter()
+            .map(|(id, key)| (**id, frost::round2::sign(&package, &nonces[*id], key).unwrap()))
+            .collect();
+        let signature = frost::aggregate(&package, &shares, &self.public).unwrap();
+        GroupSignature::new(signature.serialize().unwrap().try_into().unwrap())
+    }
+
+    fn founding(&self, spec: &ChainSpec) -> Founding {
+        let (x, y) = self.key().coordinates();
+        let digest = spec.domain().initialise(Epoch::new(0), x, y);
+        let sign = |(key, id): (&SecretKey, u16)| (ValidatorId::new(id), key.sign(digest));
+        Founding { key: self.key(), signatures: self.validators.iter().zip(1..).take(3).map(sign).collect() }
+    }
+}
+
+/// What a node would serve.
+#[derive(Default)]
+pub(crate) struct Store {
+    pub(crate) founding: Option<Founding>,
+    pub(crate) sealed: BTreeMap<u64, Arc<SealedBatch>>,
+}
+
+pub(crate) struct Network {
+    pub(crate) l1: Handle,
+    pub(crate) rpc: Rpc,
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) committee: Committee,
+    pub(crate) store: Arc<Mutex<Store>>,
+    pub(crate) node: String,
+    /// Every block that was sealed, for comparison with what is derived.
+    pub(crate) blocks: Vec<Arc<Block>>,
+    deployed: u64,
+}
+
+pub(crate) fn account(index: u32) -> PrivateKeySigner {
+    let phrase = dev_l1::DEFAULT_MNEMONIC;
+    MnemonicBuilder::<English>::default().phrase(phrase).index(index).unwrap().build().unwrap()
+}
+
+impl Network {
+    /// L1 up, contract deployed, a node listening; the founding ceremony is over.
+    pub(crate) async fn start() -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let options = Options { listen: ([127, 0, 0, 1], 0).into(), block_time: SLOT, ..Options::default() };
+        let l1 = DevL1::spawn(options).await.unwrap();
+        let rpc = Rpc::new(&[l1.url()]).unwrap();
+        let committee = Committee::new();
+        let (inbox, deployed) = deploy(&rpc, &committee, l1.options().chain_id).await;
+        let spec = Arc::new(spec(&committee, l1.options().chain_id, inbox));
+        spec.validate().unwrap();
+        let founding = Some(committee.founding(&spec));
+        let store = Arc::new(Mutex::new(Store { founding, ..Store::default() }));
+        let node = serve(Arc::clone(&store));
+        Self { l1, rpc, spec, committee, store, node, blocks: Vec::new(), deployed }
+    }
+
+    /// Seals one more batch of three blocks and lets the node serve it.
+    pub(crate) fn seal(&mut self, bytes: usize) {
+        let mut store = self.store.lock().unwrap();
+        let before = store.sealed.values().last().map(|batch| batch.header.clone());
+        let number = before.as_ref().map_or(1, |header| header.number + 1);
+        let first = before.as_ref().map_or(1, |header| header.last_height.get() + 1);
+        let mut parent = before.as_ref().map_or(Digest::ZERO, |header| header.last_header);
+        let mut blocks = Vec::new();
+        for height in first..first + 3 {
+            let block = Arc::new(block(&self.spec, height, parent, height == first + 2, bytes));
+            parent = block.header.hash();
+            blocks.push(block);
+        }
+        let last = &blocks[2].header;
+        let header = BatchHeader {
+            number,
+            parent: before.map_or(Digest::ZERO, |header| header.id()),
+            epoch: Epoch::new(0),
+            first_height: Height::new(first),
+            last_height: last.height,
+            last_header: parent,
+            last_time_ms: last.time_ms,
+            forced_cursor: 0,
+            l1_reference: 0,
+        };
+        let encoded = batcher_format::make(&header, &blocks, &Policies::of(&self.spec)).unwrap();
+        let digest = signing_digest(&self.spec.domain(), &header, encoded.carrier_hash());
+        let signature = self.committee.sign(digest);
+        let batch = SealedBatch { header, encoded: Arc::new(encoded), signature };
+        store.sealed.insert(number, Arc::new(batch));
+        self.blocks.extend(blocks);
+    }
+
+    pub(crate) fn deriver(&self) -> Deriver {
+        Deriver::new(DeriveConfig {
+            rpc: vec![self.l1.url()],
+            beacon: self.l1.beacon_url(),
+            spec: Arc::clone(&self.spec),
+            first_l1_block: self.deployed,
+            finality: Finality::Latest,
+        })
+        .unwrap()
+    }
+
+    /// Derives everything from L1 and compares it with every block that was sealed.
+    pub(crate) async fn check_derivation(&self) {
+        let mut deriver = self.deriver();
+        let mut heights = Vec::new();
+        let mut transactions = Vec::new();
+        while let Some(batch) = deriver.next().await.unwrap() {
+            assert_eq!(batch.proof, rollup::derive::Proof::Signature);
+            assert!(batch.broken.is_empty());
+            assert_eq!(batch.transactions(PRIVATE_ROLLUP).count(), 0, "data of a committee rollup is on L1");
+            transactions.extend(batch.transactions(BLOB_ROLLUP).map(|tx| (tx.height, tx.index, tx.data)));
+            heights.extend(batch.blocks.iter().map(|block| block.header.clone().unwrap().hash()));
+        }
+        let wanted: Vec<Digest> = self.blocks.iter().map(|block| block.header.hash()).collect();
+        assert_eq!(heights, wanted);
+        let sealed = self.blocks.iter().flat_map(|block| {
+            let sections = block.sections.iter().filter(|section| section.rollup == BLOB_ROLLUP);
+            sections
+                .flat_map(|s| s.transactions.iter().zip(0..))
+                .map(|(data, i)| (block.header.height, i, data.clone()))
+        });
+        assert_eq!(transactions, sealed.collect::<Vec<_>>());
+    }
+
+    /// Every mined transaction to the inbox: sender, success, gas.
+    pub(crate) async fn receipts(&self) -> Vec<(Address, bool, u64)> {
+        let head: alloy::primitives::U64 = self.rpc.call("eth_blockNumber", json!([])).await.unwrap();
+        let inbox = Address::from(*self.spec.inbox.as_bytes());
+        let mut found = Vec::new();
+        for number in self.deployed..=head.to::<u64>() {
+            let params = json!([format!("{number:#x}")]);
+            let all: Vec<TransactionReceipt> = self.rpc.call("eth_getBlockReceipts", params).await.unwrap();
+            let ours = all.into_iter().filter(|receipt| receipt.to == Some(inbox));
+            found.extend(ours.map(|receipt| (receipt.from, receipt.status(), receipt.gas_used)));
+        }
+        found
+    }
+}
+
+async fn deploy(rpc: &Rpc, committee: &Committee, chain_id: u64) -> (Address, u64) {
+    let artifact = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/contracts/artifacts/SequencerInbox.json"
+    ));
+    let artifact: serde_json::Value = serde_json::from_str(&artifact.unwrap()).unwrap();
+    let mut code = hex::decode(artifact["bytecode"].as_str().unwrap()).unwrap();
+    let founders: Vec<Address> = committee
+        .validators
+        .iter()
+        .map(|key| Address::from(*key.public_key().address().as_bytes()))
+        .collect();
+    code.extend(founders.abi_encode_params_of_one());
+    let deployer = account(9);
+    let tx = TxEip1559 {
+        chain_id,
+        gas_limit: 5_000_000,
+        max_fee_per_gas: 100_000_000_000,
+        max_priority_fee_per_gas: 1_000_000_000,
+        to: TxKind::Create,
+        value: U256::ZERO,
+        input: code.into(),
+        ..TxEip1559::default()
+    };
+    let signature = deployer.sign_hash_sync(&tx.signature_hash()).unwrap();
+    let raw = hex::encode_prefixed(tx.into_signed(signature).encoded_2718());
+    let hash: alloy::primitives::B256 = rpc.call("eth_sendRawTransaction", json!([raw])).await.unwrap();
+    let receipt: TransactionReceipt = until("deployment", async || {
+        rpc.call::<Option<TransactionReceipt>>("eth_getTransactionReceipt", json!([hash])).await.unwrap()
+    })
+    .await;
+    assert!(receipt.status());
+    (receipt.contract_address.unwrap(), receipt.block_number.unwrap())
+}
+
+/// Constructor arguments: one dynamic array.
+trait ConstructorArguments {
+    fn abi_encode_params_of_one(&self) -> Vec<u8>;
+}
+
+impl ConstructorArguments for Vec<Address> {
+    fn abi_encode_params_of_one(&self) -> Vec<u8> {
+        (self.clone(),).abi_encode_params()
+    }
+}
+
+fn spec(committee: &Committee, l1_chain_id: u64, inbox: Address) -> ChainSpec {
+    let validator = |(key, id): (&SecretKey, u16)| Validator {
+        id: ValidatorId::new(id),
+        key: key.public_key(),
+        address: format!("/ip4/127.0.0.1/udp/{id}/quic-v1"),
+    };
+    let rollup = |id: RollupId, data| Rollup {
+        id,
+        name: format!("rollup-{id}"),
+        kind: RollupKind::Opaque,
+        chain_id: 9_000 + u64::from(id.get()),
+        data,
+        quota_bytes_per_block: 1 << 20,
+    };
+    ChainSpec {
+        network: "test".to_owned(),
+        l1_chain_id,
+        inbox: ordering_types::Address::new(inbox.into_array()),
+        limits: Limits::default(),
+        validators: committee.validators.iter().zip(1..).map(validator).collect(),
+        rollups: vec![rollup(BLOB_ROLLUP, DataPolicy::Blob), rollup(PRIVATE_ROLLUP, DataPolicy::Committee)],
+    }
+}
+
+fn block(spec: &ChainSpec, height: u64, parent: Digest, seals_batch: bool, bytes: usize) -> Block {
+    let noise = |seed: u64| {
+        let words = (0..(bytes as u64).div_ceil(32)).map(|i| {
+            Digest::sha256(&[&height.to_be_bytes(), &seed.to_be_bytes(), &i.to_be_bytes()]).to_bytes()
+        });
+        bytes::Bytes::from(words.flatten().take(bytes).collect::<Vec<u8>>())
+    };
+    let section = |rollup, seed| RollupSection { rollup, transactions: vec![noise(seed), noise(seed + 1)] };
+    let mut block = Block {
+        header: Header {
+            version: 1,
+            chain_spec: spec.hash(),
+            epoch: Epoch::new(0),
+            height: Height::new(height),
+            parent,
+            time_ms: 1_700_000_000_000 + height,
+            l1_reference: L1Reference::default(),
+            cut: Digest::sha256(&[&height.to_be_bytes()]),
+            tx_root: Digest::ZERO,
+            tx_count: 0,
+            state_root: Digest::sha256(&[b"state", &height.to_be_bytes()]),
+            seals_batch,
+        },
+        sections: vec![section(BLOB_ROLLUP, 0), section(PRIVATE_ROLLUP, 10)],
+    };
+    let tree = block.tree();
+    (block.header.tx_root, block.header.tx_count) = (tree.root(), tree.count());
+    block
+}
+
+/// The request side of a node; returns its `host:port`.
+fn serve(store: Arc<Mutex<Store>>) -> String {
+    let certified = rcgen::generate_simple_self_signed(vec!["mpc-seq".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+    let mut tls = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    tls.alpn_protocols = vec![wire::ALPN.to_vec()];
+    let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(quic));
+    let endpoint = quinn::Endpoint::server(config, ([127, 0, 0, 1], 0).into()).unwrap();
+    let address = endpoint.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Some(incoming) = endpoint.accept().await {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let Ok(connection) = incoming.await else { return };
+                while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+                    let Ok(Some(Opening::Request(request))) = wire::read(&mut receive).await else { return };
+                    let response = answer(&store.lock().unwrap(), request);
+                    let _ = wire::write(&mut send, &response).await;
+                    let _ = send.finish();
+                }
+            });
+        }
+    });
+    address.to_string()
+}
+
+fn answer(store: &Store, request: Request) -> Response {
+    match request {
+        Request::Founding => Response::Founding(store.founding.clone()),
+        Request::Sealed(number) => Response::Sealed(store.sealed.get(&number).cloned()),
+        Request::LatestSealed => {
+            Response::LatestSealed(store.sealed.values().last().map(|batch| batch.header.clone()))
+        }
+        Request::Block { .. } | Request::Status => Response::Busy,
+    }
+}

@@ -1,0 +1,309 @@
+//! A client against nodes that serve, withhold and lie, over real QUIC on loopback.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::large_futures, missing_docs)]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::{
+    Block, ChainSpec, CommitCertificate, Digest, Epoch, Header, Height, L1Reference, RollupId, RollupSection,
+    Round, SecretKey, ValidatorId,
+};
+use rollup::client::{Connector, Event, FollowEvent, Follower, Session, SessionError};
+use rollup::verify::{Network, VerifyError};
+use rollup::wire::{
+    self, ClientMessage, CloseReason, Closed, Content, NodeMessage, Opening, OrderedBlock, OrderedSection,
+    Refusal, Refused, RollupRoot, Rollups, Submit, Subscription, Welcome,
+};
+use tokio::sync::mpsc;
+
+const ROLLUP: RollupId = RollupId::new(1);
+
+fn validator(id: u8) -> SecretKey {
+    SecretKey::from_bytes([id; 32]).unwrap()
+}
+
+fn spec() -> ChainSpec {
+    let rollup = Rollup {
+        id: ROLLUP,
+        name: "one".to_owned(),
+        kind: RollupKind::Opaque,
+        chain_id: 9_001,
+        data: DataPolicy::Blob,
+        quota_bytes_per_block: 1_000,
+    };
+    let validators = (1..=4).map(|id| Validator {
+        id: ValidatorId::new(id.into()),
+        key: validator(id).public_key(),
+        address: String::new(),
+    });
+    ChainSpec {
+        network: "test".to_owned(),
+        l1_chain_id: 1,
+        inbox: ordering_types::Address::new([1; 20]),
+        limits: Limits::default(),
+        validators: validators.collect(),
+        rollups: vec![rollup],
+    }
+}
+
+fn network() -> Network {
+    Network::new(Arc::new(spec()))
+}
+
+/// A chain of certified blocks, each with one transaction.
+fn chain(count: u64) -> Vec<OrderedBlock> {
+    let mut parent = Digest::ZERO;
+    (1..=count)
+        .map(|height| {
+            let data = Bytes::from(format!("transaction {height}"));
+            let sections = vec![RollupSection { rollup: ROLLUP, transactions: vec![data.clone()] }];
+            let mut block = Block {
+                header: Header {
+                    version: 1,
+                    chain_spec: spec().hash(),
+                    epoch: Epoch::new(0),
+                    height: Height::new(height),
+                    parent,
+                    time_ms: height,
+                    l1_reference: L1Reference::default(),
+                    cut: Digest::ZERO,
+                    tx_root: Digest::ZERO,
+                    tx_count: 1,
+                    state_root: Digest::ZERO,
+                    seals_batch: false,
+                },
+                sections,
+            };
+            let tree = block.tree();
+            block.header.tx_root = tree.root();
+            parent = block.header.hash();
+            let rollups = tree.rollups().map(|(rollup, count, root)| RollupRoot { rollup, count, root });
+            OrderedBlock {
+                certificate: certify(&block.header, 3),
+                header: block.header.clone(),
+                rollups: rollups.collect(),
+                sections: vec![OrderedSection { rollup: ROLLUP, content: Content::Data(vec![data]) }],
+            }
+        })
+        .collect()
+}
+
+fn certify(header: &Header, signers: u8) -> CommitCertificate {
+    let (epoch, height, round) = (header.epoch, header.height, Round::new(0));
+    let digest = spec().domain().vote(true, epoch, height, round, Some(header.hash()));
+    let signatures = (1..=signers).map(|id| (ValidatorId::new(id.into()), validator(id).sign(digest)));
+    CommitCertificate { epoch, height, round, header: header.hash(), signatures: signatures.collect() }
+}
+
+/// What a test node does after its welcome.
+#[derive(Clone)]
+enum Behaviour {
+    /// Serves these blocks from the cursor on; submissions are refused as duplicates.
+    Serve(Vec<OrderedBlock>),
+    /// Sends exactly these messages.
+    Say(Vec<NodeMessage>),
+    /// Claims to be this validator with another one's signature.
+    Impostor(ValidatorId),
+    /// Ends the session at once.
+    Close(CloseReason),
+}
+
+/// Starts validator 1's client port.
+fn node(behaviour: Behaviour) -> String {
+    let certified = rcgen::generate_simple_self_signed(vec!["node".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    tls.alpn_protocols = vec![wire::ALPN.to_vec()];
+    let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(quic));
+    let endpoint = quinn::Endpoint::server(config, ([127, 0, 0, 1], 0).into()).unwrap();
+    let address = endpoint.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Some(incoming) = endpoint.accept().await {
+            let behaviour = behaviour.clone();
+            tokio::spawn(async move { session(incoming.await.unwrap(), behaviour).await });
+        }
+    });
+    address.to_string()
+}
+
+async fn session(connection: quinn::Connection, behaviour: Behaviour) {
+    let (mut send, mut receive) = connection.accept_bi().await.unwrap();
+    let Some(Opening::Session(hello)) = wire::read(&mut receive).await.unwrap() else { return };
+    let (sender, mut outgoing) = mpsc::unbounded_channel::<NodeMessage>();
+    let claimed = match &behaviour {
+        Behaviour::Impostor(claimed) => *claimed,
+        _ => ValidatorId::new(1),
+    };
+    if let Behaviour::Close(reason) = behaviour {
+        sender.send(NodeMessage::Closed(Closed { reason, text: "no".to_owned() })).unwrap();
+    } else {
+        let proof = wire::prove_identity(&connection, &spec().domain(), claimed, &validator(1)).unwrap();
+        sender
+            .send(NodeMessage::Welcome(Welcome {
+                version: wire::VERSION,
+                chain_spec: hello.chain_spec,
+                height: Height::new(5),
+                validator: claimed,
+                identity_proof: proof,
+            }))
+            .unwrap();
+    }
+    match behaviour {
+        Behaviour::Serve(blocks) => {
+            let from = hello.subscription.and_then(|s| s.from).unwrap_or_default();
+            for block in blocks.into_iter().filter(|block| block.header.height >= from) {
+                sender.send(NodeMessage::Ordered(Arc::new(block))).unwrap();
+            }
+        }
+        Behaviour::Say(messages) => messages.into_iter().for_each(|message| sender.send(message).unwrap()),
+        Behaviour::Impostor(_) | Behaviour::Close(_) => {}
+    }
+    loop {
+        tokio::select! {
+            message = outgoing.recv() => {
+                if wire::write(&mut send, &message.unwrap()).await.is_err() { return }
+            }
+            // Not cancel-safe in general; here a test submits only when nothing else is going on.
+            submitted = wire::read::<ClientMessage>(&mut receive) => match submitted {
+                Ok(Some(ClientMessage::Submit(submit))) => {
+                    let (code, text) = (Refusal::Duplicate, "seen before".to_owned());
+                    sender.send(NodeMessage::Refused(Refused { tag: submit.tag, code, text })).unwrap();
+                }
+                _ => return,
+            },
+        }
+    }
+}
+
+fn everything() -> Subscription {
+    Subscription { rollups: Rollups::All, from: Some(Height::new(1)), data: true, certified: false }
+}
+
+async fn open(endpoint: &str) -> Result<Session, SessionError> {
+    Session::open(&Connector::new().unwrap(), endpoint, &network(), Some(everything())).await
+}
+
+#[tokio::test]
+async fn a_session_submits_and_follows() {
+    let mut session = open(&node(Behaviour::Serve(chain(3)))).await.unwrap();
+    assert_eq!(session.validator(), ValidatorId::new(1));
+    for height in 1..=3 {
+        let Event::Ordered(block) = session.next().await.unwrap() else { panic!("not a block") };
+        assert_eq!(block.header.height, Height::new(height));
+    }
+    session.submit(Submit { tag: 77, rollup: ROLLUP, data: Bytes::from_static(b"x") }).await.unwrap();
+    let Event::Refused(refused) = session.next().await.unwrap() else { panic!("not a refusal") };
+    assert_eq!((refused.tag, refused.code), (77, Refusal::Duplicate));
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_prove_who_it_is_is_left() {
+    let error = open(&node(Behaviour::Impostor(ValidatorId::new(2)))).await.unwrap_err();
+    assert!(matches!(error, SessionError::Identity(id) if id == ValidatorId::new(2)));
+    let error = open(&node(Behaviour::Close(CloseReason::Full))).await.unwrap_err();
+    assert!(matches!(error, SessionError::Closed(Closed { reason: CloseReason::Full, .. })));
+}
+
+/// Whatever a node says about the order is checked: each lie has its own error.
+#[tokio::test]
+async fn lies_about_blocks_are_found() {
+    let good = || chain(1).remove(0);
+    type Bend = fn(&mut OrderedBlock);
+    let bends: [(Bend, fn(&VerifyError) -> bool); 5] = [
+        (|b| b.header.time_ms += 1, |e| *e == VerifyError::OtherHeader),
+        (|b| b.certificate = certify(&b.header, 2), |e| matches!(e, VerifyError::Certificate(_))),
+        (
+            |b| b.sections[0].content = Content::Data(vec![Bytes::from_static(b"another")]),
+            |e| *e == VerifyError::TxRoot,
+        ),
+        (|b| b.rollups.clear(), |e| *e == VerifyError::TxRoot),
+        (|b| b.header.chain_spec = Digest::ZERO, |e| *e == VerifyError::ChainSpec),
+    ];
+    for (bend, expected) in bends {
+        let mut block = good();
+        bend(&mut block);
+        let mut session =
+            open(&node(Behaviour::Say(vec![NodeMessage::Ordered(Arc::new(block))]))).await.unwrap();
+        let Err(SessionError::Lie(error)) = session.next().await else { panic!("a lie was believed") };
+        assert!(expected(&error), "{error}");
+    }
+}
+
+/// One node withholds a block, one withholds the rollup's section, one dies after two blocks: the follower still gets
+/// every block once and in order.
+#[tokio::test]
+async fn a_follower_gets_every_block_from_whoever_has_it() {
+    let all = chain(6);
+    let mut gap = all.clone();
+    gap.remove(1);
+    let mut silent = all.clone();
+    silent[2].sections.clear();
+    let mut dying: Vec<NodeMessage> =
+        all[..4].iter().map(|block| NodeMessage::Ordered(Arc::new(block.clone()))).collect();
+    let bye = Closed { reason: CloseReason::ShuttingDown, text: String::new() };
+    dying.push(NodeMessage::Closed(bye));
+    let endpoints = vec![
+        node(Behaviour::Serve(gap)),
+        node(Behaviour::Serve(silent)),
+        node(Behaviour::Say(dying)),
+        node(Behaviour::Serve(all.clone())),
+    ];
+    let mut follower = Follower::new(network(), endpoints, Rollups::All, Height::new(1), true).unwrap();
+    let (mut blocks, mut lost) = (Vec::new(), 0);
+    while blocks.len() < 6 {
+        match follower.next().await {
+            FollowEvent::Ordered(block) => blocks.push((**block).clone()),
+            FollowEvent::Lost { .. } => lost += 1,
+            FollowEvent::Connected(_) | FollowEvent::Certified(_) => {}
+        }
+    }
+    assert_eq!(blocks, all);
+    assert_eq!(lost, 3);
+    assert_eq!(follower.cursor(), Height::new(7));
+}
+
+#[tokio::test]
+async fn frames_over_their_limit_end_before_their_bytes() {
+    let mut claimed = (wire::MAX_CLIENT_FRAME_BYTES as u32 + 1).to_be_bytes().to_vec();
+    let error = wire::read::<ClientMessage>(&mut claimed.as_slice()).await.unwrap_err();
+    assert!(matches!(error, wire::FrameError::TooLong { .. }));
+    claimed = 100_u32.to_be_bytes().to_vec();
+    claimed.push(1);
+    let error = wire::read::<ClientMessage>(&mut claimed.as_slice()).await.unwrap_err();
+    assert!(matches!(error, wire::FrameError::Io(_)));
+    assert!(wire::read::<ClientMessage>(&mut [].as_slice()).await.unwrap().is_none());
+    let submit = Submit { tag: 1, rollup: ROLLUP, data: Bytes::new() };
+    let many = ClientMessage::SubmitMany(vec![submit; wire::MAX_SUBMIT_MANY + 1]);
+    let error = wire::read::<ClientMessage>(&mut wire::encode(&many).as_ref()).await.unwrap_err();
+    assert!(matches!(error, wire::FrameError::Malformed(_)));
+}
+
+/// Both sides are deployed apart: the bytes must not change without a new version.
+#[test]
+fn the_wire_format_is_pinned() {
+    let block = chain(1).remove(0);
+    let frames = [
+        wire::encode(&Opening::Session(wire::Hello {
+            version: 1,
+            chain_spec: Digest::ZERO,
+            subscription: Some(everything()),
+        })),
+        wire::encode(&ClientMessage::Submit(Submit {
+            tag: 9,
+            rollup: ROLLUP,
+            data: Bytes::from_static(b"abc"),
+        })),
+        wire::encode(&NodeMessage::Ordered(Arc::new(block))),
+        wire::encode(&wire::Response::Founding(None)),
+    ];
+    let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
+    assert_eq!(hash.to_string(), "PINNED");
+}
