@@ -401,6 +401,26 @@ fn limits_cut_blocks_and_batches_and_nothing_is_lost() {
     assert!(sealed > 10, "{sealed} batches");
 }
 
+/// The largest transactions and system messages, all at once and on bad links.
+#[test]
+fn large_transactions_and_messages_pass() {
+    let mut network = Network::new(4, 20, Link::BAD);
+    for i in 0..24_u8 {
+        let node = usize::from(i % 4);
+        network.submit(node, OPAQUE, vec![i; 128 * 1024]);
+        network.submit(node, EVM, vec![i; 100 * 1024]);
+        network.say(node, &[i; 64 * 1024]);
+        network.say(node, &[i; 64 * 1024 + 1]);
+    }
+    let said =
+        |n: &Network, node: usize| n.nodes[node].disk.decided().map(|d| d.cut.system.len()).sum::<usize>();
+    network.wait(30 * SECOND, "everything ordered", |n| {
+        n.all_ordered() && (0..4).all(|node| said(n, node) == 24)
+    });
+    network.check();
+    assert_eq!(network.core(0).refused_system_messages(), 6);
+}
+
 #[test]
 fn garbage_counts_as_a_fault_and_changes_nothing() {
     let mut network = Network::new(4, 15, Link::GOOD);

@@ -115,3 +115,10 @@ fn submitting_twice_says_so() {
     assert_eq!(node.submit(NOW, transaction), Err(SubmitError::Pending(id)));
     assert_eq!(node.backlog().waiting_transactions, 1);
 }
+
+/// Hosts run the core on a thread of its own.
+#[test]
+fn the_core_can_move_between_threads() {
+    const fn movable<T: Send + 'static>() {}
+    movable::<Ordering>();
+}
