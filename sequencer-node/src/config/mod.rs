@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use load::{ConfigError, Overrides, load, load_chain_spec};
+pub(crate) use load::{Overrides, load, load_chain_spec};
 pub(crate) use template::template;
 
 /// Lowest cache for the index that still works.

@@ -3,5 +3,5 @@
 mod keystore;
 mod password;
 
-pub(crate) use keystore::{KeyFileError, create, open, public};
-pub(crate) use password::{Password, PasswordError, PasswordSource};
+pub(crate) use keystore::{create, open, public};
+pub(crate) use password::{Password, PasswordSource};

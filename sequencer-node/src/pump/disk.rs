@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use ordering_types::{Digest, Height};
+use ordering_types::{Digest, Epoch, Height};
+use rollup::wire::Certified;
 use tokio::sync::broadcast;
 
 use super::Outbound;
@@ -117,7 +118,7 @@ pub(super) struct Disk<S> {
     pub(super) outbound: S,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) counters: Arc<Counters>,
-    pub(super) headers: BTreeMap<Height, Digest>,
+    pub(super) headers: BTreeMap<Height, (Epoch, Digest)>,
 }
 
 impl<S: Outbound> Disk<S> {
@@ -171,9 +172,8 @@ impl<S: Outbound> Disk<S> {
         let event = match output {
             Output::Ordered(decided) => {
                 let header = &decided.block.header;
-                self.counters.height.store(header.height.get(), Ordering::Relaxed);
                 self.counters.transactions.fetch_add(header.tx_count.into(), Ordering::Relaxed);
-                self.headers.insert(header.height, decided.certificate.header);
+                self.headers.insert(header.height, (header.epoch, decided.certificate.header));
                 if self.headers.len() > MAX_HEADERS {
                     self.headers.pop_first();
                 }
@@ -182,20 +182,28 @@ impl<S: Outbound> Disk<S> {
             Output::Certified { height, signature } => {
                 self.counters.certified.fetch_max(height.get(), Ordering::Relaxed);
                 let header = match self.headers.get(&height) {
-                    Some(header) => Some(*header),
-                    None => self.reader.header(height)?.map(|(_, certificate)| certificate.header),
+                    Some(known) => Some(*known),
+                    None => self.reader.header(height)?.map(|(header, c)| (header.epoch, c.header)),
                 };
-                let Some(header) = header else { return Ok(()) };
-                Event::Certified { height, header, signature }
+                let Some((epoch, header)) = header else { return Ok(()) };
+                Event::Certified(Certified { epoch, height, header, signature })
             }
             Output::Sealed(batch) => {
                 self.counters.sealed.fetch_max(batch.header.number, Ordering::Relaxed);
-                Event::Sealed(batch)
+                return Ok(());
             }
             _ => return Ok(()),
         };
+        let ordered = match &event {
+            Event::Ordered(decided) => Some(decided.block.header.height),
+            _ => None,
+        };
         // Nobody listening is fine.
         let _ = self.events.send(event);
+        // After the event: whoever sees the height without having got the event was late and reads the store.
+        if let Some(height) = ordered {
+            self.counters.height.store(height.get(), Ordering::Release);
+        }
         Ok(())
     }
 }

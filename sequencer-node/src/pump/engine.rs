@@ -69,11 +69,19 @@ pub(crate) struct Pump {
     /// Ends it.
     stop: Option<oneshot::Sender<()>>,
     threads: Vec<JoinHandle<Result<(), PumpError>>>,
-    /// Completes when it ended by itself.
-    pub(crate) ended: oneshot::Receiver<()>,
+    ended: watch::Receiver<bool>,
 }
 
 impl Pump {
+    /// Completes when it has ended by itself.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let mut ended = self.ended.clone();
+        async move {
+            // A lost sender means the same.
+            let _ = ended.wait_for(|ended| *ended).await;
+        }
+    }
+
     /// Stops it, syncs and closes the store; gives the first reason why it had stopped before, if it had. Blocks.
     pub(crate) fn stop(mut self) -> Result<(), PumpError> {
         drop(self.stop.take());
@@ -113,7 +121,7 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
     let (result_sender, results) = mpsc::channel(MAX_WAITING_JOBS);
     let (question_sender, question_receiver) = std::sync::mpsc::sync_channel(MAX_WAITING_QUESTIONS);
     let (stop, stopped) = oneshot::channel();
-    let (end, ended) = oneshot::channel();
+    let (end, ended) = watch::channel(false);
     let engine = Engine {
         core,
         clock,
@@ -130,8 +138,7 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
     let threads = vec![
         spawn("core", move || {
             let outcome = engine.run(inputs);
-            // The other side may be gone already.
-            let _ = end.send(());
+            end.send_replace(true);
             outcome
         })?,
         spawn("disk", move || Ok(disk.run()?))?,

@@ -116,7 +116,7 @@ impl Handle {
 
     /// Newest ordered height, durable here.
     pub(crate) fn height(&self) -> Height {
-        Height::new(self.counters.height.load(Ordering::Relaxed))
+        Height::new(self.counters.height.load(Ordering::Acquire))
     }
 
     /// Newest softly confirmed height.

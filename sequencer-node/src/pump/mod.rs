@@ -31,7 +31,7 @@ mod tests;
 
 pub(crate) use self::core::Core;
 pub(crate) use clock::Clock;
-pub(crate) use engine::{Pump, PumpOptions, start};
+pub(crate) use engine::{Pump, PumpError, PumpOptions, start};
 pub(crate) use events::Event;
 pub(crate) use handle::Handle;
 

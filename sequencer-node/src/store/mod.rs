@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use lock::FRESH_FILE;
 pub(crate) use reader::{Found, Reader};
-pub(crate) use recovery::{OpenOptions, Opened, open};
+pub(crate) use recovery::{OpenOptions, Opened, WAL_FILE, open};
 pub(crate) use writer::Store;
 
 /// Why the data folder cannot be used.

@@ -113,11 +113,6 @@ impl BlockRecord {
             other => return Err(DecodeError::Malformed(format!("record of unknown kind {other}"))),
         })
     }
-
-    /// Whether a payload is a body, without decoding it.
-    pub(super) fn is_body(payload: &[u8]) -> bool {
-        payload.last() == Some(&BODY)
-    }
 }
 
 fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, DecodeError> {

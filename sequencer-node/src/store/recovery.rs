@@ -21,7 +21,8 @@ use super::wal::{Ends, Pending, Wal, WalContents};
 use super::writer::Store;
 use crate::core_api::{Founding, OrderingRecovered, Recovered, Tip, UNCERTIFIED_WINDOW};
 
-const WAL_FILE: &str = "wal.redb";
+/// What must never be lost.
+pub(crate) const WAL_FILE: &str = "wal.redb";
 const INDEX_FILE: &str = "store.redb";
 const SEGMENTS_FOLDER: &str = "segments";
 /// Entries indexed in one commit while catching up.

@@ -1,0 +1,198 @@
+//! The `seq_*` methods: submit, look, prove, follow.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jsonrpsee::core::{RegisterMethodError, SubscriptionResult};
+use jsonrpsee::types::{ErrorObjectOwned, Params};
+use jsonrpsee::{PendingSubscriptionSink, RpcModule, SubscriptionMessage};
+use ordering_types::{Digest, Height, RollupId, Transaction, TxId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::error;
+use crate::front::Front;
+use crate::pump::Event;
+use crate::store::Found;
+
+/// What a followed block says of itself, before and after its soft confirmation.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum News {
+    Ordered { header: ordering_types::Header, hash: Digest },
+    Certified { height: Height, hash: Digest, signature: ordering_types::GroupSignature },
+}
+
+/// How a transaction is named in `seq_proof`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, untagged)]
+enum Named {
+    Id { id: TxId },
+    Hash { hash: Digest },
+}
+
+/// All methods.
+pub(super) fn module(front: Arc<Front>) -> Result<RpcModule<Front>, RegisterMethodError> {
+    let mut module = RpcModule::from_arc(front);
+    module.register_async_method("seq_submit", |params, front, _| async move { submit(&params, &front).await })?;
+    module.register_method("seq_status", |_, front, _| status(front))?;
+    module.register_async_method("seq_block", |params, front, _| async move { block(&params, &front).await })?;
+    module.register_async_method("seq_proof", |params, front, _| async move { proof(&params, &front).await })?;
+    module.register_async_method("seq_founding", |_, front, _| async move {
+        let founding = front.read(|store| Ok(store.founding().cloned())).await;
+        founding
+            .map_err(|e| error::unreadable(&e))?
+            .ok_or_else(|| error::not_found("the committee has no key yet", "ask again: seq_status says how far it is"))
+    })?;
+    module.register_async_method("seq_sealedBatch", |params, front, _| async move {
+        sealed_batch(&params, &front).await
+    })?;
+    module.register_subscription(
+        "seq_subscribe",
+        "seq_subscription",
+        "seq_unsubscribe",
+        |_, pending, front, _| follow(pending, front),
+    )?;
+    Ok(module)
+}
+
+fn bytes(text: &str) -> Result<Bytes, ErrorObjectOwned> {
+    hex::decode(text.strip_prefix("0x").unwrap_or(text))
+        .map(Bytes::from)
+        .map_err(|e| error::invalid(&format!("not hexadecimal: {e}"), "send 0x-prefixed bytes"))
+}
+
+async fn submit(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectOwned> {
+    let (rollup, data): (RollupId, String) =
+        params.parse().map_err(|e| error::invalid(e.message(), "send [rollup number, 0x-prefixed bytes]"))?;
+    let data = bytes(&data)?;
+    let answer = front.submit(vec![Transaction { rollup, data }]).await.into_iter().next();
+    match answer.unwrap_or(Err(crate::admission::AdmissionError::NotReady)) {
+        Ok(id) => Ok(json!({ "id": id })),
+        Err(refusal) => Err(error::refused(&refusal)),
+    }
+}
+
+fn status(front: &Front) -> Value {
+    json!({
+        "core": front.status(),
+        "durable_height": front.handle.height(),
+        "certified_height": front.handle.certified(),
+        "chain_spec": front.chain_spec,
+        "network": front.spec.network,
+        "peers": (front.peers)(),
+        "rollups": front.spec.rollups,
+    })
+}
+
+async fn block(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectOwned> {
+    let hint = "send [height] or [\"latest\"]";
+    let which: Value = params.one().map_err(|e| error::invalid(e.message(), hint))?;
+    let height = match (&which, which.as_u64()) {
+        (_, Some(height)) => Height::new(height),
+        (Value::String(text), _) if text == "latest" => front.handle.height(),
+        _ => return Err(error::invalid("not a height", hint)),
+    };
+    let read = front.read(move |store| Ok((store.decided(height)?, store.certified(height)?)));
+    let (decided, signature) = read.await.map_err(|e| error::unreadable(&e))?;
+    let Some(decided) = decided else {
+        let newest = front.handle.height();
+        let what = format!("no block {height} here; the newest is {newest}");
+        return Err(error::not_found(&what, "ask for another height, or another validator for an old one"));
+    };
+    let sections: Vec<Value> = decided
+        .block
+        .sections
+        .iter()
+        .map(|section| {
+            let all: Vec<String> = section.transactions.iter().map(|t| format!("0x{}", hex::encode(t))).collect();
+            json!({
+                "rollup": section.rollup,
+                "ids": decided.tree.leaves(section.rollup).unwrap_or_default(),
+                "transactions": all,
+            })
+        })
+        .collect();
+    Ok(json!({
+        "header": decided.block.header,
+        "hash": decided.certificate.header,
+        "certificate": decided.certificate,
+        "signature": signature,
+        "sections": sections,
+    }))
+}
+
+async fn proof(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectOwned> {
+    let (rollup, named): (RollupId, Named) = params.parse().map_err(|e| {
+        error::invalid(e.message(), "send [rollup number, {\"id\": …}] or [rollup number, {\"hash\": …}]")
+    })?;
+    let read = front.read(move |store| match named {
+        Named::Id { id } => store.find(rollup, id),
+        Named::Hash { hash } => store.find_eth(rollup, hash),
+    });
+    let Some(found) = read.await.map_err(|e| error::unreadable(&e))? else {
+        let what = "this transaction is not ordered, as far as this node knows";
+        return Err(error::not_found(what, "ask again in a moment, or send it again"));
+    };
+    let Found { rollup, id, header, certificate, proof, signature } = found;
+    Ok(json!({
+        "rollup": rollup,
+        "id": id,
+        "header": header,
+        "hash": certificate.header,
+        "certificate": certificate,
+        "proof": proof,
+        "signature": signature,
+    }))
+}
+
+async fn sealed_batch(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectOwned> {
+    let hint = "send [batch number] or [\"latest\"]";
+    let which: Value = params.one().map_err(|e| error::invalid(e.message(), hint))?;
+    let number = match (&which, which.as_u64()) {
+        (_, Some(number)) => Some(number),
+        (Value::String(text), _) if text == "latest" => None,
+        _ => return Err(error::invalid("not a batch number", hint)),
+    };
+    let read = front.read(move |store| {
+        let latest = store.latest_sealed()?.map(|header| header.number);
+        match number.or(latest) {
+            Some(number) => store.sealed(number),
+            None => Ok(None),
+        }
+    });
+    let Some(batch) = read.await.map_err(|e| error::unreadable(&e))? else {
+        return Err(error::not_found("no such sealed batch here", "ask again in a moment"));
+    };
+    Ok(json!({
+        "header": batch.header,
+        "id": batch.header.id(),
+        "blob_hashes": batch.encoded.blob_hashes(),
+        "payload_bytes": batch.encoded.payload.len(),
+        "signature": batch.signature,
+    }))
+}
+
+/// Headers as they are ordered and certified. A reader that lags is told so and cut.
+async fn follow(pending: PendingSubscriptionSink, front: Arc<Front>) -> SubscriptionResult {
+    let mut events = front.handle.subscribe();
+    let sink = pending.accept().await?;
+    loop {
+        let news = tokio::select! {
+            () = sink.closed() => return Ok(()),
+            event = events.recv() => match event {
+                Ok(Event::Ordered(decided)) => {
+                    News::Ordered { header: decided.block.header.clone(), hash: decided.certificate.header }
+                }
+                Ok(Event::Certified(c)) => {
+                    News::Certified { height: c.height, hash: c.header, signature: c.signature }
+                }
+                Err(RecvError::Lagged(_)) => return Err("too slow; subscribe again and fill the gap with seq_block".into()),
+                Err(RecvError::Closed) => return Ok(()),
+            },
+        };
+        let message = SubscriptionMessage::from(serde_json::value::to_raw_value(&news)?);
+        sink.send(message).await?;
+    }
+}

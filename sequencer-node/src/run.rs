@@ -1,0 +1,226 @@
+//! `run`: everything put together, and taken apart again in order.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use node_core::NodeCore;
+use rand_core::{OsRng, RngCore};
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+
+use crate::cli::RunArgs;
+use crate::exit::{Exit, Failure};
+use crate::front::Front;
+use crate::ingress::Ingress;
+use crate::l1::{self, L1State};
+use crate::network::{Network, NetworkError, NetworkOptions};
+use crate::pump::{self, Clock, Handle, Pump, PumpOptions};
+use crate::rpc::Rpc;
+use crate::setup::Setup;
+use crate::store::{self, Opened, Reader};
+use crate::telemetry::{self, Health, HealthServer, Telemetry};
+
+const MIB: usize = 1 << 20;
+
+/// Runs the node until it is told to stop.
+pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    let setup = Setup::load(&args.config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("io")
+        .build()
+        .map_err(|e| Failure::new(Exit::Failure, e))?;
+    let telemetry = telemetry::start(&setup.config.log, runtime.handle())
+        .map_err(|e| Failure::new(Exit::Config, e))?;
+    let outcome = run_on(&runtime, &setup, &telemetry, args);
+    telemetry.stop();
+    // Threads that read for clients are not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArgs) -> Result<(), Failure> {
+    setup.probe_ports()?;
+    let l1 = runtime.block_on(watch_l1(setup))?;
+    let mut clock = Clock::default();
+    let options = store::OpenOptions {
+        folder: &setup.config.data_dir,
+        key: &setup.key,
+        spec: Arc::clone(&setup.spec),
+        cache_bytes: setup.config.store.cache_mib as usize * MIB,
+        retain_blocks: setup.config.store.retain_blocks,
+        now_micros: clock.now().as_micros(),
+    };
+    let opened = store::open(&options).map_err(|e| Failure::new(Exit::Store, e))?;
+    runtime.block_on(async {
+        let (network, pump, handle, reader) = start_core(setup, opened, clock).await?;
+        let doors = Doors::open(setup, telemetry, &network, handle, reader, l1).await?;
+        doors.announce(setup, &network, args.json);
+        let (stop, ended) = (stop_signal(args.exit_on_stdin_eof)?, pump.ended());
+        tokio::select! {
+            why = stop => tracing::info!(why, "stopping"),
+            () = ended => {}
+        }
+        doors.close().await;
+        let stopped = tokio::task::spawn_blocking(move || pump.stop()).await;
+        drop(network);
+        match stopped {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error @ pump::PumpError::Store(_))) => Err(Failure::new(Exit::Store, error)),
+            Ok(Err(error)) => Err(Failure::new(Exit::Failure, error)),
+            Err(panic) => Err(Failure::new(Exit::Failure, panic)),
+        }
+    })
+}
+
+/// Checks the L1 endpoint once, then keeps looking.
+async fn watch_l1(setup: &Setup) -> Result<watch::Receiver<L1State>, Failure> {
+    let expected = setup.spec.l1_chain_id;
+    let first = setup.check_l1().await?;
+    if let Some(Err(error)) = &first {
+        l1::report(error);
+    }
+    let state = first.map_or(L1State::NotConfigured, |outcome| l1::state_of(&outcome, expected));
+    let (sender, receiver) = watch::channel(state);
+    if let Some(endpoint) = setup.config.l1.endpoint.clone() {
+        tokio::spawn(l1::watch_endpoint(endpoint, expected, sender));
+    }
+    Ok(receiver)
+}
+
+async fn start_core(
+    setup: &Setup,
+    opened: Opened,
+    mut clock: Clock,
+) -> Result<(Network, Pump, Handle, Reader), Failure> {
+    let Opened { store, reader, recovered, incarnation } = opened;
+    let config = node_core::Config {
+        spec: Arc::clone(&setup.spec),
+        me: setup.me,
+        incarnation,
+        settings: node_core::Settings::default(),
+    };
+    let mut entropy = [0; 32];
+    OsRng.fill_bytes(&mut entropy);
+    let core = NodeCore::new(config, setup.key.clone(), entropy, recovered, clock.now())
+        .map_err(|e| Failure::new(Exit::Store, e))?;
+    let options = NetworkOptions {
+        listen: setup.config.network.listen,
+        me: setup.me,
+        key: setup.key.clone(),
+        spec: Arc::clone(&setup.spec),
+    };
+    let (network, inbox) = Network::start(options).await.map_err(|e| {
+        let exit = if matches!(e, NetworkError::Listen { .. }) { Exit::PortBusy } else { Exit::Config };
+        Failure::new(exit, e)
+    })?;
+    let options = PumpOptions {
+        core,
+        clock,
+        outbound: network.sender(),
+        inbox,
+        store,
+        reader: reader.clone(),
+        spec: Arc::clone(&setup.spec),
+    };
+    let (pump, handle) = pump::start(options).map_err(|e| Failure::new(Exit::Failure, e))?;
+    Ok((network, pump, handle, reader))
+}
+
+/// The ports that clients and operators use.
+struct Doors {
+    ingress: Ingress,
+    rpc: Rpc,
+    health: HealthServer,
+}
+
+impl Doors {
+    async fn open(
+        setup: &Setup,
+        telemetry: &Telemetry,
+        network: &Network,
+        handle: Handle,
+        reader: Reader,
+        l1: watch::Receiver<L1State>,
+    ) -> Result<Self, Failure> {
+        let config = &setup.config;
+        let sender = network.sender();
+        let peers = Box::new(move || sender.peers());
+        let (spec, key) = (Arc::clone(&setup.spec), setup.key.clone());
+        let front = Arc::new(Front::new(spec, setup.me, key, handle, reader, peers));
+        let busy = |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Exit::PortBusy, error);
+        let ingress =
+            Ingress::start(config.ingress.listen, config.ingress.max_connections, Arc::clone(&front))
+                .map_err(|e| busy(e.into()))?;
+        // Keys were checked to be numbers when the config was read.
+        let execution =
+            config.execution.iter().filter_map(|(c, url)| Some((c.parse().ok()?, url.clone()))).collect();
+        let rpc = Rpc::start(config.rpc.listen, config.rpc.max_connections, execution, Arc::clone(&front))
+            .await
+            .map_err(|e| busy(e.into()))?;
+        let health = HealthServer::start(config.metrics.listen, telemetry, Health { front, l1 })
+            .await
+            .map_err(|e| busy(e.into()))?;
+        Ok(Self { ingress, rpc, health })
+    }
+
+    fn announce(&self, setup: &Setup, network: &Network, json: bool) {
+        let line = json!({
+            "ready": true,
+            "validator": setup.me,
+            "pid": std::process::id(),
+            "network": network.address,
+            "ingress": self.ingress.address,
+            "rpc": self.rpc.address,
+            "metrics": self.health.address,
+        });
+        if json {
+            println!("{line}");
+        }
+        tracing::info!(
+            validator = %setup.me,
+            network = %network.address,
+            ingress = %self.ingress.address,
+            rpc = %self.rpc.address,
+            metrics = %self.health.address,
+            "running"
+        );
+    }
+
+    async fn close(self) {
+        self.rpc.stop().await;
+        self.ingress.stop().await;
+    }
+}
+
+/// Completes with the reason to stop.
+fn stop_signal(on_stdin_eof: bool) -> Result<impl Future<Output = &'static str>, Failure> {
+    let failed = |e| Failure::new(Exit::Failure, e);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let (sender, stdin_closed) = oneshot::channel::<()>();
+    // Without the flag the sender is kept, and never speaks.
+    let mut sender = Some(sender);
+    if on_stdin_eof {
+        let sender = sender.take();
+        // A thread of its own: a blocked read of stdin would keep the runtime from ending.
+        std::thread::Builder::new()
+            .name("stdin".to_owned())
+            .spawn(move || {
+                let mut ignored = [0; 1_024];
+                while std::io::stdin().read(&mut ignored).is_ok_and(|n| n > 0) {}
+                drop(sender);
+            })
+            .map_err(failed)?;
+    }
+    Ok(async move {
+        let _kept = sender;
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            _ = stdin_closed => "stdin closed",
+        }
+    })
+}

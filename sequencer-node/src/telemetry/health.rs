@@ -1,0 +1,56 @@
+//! Ready or not, and why not.
+
+use serde::Serialize;
+
+use crate::core_api::Status;
+use crate::l1::L1State;
+
+/// A node this far behind what its peers claim is catching up.
+const MAX_BEHIND: u64 = 64;
+
+/// The body of `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Readiness {
+    /// Whether nothing is missing.
+    pub(super) ready: bool,
+    /// What is, in words.
+    pub(super) missing: Vec<String>,
+    /// Newest block applied here.
+    pub(super) height: u64,
+    /// Highest that any peer has claimed.
+    pub(super) heard_height: u64,
+    /// Whether the node takes part in votes.
+    pub(super) voting: bool,
+    /// Whether its key share is loaded.
+    pub(super) key_share: bool,
+    /// The L1 endpoint; ordering does not need it.
+    pub(super) l1: L1State,
+}
+
+impl Readiness {
+    /// From the newest snapshot; `connected` of `peers` other validators can be reached.
+    pub(super) fn of(status: &Status, connected: usize, l1: L1State) -> Self {
+        let (height, heard) = (status.height.get(), status.heard_height.get());
+        let n = status.committee.len();
+        let quorum = n - n.saturating_sub(1) / 3;
+        let mut missing = Vec::new();
+        if status.syncing || heard.saturating_sub(height) > MAX_BEHIND {
+            missing.push(format!("synced: at height {height}, peers are at {heard}"));
+        }
+        if connected + 1 < quorum {
+            missing.push(format!("peers: {connected} connected, {} needed for a quorum", quorum - 1));
+        }
+        if !status.key_ready {
+            missing.push(format!("key share: {}", status.founding));
+        }
+        Self {
+            ready: missing.is_empty(),
+            missing,
+            height,
+            heard_height: heard,
+            voting: !status.syncing,
+            key_share: status.key_ready,
+            l1,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What an operator sees: log lines, traces, metrics, health.
+
+mod health;
+mod listener;
+mod logging;
+mod metrics;
+mod otlp;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use logging::{Telemetry, start};
+pub(crate) use server::{Health, HealthServer};

@@ -1,0 +1,95 @@
+//! `/metrics`, `/livez`, `/readyz`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::health::Readiness;
+use super::listener::BoundedListener;
+use super::logging::Telemetry;
+use super::metrics;
+use crate::front::Front;
+use crate::l1::L1State;
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on TCP {address}: {source}")]
+pub(crate) struct HealthError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// What the answers come from.
+#[derive(Clone)]
+pub(crate) struct Health {
+    /// The node.
+    pub(crate) front: Arc<Front>,
+    /// The L1 endpoint.
+    pub(crate) l1: watch::Receiver<L1State>,
+}
+
+/// The running server; it stops when dropped.
+pub(crate) struct HealthServer {
+    task: AbortHandle,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Drop for HealthServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Clone)]
+struct Answers {
+    health: Health,
+    registry: prometheus::Registry,
+}
+
+impl HealthServer {
+    /// Makes the instruments, listens and serves.
+    pub(crate) async fn start(
+        listen: SocketAddr,
+        telemetry: &Telemetry,
+        health: Health,
+    ) -> Result<Self, HealthError> {
+        let failed = |source| HealthError { address: listen, source };
+        metrics::register(&telemetry.meters, &health.front);
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let answers = Answers { health, registry: telemetry.registry.clone() };
+        let router = axum::Router::new()
+            .route("/livez", get(|| async { "alive\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(numbers))
+            .with_state(answers);
+        let serving = tokio::spawn(async move {
+            // Serving ends with the task only.
+            let _ = axum::serve(BoundedListener::new(listener), router).await;
+        });
+        Ok(Self { task: serving.abort_handle(), address })
+    }
+}
+
+async fn ready(State(answers): State<Answers>) -> Response {
+    let Health { front, l1 } = &answers.health;
+    let connected = (front.peers)().iter().filter(|peer| peer.connected).count();
+    let readiness = Readiness::of(&front.status(), connected, l1.borrow().clone());
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}
+
+async fn numbers(State(answers): State<Answers>) -> Response {
+    match metrics::render(&answers.registry) {
+        Ok(text) => ([("content-type", "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
