@@ -28,6 +28,8 @@ const LEAST_TIP: u128 = 1_000_000_000;
 const LEAST_BLOB_FEE: u128 = 16;
 /// Gas above the estimate, in percent: the slots that `post` touches may be colder by then.
 const GAS_MARGIN_PERCENT: u64 = 25;
+/// Less gas than any call takes: an account that cannot pay this cannot pay at all.
+const LEAST_GAS: u64 = 40_000;
 /// Gas of a call whose cost the endpoint does not estimate: above that of `initialise` with a hundred founders.
 const UNESTIMATED_GAS: u64 = 1_000_000;
 
@@ -196,22 +198,21 @@ impl L1 {
         self.rpc.call("eth_getBalance", json!([self.account(), "latest"])).await
     }
 
-    /// Answers [`Output::Look`](crate::txm::Output::Look). `ours_pending`: whether the pool may hold this very call of
-    /// ours, so that the pool's state says nothing about others.
-    pub async fn look(&self, task: &Task, ours_pending: bool) -> Result<Look, Trouble> {
+    /// Answers [`Output::Look`](crate::txm::Output::Look).
+    pub async fn look(&self, task: &Task) -> Result<Look, Trouble> {
         let trouble = |error: RpcError| Trouble(error.to_string());
         if task.is_done(self.next_number("latest").await.map_err(trouble)?) {
             return Ok(Look::Obsolete);
         }
-        // Another batcher's transaction in the pool is as good as mined. A pool that shows nothing only costs a race.
-        if !ours_pending && self.next_number("pending").await.is_ok_and(|next| task.is_done(next)) {
-            return Ok(Look::Obsolete);
-        }
         let market = self.market(task.blobs() > 0).await.map_err(trouble)?;
+        let balance = self.balance().await.map_err(trouble)?;
+        let blob_gas = DATA_GAS_PER_BLOB * task.blobs() as u64;
+        let least =
+            U256::from(market.cap) * U256::from(LEAST_GAS) + U256::from(market.blob) * U256::from(blob_gas);
         let gas = match self.estimate(task, market).await {
             Ok(gas) => gas,
             // Nothing can be simulated without money; the machine finds out that there is none.
-            Err(RpcError::Refused(refusal)) if lacks_money(&refusal) => UNESTIMATED_GAS,
+            Err(RpcError::Refused(refusal)) if balance < least || lacks_money(&refusal) => UNESTIMATED_GAS,
             Err(RpcError::Refused(refusal)) => match judge_revert(&refusal) {
                 Some(look) => return Ok(look),
                 None => return Err(Trouble(refusal.to_string())),
@@ -222,9 +223,9 @@ impl L1 {
             nonce: self.nonce("latest").await.map_err(trouble)?,
             pending_nonce: self.nonce("pending").await.map_err(trouble)?,
             market,
-            balance: self.balance().await.map_err(trouble)?,
+            balance,
             gas: gas + gas * GAS_MARGIN_PERCENT / 100,
-            blob_gas: DATA_GAS_PER_BLOB * task.blobs() as u64,
+            blob_gas,
         }))
     }
 
@@ -254,9 +255,22 @@ impl L1 {
         Ok(self.rpc.call::<U64>("eth_estimateGas", json!([call, "latest"])).await?.to())
     }
 
-    /// Answers [`Output::Send`](crate::txm::Output::Send).
-    pub async fn send(&self, task: &Task, nonce: u64, fees: Fees, gas: u64) -> Result<B256, SendFailure> {
+    /// Answers [`Output::Send`](crate::txm::Output::Send). `ours_pending`: whether the pool may hold this very call of
+    /// ours already, so that the pool's state says nothing about others.
+    pub async fn send(
+        &self,
+        task: &Task,
+        nonce: u64,
+        fees: Fees,
+        gas: u64,
+        ours_pending: bool,
+    ) -> Result<B256, SendFailure> {
         let (hash, raw) = self.sign(task, nonce, fees, gas).map_err(SendFailure::Refused)?;
+        // Another batcher's transaction in the pool is as good as mined, and ours would burn gas. Asked last, when only
+        // the sending itself is left to race with; an endpoint without a pending state only costs such a race.
+        if !ours_pending && self.next_number("pending").await.is_ok_and(|next| task.is_done(next)) {
+            return Err(SendFailure::LostRace);
+        }
         match self.rpc.call::<B256>("eth_sendRawTransaction", json!([hex::encode_prefixed(&raw)])).await {
             Ok(_) => Ok(hash),
             Err(RpcError::Refused(refusal)) => judge_send(&refusal, hash),

@@ -238,19 +238,14 @@ impl Poster {
     async fn drive(&mut self, input: Input) {
         let Some(task) = self.task.clone() else { return };
         let mut input = Some(input);
-        let mut sent = 0_usize;
         while let Some(next) = input.take() {
             let now = self.now();
             let Some(output) = self.txm.handle(now, next) else { break };
             input = match output {
-                Output::Look => {
-                    let ours = self.txm.has_sent() || sent > 0;
-                    Some(Input::Looked(self.l1.look(&task, ours).await))
-                }
+                Output::Look => Some(Input::Looked(self.l1.look(&task).await)),
                 Output::Send { nonce, fees, gas } => {
-                    sent += 1;
                     tracing::info!(nonce, ?fees, gas, blobs = task.blobs(), "sending");
-                    Some(Input::Sent(self.l1.send(&task, nonce, fees, gas).await))
+                    Some(Input::Sent(self.l1.send(&task, nonce, fees, gas, self.txm.has_sent()).await))
                 }
                 Output::Check(hashes) => Some(Input::Checked(self.l1.check(&task, &hashes).await)),
                 Output::Finished(outcome) => {

@@ -305,5 +305,5 @@ fn the_wire_format_is_pinned() {
         wire::encode(&wire::Response::Founding(None)),
     ];
     let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
-    assert_eq!(hash.to_string(), "PINNED");
+    assert_eq!(hash.to_string(), "6833b07e0c60e13899ad6348554ad9d44063d00f0b1cd38ee7f6eea3e7bbcd00");
 }

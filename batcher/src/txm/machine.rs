@@ -101,6 +101,8 @@ pub struct Trouble(pub String);
 /// Why a send was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendFailure {
+    /// Not sent: the pool holds another batcher's call that does the same.
+    LostRace,
     /// No answer: it may have been accepted.
     Unanswered(B256),
     /// "replacement transaction underpriced"
@@ -344,6 +346,7 @@ impl Txm {
                 self.fly(now, nonce, fees, gas, Some(hash), true);
                 self.wait(now)
             }
+            Err(SendFailure::LostRace) => Some(self.finish(Outcome::Obsolete)),
             Err(SendFailure::Underpriced) => {
                 // Something is there at a price we do not know: count ours as its price, so that the next one doubles.
                 self.fly(now, nonce, fees, gas, None, false);

@@ -15,6 +15,7 @@
 //! | L1 says | done |
 //! |---|---|
 //! | accepted, already known | wait for it |
+//! | the pool holds another batcher's call | finished, nothing sent |
 //! | no answer to a send | wait, and send the same bytes again |
 //! | replacement underpriced | double all three fees and send again |
 //! | fee below the market | look again and price anew |

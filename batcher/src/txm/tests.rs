@@ -97,6 +97,7 @@ fn every_refusal_has_its_row() {
     use SendFailure as F;
     let refused = || F::Refused("txpool is full".to_owned());
     let table: Vec<(F, Option<Output>, Option<Pause>)> = vec![
+        (F::LostRace, Some(Output::Finished(Outcome::Obsolete)), None),
         (F::Underpriced, Some(Output::Look), None),
         (F::BelowMarket, None, Some(Pause::Stale)),
         (F::NonceTooLow, None, Some(Pause::Stale)),
