@@ -1,6 +1,5 @@
 //! What founds a network: accounts, rollups, keys, the genesis file and every process's configuration.
 
-use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -16,7 +15,7 @@ use serde::Serialize;
 use tokio::process::Command;
 
 use crate::contract::{L1Error, account};
-use crate::launch::{NODE, batcher_config, node_config};
+use crate::launch::{NODE, batcher_config};
 use crate::layout::{BATCHERS, DataFolder, Ports};
 use crate::role::Role;
 
@@ -149,24 +148,17 @@ pub async fn init_node(folder: &DataFolder, number: u16, ports: Ports) -> Result
     let home = make_home(folder, Role::Node(number))?;
     let password = home.join("password");
     write_secret(&password, &random_password())?;
-    let listen = |port: u16| OsString::from(format!("127.0.0.1:{port}"));
     let program = std::env::current_exe().map_err(GenesisError::Start)?;
     let output = Command::new(program)
-        .args([NODE, "init", "--json", "--config"])
-        .arg(node_config(folder, number))
+        .args([NODE, "init", "--node", &number.to_string()])
+        .args(["--port-base", &ports.p2p(0).to_string()])
+        .args(["--l1-endpoint", &ports.l1_url()])
+        .arg("--dir")
+        .arg(&home)
         .arg("--password-file")
         .arg(&password)
         .arg("--chain-spec")
         .arg(folder.genesis())
-        .arg("--network-listen")
-        .arg(listen(ports.p2p(number)))
-        .arg("--ingress-listen")
-        .arg(listen(ports.ingress(number)))
-        .arg("--rpc-listen")
-        .arg(listen(ports.rpc(number)))
-        .arg("--metrics-listen")
-        .arg(listen(ports.metrics(number)))
-        .args(["--l1-endpoint", &ports.l1_url()])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
@@ -180,7 +172,7 @@ pub async fn init_node(folder: &DataFolder, number: u16, ports: Ports) -> Result
     public_key(&said).ok_or(GenesisError::Key(number, said))
 }
 
-/// The public key in the one JSON line that `init --json` prints.
+/// The public key in the JSON line that `init` prints.
 fn public_key(said: &str) -> Option<PublicKey> {
     let value: serde_json::Value = said.lines().find_map(|line| serde_json::from_str(line).ok())?;
     value.get("public_key")?.as_str()?.parse().ok()

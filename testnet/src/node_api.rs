@@ -65,8 +65,7 @@ impl NodeApi {
         match self.client.get(format!("{}/readyz", self.health)).send().await {
             Ok(response) => {
                 let ready = response.status().is_success();
-                let text = response.text().await.unwrap_or_default();
-                (ready, text.trim().chars().take(200).collect())
+                (ready, missing(&response.text().await.unwrap_or_default()))
             }
             Err(_) => (false, "no answer".into()),
         }
@@ -87,24 +86,63 @@ impl NodeApi {
     }
 }
 
-/// Numbers arrive as JSON numbers or as Ethereum's hexadecimal quantities.
-fn number(value: &Value) -> Option<u64> {
-    let hexadecimal = || u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok();
-    value.as_u64().or_else(hexadecimal)
+/// What `/readyz` misses, in its own words.
+fn missing(body: &str) -> String {
+    const SHOWN: usize = 200;
+    let value: Value = serde_json::from_str(body).unwrap_or_default();
+    let list = value.get("missing").and_then(Value::as_array);
+    let text = list.map_or_else(
+        || body.trim().to_owned(),
+        |all| all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
+    );
+    text.chars().take(SHOWN).collect()
 }
 
 fn parse(status: &Value) -> NodeStatus {
-    let field = |name: &str| status.get(name).and_then(number);
-    let committee = status.get("committee").and_then(Value::as_array);
-    let member = |value: &Value| u16::try_from(number(value)?).ok();
+    let core = status.get("core").unwrap_or(&Value::Null);
+    let newest = |value: &Value, name: &str| value.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let member = |value: &Value| u16::try_from(value.as_u64()?).ok();
+    let committee = core.get("committee").and_then(Value::as_array);
+    let peers = status.get("peers").and_then(Value::as_array);
+    let connected = |peer: &&Value| peer.get("connected").and_then(Value::as_bool).unwrap_or(true);
     NodeStatus {
-        height: field("height").unwrap_or_default(),
-        certified: field("certified").unwrap_or_default(),
-        sealed: field("sealed").unwrap_or_default(),
-        epoch: field("epoch").unwrap_or_default(),
-        peers: field("peers").unwrap_or_default(),
+        height: newest(status, "durable_height"),
+        certified: newest(status, "certified_height"),
+        sealed: newest(core, "last_sealed"),
+        epoch: newest(core, "epoch"),
+        peers: peers.map_or(0, |all| all.iter().filter(connected).count() as u64),
         committee: committee.map(|all| all.iter().filter_map(member).collect()).unwrap_or_default(),
-        leader: status.get("leader").and_then(member),
+        leader: core.get("proposer").and_then(member),
         ..NodeStatus::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said_in_the_nodes_words() {
+        assert_eq!(
+            missing("{\"ready\":false,\"missing\":[\"peers: 0\",\"key share: dealing\"]}"),
+            "peers: 0; key share: dealing"
+        );
+        assert_eq!(missing("starting\n"), "starting");
+        assert_eq!(missing(&"x".repeat(1_000)).len(), 200);
+    }
+
+    #[test]
+    fn a_status_is_read_and_nonsense_is_all_zero() {
+        let status = parse(&json!({
+            "core": {"epoch": 0, "last_sealed": 3, "proposer": 2, "committee": [1, 2, 3, 4]},
+            "durable_height": 40,
+            "certified_height": 39,
+            "peers": [{"connected": true}, {"connected": false}, {"connected": true}],
+        }));
+        assert_eq!((status.height, status.certified, status.sealed, status.peers), (40, 39, 3, 2));
+        assert_eq!((status.leader, status.committee.as_slice()), (Some(2), [1, 2, 3, 4].as_slice()));
+        for nonsense in [Value::Null, json!([1]), json!({"core": 7, "peers": "many", "durable_height": -1})] {
+            assert_eq!(parse(&nonsense), NodeStatus::default());
+        }
     }
 }

@@ -62,7 +62,7 @@ pub fn render(snapshot: &Snapshot) -> String {
 }
 
 fn write_all(text: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
-    let Snapshot { load, l1, .. } = snapshot;
+    let load = &snapshot.load;
     let committee: Vec<String> = snapshot.committee.iter().map(ToString::to_string).collect();
     let leader = snapshot.leader.map_or_else(|| "-".into(), |leader| leader.to_string());
     writeln!(text, "  running        {:.0} s", snapshot.elapsed_s)?;
@@ -106,7 +106,6 @@ fn write_all(text: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     for alarm in &snapshot.alarms {
         writeln!(text, "  ! {alarm}")?;
     }
-    let _ = l1;
     Ok(())
 }
 
