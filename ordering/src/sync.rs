@@ -117,8 +117,8 @@ impl Sync {
         if !self.proven.is_empty() {
             return None;
         }
-        let since = self.behind_since?;
-        Some(self.asked.map_or(since + grace, |asked| asked.until))
+        let patient = self.behind_since? + grace;
+        Some(self.asked.map_or(patient, |asked| asked.until.max(patient)))
     }
 
     /// Checks an answer against our newest header hash.

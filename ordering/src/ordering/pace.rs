@@ -120,7 +120,7 @@ impl Ordering {
         }
     }
 
-    /// When [`Input::Wake`](crate::api::Input::Wake) is due. It may be in the past.
+    /// When [`Input::Wake`](crate::api::Input::Wake) is due.
     pub fn next_deadline(&self) -> Option<Time> {
         if self.stopped {
             return None;
