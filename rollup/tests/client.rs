@@ -217,7 +217,8 @@ async fn a_node_that_cannot_prove_who_it_is_is_left() {
 async fn lies_about_blocks_are_found() {
     let good = || chain(1).remove(0);
     type Bend = fn(&mut OrderedBlock);
-    let bends: [(Bend, fn(&VerifyError) -> bool); 5] = [
+    type Expected = fn(&VerifyError) -> bool;
+    let bends: [(Bend, Expected); 5] = [
         (|b| b.header.time_ms += 1, |e| *e == VerifyError::OtherHeader),
         (|b| b.certificate = certify(&b.header, 2), |e| matches!(e, VerifyError::Certificate(_))),
         (
