@@ -115,22 +115,22 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 fn stop_signal(until_stdin_ends: bool) -> Result<watch::Receiver<bool>> {
     let mut terminate = signal(SignalKind::terminate()).wrap_err("cannot watch SIGTERM")?;
     let (ended, stdin_ended) = oneshot::channel();
-    if until_stdin_ends {
-        // A plain thread: a runtime would wait for a blocking read at its end.
+    // A plain thread: a runtime would wait for a blocking read at its end.
+    let watched = until_stdin_ends.then(|| {
         std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
             let mut sink = [0; 256];
             while std::io::stdin().lock().read(&mut sink).is_ok_and(|count| count > 0) {}
             let _ = ended.send(());
-        })?;
-    } else {
-        std::mem::forget(ended);
-    }
+        })
+    });
+    watched.transpose().wrap_err("cannot watch standard input")?;
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
-            _ = stdin_ended => {}
+            // Fails when nobody watches standard input; then this branch is off.
+            Ok(()) = stdin_ended => {}
         }
         let _ = sender.send(true);
         // The receivers must see the value before the channel closes.
