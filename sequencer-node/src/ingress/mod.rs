@@ -8,8 +8,6 @@ mod request;
 mod server;
 mod session;
 mod subscription;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use blocks::ordered_block;
 pub(crate) use server::Ingress;

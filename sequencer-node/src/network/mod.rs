@@ -4,7 +4,7 @@
 //!             ┌ queue ─▶ stream consensus ─┐
 //!   send() ──▶├ queue ─▶ stream chunks ────┤  one connection a peer   ──▶ readers ──▶ inbox
 //!             ├ queue ─▶ stream ceremony ──┤  (the smaller peer id
-//!             └ queue ─▶ stream sync ──────┘   dials it)
+//!             └ queue ─▶ stream sync ──────┘   dials first)
 //! ```
 //!
 //! - Peers outside the genesis file are refused when their handshake has shown who they are.

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use libp2p::allow_block_list::{self, AllowedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder};
 use libp2p_stream::IncomingStreams;
 use ordering_types::{ChainSpec, Digest, SecretKey, ValidatorId};
@@ -26,10 +26,17 @@ use crate::core_api::{Class, Recipient};
 
 /// How often missing connections are dialed and pings sent.
 const TICK: Duration = Duration::from_millis(500);
+/// Of two peers the one with the smaller id dials at once, the other after so many ticks without a connection.
+const PATIENCE_TICKS: u32 = 2;
+/// A peer that connects again after so long has restarted: its older connections are dead, though QUIC does not know yet.
+const REPLACED_AFTER: Duration = Duration::from_secs(2);
+/// A peer that is silent for so long is gone; keep-alives come more often.
+const IDLE_TIMEOUT_MS: u32 = 5_000;
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Handshakes of strangers at once; more wait outside.
 const MAX_PENDING_INCOMING: u32 = 64;
-/// Connections with one peer at once: the old one and its successor.
-const MAX_PER_PEER: u32 = 2;
+/// Connections with one peer at once: both may dial, and both may restart.
+const MAX_PER_PEER: u32 = 4;
 /// Bytes of one stream's messages that may wait for the core. Then QUIC's flow control stops the sender.
 const MAX_WAITING_BYTES: u32 = 8 << 20;
 /// Messages of one queue that may wait for the core.
@@ -168,9 +175,10 @@ impl Network {
     }
 }
 
-type Dials = BTreeMap<ValidatorId, Multiaddr>;
+/// Address, and ticks to wait before each dial.
+type Dials = BTreeMap<ValidatorId, (Multiaddr, u32)>;
 
-/// All other validators, and the addresses of those that this node dials: of two peers the smaller id does.
+/// All other validators, and where to dial them.
 fn directory(
     spec: &ChainSpec,
     me: ValidatorId,
@@ -187,9 +195,7 @@ fn directory(
                 address: validator.address.clone(),
             });
         };
-        if own < id {
-            dials.insert(validator.id, address);
-        }
+        dials.insert(validator.id, (address, if own < id { 0 } else { PATIENCE_TICKS }));
         peers.insert(validator.id, Arc::new(Peer::new(validator.id, id)));
     }
     Ok((peers, dials))
@@ -208,7 +214,11 @@ fn build_swarm(key: &SecretKey, committee: impl Iterator<Item = PeerId>) -> Swar
         .with_max_established(Some(MAX_PER_PEER * count + MAX_PENDING_INCOMING));
     SwarmBuilder::with_existing_identity(identity::keypair(key))
         .with_tokio()
-        .with_quic()
+        .with_quic_config(|mut config| {
+            config.max_idle_timeout = IDLE_TIMEOUT_MS;
+            config.keep_alive_interval = KEEP_ALIVE;
+            config
+        })
         .with_behaviour(|_| Behaviour {
             allowed,
             limits: connection_limits::Behaviour::new(limits),
@@ -240,20 +250,56 @@ async fn listen_on(swarm: &mut Swarm<Behaviour>, listen: SocketAddr) -> Result<S
 /// Drives the connections.
 async fn run(mut swarm: Swarm<Behaviour>, peers: Arc<BTreeMap<ValidatorId, Arc<Peer>>>, dials: Dials) {
     let by_id: BTreeMap<PeerId, Arc<Peer>> = peers.values().map(|p| (p.id, Arc::clone(p))).collect();
+    let mut waited: BTreeMap<ValidatorId, u32> = BTreeMap::new();
+    let mut connections: Connections = BTreeMap::new();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick() => {
-                for (validator, address) in &dials {
-                    dial(&mut swarm, &peers, *validator, address);
+                for (validator, (address, patience)) in &dials {
+                    let waited = waited.entry(*validator).or_default();
+                    if peers.get(validator).is_some_and(|peer| *peer.connected.borrow()) {
+                        *waited = 0;
+                    } else if *waited >= *patience {
+                        dial(&mut swarm, &peers, *validator, address);
+                    } else {
+                        *waited += 1;
+                    }
                 }
                 for peer in peers.values().filter(|peer| *peer.connected.borrow()) {
                     peer.queue(Class::Consensus).push(Frame::Ping(clock_micros()));
                 }
             }
-            event = swarm.select_next_some() => on_event(&event, &by_id),
+            event = swarm.select_next_some() => {
+                for old in track(&mut connections, &event) {
+                    swarm.close_connection(old);
+                }
+                on_event(&event, &by_id);
+            }
         }
+    }
+}
+
+/// Open connections of each peer, and since when.
+type Connections = BTreeMap<PeerId, Vec<(ConnectionId, Instant)>>;
+
+/// Notes connections that open and close; gives those that a newer one replaces.
+fn track(connections: &mut Connections, event: &SwarmEvent<BehaviourEvent>) -> Vec<ConnectionId> {
+    match event {
+        SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+            let open = connections.entry(*peer_id).or_default();
+            let dead = open.iter().filter(|(_, since)| since.elapsed() > REPLACED_AFTER).map(|(id, _)| *id).collect();
+            open.push((*connection_id, Instant::now()));
+            dead
+        }
+        SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+            if let Some(open) = connections.get_mut(peer_id) {
+                open.retain(|(id, _)| id != connection_id);
+            }
+            Vec::new()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -377,11 +423,4 @@ async fn read_frames(
         }
     }
     Ok(())
-}
-
-/// Used by tests that need a message without a network.
-#[cfg(test)]
-pub(crate) fn test_message(from: ValidatorId, class: Class, bytes: Bytes) -> PeerMessage {
-    let budget = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("one permit is free");
-    PeerMessage { from, class, bytes, _budget: budget }
 }

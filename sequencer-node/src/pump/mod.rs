@@ -24,10 +24,6 @@ mod engine;
 mod events;
 mod handle;
 mod jobs;
-#[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use self::core::Core;
 pub(crate) use clock::Clock;

@@ -4,7 +4,5 @@ mod error;
 mod eth;
 mod seq;
 mod server;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use server::Rpc;

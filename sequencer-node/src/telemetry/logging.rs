@@ -15,6 +15,8 @@ use tracing_subscriber::{EnvFilter, Layer};
 use super::otlp::OnRuntime;
 use crate::config::{LogConfig, LogFormat};
 
+/// The consensus library logs every vote at `info`.
+const QUIET: &str = "arc_malachitebft_core_consensus=warn,arc_malachitebft_core_driver=warn";
 const SERVICE_NAME: &str = "sequencer-node";
 /// The standard variable that turns OTLP on; the libraries read the other `OTEL_*` ones.
 const ENDPOINT_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -73,7 +75,8 @@ pub(crate) fn start(config: &LogConfig, runtime: &Handle) -> Result<Telemetry, T
             SpanExporter::builder().with_http().with_http_client(client()?).build().map_err(|e| failed(&e))?;
         traces = Some(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(spans).build());
     }
-    let filter = EnvFilter::try_new(&config.filter)?;
+    // Later directives win: whoever names these modules gets their lines.
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.filter))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.format {
         LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),

@@ -6,8 +6,6 @@ mod logging;
 mod metrics;
 mod otlp;
 mod server;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use logging::{Telemetry, start};
 pub(crate) use server::{Health, HealthServer};
