@@ -17,15 +17,20 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<(), Failure> {
         spec.rollups.len(),
         spec.hash()
     );
-    println!("key             {}: validator {me}, address {}", config.key.file.display(), key.public_key().address());
+    println!(
+        "key             {}: validator {me}, address {}",
+        config.key.file.display(),
+        key.public_key().address()
+    );
     let data = &config.data_dir;
-    let state = match (data.join(crate::store::FRESH_FILE).exists(), data.join(crate::store::WAL_FILE).exists()) {
-        (true, _) => "made by init, not used yet",
-        (false, true) => "in use before",
-        (false, false) => {
-            return Err(Failure::new(Exit::Store, crate::store::StoreError::StateMissing(data.clone())));
-        }
-    };
+    let state =
+        match (data.join(crate::store::FRESH_FILE).exists(), data.join(crate::store::WAL_FILE).exists()) {
+            (true, _) => "made by init, not used yet",
+            (false, true) => "in use before",
+            (false, false) => {
+                return Err(Failure::new(Exit::Store, crate::store::StoreError::StateMissing(data.clone())));
+            }
+        };
     println!("data folder     {}: {state}", data.display());
     setup.probe_ports()?;
     println!(

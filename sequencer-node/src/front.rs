@@ -77,7 +77,9 @@ impl Front {
         let refused = || (Vec::new(), vec![Err(AdmissionError::NotReady); count]);
         let Ok(_permit) = self.checkers.acquire().await else { return refused() };
         let spec = Arc::clone(&self.spec);
-        tokio::task::spawn_blocking(move || check_all(&spec, transactions)).await.unwrap_or_else(|_| refused())
+        tokio::task::spawn_blocking(move || check_all(&spec, transactions))
+            .await
+            .unwrap_or_else(|_| refused())
     }
 
     /// Reads the store on a thread that may wait for the disk.

@@ -65,7 +65,8 @@ fn config(args: &InitArgs) -> Result<Config, Failure> {
             .ok_or_else(|| Failure::new(Exit::Usage, "--port-base is too high: ports end at 65535"))
     };
     let absolute = |path: &PathBuf| {
-        fs::canonicalize(path).map_err(|e| Failure::new(Exit::Key, InitError::Io { path: path.clone(), source: e }))
+        fs::canonicalize(path)
+            .map_err(|e| Failure::new(Exit::Key, InitError::Io { path: path.clone(), source: e }))
     };
     let mut config = Config {
         data_dir: DATA_FOLDER.into(),

@@ -22,7 +22,8 @@ pub(crate) struct Setup {
 impl Setup {
     /// Reads and checks files only.
     pub(crate) fn load(args: &ConfigArgs) -> Result<Self, Failure> {
-        let config = config::load(&args.config, &args.overrides).map_err(|e| Failure::new(Exit::Config, e))?;
+        let config =
+            config::load(&args.config, &args.overrides).map_err(|e| Failure::new(Exit::Config, e))?;
         let spec = config::load_chain_spec(&config.chain_spec).map_err(|e| Failure::new(Exit::Config, e))?;
         let password = PasswordSource::from_option(config.key.password_file.as_deref())
             .read()

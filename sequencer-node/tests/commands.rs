@@ -78,7 +78,8 @@ fn a_running_node_holds_its_ports_and_its_folder() {
     assert_eq!(busy.status.code(), Some(6), "{said}");
     assert!(said.contains("network.listen") && said.contains(&pid), "{said}");
     let elsewhere = |door: &str| [format!("--{door}-listen"), "127.0.0.1:0".to_owned()];
-    let flags: Vec<String> = ["network", "ingress", "rpc", "metrics"].into_iter().flat_map(elsewhere).collect();
+    let flags: Vec<String> =
+        ["network", "ingress", "rpc", "metrics"].into_iter().flat_map(elsewhere).collect();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let locked = folders.command(1, &["run"], &flags);
     let said = String::from_utf8_lossy(&locked.stderr).into_owned();

@@ -125,9 +125,7 @@ pub(crate) fn check(spec: &ChainSpec, transaction: &Transaction) -> Result<(), A
     if length == 0 || length > MAX_TRANSACTION_BYTES {
         return Err(AdmissionError::Size(length));
     }
-    let rollup = spec
-        .rollup(transaction.rollup)
-        .ok_or(AdmissionError::UnknownRollup(transaction.rollup))?;
+    let rollup = spec.rollup(transaction.rollup).ok_or(AdmissionError::UnknownRollup(transaction.rollup))?;
     match rollup.kind {
         RollupKind::Opaque => Ok(()),
         RollupKind::Evm => Ok(evm::check(&transaction.data, rollup.chain_id)?),

@@ -48,7 +48,8 @@ fn high_s() -> Vec<u8> {
     let signer = PrivateKeySigner::from_slice(&[7; 32]).unwrap();
     let transaction = transfer(901);
     let low = signer.sign_hash_sync(&transaction.signature_hash()).unwrap();
-    let order = U256::from_str_radix("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16).unwrap();
+    let order =
+        U256::from_str_radix("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16).unwrap();
     let high = Signature::new(low.r(), order - low.s(), !low.v());
     TxEnvelope::from(transaction.into_signed(high)).encoded_2718()
 }

@@ -162,11 +162,7 @@ impl Overrides {
 fn read(what: &'static str, path: &Path) -> Result<String, ConfigError> {
     let failed = |source| ConfigError::Read { what, path: path.to_owned(), source };
     let mut text = String::new();
-    fs::File::open(path)
-        .map_err(failed)?
-        .take(MAX_FILE_BYTES)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
+    fs::File::open(path).map_err(failed)?.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
     Ok(text)
 }
 
@@ -182,13 +178,15 @@ pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigE
 fn parse(text: &str, origin: &str, path: &Path, overrides: &Overrides) -> Result<Config, ConfigError> {
     // Parsed here first: figment reports a syntax error without its line.
     if let Err(e) = toml::from_str::<toml::Table>(text) {
-        return Err(ConfigError::Syntax { origin: origin.to_owned(), why: e.to_string().trim_end().to_owned() });
+        return Err(ConfigError::Syntax {
+            origin: origin.to_owned(),
+            why: e.to_string().trim_end().to_owned(),
+        });
     }
     let figment = Figment::from(Serialized::defaults(Config::default()))
         .merge(Toml::string(text))
         .merge(Env::prefixed(ENV_PREFIX).ignore(&["config"]).split("__"));
-    let mut config: Config =
-        figment.extract().map_err(|error| describe(error.into_iter().next(), origin))?;
+    let mut config: Config = figment.extract().map_err(|error| describe(error.into_iter().next(), origin))?;
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     for relative in [&mut config.data_dir, &mut config.chain_spec, &mut config.key.file] {
         *relative = folder.join(&relative);
@@ -230,8 +228,10 @@ fn validate(config: &Config, origin: &str) -> Result<(), ConfigError> {
         return refuse("store.cache_mib", why);
     }
     if config.store.retain_blocks != 0 && config.store.retain_blocks < MIN_RETAIN_BLOCKS {
-        let why =
-            format!("{} is neither 0 (keep all) nor at least {MIN_RETAIN_BLOCKS}", config.store.retain_blocks);
+        let why = format!(
+            "{} is neither 0 (keep all) nor at least {MIN_RETAIN_BLOCKS}",
+            config.store.retain_blocks
+        );
         return refuse("store.retain_blocks", why);
     }
     for (key, value) in [
@@ -261,7 +261,9 @@ fn validate(config: &Config, origin: &str) -> Result<(), ConfigError> {
 fn check_url(url: &str) -> Result<(), String> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     match rest {
-        Some(rest) if !rest.is_empty() && url.parse::<alloy::transports::http::reqwest::Url>().is_ok() => Ok(()),
+        Some(rest) if !rest.is_empty() && url.parse::<alloy::transports::http::reqwest::Url>().is_ok() => {
+            Ok(())
+        }
         _ => Err(format!("`{url}` is not an http:// or https:// URL")),
     }
 }

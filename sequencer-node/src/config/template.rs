@@ -4,7 +4,8 @@ use super::Config;
 
 /// A config file that says `config` and explains each key.
 pub(crate) fn template(config: &Config) -> String {
-    let Config { data_dir, chain_spec, key, network, ingress, rpc, metrics, l1, store, log, execution } = config;
+    let Config { data_dir, chain_spec, key, network, ingress, rpc, metrics, l1, store, log, execution } =
+        config;
     let password = key.password_file.as_ref().map_or_else(
         || "# password_file = \"password\"".to_owned(),
         |path| format!("password_file = {}", quoted(&path.display())),

@@ -6,7 +6,11 @@ use rollup::wire::{Content, OrderedBlock, OrderedSection, RollupRoot};
 use crate::core_api::Decided;
 
 /// A block with the sections that `wanted` chooses, with whole transactions or ids only.
-pub(crate) fn ordered_block(decided: &Decided, wanted: impl Fn(RollupId) -> bool, data: bool) -> OrderedBlock {
+pub(crate) fn ordered_block(
+    decided: &Decided,
+    wanted: impl Fn(RollupId) -> bool,
+    data: bool,
+) -> OrderedBlock {
     let block = &decided.block;
     let rollups = block
         .sections

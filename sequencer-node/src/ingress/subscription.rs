@@ -108,9 +108,9 @@ impl Subscriber {
 
     async fn read_store(&mut self) -> Result<(), Ended> {
         let height = self.next;
-        let read = self.front.read(move |store| {
-            Ok((store.decided(height)?, store.certified(height)?, store.range()?))
-        });
+        let read = self
+            .front
+            .read(move |store| Ok((store.decided(height)?, store.certified(height)?, store.range()?)));
         let (decided, signature, range) = read.await.map_err(|error| match error {
             ReadError::Stopping => Ended::new(CloseReason::ShuttingDown, "the node stops"),
             ReadError::Store(error) => {

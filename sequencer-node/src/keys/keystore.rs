@@ -241,9 +241,6 @@ mod tests {
             fs::write(&path, garbage).unwrap();
             assert!(matches!(open(&path, &password("p")), Err(KeyFileError::Malformed { .. })));
         }
-        assert!(matches!(
-            open(&folder.path().join("none"), &password("p")),
-            Err(KeyFileError::Missing(_))
-        ));
+        assert!(matches!(open(&folder.path().join("none"), &password("p")), Err(KeyFileError::Missing(_))));
     }
 }

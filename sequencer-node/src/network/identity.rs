@@ -6,7 +6,8 @@ use ordering_types::SecretKey;
 
 /// The peer id of a validator.
 pub(crate) fn peer_id(key: &ordering_types::PublicKey) -> PeerId {
-    let key = secp256k1::PublicKey::try_from_bytes(&key.to_bytes()).expect("both sides check the same curve point");
+    let key =
+        secp256k1::PublicKey::try_from_bytes(&key.to_bytes()).expect("both sides check the same curve point");
     PublicKey::from(key).to_peer_id()
 }
 

@@ -95,7 +95,9 @@ pub(crate) enum NetworkError {
         why: String,
     },
     /// A validator's address in the genesis file is of no use.
-    #[error("genesis file: address `{address}` of validator {validator} is not like /ip4/127.0.0.1/udp/9101/quic-v1")]
+    #[error(
+        "genesis file: address `{address}` of validator {validator} is not like /ip4/127.0.0.1/udp/9101/quic-v1"
+    )]
     Address {
         /// Whose.
         validator: ValidatorId,
@@ -289,7 +291,11 @@ fn track(connections: &mut Connections, event: &SwarmEvent<BehaviourEvent>) -> V
     match event {
         SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
             let open = connections.entry(*peer_id).or_default();
-            let dead = open.iter().filter(|(_, since)| since.elapsed() > REPLACED_AFTER).map(|(id, _)| *id).collect();
+            let dead = open
+                .iter()
+                .filter(|(_, since)| since.elapsed() > REPLACED_AFTER)
+                .map(|(id, _)| *id)
+                .collect();
             open.push((*connection_id, Instant::now()));
             dead
         }

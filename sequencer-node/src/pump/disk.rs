@@ -27,7 +27,11 @@ const MAX_HEADERS: usize = 4_096;
 #[derive(Debug)]
 pub(super) enum Operation {
     Persist(Record),
-    Send { to: Recipient, class: Class, bytes: Bytes },
+    Send {
+        to: Recipient,
+        class: Class,
+        bytes: Bytes,
+    },
     /// Only outputs that are events.
     Tell(Output),
 }
@@ -40,7 +44,13 @@ impl Operation {
                 Self::Persist(Record::Ordering(OrderingRecord::Wal { entry, .. })) => entry.len(),
                 Self::Persist(Record::Ordering(OrderingRecord::Decided(decided))) => {
                     decided.cut_bytes.len()
-                        + decided.block.sections.iter().flat_map(|s| &s.transactions).map(Bytes::len).sum::<usize>()
+                        + decided
+                            .block
+                            .sections
+                            .iter()
+                            .flat_map(|s| &s.transactions)
+                            .map(Bytes::len)
+                            .sum::<usize>()
                 }
                 Self::Persist(Record::Sealed(batch)) => batch.encoded.payload.len(),
                 Self::Persist(_) | Self::Tell(_) => 0,

@@ -243,11 +243,8 @@ impl<C: Core, S: Outbound> Engine<C, S> {
         loop {
             let now = self.clock.now();
             let due = self.core.next_deadline().filter(|at| *at <= now);
-            let deadline = if due.is_some() || !self.refused.is_empty() {
-                Instant::now()
-            } else {
-                self.wake_at(now)
-            };
+            let deadline =
+                if due.is_some() || !self.refused.is_empty() { Instant::now() } else { self.wake_at(now) };
             if !inputs.next(deadline, &mut batch).await {
                 return Ok(());
             }

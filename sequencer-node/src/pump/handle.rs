@@ -55,7 +55,11 @@ impl Counters {
             ("sequencer_height", "Newest ordered height, durable here", get(&self.height)),
             ("sequencer_certified_height", "Newest softly confirmed height", get(&self.certified)),
             ("sequencer_sealed_batch", "Number of the newest sealed batch", get(&self.sealed)),
-            ("sequencer_ordered_transactions", "Transactions ordered since the start", get(&self.transactions)),
+            (
+                "sequencer_ordered_transactions",
+                "Transactions ordered since the start",
+                get(&self.transactions),
+            ),
             ("sequencer_disk_syncs", "Group syncs since the start", get(&self.syncs)),
             ("sequencer_disk_sync_micros", "Microseconds spent in group syncs", get(&self.sync_micros)),
             ("sequencer_peer_faults", "Messages that no honest peer sends", get(&self.faults)),

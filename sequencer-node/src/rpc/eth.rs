@@ -80,7 +80,8 @@ impl Eth {
             }
         };
         found.ok_or_else(|| {
-            let chains: Vec<String> = self.front.spec.rollups.iter().map(|r| r.chain_id.to_string()).collect();
+            let chains: Vec<String> =
+                self.front.spec.rollups.iter().map(|r| r.chain_id.to_string()).collect();
             let what_to_do = format!("use /rollup/<chain id> with one of: {}", chains.join(", "));
             error::no_method("eth_* methods belong to one EVM rollup", &what_to_do)
         })

@@ -35,15 +35,20 @@ enum Named {
 /// All methods.
 pub(super) fn module(front: Arc<Front>) -> Result<RpcModule<Front>, RegisterMethodError> {
     let mut module = RpcModule::from_arc(front);
-    module.register_async_method("seq_submit", |params, front, _| async move { submit(&params, &front).await })?;
+    module.register_async_method(
+        "seq_submit",
+        |params, front, _| async move { submit(&params, &front).await },
+    )?;
     module.register_method("seq_status", |_, front, _| status(front))?;
-    module.register_async_method("seq_block", |params, front, _| async move { block(&params, &front).await })?;
-    module.register_async_method("seq_proof", |params, front, _| async move { proof(&params, &front).await })?;
+    module
+        .register_async_method("seq_block", |params, front, _| async move { block(&params, &front).await })?;
+    module
+        .register_async_method("seq_proof", |params, front, _| async move { proof(&params, &front).await })?;
     module.register_async_method("seq_founding", |_, front, _| async move {
         let founding = front.read(|store| Ok(store.founding().cloned())).await;
-        founding
-            .map_err(|e| error::unreadable(&e))?
-            .ok_or_else(|| error::not_found("the committee has no key yet", "ask again: seq_status says how far it is"))
+        founding.map_err(|e| error::unreadable(&e))?.ok_or_else(|| {
+            error::not_found("the committee has no key yet", "ask again: seq_status says how far it is")
+        })
     })?;
     module.register_async_method("seq_sealedBatch", |params, front, _| async move {
         sealed_batch(&params, &front).await
@@ -106,7 +111,8 @@ async fn block(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectO
         .sections
         .iter()
         .map(|section| {
-            let all: Vec<String> = section.transactions.iter().map(|t| format!("0x{}", hex::encode(t))).collect();
+            let all: Vec<String> =
+                section.transactions.iter().map(|t| format!("0x{}", hex::encode(t))).collect();
             json!({
                 "rollup": section.rollup,
                 "ids": decided.tree.leaves(section.rollup).unwrap_or_default(),

@@ -78,7 +78,8 @@ impl Rpc {
             .await
             .map_err(failed)?;
         let address = server.local_addr().map_err(failed)?;
-        let mut module = seq::module(Arc::clone(&front)).expect("names of methods are unique").remove_context();
+        let mut module =
+            seq::module(Arc::clone(&front)).expect("names of methods are unique").remove_context();
         let eth = eth::module(eth::Eth { front, execution }).expect("names of methods are unique");
         module.merge(eth).expect("names of methods are unique");
         Ok(Self { handle: server.start(module), address })

@@ -173,7 +173,9 @@ fn add_entry(transaction: &WriteTransaction, entry: &Entry) -> Result<(), redb::
         Entry::Sealed { number, last_height, at } => {
             transaction.open_table(SEALED)?.insert(number, (at.to_bytes(), last_height.get()))?;
         }
-        Entry::Chunk { lane, sequence, digest, at } => add_chunk(transaction, *lane, *sequence, *digest, *at)?,
+        Entry::Chunk { lane, sequence, digest, at } => {
+            add_chunk(transaction, *lane, *sequence, *digest, *at)?
+        }
         Entry::FullChunks(segment) => mark_full(transaction, FULL_CHUNKS, *segment)?,
         Entry::FullBlocks(segment) => mark_full(transaction, FULL_BLOCKS, *segment)?,
     }

@@ -1,7 +1,7 @@
 //! The thread that keeps the index: off the path of votes, a few milliseconds behind.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,12 @@ pub(super) struct Indexer {
 }
 
 impl Indexer {
-    pub(super) fn start(index: Index, pruner: Pruner, spec: Arc<ChainSpec>, ends: Ends) -> std::io::Result<Self> {
+    pub(super) fn start(
+        index: Index,
+        pruner: Pruner,
+        spec: Arc<ChainSpec>,
+        ends: Ends,
+    ) -> std::io::Result<Self> {
         let (groups, receiver) = sync_channel(MAX_WAITING_GROUPS);
         let worker = Worker { index, pruner, spec, ends, last_durable: Instant::now(), dirty: false };
         let thread =

@@ -152,7 +152,11 @@ impl Segments {
                 }
                 return Err(self.damaged(Position { segment, offset: 0 }, "the segment before is missing"));
             }
-            let start = if segment == from.segment { from.offset.max(MAGIC.len() as u64) } else { MAGIC.len() as u64 };
+            let start = if segment == from.segment {
+                from.offset.max(MAGIC.len() as u64)
+            } else {
+                MAGIC.len() as u64
+            };
             let (offset, whole) = self.scan_file(segment, start, &mut visit)?;
             end = Position { segment, offset };
             if !whole {
@@ -187,7 +191,8 @@ impl Segments {
         input.seek(SeekFrom::Start(start)).map_err(StoreError::io(&path))?;
         let mut offset = start;
         while offset < length {
-            let Some(payload) = read_record(&mut input, length - offset).map_err(StoreError::io(&path))? else {
+            let Some(payload) = read_record(&mut input, length - offset).map_err(StoreError::io(&path))?
+            else {
                 return Ok((offset, false));
             };
             let bytes = payload.len() as u32;

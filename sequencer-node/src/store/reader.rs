@@ -46,7 +46,10 @@ pub(crate) struct Found {
 }
 
 impl Reader {
-    fn query<T>(&self, run: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+    fn query<T>(
+        &self,
+        run: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
         let inner = || run(&self.index.database.begin_read()?);
         inner().map_err(StoreError::database(&self.index.path))
     }
@@ -174,7 +177,8 @@ impl Reader {
 
     /// One chunk.
     pub(crate) fn chunk(&self, digest: Digest) -> Result<Option<Chunk>, StoreError> {
-        let place = self.query(|t| Ok(t.open_table(index::CHUNKS)?.get(digest.to_bytes())?.map(|v| v.value())))?;
+        let place =
+            self.query(|t| Ok(t.open_table(index::CHUNKS)?.get(digest.to_bytes())?.map(|v| v.value())))?;
         place.and_then(|p| Location::from_bytes(&p)).map(|at| self.chunk_at(at)).transpose()
     }
 

@@ -159,7 +159,9 @@ fn catch_up(reader: &Reader, spec: &ChainSpec, synced: Ends) -> Result<Ends, Sto
                     eth_hashes: index::eth_hashes(spec, &sections),
                 })));
             }
-            BlockRecord::Certified(height, signature) => queue.entries.push(Entry::Certified(height, signature)),
+            BlockRecord::Certified(height, signature) => {
+                queue.entries.push(Entry::Certified(height, signature))
+            }
             BlockRecord::Sealed(batch) => {
                 let (number, last_height) = (batch.header.number, batch.header.last_height);
                 queue.entries.push(Entry::Sealed { number, last_height, at });

@@ -88,8 +88,7 @@ fn decided(height: u64) -> Arc<Decided> {
     let chunk = chunk(height);
     let sections =
         vec![RollupSection { rollup: ROLLUP, transactions: vec![chunk.transactions()[0].data.clone()] }];
-    let tip =
-        LaneTip { lane: lane(), sequence: LaneSequence::new(height), digest: chunk.digest() };
+    let tip = LaneTip { lane: lane(), sequence: LaneSequence::new(height), digest: chunk.digest() };
     let payload = format!("system {height}").into_bytes();
     let cut = Cut {
         height: Height::new(height),

@@ -29,7 +29,9 @@ impl Store {
     /// Takes one record; it counts after [`Self::sync`].
     pub(crate) fn write(&mut self, record: Record) -> Result<(), StoreError> {
         match record {
-            Record::Ordering(OrderingRecord::Wal { height, entry }) => self.pending.entries.push((height, entry)),
+            Record::Ordering(OrderingRecord::Wal { height, entry }) => {
+                self.pending.entries.push((height, entry))
+            }
             Record::Ordering(OrderingRecord::Chunk(chunk)) => {
                 let at = self.chunks.append(chunk.bytes(), Some(chunk.digest()))?;
                 let (lane, sequence, digest) = (chunk.lane(), chunk.sequence().get(), chunk.digest());

@@ -68,12 +68,19 @@ pub(crate) fn start(config: &LogConfig, runtime: &Handle) -> Result<Telemetry, T
     let mut traces = None;
     if otlp {
         let client = || OnRuntime::new(runtime.clone()).map_err(|e| failed(&e));
-        let metrics =
-            MetricExporter::builder().with_http().with_http_client(client()?).build().map_err(|e| failed(&e))?;
+        let metrics = MetricExporter::builder()
+            .with_http()
+            .with_http_client(client()?)
+            .build()
+            .map_err(|e| failed(&e))?;
         meters = meters.with_reader(PeriodicReader::builder(metrics).build());
-        let spans =
-            SpanExporter::builder().with_http().with_http_client(client()?).build().map_err(|e| failed(&e))?;
-        traces = Some(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(spans).build());
+        let spans = SpanExporter::builder()
+            .with_http()
+            .with_http_client(client()?)
+            .build()
+            .map_err(|e| failed(&e))?;
+        traces =
+            Some(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(spans).build());
     }
     // Later directives win: whoever names these modules gets their lines.
     let filter = EnvFilter::try_new(format!("{QUIET},{}", config.filter))?;

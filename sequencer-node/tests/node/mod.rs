@@ -68,7 +68,14 @@ impl Folders {
 
     /// Runs one command on a node's config and waits for its end.
     pub fn command(&self, id: u16, command: &[&str], more: &[&str]) -> Output {
-        node().args(command).arg("--config").arg(self.config(id)).args(more).stdin(Stdio::null()).output().unwrap()
+        node()
+            .args(command)
+            .arg("--config")
+            .arg(self.config(id))
+            .args(more)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 }
 
