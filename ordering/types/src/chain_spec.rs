@@ -15,6 +15,14 @@ pub const MAX_VALIDATORS: usize = 100;
 /// Most rollups that a genesis file may name.
 pub const MAX_ROLLUPS: usize = 1_024;
 
+/// Bytes that the blobs of one batch hold (six blobs of 130,048 usable bytes, less what a payload begins with). What
+/// is sealed must always fit, compressed or not.
+pub const BATCH_CAPACITY_BYTES: u64 = 6 * 130_048 - 256;
+/// Most bytes that one block takes in a batch beside its transactions.
+pub const BLOCK_OVERHEAD_BYTES: u64 = 128;
+/// Most bytes that one rollup takes in one block of a batch beside its transactions.
+pub const SECTION_OVERHEAD_BYTES: u64 = 72;
+
 /// What a rollup's transactions are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -96,9 +104,9 @@ impl Default for Limits {
             chunks_per_lane_per_cut: 64,
             block_bytes: 16 << 20,
             blob_bytes_per_block: 256 << 10,
-            // 6 blobs of 4096 field elements, 31 bytes used of each, less room for block heads.
-            blob_bytes_per_batch: 640 << 10,
-            blocks_per_batch: 1_024,
+            // The rest of six blobs is for the heads of its blocks.
+            blob_bytes_per_batch: 512 << 10,
+            blocks_per_batch: 256,
             batch_interval_ms: 4_000,
             idle_block_interval_ms: 1_000,
             max_clock_drift_ms: 2_000,
@@ -145,6 +153,15 @@ pub enum ChainSpecError {
     /// Two rollups with one id or one chain id.
     #[error("rollup {0}: id or chain id used twice")]
     RollupId(RollupId),
+    /// A batch that could not be posted.
+    #[error(
+        "a full batch could need {got} bytes, its blobs hold {BATCH_CAPACITY_BYTES}: lower blob_bytes_per_batch or \
+         blocks_per_batch, or serve fewer rollups"
+    )]
+    BatchSize {
+        /// Bytes of the fullest batch.
+        got: u64,
+    },
     /// Numbers that contradict each other.
     #[error("limits: {0}")]
     Limits(&'static str),
@@ -174,7 +191,20 @@ impl ChainSpec {
                 return Err(ChainSpecError::RollupId(rollup.id));
             }
         }
-        self.limits.validate()
+        self.limits.validate()?;
+        self.validate_batch_size()
+    }
+
+    /// The fullest batch that the limits allow fits into its blobs without any compression.
+    fn validate_batch_size(&self) -> Result<(), ChainSpecError> {
+        let rollups = u64::try_from(self.rollups.len()).unwrap_or(u64::MAX);
+        let heads = BLOCK_OVERHEAD_BYTES.saturating_add(rollups.saturating_mul(SECTION_OVERHEAD_BYTES));
+        let heads = heads.saturating_mul(u64::from(self.limits.blocks_per_batch));
+        let got = heads.saturating_add(u64::from(self.limits.blob_bytes_per_batch));
+        if got > BATCH_CAPACITY_BYTES {
+            return Err(ChainSpecError::BatchSize { got });
+        }
+        Ok(())
     }
 
     /// SHA-256 over the canonical encoding: validators and rollups in ascending order of id.

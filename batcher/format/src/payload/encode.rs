@@ -23,6 +23,14 @@ const ROLLUP_OVERHEAD_BYTES: usize = 4 + 1 + FRAME_PREFIX_BYTES + MAX_VARINT_BYT
 /// Gap and count of a section.
 const SECTION_OVERHEAD_BYTES: usize = 3 + 5;
 
+// The genesis file's limits are checked with these: what may be sealed must fit into the blobs.
+const _: () = {
+    use ordering_types::chain_spec as agreed;
+    assert!(MAX_HEAD_BYTES as u64 <= agreed::BLOCK_OVERHEAD_BYTES);
+    assert!((ROLLUP_OVERHEAD_BYTES + SECTION_OVERHEAD_BYTES + 32) as u64 <= agreed::SECTION_OVERHEAD_BYTES);
+    assert!(agreed::BATCH_CAPACITY_BYTES as usize + BATCH_OVERHEAD_BYTES <= crate::blob::MAX_PAYLOAD_BYTES);
+};
+
 /// Why blocks do not encode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
