@@ -253,7 +253,7 @@ pub(crate) async fn welcome(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use futures::executor::block_on;
     use futures::io::Cursor;

@@ -1,14 +1,11 @@
 //! Each mistake of an operator has its own words and its own exit code.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
-
-mod node;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
-use node::{Folders, Running};
+use crate::node::{Folders, Running};
 
 fn private(path: &std::path::Path, text: &str) {
     fs::write(path, text).unwrap();

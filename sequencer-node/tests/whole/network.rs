@@ -1,7 +1,4 @@
 //! Four node processes, from an empty folder to softly confirmed transactions, through both front doors.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
-
-mod node;
 
 use std::future::Future;
 use std::io::Write;
@@ -25,7 +22,7 @@ use rollup::wire::{
 };
 use serde_json::{Value, json};
 
-use node::{Folders, Running};
+use crate::node::{Folders, Running};
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.unwrap_or_else(|_| panic!("{what}: too late"))

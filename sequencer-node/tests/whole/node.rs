@@ -10,19 +10,19 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 
 /// The binary.
-pub fn node() -> Command {
+pub(crate) fn node() -> Command {
     Command::new(env!("CARGO_BIN_EXE_sequencer-node"))
 }
 
 /// A network's folders.
-pub struct Folders {
-    pub root: tempfile::TempDir,
-    pub port_base: u16,
+pub(crate) struct Folders {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) port_base: u16,
 }
 
 impl Folders {
     /// Four nodes, made by `init`, with a genesis file.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folders = Self { root: tempfile::tempdir().unwrap(), port_base: free_base() };
         let password = folders.path("password");
         fs::write(&password, "correct horse\n").unwrap();
@@ -44,15 +44,15 @@ impl Folders {
         folders
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    pub fn config(&self, id: u16) -> PathBuf {
+    pub(crate) fn config(&self, id: u16) -> PathBuf {
         self.path(&format!("n{id}/node.toml"))
     }
 
-    pub fn init(&self, id: u16) -> Output {
+    pub(crate) fn init(&self, id: u16) -> Output {
         node()
             .arg("init")
             .arg("--dir")
@@ -67,7 +67,7 @@ impl Folders {
     }
 
     /// Runs one command on a node's config and waits for its end.
-    pub fn command(&self, id: u16, command: &[&str], more: &[&str]) -> Output {
+    pub(crate) fn command(&self, id: u16, command: &[&str], more: &[&str]) -> Output {
         node()
             .args(command)
             .arg("--config")
@@ -80,14 +80,14 @@ impl Folders {
 }
 
 /// A running node; killed when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
-    pub ready: Value,
+    pub(crate) ready: Value,
 }
 
 impl Running {
     /// Starts a node and waits for its ready line.
-    pub fn start(config: &Path) -> Self {
+    pub(crate) fn start(config: &Path) -> Self {
         let mut child = node()
             .args(["run", "--json", "--exit-on-stdin-eof", "--config"])
             .arg(config)
@@ -102,18 +102,18 @@ impl Running {
     }
 
     /// As if the power failed.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Closes stdin and gives the exit code.
-    pub fn close_stdin(&mut self) -> Option<i32> {
+    pub(crate) fn close_stdin(&mut self) -> Option<i32> {
         drop(self.child.stdin.take());
         self.child.wait().unwrap().code()
     }
 
-    pub fn address(&self, door: &str) -> String {
+    pub(crate) fn address(&self, door: &str) -> String {
         self.ready[door].as_str().unwrap().to_owned()
     }
 }

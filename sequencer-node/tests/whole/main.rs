@@ -1,0 +1,6 @@
+//! Whole node processes: what an operator and a client see.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+mod commands;
+mod network;
+mod node;
