@@ -21,7 +21,9 @@ pub(crate) const CLIENT: &str = "__client";
 fn launch(role: Role, folder: &DataFolder, args: Vec<OsString>) -> Launch {
     // Linux names it even after the file was replaced by a newer build.
     let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
-    Launch { role, program, args, env: Vec::new(), log: folder.log(role) }
+    // Logs are files: no colours in them.
+    let env = vec![("NO_COLOR".into(), "1".into())];
+    Launch { role, program, args, env, log: folder.log(role) }
 }
 
 /// The development L1.

@@ -121,9 +121,22 @@ struct Memory {
     cpu: BTreeMap<ProcessId, (Instant, Duration)>,
     batches: Vec<Batch>,
     next_l1_block: u64,
-    /// When each batch was first seen sealed, and L1's newest block then.
-    sealed: BTreeMap<u64, (Instant, u64)>,
+    /// L1's newest block when each batch was first seen sealed.
+    sealed: BTreeMap<u64, u64>,
     last: Snapshot,
+}
+
+impl Memory {
+    /// Several batches may be sealed between two looks: all of them are first seen now. What was sealed before the
+    /// first look was seen by nobody.
+    fn note_sealed(&mut self, newest: u64, l1_block: Option<u64>) {
+        let (Some(l1_block), true) = (l1_block, newest > 0) else { return };
+        let known = self.sealed.last_key_value().map_or(newest - 1, |(number, _)| *number);
+        self.sealed.extend((known + 1..=newest).map(|number| (number, l1_block)));
+        while self.sealed.len() > MAX_BATCHES {
+            self.sealed.pop_first();
+        }
+    }
 }
 
 /// The observer of one network; cheap to clone.
@@ -178,8 +191,8 @@ impl Observer {
         locked(&self.memory).batches.clone()
     }
 
-    /// When each batch was first seen sealed, and L1's newest block then.
-    pub fn sealed(&self) -> BTreeMap<u64, (Instant, u64)> {
+    /// L1's newest block when each batch was first seen sealed.
+    pub fn sealed(&self) -> BTreeMap<u64, u64> {
         locked(&self.memory).sealed.clone()
     }
 
@@ -244,9 +257,7 @@ impl Observer {
         let mut memory = locked(&self.memory);
         let newest = |field: fn(&NodeStatus) -> u64| statuses.iter().map(field).max().unwrap_or_default();
         let sealed = newest(|status| status.sealed);
-        if sealed > 0 {
-            memory.sealed.entry(sealed).or_insert((now, l1_block.unwrap_or_default()));
-        }
+        memory.note_sealed(sealed, l1_block);
         let best = statuses.iter().max_by_key(|status| status.height).cloned().unwrap_or_default();
         let last_batch = memory.batches.last().cloned();
         let nodes: Vec<NodeView> = self
@@ -362,4 +373,23 @@ fn batcher_view(
 
 fn megabytes(usage: Option<Usage>) -> f64 {
     usage.map_or(0.0, |usage| usage.rss as f64 / f64::from(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two batches between two looks: the first once counted as waiting since the beginning of time.
+    #[test]
+    fn every_batch_is_first_seen_sealed_at_some_block() {
+        let mut memory = Memory::default();
+        memory.note_sealed(0, Some(5));
+        memory.note_sealed(3, Some(7));
+        memory.note_sealed(3, Some(8));
+        memory.note_sealed(6, None);
+        memory.note_sealed(6, Some(9));
+        // All nodes are down and say nothing.
+        memory.note_sealed(0, Some(10));
+        assert_eq!(memory.sealed, BTreeMap::from([(3, 7), (4, 9), (5, 9), (6, 9)]));
+    }
 }

@@ -136,7 +136,7 @@ impl Aftermath {
             .observer
             .batches()
             .iter()
-            .map(|batch| (sealed.get(&batch.number).map_or(0, |(_, block)| *block), batch.l1_block))
+            .filter_map(|batch| Some((*sealed.get(&batch.number)?, batch.l1_block)))
             .collect();
         let ends: Vec<Instant> =
             self.done.iter().skip(1).map(|next| next.at.min(load_ended)).chain([load_ended]).collect();

@@ -287,7 +287,7 @@ impl Book {
     /// Transactions told ordered per second, of late.
     pub fn rate(&self, now: Instant) -> f64 {
         let recent = self.receipts.iter().rev().take_while(|(at, _)| now.duration_since(*at) < RATE_WINDOW);
-        recent.map(|(_, count)| f64::from(*count)).sum::<f64>() / RATE_WINDOW.as_secs_f64()
+        recent.map(|(_, count)| u64::from(*count)).sum::<u64>() as f64 / RATE_WINDOW.as_secs_f64()
     }
 
     /// From schedule to *ordered*.

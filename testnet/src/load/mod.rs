@@ -1,8 +1,11 @@
 //! The load: open-loop clients over the public face, and their books.
 
 mod book;
+mod door;
 mod engine;
+mod follow;
 mod pace;
+mod sender;
 mod source;
 
 pub use book::{Book, Counts, Ledger, Offer, Percentiles, Section};
