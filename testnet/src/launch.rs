@@ -18,6 +18,9 @@ pub(crate) const DEV_L1: &str = "__dev-l1";
 /// Hidden first argument of the bench's client.
 pub(crate) const CLIENT: &str = "__client";
 
+/// The node's own variable for what it logs.
+const LOG_FILTER: &str = "SEQUENCER_LOG__FILTER";
+
 fn launch(role: Role, folder: &DataFolder, args: Vec<OsString>) -> Launch {
     // Linux names it even after the file was replaced by a newer build.
     let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
@@ -57,7 +60,12 @@ pub(crate) fn node(folder: &DataFolder, number: u16) -> Launch {
         node_config(folder, number).into(),
         "--exit-on-stdin-eof".into(),
     ];
-    launch(Role::Node(number), folder, args)
+    let mut launch = launch(Role::Node(number), folder, args);
+    // The consensus library tells every vote at level info: hundreds of megabytes an hour. Who wants them sets this.
+    if std::env::var_os(LOG_FILTER).is_none() {
+        launch.env.push((LOG_FILTER.into(), "info,arc_malachitebft_core_consensus=warn".into()));
+    }
+    launch
 }
 
 /// A batcher's config file.

@@ -53,15 +53,15 @@ impl Outcome {
         }
     }
 
-    /// Slots missed.
-    pub fn slots(step: &str, measured: Option<u64>) -> Self {
+    /// Slots missed; promised only where a batcher was killed and another one was left.
+    pub fn slots(step: &str, measured: Option<u64>, promised: bool) -> Self {
         Self {
             step: step.to_owned(),
-            what: "L1 slots that passed with a signed batch waiting".to_owned(),
+            what: "L1 slots that passed with a signed batch waiting:".to_owned(),
             measured: measured.map(|slots| slots as f64),
             unit: "slots".to_owned(),
-            limit: Some(MAX_MISSED_SLOTS as f64),
-            held: measured.is_some_and(|slots| slots <= MAX_MISSED_SLOTS),
+            limit: promised.then_some(MAX_MISSED_SLOTS as f64),
+            held: !promised || measured.is_some_and(|slots| slots <= MAX_MISSED_SLOTS),
         }
     }
 }
@@ -110,12 +110,12 @@ impl Timeline {
     }
 }
 
-/// Slots that passed with a signed batch waiting, the worst of the batches recorded after block `from`. A batch signed
-/// during slot s can be in block s + 1 at the earliest: that misses nothing. `batches`: (L1 block when first seen
-/// signed, L1 block that carries it). `None` if none was recorded.
-pub(super) fn missed_slots(batches: &[(u64, u64)], from: u64) -> Option<u64> {
-    let after = batches.iter().filter(|(_, recorded)| *recorded > from);
-    after.map(|(sealed, recorded)| recorded.saturating_sub((*sealed).max(from) + 1)).max()
+/// Slots that passed with a signed batch waiting, the worst of the batches that waited in blocks `from` to `to`. A batch
+/// signed during slot s can be in block s + 1 at the earliest: that misses nothing. `batches`: (L1 block when first
+/// seen signed, L1 block that carries it). `None` if none was recorded.
+pub(super) fn missed_slots(batches: &[(u64, u64)], from: u64, to: u64) -> Option<u64> {
+    let waited = batches.iter().filter(|(sealed, recorded)| *recorded > from && *sealed < to);
+    waited.map(|(sealed, recorded)| (*recorded).min(to).saturating_sub((*sealed).max(from) + 1)).max()
 }
 
 #[cfg(test)]
@@ -142,10 +142,13 @@ mod tests {
     #[test]
     fn slots_are_missed_only_while_a_signed_batch_waits() {
         // Signed in slot 10, in block 11: nothing missed. Signed in 12, in block 15: 13 and 14 missed.
-        assert_eq!(missed_slots(&[(10, 11), (12, 15)], 9), Some(2));
+        assert_eq!(missed_slots(&[(10, 11), (12, 15)], 9, 99), Some(2));
         // The kill was in slot 13: only 14 was missed because of it.
-        assert_eq!(missed_slots(&[(10, 11), (12, 15)], 13), Some(1));
-        assert_eq!(missed_slots(&[(10, 11)], 11), None);
+        assert_eq!(missed_slots(&[(10, 11), (12, 15)], 13, 99), Some(1));
+        assert_eq!(missed_slots(&[(10, 11)], 11, 99), None);
+        // What happens after the next step is that step's.
+        assert_eq!(missed_slots(&[(10, 11), (20, 30)], 9, 15), Some(0));
+        assert_eq!(missed_slots(&[(12, 30)], 9, 15), Some(2));
     }
 
     #[test]
@@ -153,7 +156,8 @@ mod tests {
         assert!(!Outcome::within("kill", "pause", None, MAX_PAUSE).held);
         assert!(!Outcome::within("kill", "pause", Some(MAX_PAUSE), MAX_PAUSE).held);
         assert!(Outcome::within("kill", "pause", Some(Duration::from_millis(999)), MAX_PAUSE).held);
-        assert!(!Outcome::slots("kill", Some(3)).held && Outcome::slots("kill", Some(2)).held);
+        assert!(!Outcome::slots("kill", Some(3), true).held && Outcome::slots("kill", Some(2), true).held);
+        assert!(!Outcome::slots("kill", None, true).held && Outcome::slots("kill", Some(30), false).held);
         assert!(!Outcome::happened("restart", "resumed", None).held);
     }
 }

@@ -138,13 +138,18 @@ impl Aftermath {
             .iter()
             .filter_map(|batch| Some((*sealed.get(&batch.number)?, batch.l1_block)))
             .collect();
-        let ends: Vec<Instant> =
-            self.done.iter().skip(1).map(|next| next.at.min(load_ended)).chain([load_ended]).collect();
+        let ends: Vec<(Instant, u64)> = self
+            .done
+            .iter()
+            .skip(1)
+            .map(|next| (next.at.min(load_ended), next.l1_block))
+            .chain([(load_ended, u64::MAX)])
+            .collect();
         let mut outcomes = Vec::new();
         for (done, end) in self.done.into_iter().zip(ends) {
             let step = done.step.to_string();
             outcomes.extend(done.errors.iter().map(|error| Outcome::happened(&step, error, None)));
-            outcomes.extend(effect(&step, &done, end, &timeline, &batches));
+            outcomes.extend(effects(&step, &done, end, &timeline, &batches));
             for (role, rejoining) in done.rejoining {
                 let took = rejoining.await.ok().flatten();
                 outcomes.push(Outcome::within(
@@ -159,30 +164,27 @@ impl Aftermath {
     }
 }
 
-fn effect(
+/// What a step did, until `end`: the next step or the end of the load, and L1's block then.
+fn effects(
     step: &str,
     done: &Done,
-    end: Instant,
+    end: (Instant, u64),
     timeline: &Timeline,
     batches: &[(u64, u64)],
-) -> Option<Outcome> {
+) -> Vec<Outcome> {
     let nodes = matches!(done.step.target, Target::AllNodes | Target::One(Role::Node(_)));
-    let batchers = matches!(
-        done.step.target,
-        Target::ActiveBatcher | Target::AllBatchers | Target::One(Role::Batcher(_))
-    );
+    let one_batcher = matches!(done.step.target, Target::ActiveBatcher | Target::One(Role::Batcher(_)));
+    let posting = || Outcome::slots(step, missed_slots(batches, done.l1_block, end.1), one_batcher);
     match done.step.action {
         Action::Kill if nodes && done.quorum => {
-            let pause = timeline.longest_pause(done.at, end);
-            Some(Outcome::within(step, "ordering paused for", Some(pause), MAX_PAUSE))
+            let pause = timeline.longest_pause(done.at, end.0);
+            vec![Outcome::within(step, "ordering paused for", Some(pause), MAX_PAUSE), posting()]
         }
         Action::Restart if nodes && done.quorum && !done.before => {
             let resumed = timeline.resumed_after(done.at);
-            Some(Outcome::happened(step, "ordered transactions told after", resumed))
+            vec![Outcome::happened(step, "ordered transactions told after", resumed), posting()]
         }
-        Action::Kill if batchers && done.step.target != Target::AllBatchers => {
-            Some(Outcome::slots(step, missed_slots(batches, done.l1_block)))
-        }
-        _ => None,
+        Action::Kill if one_batcher => vec![posting()],
+        _ => Vec::new(),
     }
 }
