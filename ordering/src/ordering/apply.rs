@@ -7,9 +7,9 @@ use ordering_types::{Block, CommitCertificate, LaneTip, Time};
 
 use super::Ordering;
 use super::height::{Data, Standing};
-use crate::api::{Class, Decided, Output, Recipient, Record};
+use crate::api::{Decided, Output, Record};
 use crate::expand::Expansion;
-use crate::wire::{Message, SyncItem};
+use crate::wire::SyncItem;
 
 impl Ordering {
     /// Applies the height that agreement decided, as soon as its cut is expanded.
@@ -72,7 +72,7 @@ impl Ordering {
         self.store.decide(tips, e.covered.iter().map(|held| held.chunk.digest()));
         let again = self.system.decided(&e.cut, &self.state.replayed.system, &self.key);
         for message in again {
-            self.send(Recipient::All, Class::Consensus, &Message::System(message));
+            self.spread_system(message);
         }
         let cut = e.cut_bytes.clone();
         self.sync.applied(SyncItem { cut, header: e.header.clone(), certificate });

@@ -1,6 +1,6 @@
 //! Spreading chunks: cutting own ones, storing peers', reporting, fetching what is missing.
 
-use ordering_types::{Chunk, LaneId, LaneSequence, LaneTip, Time, ValidatorId};
+use ordering_types::{Chunk, LaneId, LaneSequence, LaneTip, SystemMessage, Time, ValidatorId};
 
 use super::Ordering;
 use crate::agreement::Agreement;
@@ -187,9 +187,16 @@ impl Ordering {
     pub(super) fn say(&mut self, payload: Vec<u8>) {
         let decided = self.state.replayed.system.get(&self.me).copied().unwrap_or_default();
         match self.system.say(payload, decided, &self.key) {
-            Some(message) => self.send(Recipient::All, Class::Consensus, &Message::System(message)),
+            Some(message) => self.spread_system(message),
             None => self.refused_system += 1,
         }
+    }
+
+    /// Waits for the disk: whoever has something said may have persisted the secret behind it just before.
+    pub(super) fn spread_system(&mut self, message: SystemMessage) {
+        let bytes = Message::System(message).encode();
+        let (to, class) = (Recipient::All, Class::Consensus);
+        self.outputs.push_back(Output::Send { to, class, bytes, after_sync: true });
     }
 
     pub(super) fn report_soon(&mut self, now: Time) {
@@ -204,9 +211,9 @@ impl Ordering {
         }
         if heartbeat {
             self.pace.status_due = now + self.settings.status_interval;
-            let again: Vec<Message> = self.system.to_send().cloned().map(Message::System).collect();
+            let again: Vec<SystemMessage> = self.system.to_send().cloned().collect();
             for message in again {
-                self.send(Recipient::All, Class::Consensus, &message);
+                self.spread_system(message);
             }
         }
         self.pace.report_due = None;

@@ -61,8 +61,6 @@ pub struct NodeCore {
     uncertified: BTreeMap<Height, Digest>,
     newest_certified: Height,
     outputs: VecDeque<Output>,
-    /// A secret was persisted and the host has not drained yet: no send may overtake it.
-    hold_sends: bool,
 }
 
 impl NodeCore {
@@ -99,7 +97,6 @@ impl NodeCore {
             uncertified: recovered.uncertified.into_iter().collect(),
             newest_certified: Height::ZERO,
             outputs: VecDeque::new(),
-            hold_sends: false,
             spec,
         };
         if let Some(bytes) = recovered.key_material {
@@ -147,11 +144,7 @@ impl NodeCore {
 
     /// The next output, if any. The host drains all of them after each input.
     pub fn next_output(&mut self) -> Option<Output> {
-        let output = self.outputs.pop_front();
-        if output.is_none() {
-            self.hold_sends = false;
-        }
-        output
+        self.outputs.pop_front()
     }
 
     /// When the host should hand in [`Input::Wake`] at the latest.
@@ -207,7 +200,6 @@ impl NodeCore {
     }
 
     fn send(&mut self, to: Recipient, class: Class, bytes: Bytes, after_sync: bool) {
-        let after_sync = after_sync || self.hold_sends;
         self.outputs.push_back(Output::Send { to, class, bytes, after_sync });
     }
 
@@ -253,7 +245,6 @@ impl NodeCore {
             None => {
                 let seed = self.entropy.draw(b"ceremony seed");
                 self.outputs.push_back(Output::Persist(Record::CeremonySeed(Zeroizing::new(seed.to_vec()))));
-                self.hold_sends = true;
                 seed
             }
         };
@@ -274,7 +265,6 @@ impl NodeCore {
                     if self.signing.is_none() {
                         let bytes = key_material::encode(&material);
                         self.outputs.push_back(Output::Persist(Record::KeyMaterial(bytes)));
-                        self.hold_sends = true;
                         self.install_key(&material, &[], now);
                     }
                 }
