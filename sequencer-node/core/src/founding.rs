@@ -173,3 +173,6 @@ impl Founding {
         vec![FoundingEvent::Founded(api::Founding { key: group, signatures: votes.clone() })]
     }
 }
+
+#[cfg(test)]
+mod tests;

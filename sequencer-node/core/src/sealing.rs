@@ -376,3 +376,6 @@ fn digest(domain: &Domain, header: &BatchHeader, encoded: &EncodedBatch) -> Dige
     let content = Digest::keccak256(&[header.id().as_ref(), encoded.carrier_hash().as_ref()]);
     domain.group(GroupKind::Batch, header.epoch, header.number, content)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use bytes::Bytes;
+use ordering_types::{Address, Epoch, Header, Height, L1Reference};
+
+use super::*;
+
+const DOMAIN: Domain = Domain { l1_chain_id: 1337, inbox: Address::new([0xaa; 20]) };
+const NOW: Time = Time::from_millis(1_000_000);
+
+/// A key that nobody needs to sign with here.
+fn key() -> GroupKey {
+    let point = ordering_types::SecretKey::from_bytes([7; 32]).unwrap().public_key().to_bytes();
+    GroupKey::from_bytes(point).unwrap()
+}
+
+fn sealing(me: u16) -> Sealing {
+    let mut sealing =
+        Sealing::new(DOMAIN, ValidatorId::new(me), (1..=4).map(ValidatorId::new).collect(), None);
+    assert!(sealing.key_ready(key(), NOW).is_empty());
+    sealing
+}
+
+fn block(height: u64, seals_batch: bool) -> Arc<Block> {
+    let header = Header {
+        version: 1,
+        chain_spec: Digest::ZERO,
+        epoch: Epoch::new(0),
+        height: Height::new(height),
+        parent: Digest::ZERO,
+        time_ms: height * 100,
+        l1_reference: L1Reference::default(),
+        cut: Digest::ZERO,
+        tx_root: Digest::ZERO,
+        tx_count: 0,
+        state_root: Digest::ZERO,
+        seals_batch,
+    };
+    Arc::new(Block { header, sections: vec![] })
+}
+
+fn encoding(text: &'static str) -> EncodedBatch {
+    let commitment = Bytes::from([text.as_bytes(), &[0; 48]].concat()).slice(..48);
+    EncodedBatch {
+        payload: Bytes::from_static(text.as_bytes()),
+        commitments: vec![commitment.clone()],
+        proofs: vec![commitment],
+    }
+}
+
+fn job(events: &[SealingEvent]) -> u64 {
+    events
+        .iter()
+        .find_map(|event| match event {
+            SealingEvent::Job(Job::Encode { id, .. } | Job::Check { id, .. }) => Some(*id),
+            _ => None,
+        })
+        .expect("a job")
+}
+
+/// Batch 1 at attempt 0 is encoded by member (1 + 0) mod 4 of the list, which is validator 2.
+const FIRST: Ticket = Ticket { number: 1, attempt: 0 };
+
+#[test]
+fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
+    let mut encoder = sealing(2);
+    assert!(encoder.on_block(block(1, false), NOW).is_empty());
+    let events = encoder.on_block(block(2, true), NOW);
+    assert!(matches!(events.as_slice(), [SealingEvent::Job(Job::Encode { header, blocks, .. })]
+        if header.number == 1 && header.first_height.get() == 1 && header.last_height.get() == 2 && blocks.len() == 2));
+    let done = encoder.on_job(JobResult::Encoded { id: job(&events), result: Ok(Arc::new(encoding("a"))) });
+    let [SealingEvent::Broadcast(_), SealingEvent::Sign { ticket, digest }] = done.as_slice() else {
+        panic!("{done:?}")
+    };
+    assert_eq!(*ticket, FIRST);
+
+    let mut other = sealing(1);
+    other.on_block(block(1, false), NOW);
+    assert!(other.on_block(block(2, true), NOW).is_empty());
+    let events = other.on_encoding(ValidatorId::new(2), FIRST, encoding("a"));
+    let checked = other.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
+    assert!(matches!(checked.as_slice(), [SealingEvent::Sign { digest: theirs, .. }] if theirs == digest));
+    let sealed = other.signed(FIRST, GroupSignature::new([1; 65]));
+    assert!(matches!(sealed.as_slice(), [SealingEvent::Sealed(batch)] if batch.header.number == 1));
+    assert_eq!((other.last_sealed(), other.open_batches()), (1, 0));
+}
+
+#[test]
+fn an_encoding_out_of_turn_or_a_wrong_one_is_not_signed() {
+    let mut node = sealing(1);
+    node.on_block(block(1, true), NOW);
+    assert!(node.on_encoding(ValidatorId::new(3), FIRST, encoding("a")).is_empty(), "not its turn");
+    let events = node.on_encoding(ValidatorId::new(2), FIRST, encoding("bad"));
+    let checked =
+        node.on_job(JobResult::Checked { id: job(&events), result: Err("other blocks".to_owned()) });
+    assert!(matches!(checked.as_slice(), [SealingEvent::Fault { peer, .. }] if peer.get() == 2));
+    assert!(node.signed(FIRST, GroupSignature::new([1; 65])).is_empty(), "nothing to sign was accepted");
+}
+
+#[test]
+fn an_encoding_that_comes_before_its_blocks_waits_for_them() {
+    let mut node = sealing(1);
+    assert!(node.on_encoding(ValidatorId::new(2), FIRST, encoding("a")).is_empty());
+    let events = node.on_block(block(1, true), NOW);
+    assert!(matches!(events.as_slice(), [SealingEvent::Job(Job::Check { .. })]));
+}
+
+#[test]
+fn early_encodings_are_bounded() {
+    let mut node = sealing(1);
+    for number in 1..1_000 {
+        for from in 1..=4 {
+            node.on_encoding(ValidatorId::new(from), Ticket { number, attempt: 0 }, encoding("a"));
+        }
+    }
+    assert!(node.early.len() <= MAX_EARLY);
+}
+
+#[test]
+fn silence_of_the_encoder_passes_the_turn_on_and_asks_for_what_was_missed() {
+    let mut node = sealing(3);
+    node.on_block(block(1, true), NOW);
+    let due = node.next_deadline().unwrap();
+    assert!(node.on_time(NOW).is_empty());
+    let events = node.on_time(due);
+    assert!(events.iter().any(|e| matches!(e, SealingEvent::Send(_, PeerMessage::WantSealed { number: 1 }))));
+    assert!(
+        events.iter().any(|e| matches!(e, SealingEvent::Job(Job::Encode { .. }))),
+        "attempt 1 is validator 3's"
+    );
+    assert!(node.next_deadline().unwrap() > due, "it waits longer now");
+}
+
+#[test]
+fn the_next_batch_names_an_unsigned_parent_and_signing_may_overtake() {
+    let mut node = sealing(4);
+    node.on_block(block(1, true), NOW);
+    node.on_block(block(2, true), NOW);
+    let (first, second) = (node.open[&1].header.clone(), node.open[&2].header.clone());
+    assert_eq!(second.parent, first.id());
+    let ticket = Ticket { number: 2, attempt: 0 };
+    let events = node.on_encoding(ValidatorId::new(3), ticket, encoding("b"));
+    node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
+    assert_eq!(node.signed(ticket, GroupSignature::new([1; 65])).len(), 1);
+    assert_eq!(node.last_sealed(), 0, "batch 1 is still open: a restart begins there");
+}
+
+#[test]
+fn a_signed_batch_from_a_peer_is_believed_only_with_the_groups_signature() {
+    let mut node = sealing(1);
+    node.on_block(block(1, true), NOW);
+    let header = node.open[&1].header.clone();
+    let forged =
+        SealedBatch { header, encoded: Arc::new(encoding("a")), signature: GroupSignature::new([3; 65]) };
+    let events = node.on_sealed(ValidatorId::new(4), forged);
+    assert!(matches!(events.as_slice(), [SealingEvent::Fault { peer, .. }] if peer.get() == 4));
+    assert_eq!(node.open_batches(), 1);
+}
+
+#[test]
+fn tickets_survive_the_signing_machine() {
+    let ticket = Ticket { number: 77, attempt: 200 };
+    assert_eq!(Ticket::from_session(ticket.to_session()), ticket);
+}
