@@ -207,7 +207,7 @@ enum State {
     Idle,
     Looking,
     Sending { nonce: u64, fees: Fees, gas: u64 },
-    Waiting { next_check: Time },
+    Waiting { next_check: Time, obsolete: bool },
     Checking { obsolete: bool },
     Pausing { until: Time, why: Pause },
 }
@@ -261,7 +261,7 @@ impl Txm {
     /// When it wants to be woken.
     pub const fn next_deadline(&self) -> Option<Time> {
         match &self.state {
-            State::Waiting { next_check } => Some(*next_check),
+            State::Waiting { next_check, .. } => Some(*next_check),
             State::Pausing { until, .. } => Some(*until),
             _ => None,
         }
@@ -283,7 +283,9 @@ impl Txm {
                 self.sent(now, nonce, fees, gas, answer)
             }
             (State::Checking { obsolete }, Input::Checked(answer)) => self.checked(now, obsolete, answer),
-            (State::Waiting { next_check }, Input::Wake) if now >= next_check => Some(self.check(false)),
+            (State::Waiting { next_check, obsolete }, Input::Wake) if now >= next_check => {
+                Some(self.check(obsolete))
+            }
             (State::Pausing { until, .. }, Input::Wake) if now >= until => Some(self.look_or_check()),
             _ => None,
         }
@@ -373,8 +375,12 @@ impl Txm {
             }
             Ok(Check::Waiting { nonce, obsolete }) => (nonce, obsolete || was_obsolete),
         };
-        if obsolete {
+        if obsolete && (was_obsolete || !self.has_hashes()) && !self.receipt_is_late(now, nonce) {
             return Some(self.finish(Outcome::Obsolete));
+        }
+        if obsolete {
+            self.state = State::Waiting { next_check: now + self.limits.check_every, obsolete };
+            return None;
         }
         let Some(flight) = self.flight.as_mut() else { return Some(self.look()) };
         if nonce > flight.nonce {
@@ -389,6 +395,16 @@ impl Txm {
             return Some(self.send(nonce, fees, gas));
         }
         self.wait(now)
+    }
+
+    /// Whether the nonce of the present call is mined, without a receipt so far: endpoints show a block's state before
+    /// its receipts, some by a tenth of a second and more.
+    fn receipt_is_late(&self, now: Time, nonce: u64) -> bool {
+        self.flight.as_ref().is_some_and(|flight| {
+            !flight.hashes.is_empty()
+                && nonce > flight.nonce
+                && now.since(flight.sent) < self.limits.resubmit_after
+        })
     }
 
     /// Whether the pool may hold the present call.
@@ -431,7 +447,7 @@ impl Txm {
     }
 
     fn wait(&mut self, now: Time) -> Option<Output> {
-        self.state = State::Waiting { next_check: now + self.limits.check_every };
+        self.state = State::Waiting { next_check: now + self.limits.check_every, obsolete: false };
         None
     }
 

@@ -26,7 +26,8 @@
 //! | not mined for long | double all three fees (what geth wants of blob transactions) |
 //! | mined | finished |
 //! | mined and reverted | finished; the host reads L1 again |
-//! | not needed any more | finished; the nonce is taken by the next call at doubled fees, so that nothing is burnt |
+//! | not needed any more | look for our receipt once more, as long as our nonce is mined: it may be late |
+//! | still not needed | finished; the nonce is taken by the next call at doubled fees, so that nothing is burnt |
 //! | unknown transaction of ours in the pool | give it time, then replace it |
 //!
 //! **Restart.** There is nothing to recover: the nonce is read from L1, and what an earlier run left in the pool is the
