@@ -9,14 +9,12 @@ use alloy::primitives::hex;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use batcher::turn::Rotation;
 use batcher_format::blob;
-use batcher_format::kzg::Kzg;
 use ordering_types::{ChainSpec, SecretKey};
 use rollup::derive::{DeriveConfig, DeriveError, Deriver, Finality};
 use rollup::l1::{BeaconError, HttpError};
 use serde_json::{Value, json};
-use support::{Network, SLOT, account, until};
+use support::{Network, until};
 
 /// A beacon node that serves the same blobs for every block.
 async fn beacon(blobs: Value) -> String {
@@ -39,30 +37,13 @@ fn deriver(network: &Network, beacon: String, spec: ChainSpec) -> Deriver {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_lie_gets_through() {
-    let mut network = Network::start().await;
+    let network = Network::start().await;
     network.seal(200);
-    let nodes = rollup::client::Nodes::new(
-        rollup::verify::Network::new(Arc::clone(&network.spec)),
-        std::slice::from_ref(&network.node),
-    );
-    let (signer, inbox) = (account(0), *network.spec.inbox.as_bytes());
-    let board = Arc::new(batcher::status::Board::new(signer.address()).unwrap());
-    let l1 = batcher::l1::L1::new(&[network.l1.url()], network.spec.l1_chain_id, inbox, signer).unwrap();
-    let limits = batcher::txm::Limits {
-        max_cap: u128::MAX,
-        max_blob: u128::MAX,
-        resubmit_after: SLOT * 3,
-        check_every: SLOT / 8,
-        pause: SLOT / 8,
-    };
-    let rotation = Rotation::new(0, 1, SLOT).unwrap();
-    let poster =
-        batcher::poster::Poster::new(l1, nodes.unwrap(), rotation, limits, SLOT, board, Kzg::shared());
-    let running = tokio::spawn(poster.run());
+    let running = support::poster::start(&network, 0, 1, 0);
     // The first endpoint is dead: the second one answers.
     let mut honest = deriver(&network, network.l1.beacon_url(), (*network.spec).clone());
     until("the batch", async || honest.next().await.unwrap()).await;
-    running.abort();
+    running.task.abort();
 
     let other = hex::encode_prefixed(blob::pack(b"something else").unwrap()[0].as_bytes());
     let none = json!({ "data": [] });

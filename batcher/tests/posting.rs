@@ -4,64 +4,16 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::U256;
-use batcher::l1::L1;
-use batcher::poster::Poster;
-use batcher::status::Board;
-use batcher::turn::Rotation;
-use batcher::txm::Limits;
-use batcher_format::kzg::Kzg;
-use rollup::client::Nodes;
 use serde_json::json;
+use support::poster::{derived, start, start_patient};
 use support::{Network, SLOT, account, until};
-use tokio::task::JoinHandle;
-
-struct Running {
-    board: Arc<Board>,
-    task: JoinHandle<()>,
-}
-
-/// A batcher in this process; aborting its task is as sudden as a kill.
-fn start(network: &Network, index: u64, count: u64, payer: u32) -> Running {
-    start_patient(network, index, count, payer, SLOT * 3 / 4)
-}
-
-fn start_patient(network: &Network, index: u64, count: u64, payer: u32, takeover: Duration) -> Running {
-    let signer = account(payer);
-    let board = Arc::new(Board::new(signer.address()).unwrap());
-    let spec = &network.spec;
-    let l1 = L1::new(&[network.l1.url()], spec.l1_chain_id, *spec.inbox.as_bytes(), signer).unwrap();
-    let nodes =
-        Nodes::new(rollup::verify::Network::new(Arc::clone(spec)), std::slice::from_ref(&network.node))
-            .unwrap();
-    let rotation = Rotation::new(index, count, takeover).unwrap();
-    let gwei = 1_000_000_000;
-    let limits = Limits {
-        max_cap: 500 * gwei,
-        max_blob: 500 * gwei,
-        resubmit_after: SLOT * 3,
-        check_every: SLOT / 8,
-        pause: SLOT / 8,
-    };
-    let poster = Poster::new(l1, nodes, rotation, limits, SLOT, Arc::clone(&board), Kzg::shared());
-    Running { board, task: tokio::spawn(poster.run()) }
-}
-
-async fn derived(network: &Network, number: u64) {
-    let mut deriver = network.deriver();
-    until(&format!("batch {number} on L1"), async || {
-        while deriver.next().await.unwrap().is_some() {}
-        (deriver.derived() >= number).then_some(())
-    })
-    .await;
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_batcher_founds_posts_and_everything_is_derived_again() {
-    let mut network = Network::start().await;
+    let network = Network::start().await;
     network.seal(100);
     let batcher = start(&network, 0, 1, 0);
     derived(&network, 1).await;
@@ -86,7 +38,7 @@ async fn one_batcher_founds_posts_and_everything_is_derived_again() {
 /// busy machine that delays one of them is not taken for its death.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_batchers_keep_out_of_each_others_way() {
-    let mut network = Network::start().await;
+    let network = Network::start().await;
     let running = [start_patient(&network, 0, 2, 0, SLOT * 5), start_patient(&network, 1, 2, 1, SLOT * 5)];
     for number in 1..=4 {
         network.seal(200);
@@ -105,7 +57,7 @@ async fn two_batchers_keep_out_of_each_others_way() {
 /// goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_batcher_costs_less_than_two_slots() {
-    let mut network = Network::start().await;
+    let network = Network::start().await;
     let first = start(&network, 0, 2, 0);
     let second = start(&network, 1, 2, 1);
     network.seal(200);
@@ -133,7 +85,7 @@ async fn a_dead_batcher_costs_less_than_two_slots() {
 /// A batcher is killed after its transaction went out; the pool's memory of it must not stop its successor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_with_a_transaction_in_the_pool_goes_on() {
-    let mut network = Network::start().await;
+    let network = Network::start().await;
     let batcher = start(&network, 0, 1, 0);
     network.seal(200);
     derived(&network, 1).await;
@@ -157,7 +109,7 @@ async fn a_restart_with_a_transaction_in_the_pool_goes_on() {
 /// Out of money is said, harms nothing, and is over as soon as there is some.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_wallet_is_named_and_refilled() {
-    let mut network = Network::start().await;
+    let network = Network::start().await;
     network.seal(200);
     let payer = account(0).address();
     let set = async |wei: U256| {

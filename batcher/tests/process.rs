@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use support::poster::derived;
 use support::{Network, account, until};
 
 /// Writes everything that a batcher needs into a folder.
@@ -50,18 +51,9 @@ impl Drop for Running {
     }
 }
 
-async fn derived(network: &Network, number: u64) {
-    let mut deriver = network.deriver();
-    until(&format!("batch {number} on L1"), async || {
-        while deriver.next().await.unwrap().is_some() {}
-        (deriver.derived() >= number).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_posts_survives_a_kill_and_ends_with_its_parent() {
-    let mut network = Network::start().await;
+    let network = Network::start().await;
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path(), &network, |config| config);
     network.seal(200);

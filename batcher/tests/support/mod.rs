@@ -2,6 +2,11 @@
 //! its founding key and its batches.
 #![allow(dead_code)]
 
+pub(crate) mod anvil;
+pub(crate) mod chain;
+pub(crate) mod poster;
+pub(crate) mod shape;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +19,7 @@ use alloy::signers::SignerSync;
 use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
 use alloy::sol_types::SolValue;
 use batcher_format::{BatchHeader, Policies, SealedBatch, signing_digest};
-use dev_l1::{DevL1, Handle, Options};
+use chain::Chain;
 use frost_secp256k1 as frost;
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
@@ -24,7 +29,7 @@ use ordering_types::{
 use rollup::derive::{DeriveConfig, Deriver, Finality};
 use rollup::l1::Rpc;
 use rollup::wire::{self, Founding, Opening, Request, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(crate) const SLOT: Duration = Duration::from_secs(1);
 pub(crate) const BLOB_ROLLUP: RollupId = RollupId::new(1);
@@ -95,17 +100,17 @@ impl Committee {
 pub(crate) struct Store {
     pub(crate) founding: Option<Founding>,
     pub(crate) sealed: BTreeMap<u64, Arc<SealedBatch>>,
+    /// Every block that was sealed, for comparison with what is derived.
+    blocks: Vec<Arc<Block>>,
 }
 
 pub(crate) struct Network {
-    pub(crate) l1: Handle,
+    pub(crate) l1: Chain,
     pub(crate) rpc: Rpc,
     pub(crate) spec: Arc<ChainSpec>,
-    pub(crate) committee: Committee,
+    pub(crate) committee: Arc<Committee>,
     pub(crate) store: Arc<Mutex<Store>>,
     pub(crate) node: String,
-    /// Every block that was sealed, for comparison with what is derived.
-    pub(crate) blocks: Vec<Arc<Block>>,
     deployed: u64,
 }
 
@@ -118,21 +123,32 @@ impl Network {
     /// L1 up, contract deployed, a node listening; the founding ceremony is over.
     pub(crate) async fn start() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let options = Options { listen: ([127, 0, 0, 1], 0).into(), block_time: SLOT, ..Options::default() };
-        let l1 = DevL1::spawn(options).await.unwrap();
-        let rpc = Rpc::new(&[l1.url()]).unwrap();
-        let committee = Committee::new();
-        let (inbox, deployed) = deploy(&rpc, &committee, l1.options().chain_id).await;
-        let spec = Arc::new(spec(&committee, l1.options().chain_id, inbox));
-        spec.validate().unwrap();
-        let founding = Some(committee.founding(&spec));
-        let store = Arc::new(Mutex::new(Store { founding, ..Store::default() }));
+        let store = Arc::new(Mutex::new(Store::default()));
         let node = serve(Arc::clone(&store));
-        Self { l1, rpc, spec, committee, store, node, blocks: Vec::new(), deployed }
+        let network = Self::on(Chain::dev().await, Arc::new(Committee::new()), store, node).await;
+        let founding = network.committee.founding(&network.spec);
+        network.store.lock().unwrap().founding = Some(founding);
+        network
+    }
+
+    /// The same committee, node and contract on another L1: whatever is sealed is valid on both.
+    pub(crate) async fn again_on(&self, l1: Chain) -> Self {
+        let (committee, store) = (Arc::clone(&self.committee), Arc::clone(&self.store));
+        let twin = Self::on(l1, committee, store, self.node.clone()).await;
+        assert_eq!(twin.spec.hash(), self.spec.hash(), "the contract has another address there");
+        twin
+    }
+
+    async fn on(l1: Chain, committee: Arc<Committee>, store: Arc<Mutex<Store>>, node: String) -> Self {
+        let rpc = Rpc::new(&[l1.url()]).unwrap();
+        let (inbox, deployed) = deploy(&rpc, &committee, l1.chain_id()).await;
+        let spec = Arc::new(spec(&committee, l1.chain_id(), inbox));
+        spec.validate().unwrap();
+        Self { l1, rpc, spec, committee, store, node, deployed }
     }
 
     /// Seals one more batch of three blocks and lets the node serve it.
-    pub(crate) fn seal(&mut self, bytes: usize) {
+    pub(crate) fn seal(&self, bytes: usize) {
         let mut store = self.store.lock().unwrap();
         let before = store.sealed.values().last().map(|batch| batch.header.clone());
         let number = before.as_ref().map_or(1, |header| header.number + 1);
@@ -161,7 +177,7 @@ impl Network {
         let signature = self.committee.sign(digest);
         let batch = SealedBatch { header, encoded: Arc::new(encoded), signature };
         store.sealed.insert(number, Arc::new(batch));
-        self.blocks.extend(blocks);
+        store.blocks.extend(blocks);
     }
 
     pub(crate) fn deriver(&self) -> Deriver {
@@ -187,9 +203,10 @@ impl Network {
             transactions.extend(batch.transactions(BLOB_ROLLUP).map(|tx| (tx.height, tx.index, tx.data)));
             heights.extend(batch.blocks.iter().map(|block| block.header.clone().unwrap().hash()));
         }
-        let wanted: Vec<Digest> = self.blocks.iter().map(|block| block.header.hash()).collect();
+        let blocks = self.store.lock().unwrap().blocks.clone();
+        let wanted: Vec<Digest> = blocks.iter().map(|block| block.header.hash()).collect();
         assert_eq!(heights, wanted);
-        let sealed = self.blocks.iter().flat_map(|block| {
+        let sealed = blocks.iter().flat_map(|block| {
             let sections = block.sections.iter().filter(|section| section.rollup == BLOB_ROLLUP);
             sections
                 .flat_map(|s| s.transactions.iter().zip(0..))
@@ -200,14 +217,20 @@ impl Network {
 
     /// Every mined transaction to the inbox: sender, success, gas.
     pub(crate) async fn receipts(&self) -> Vec<(Address, bool, u64)> {
+        let receipts =
+            self.raw_receipts().await.into_iter().map(serde_json::from_value::<TransactionReceipt>);
+        receipts.map(Result::unwrap).map(|r| (r.from, r.status(), r.gas_used)).collect()
+    }
+
+    /// The receipts of every mined transaction to the inbox, as L1 words them.
+    pub(crate) async fn raw_receipts(&self) -> Vec<Value> {
         let head: alloy::primitives::U64 = self.rpc.call("eth_blockNumber", json!([])).await.unwrap();
-        let inbox = Address::from(*self.spec.inbox.as_bytes());
+        let inbox = json!(Address::from(*self.spec.inbox.as_bytes()));
         let mut found = Vec::new();
         for number in self.deployed..=head.to::<u64>() {
             let params = json!([format!("{number:#x}")]);
-            let all: Vec<TransactionReceipt> = self.rpc.call("eth_getBlockReceipts", params).await.unwrap();
-            let ours = all.into_iter().filter(|receipt| receipt.to == Some(inbox));
-            found.extend(ours.map(|receipt| (receipt.from, receipt.status(), receipt.gas_used)));
+            let all: Vec<Value> = self.rpc.call("eth_getBlockReceipts", params).await.unwrap();
+            found.extend(all.into_iter().filter(|receipt| receipt["to"] == inbox));
         }
         found
     }
@@ -218,7 +241,7 @@ async fn deploy(rpc: &Rpc, committee: &Committee, chain_id: u64) -> (Address, u6
         env!("CARGO_MANIFEST_DIR"),
         "/contracts/artifacts/SequencerInbox.json"
     ));
-    let artifact: serde_json::Value = serde_json::from_str(&artifact.unwrap()).unwrap();
+    let artifact: Value = serde_json::from_str(&artifact.unwrap()).unwrap();
     let mut code = hex::decode(artifact["bytecode"].as_str().unwrap()).unwrap();
     let founders: Vec<Address> = committee
         .validators
