@@ -47,8 +47,17 @@ fn assert_within(outcome: &Value, promised: f64) {
 fn summary() -> &'static Value {
     static SUMMARY: OnceLock<Value> = OnceLock::new();
     SUMMARY.get_or_init(|| {
-        let arguments =
-            ["--tps", RATE_PER_ROLLUP, "--block-time", "1s", "--for", DURATION, "--chaos", TIMETABLE, "--json"];
+        let arguments = [
+            "--tps",
+            RATE_PER_ROLLUP,
+            "--block-time",
+            "1s",
+            "--for",
+            DURATION,
+            "--chaos",
+            TIMETABLE,
+            "--json",
+        ];
         let transcript = Network::start(&arguments).transcript(PATIENCE);
         let line = transcript.lines().find(|line| line.starts_with('{'));
         let line = line.unwrap_or_else(|| panic!("no summary: {transcript}"));

@@ -190,9 +190,8 @@ pub(crate) fn tx_duplicate(world: &World) -> String {
 pub(crate) fn tx_over_quota(world: &World) -> String {
     let rpc = address(world.lonely(), "rpc");
     // The node orders nothing, so eight blocks' worth is all that it lets wait.
-    let answers = (0..40_u8).map(|number| {
-        call(rpc, "/", "seq_submit", &json!([SMALL, hex(&[number; 1_000])]))
-    });
+    let answers =
+        (0..40_u8).map(|number| call(rpc, "/", "seq_submit", &json!([SMALL, hex(&[number; 1_000])])));
     answers.map(|answer| answer.to_string()).find(|answer| answer.contains("error")).unwrap_or_default()
 }
 

@@ -89,7 +89,7 @@ fn half_open_handshakes(to: SocketAddr) {
 fn half_open_connections(to: SocketAddr) -> Vec<TcpStream> {
     let open = |number: usize| {
         let mut stream = connect(to).unwrap();
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-le").unwrap();
         }
         stream

@@ -170,7 +170,8 @@ impl Folders {
     /// Gives the public key.
     fn init(&self, id: u16) -> String {
         let said = run(self.init_command(id), self.root.path());
-        let made: Value = serde_json::from_str(said.lines().next().unwrap()).unwrap_or_else(|e| panic!("{said}: {e}"));
+        let made: Value =
+            serde_json::from_str(said.lines().next().unwrap()).unwrap_or_else(|e| panic!("{said}: {e}"));
         made["public_key"].as_str().unwrap().to_owned()
     }
 
