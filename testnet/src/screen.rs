@@ -10,6 +10,9 @@ use crate::observe::Snapshot;
 /// Outside a terminal, a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// Columns left for a node's own words beside its name.
+const WHY_COLUMNS: usize = 66;
+
 /// Shows snapshots on standard error.
 pub struct Screen {
     term: Term,
@@ -66,41 +69,38 @@ fn write_all(text: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let committee: Vec<String> = snapshot.committee.iter().map(ToString::to_string).collect();
     let leader = snapshot.leader.map_or_else(|| "-".into(), |leader| leader.to_string());
     writeln!(text, "  running        {:.0} s", snapshot.elapsed_s)?;
+    let members = if committee.is_empty() { "-".into() } else { committee.join(",") };
+    writeln!(text, "  height         {}   softly confirmed {}", snapshot.height, snapshot.certified)?;
+    writeln!(text, "  committee      {members}   leader {leader}   epoch {}", snapshot.epoch)?;
     writeln!(
         text,
-        "  height         {}   certified {}   epoch {}   committee {}   leader {leader}",
-        snapshot.height,
-        snapshot.certified,
-        snapshot.epoch,
-        if committee.is_empty() { "-".into() } else { committee.join(",") },
-    )?;
-    writeln!(
-        text,
-        "  transactions   {:.1}/s   {} offered   {} ordered   {} waiting   {} refused",
-        load.tps, load.counts.offered, load.counts.ordered, load.pending, load.counts.refused
+        "  transactions   {:.1}/s  {} of {} ordered  {} waiting  {} refused",
+        load.tps, load.counts.ordered, load.counts.offered, load.pending, load.counts.refused
     )?;
     writeln!(
         text,
         "  latency (p50)  ordered {:.0} ms   soft confirmation {:.0} ms",
         load.ordered_p50_ms, load.certified_p50_ms
     )?;
-    writeln!(text, "  L1             {}", l1_line(snapshot))?;
+    write_l1(text, snapshot)?;
     for node in &snapshot.nodes {
-        let health =
-            if node.ready { "ready".to_owned() } else { format!("NOT READY: {}", first_line(&node.why)) };
+        let health = if node.ready { "ready" } else { "NOT READY" };
         writeln!(
             text,
-            "  {:<10} {:<12} height {:<8} cpu {:>5.1} %  rss {:>5.0} MB  peers {:<3} {health}",
-            node.role, node.process, node.height, node.cpu_percent, node.rss_mb, node.peers
+            "  {:<10} {health:<9} height {:<8} peers {:<2} cpu {:>3.0} % {:>4.0} MB  {}",
+            node.role, node.height, node.peers, node.cpu_percent, node.rss_mb, node.process
         )?;
+        if !node.ready {
+            writeln!(text, "  {:<10} {}", "", first_line(&node.why))?;
+        }
     }
     for batcher in &snapshot.batchers {
         let balance = batcher.balance_eth.map_or_else(|| "?".into(), |eth| format!("{eth:.4} ETH"));
         let active = if batcher.active { "posted last" } else { "standing by" };
         writeln!(
             text,
-            "  {:<10} {:<12} {active:<12} balance {balance}  rss {:>5.0} MB",
-            batcher.role, batcher.process, batcher.rss_mb
+            "  {:<10} {active:<11}  balance {balance:<15} {:>4.0} MB  {}",
+            batcher.role, batcher.rss_mb, batcher.process
         )?;
     }
     for alarm in &snapshot.alarms {
@@ -109,15 +109,18 @@ fn write_all(text: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     Ok(())
 }
 
-fn l1_line(snapshot: &Snapshot) -> String {
+fn write_l1(text: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let l1 = &snapshot.l1;
     let block = l1.block.map_or_else(|| "does not answer".into(), |block| format!("block {block}"));
-    let Some(batch) = &l1.last_batch else { return format!("{block}   no batch yet") };
+    let Some(batch) = &l1.last_batch else { return writeln!(text, "  L1             {block}, no batch yet") };
     let bytes = l1.bytes_per_tx.map_or_else(|| "-".into(), |bytes| format!("{bytes:.0}"));
-    format!(
-        "{block}   last batch {} ({} blobs, {} gas, heights {}-{})   {bytes} blob bytes per transaction",
+    writeln!(text, "  L1             {block}")?;
+    writeln!(
+        text,
+        "  last batch     {}: {} blobs, {} gas, heights {}-{}",
         batch.number, batch.blobs, batch.gas, batch.first_height, batch.last_height
-    )
+    )?;
+    writeln!(text, "                 {bytes} blob bytes per transaction (blobs are paid for whole)")
 }
 
 /// The status in one line.
@@ -141,5 +144,76 @@ pub fn line(snapshot: &Snapshot) -> String {
 }
 
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(80).collect()
+    text.lines().next().unwrap_or_default().chars().take(WHY_COLUMNS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::Address;
+
+    use super::*;
+    use crate::contract::Batch;
+    use crate::observe::{BatcherView, L1View, NodeView};
+    use crate::role::Role;
+
+    fn snapshot() -> Snapshot {
+        let batch = Batch {
+            number: 12_345,
+            id: String::new(),
+            parent: String::new(),
+            first_height: 1_234_000,
+            last_height: 1_234_567,
+            last_time_ms: 0,
+            l1_block: 50_000,
+            poster: Address::ZERO,
+            blobs: 6,
+            gas: 98_765,
+        };
+        let node = |number, ready| NodeView {
+            role: Role::Node(number),
+            process: "pid 4194304".into(),
+            ready,
+            why: "peers: 0 connected, 2 needed for a quorum; key share: dealing 1 of 4\nmore".into(),
+            height: 1_234_567,
+            peers: 9,
+            cpu_percent: 100.0,
+            rss_mb: 1_024.0,
+        };
+        let batcher = BatcherView {
+            role: Role::Batcher(1),
+            process: "pid 4194304".into(),
+            active: true,
+            balance_eth: Some(10_000.0),
+            rss_mb: 120.0,
+        };
+        let l1 =
+            L1View { block: Some(50_001), last_batch: Some(batch), batches: 1, bytes_per_tx: Some(143.2) };
+        let counts = crate::load::Counts { offered: 1_728_000, ordered: 1_728_000, ..Default::default() };
+        let load = crate::observe::LoadView { counts, tps: 1_999.8, pending: 1_000, ..Default::default() };
+        Snapshot {
+            load,
+            elapsed_s: 36_000.0,
+            height: 1_234_567,
+            certified: 1_234_566,
+            committee: (1..=4).collect(),
+            leader: Some(3),
+            l1,
+            nodes: vec![node(1, true), node(2, false)],
+            batchers: vec![batcher],
+            ..Snapshot::default()
+        }
+    }
+
+    /// Longer lines are cut, and what was cut once was the health of every node.
+    #[test]
+    fn a_days_old_network_fits_an_ordinary_terminal() {
+        let text = render(&snapshot());
+        for line in text.lines() {
+            assert!(line.chars().count() < 80, "{} columns: {line}", line.chars().count());
+        }
+        for expected in ["node-2     NOT READY", "leader 3", "6 blobs", "10000.0000 ETH", "143 blob bytes"] {
+            assert!(text.contains(expected), "{expected} is not in\n{text}");
+        }
+        assert!(line(&snapshot()).contains("ready 1/2"));
+    }
 }
