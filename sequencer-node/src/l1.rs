@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use alloy::providers::{Provider, ProviderBuilder};
+use alloy::transports::http::reqwest::Client;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -69,7 +70,9 @@ pub(crate) enum L1Error {
 pub(crate) async fn check(endpoint: &str, expected: u64) -> Result<(), L1Error> {
     let unreachable = |why: String| L1Error::Unreachable { endpoint: endpoint.to_owned(), why };
     let url = endpoint.parse().map_err(|e| unreachable(format!("not a URL: {e}")))?;
-    let provider = ProviderBuilder::new().connect_http(url);
+    // The provider's own client panics where it cannot be made, such as on a machine without CA certificates.
+    let client = Client::builder().build().map_err(|e| unreachable(with_causes(&e)))?;
+    let provider = ProviderBuilder::new().connect_reqwest(client, url);
     let answer = timeout(ANSWER_TIMEOUT, provider.get_chain_id()).await;
     let got = answer
         .map_err(|_| unreachable(format!("nothing within {} s", ANSWER_TIMEOUT.as_secs())))?
@@ -79,6 +82,12 @@ pub(crate) async fn check(endpoint: &str, expected: u64) -> Result<(), L1Error> 
     } else {
         Err(L1Error::WrongChain { endpoint: endpoint.to_owned(), got, expected })
     }
+}
+
+/// An error that does not repeat its causes, with them.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The state that a check leads to.
