@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 const UNDISTURBED_MS: f64 = 300.0;
 /// Beyond this the machine is not busy, something is broken.
 const MOST_STRETCHED: f64 = 10.0;
-/// Here slots last a second, not twelve, and a debug build needs most of one for a blob's proofs: one slot more.
+/// Here slots last two seconds, not twelve, and a debug build needs most of one to make a blob and its proofs: one more.
 const DEBUG_SLOTS: f64 = 1.0;
 /// No figure is promised for a network that was down as a whole, but it comes back by itself.
 const RESUMED_MS: f64 = 10_000.0;

@@ -62,6 +62,7 @@ const CASES: &[(&str, Case)] = &[
     ("E-STORE-LOCKED", node_cases::store_locked),
     ("E-PORT-BUSY", node_cases::port_busy),
     ("E-L1-DEAD", node_cases::l1_dead),
+    ("E-L1-NO-CERTIFICATES", node_cases::l1_without_certificates),
     ("E-L1-OTHER-CHAIN", node_cases::l1_of_another_chain),
     ("E-TX-ROLLUP-SIZE", client_cases::tx_over_rollup_size),
     ("E-TX-QUOTA", client_cases::tx_over_quota),
@@ -230,8 +231,13 @@ fn survives(network: Network) {
             assert_eq!(was["process"], is["process"]);
             let resident = is["rss_mb"].as_f64().unwrap();
             assert!(resident < MOST_RESIDENT_MB, "{} holds {resident} MB", is["role"]);
-            println!("{}: {resident} MB", is["role"]);
+            println!("{} holds {resident:.0} MB", is["role"]);
         }
+    }
+    for log in std::fs::read_dir(network.data().join("logs")).unwrap() {
+        let log = log.unwrap().path();
+        let text = std::fs::read_to_string(&log).unwrap();
+        assert!(!text.contains("panicked at"), "{}: {text}", log.display());
     }
     let down = network.command(&["down"]);
     assert!(down.contains("none is left") && down.ends_with("exit 0"), "{down}");

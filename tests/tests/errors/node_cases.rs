@@ -214,6 +214,17 @@ pub(crate) fn l1_dead(_: &World) -> String {
     format!("{}{}", node.says("does not answer"), readiness.body)
 }
 
+/// Once the node panicked here, also where the endpoint was plain HTTP and when files ran out.
+pub(crate) fn l1_without_certificates(_: &World) -> String {
+    let folders = Folders::new(1);
+    let mut command = program("node");
+    command
+        .args(["config", "check", "--l1-endpoint", "http://127.0.0.1:1", "--config"])
+        .arg(folders.config(1));
+    command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+    run(command, folders.root.path())
+}
+
 pub(crate) fn l1_of_another_chain(world: &World) -> String {
     Folders::new(1).fails(1, &["--l1-endpoint", world.other_l1()])
 }
