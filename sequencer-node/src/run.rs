@@ -4,6 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use node_core::NodeCore;
+use ordering_types::{Digest, SecretKey};
 use rand_core::{OsRng, RngCore};
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -129,6 +130,11 @@ async fn start_core(
     Ok((network, pump, handle, reader))
 }
 
+/// Only its owner can make it, at every start the same.
+fn reset_key(key: &SecretKey) -> [u8; 32] {
+    Digest::sha256(&[b"mpc-sequencer/quic-reset/1", &key.secret_bytes()]).to_bytes()
+}
+
 /// The ports that clients and operators use.
 struct Doors {
     ingress: Ingress,
@@ -151,9 +157,9 @@ impl Doors {
         let (spec, key) = (Arc::clone(&setup.spec), setup.key.clone());
         let front = Arc::new(Front::new(spec, setup.me, key, handle, reader, peers));
         let busy = |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Exit::PortBusy, error);
-        let ingress =
-            Ingress::start(config.ingress.listen, config.ingress.max_connections, Arc::clone(&front))
-                .map_err(|e| busy(e.into()))?;
+        let (listen, limit) = (config.ingress.listen, config.ingress.max_connections);
+        let ingress = Ingress::start(listen, limit, reset_key(&setup.key), Arc::clone(&front))
+            .map_err(|e| busy(e.into()))?;
         // Keys were checked to be numbers when the config was read.
         let execution =
             config.execution.iter().filter_map(|(c, url)| Some((c.parse().ok()?, url.clone()))).collect();

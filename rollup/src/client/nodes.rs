@@ -160,7 +160,7 @@ impl Nodes {
 
     /// Asks node after node until `judge` finds something, beginning with the one that had the last answer; the next one
     /// is asked when the one before has nothing, fails, or takes longer than [`HEDGE_AFTER`]. `None` if some node
-    /// answered and none had it.
+    /// answered and none had it; a silent node is not waited for then, since the question will be asked again soon.
     async fn first<T>(
         &self,
         request: Request,
@@ -176,6 +176,7 @@ impl Nodes {
                 asked.push(async move { (index, self.ask_one(node, request).await) });
             }
             let answer = match tokio::time::timeout(HEDGE_AFTER, asked.next()).await {
+                Err(_) if order.len() == 0 && failure.is_none() => return Ok(None),
                 Err(_) => continue,
                 Ok(None) => return failure.map_or(Ok(None), Err),
                 Ok(Some((index, answer))) => (index, answer.and_then(&judge)),

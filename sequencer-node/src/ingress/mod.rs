@@ -5,6 +5,7 @@
 
 mod blocks;
 mod request;
+mod reset;
 mod server;
 mod session;
 mod subscription;

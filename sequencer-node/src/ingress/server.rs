@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{request, session};
+use super::{request, reset, session};
 use crate::front::Front;
 
 /// Handshakes under way at once. More Initials are dropped.
@@ -67,14 +67,20 @@ pub(crate) struct Ingress {
 }
 
 impl Ingress {
-    /// Listens and serves.
+    /// Listens and serves. `reset_key` is secret and the same at every start of one node: with it a restarted node can
+    /// tell clients at once that their old connections are gone (RFC 9000, section 10.3).
     pub(crate) fn start(
         listen: SocketAddr,
         max_connections: u32,
+        reset_key: [u8; 32],
         front: Arc<Front>,
     ) -> Result<Self, IngressError> {
         let failed = |source| IngressError::Listen { address: listen, source };
-        let endpoint = Endpoint::server(server_config()?, listen).map_err(failed)?;
+        let socket = std::net::UdpSocket::bind(listen).map_err(failed)?;
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let endpoint =
+            Endpoint::new(reset::endpoint_config(reset_key), Some(server_config()?), socket, runtime)
+                .map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         let (stopping, stopped) = watch::channel(false);
         let server = Server {
@@ -98,7 +104,7 @@ impl Ingress {
     }
 }
 
-fn server_config() -> Result<quinn::ServerConfig, IngressError> {
+pub(super) fn server_config() -> Result<quinn::ServerConfig, IngressError> {
     let tls = |error: &dyn std::fmt::Display| IngressError::Tls(error.to_string());
     // It proves nothing, and need not: see `rollup::wire`, Identity.
     let made = rcgen::generate_simple_self_signed(vec!["mpc-seq".to_owned()]).map_err(|e| tls(&e))?;
