@@ -6,14 +6,16 @@
 //! 2. Attempt `a` at batch `b` belongs to one *encoder*: member `(b + a) mod n`. It compresses, cuts blobs, commits,
 //!    proves, and sends its encoding to all. The others decode it, compare it with their own blocks and check the
 //!    proofs ([`Job::Check`]); only then do they ask for a signature over it.
-//! 3. Without a signature by the deadline the next attempt begins, and its deadline is longer. Two encodings of one
-//!    batch say the same, so a signature over either is as good; L1 takes the first posted.
+//! 3. Without a signature by the deadline the next attempt begins, and its deadline is longer. A member that let its last
+//!    turn lapse is given a short deadline only, until an encoding of it comes. Members may differ in which attempt they
+//!    wait for: an encoding is accepted in whatever attempt its sender is in turn. Two encodings of one batch say the
+//!    same, so a signature over either is as good; L1 takes the first posted.
 //! 4. Who missed the signature asks the others, in turn, for the signed batch.
 //!
 //! # Restart
 //! Open batches are rebuilt from the blocks after the newest signed batch. Nothing else is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +34,11 @@ const MAX_RECENT_SEALED: usize = 8;
 const MAX_ENCODINGS: usize = 3;
 /// Encodings kept for batches that this node has not reached yet.
 const MAX_EARLY: usize = 4;
-/// Deadline of a batch's first attempt; each further one waits this much longer, up to ten times.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Deadline of a batch's first attempt; each further one waits this much longer, up to ten times. Encoding six blobs and
+/// checking them takes about a second on one busy core.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Deadline for an encoder that let its last turn lapse.
+const SUSPECT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What sealing asks for or reports.
 #[derive(Debug)]
@@ -104,6 +109,8 @@ pub(crate) struct Sealing {
     /// Encodings of batches ahead of us, one a sender at most.
     early: BTreeMap<ValidatorId, (Ticket, EncodedBatch)>,
     recent: BTreeMap<u64, Arc<SealedBatch>>,
+    /// Members that let their last turn lapse.
+    suspects: BTreeSet<ValidatorId>,
     jobs: BTreeMap<u64, Work>,
     next_job: u64,
 }
@@ -127,6 +134,7 @@ impl Sealing {
             open: BTreeMap::new(),
             early: BTreeMap::new(),
             recent: BTreeMap::new(),
+            suspects: BTreeSet::new(),
             jobs: BTreeMap::new(),
             next_job: 0,
         }
@@ -194,8 +202,10 @@ impl Sealing {
             self.open.values().filter(|b| b.deadline <= now).map(|b| (b.header.number, b.attempt)).collect();
         let mut events = Vec::new();
         for (number, attempt) in late {
+            // Ourselves too: whoever encodes too slowly for its own deadline is too slow for the others'.
+            self.suspects.extend(self.encoder(Ticket { number, attempt }));
             events.extend(self.ask_for_signed(number, attempt));
-            events.extend(self.attempt(number, attempt.saturating_add(1), now));
+            events.extend(self.attempt(number, attempt.wrapping_add(1), now));
         }
         events
     }
@@ -209,10 +219,15 @@ impl Sealing {
     /// Rule 3: the next attempt, with its encoder at work if that is us.
     fn attempt(&mut self, number: u64, attempt: u8, now: Time) -> Vec<SealingEvent> {
         let ticket = Ticket { number, attempt };
-        let mine = self.encoder(ticket) == Some(self.me);
+        let encoder = self.encoder(ticket);
+        let mine = encoder == Some(self.me);
+        // When more lapse than can be faulty, it is not their fault: everybody gets the time there is.
+        let believable = self.suspects.len() <= self.members.len().saturating_sub(1) / 3;
+        let suspect = believable && encoder.is_some_and(|id| self.suspects.contains(&id));
         let Some(batch) = self.open.get_mut(&number) else { return Vec::new() };
         batch.attempt = attempt;
-        batch.deadline = now + ATTEMPT_TIMEOUT * u32::from(attempt.saturating_add(1).min(10));
+        let patience = ATTEMPT_TIMEOUT * u32::from(attempt.saturating_add(1).min(10));
+        batch.deadline = now + if suspect { SUSPECT_TIMEOUT } else { patience };
         if !mine || self.group_key.is_none() {
             return Vec::new();
         }
@@ -289,6 +304,7 @@ impl Sealing {
                     attempt: ticket.attempt,
                     encoded: (*encoded).clone(),
                 };
+                self.suspects.remove(&self.me);
                 let mut events = vec![SealingEvent::Broadcast(message)];
                 events.extend(self.accept(ticket, encoded));
                 events
@@ -298,7 +314,10 @@ impl Sealing {
                 vec![SealingEvent::Fault { peer: self.me, what }]
             }
             (Some(Work::Check(ticket, from, encoded)), JobResult::Checked { result, .. }) => match result {
-                Ok(()) => self.accept(ticket, encoded),
+                Ok(()) => {
+                    self.suspects.remove(&from);
+                    self.accept(ticket, encoded)
+                }
                 Err(what) => vec![SealingEvent::Fault { peer: from, what }],
             },
             (Some(Work::Adopt(batch, from)), JobResult::Checked { result, .. }) => match result {

@@ -131,6 +131,27 @@ fn silence_of_the_encoder_passes_the_turn_on_and_asks_for_what_was_missed() {
     assert!(node.next_deadline().unwrap() > due, "it waits longer now");
 }
 
+/// With one of four dead, every fourth batch waited three seconds for it, and two batches then came at once.
+#[test]
+fn a_silent_encoder_is_hardly_waited_for_at_its_next_turn() {
+    let mut node = sealing(1);
+    node.on_block(block(1, true), NOW);
+    let patience = node.next_deadline().unwrap().since(NOW);
+    node.on_time(NOW + patience);
+    // Batch 5 is validator 2's again, as batch 1 was.
+    for number in 2..=5 {
+        node.on_block(block(number, true), NOW);
+    }
+    assert!(node.open[&5].deadline.since(NOW) < patience / 4);
+    let ticket = Ticket { number: 5, attempt: 0 };
+    let events = node.on_encoding(ValidatorId::new(2), ticket, encoding("a"));
+    node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
+    for number in 6..=9 {
+        node.on_block(block(number, true), NOW);
+    }
+    assert_eq!(node.open[&9].deadline.since(NOW), patience, "it is back");
+}
+
 #[test]
 fn the_next_batch_names_an_unsigned_parent_and_signing_may_overtake() {
     let mut node = sealing(4);
