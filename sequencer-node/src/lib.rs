@@ -15,12 +15,14 @@
 //! | `pump` | the threads around the core, and the order of sync and send |
 //! | `network` | towards the other validators |
 //! | `admission`, `front`, `ingress`, `rpc` | towards clients |
+//! | `connections` | bounds of the TCP ports |
 //! | `l1`, `ports`, `telemetry` | what an operator is told |
 
 mod admission;
 mod check;
 mod cli;
 mod config;
+mod connections;
 mod core_api;
 mod exit;
 mod front;

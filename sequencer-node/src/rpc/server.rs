@@ -8,13 +8,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
+use jsonrpsee::Methods;
 use jsonrpsee::server::{
     BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, PingConfig, Server, ServerConfig, ServerHandle,
+    stop_channel,
 };
+use tokio::net::TcpListener;
 use tower::{Layer, Service};
 use tower_http::cors::{Any, CorsLayer};
 
 use super::{eth, seq};
+use crate::connections::{self, Crowded, Limits};
 use crate::front::Front;
 
 /// Longest request: a transaction of 128 KiB in hexadecimal, a few times over in a batch.
@@ -26,9 +30,11 @@ const MAX_BATCH: u32 = 100;
 /// Subscriptions of one connection, and messages that one may have unread.
 const MAX_SUBSCRIPTIONS: u32 = 16;
 const MAX_UNREAD: u32 = 256;
-/// A connection that says nothing for so long is closed.
-const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection without a request for so long is closed.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// A client that neither sends nor takes a byte for so long is gone; longer than a WebSocket's pings allow.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -63,26 +69,30 @@ impl Rpc {
         let config = ServerConfig::builder()
             .max_request_body_size(MAX_REQUEST_BYTES)
             .max_response_body_size(MAX_RESPONSE_BYTES)
-            .max_connections(max_connections)
+            // Requests cannot outnumber the connections that bring them, and those are counted.
+            .max_connections(u32::MAX)
             .max_subscriptions_per_connection(MAX_SUBSCRIPTIONS)
             .set_message_buffer_capacity(MAX_UNREAD)
             .set_batch_request_config(BatchRequestConfig::Limit(MAX_BATCH))
-            .set_first_request_timeout(Some(FIRST_REQUEST_TIMEOUT))
             .enable_ws_ping(ping)
             .build();
         let cors = CorsLayer::new().allow_methods(Any).allow_origin(Any).allow_headers(Any);
-        let server = Server::builder()
+        let builder = Server::builder()
             .set_config(config)
             .set_http_middleware(tower::ServiceBuilder::new().layer(cors).layer(PathLayer))
-            .build(listen)
-            .await
-            .map_err(failed)?;
-        let address = server.local_addr().map_err(failed)?;
+            .to_service_builder();
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         let mut module =
             seq::module(Arc::clone(&front)).expect("names of methods are unique").remove_context();
         let eth = eth::module(eth::Eth { front, execution }).expect("names of methods are unique");
         module.merge(eth).expect("names of methods are unique");
-        Ok(Self { handle: server.start(module), address })
+        let methods = Methods::from(module);
+        let (stop, handle) = stop_channel();
+        let stopped = stop.clone().shutdown().boxed().shared();
+        let service = move || builder.clone().build(methods.clone(), stop.clone());
+        tokio::spawn(connections::serve(listener, limits(max_connections), service, stopped));
+        Ok(Self { handle, address })
     }
 
     /// Stops it.
@@ -90,6 +100,17 @@ impl Rpc {
         // An error means that it had stopped already.
         let _ = self.handle.stop();
         let _ = tokio::time::timeout(Duration::from_millis(500), self.handle.stopped()).await;
+    }
+}
+
+/// Strangers come here.
+const fn limits(connections: u32) -> Limits {
+    Limits {
+        connections: connections as usize,
+        crowded: Crowded::Close,
+        request: REQUEST_TIMEOUT,
+        stall: STALL_TIMEOUT,
+        lifetime: None,
     }
 }
 

@@ -1,7 +1,6 @@
 //! What an operator sees: log lines, traces, metrics, health.
 
 mod health;
-mod listener;
 mod logging;
 mod metrics;
 mod otlp;

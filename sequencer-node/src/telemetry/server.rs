@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,11 +13,20 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::health::Readiness;
-use super::listener::BoundedListener;
 use super::logging::Telemetry;
 use super::metrics;
+use crate::connections::{self, Crowded, Limits};
 use crate::front::Front;
 use crate::l1::L1State;
+
+/// Clients here are few and poll: one that has its answer may connect again, one that says nothing is in the way.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    crowded: Crowded::Wait,
+    request: Duration::from_secs(5),
+    stall: Duration::from_secs(5),
+    lifetime: Some(Duration::from_secs(15)),
+};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -71,10 +81,9 @@ impl HealthServer {
             .route("/readyz", get(ready))
             .route("/metrics", get(numbers))
             .with_state(answers);
-        let serving = tokio::spawn(async move {
-            // Serving ends with the task only.
-            let _ = axum::serve(BoundedListener::new(listener), router).await;
-        });
+        // Serving ends with the task only.
+        let never = std::future::pending();
+        let serving = tokio::spawn(connections::serve(listener, LIMITS, move || router.clone(), never));
         Ok(Self { task: serving.abort_handle(), address })
     }
 }

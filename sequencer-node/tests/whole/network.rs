@@ -79,6 +79,7 @@ async fn four_nodes_order_and_confirm_and_survive_a_crash() {
     wallet(&url(&nodes[0]), &root).await;
     client_of_quic(&nodes[0]).await;
     half_open(&nodes[0]);
+    crowd(&nodes[0]);
     // A crash: no warning to anyone, and back from what the disk has.
     nodes[3].kill();
     let before = until(&other, "seq_status", json!([]), |_| true).await["durable_height"].as_u64().unwrap();
@@ -184,4 +185,30 @@ fn half_open(node: &Running) {
     let mut answer = String::new();
     std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
     assert!(answer.contains("\"ready\":true"), "{answer}");
+}
+
+/// Clients that ask once and stay: beyond `rpc.max_connections` they are closed, whatever they ask for, and the node
+/// keeps the file handles that it needs for all else.
+fn crowd(node: &Running) {
+    const LIMIT: usize = 512;
+    const MORE: usize = 100;
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"seq_status","params":[]}"#;
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut open = Vec::new();
+    for _ in 0..LIMIT + MORE {
+        let mut stream = TcpStream::connect(node.address("rpc")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        // It may have been closed already.
+        let _ = stream.write_all(request.as_bytes());
+        open.push(stream);
+    }
+    let mut answered = 0;
+    for mut stream in &open {
+        let mut start = [0; 12];
+        answered += usize::from(std::io::Read::read(&mut stream, &mut start).is_ok_and(|read| read > 0));
+    }
+    assert!((1..=LIMIT).contains(&answered), "{answered} connections at once");
 }
