@@ -306,5 +306,5 @@ fn the_wire_format_is_pinned() {
         wire::encode(&wire::Response::Founding(None)),
     ];
     let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
-    assert_eq!(hash.to_string(), "6833b07e0c60e13899ad6348554ad9d44063d00f0b1cd38ee7f6eea3e7bbcd00");
+    assert_eq!(hash.to_string(), "77139f14213d8b476894be671dae289125d390993f4d7d7a82a936e0dfed4af7");
 }
