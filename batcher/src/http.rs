@@ -11,6 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
+use crate::connections::Limited;
 use crate::status::{Board, Status};
 
 /// Binds, so that a busy port is an error at start.
@@ -18,7 +19,7 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Serves until `stop` ends.
+/// Serves until `stop` ends: so many connections at once, each for a short time.
 pub async fn serve(
     listener: TcpListener,
     board: Arc<Board>,
@@ -30,7 +31,7 @@ pub async fn serve(
         .route("/status", get(status))
         .route("/metrics", get(metrics))
         .with_state(board);
-    axum::serve(listener, routes).with_graceful_shutdown(stop).await
+    axum::serve(Limited::new(listener), routes).with_graceful_shutdown(stop).await
 }
 
 async fn ready(State(board): State<Arc<Board>>) -> (StatusCode, String) {
@@ -46,4 +47,44 @@ async fn status(State(board): State<Arc<Board>>) -> Json<Status> {
 
 async fn metrics(State(board): State<Arc<Board>>) -> String {
     board.metrics()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use alloy::primitives::Address;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::connections::MAX_CONNECTIONS;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Connections were not counted, and a silent one was kept for ever.
+    #[tokio::test]
+    async fn silent_connections_end_and_whoever_waits_is_answered() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let board = Arc::new(Board::new(Address::ZERO).unwrap());
+        let server = tokio::spawn(serve(listener, board, std::future::pending()));
+        let mut silent = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, client.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+        assert!(answer.ends_with("ok"), "{answer}");
+        for mut stream in silent {
+            let end = timeout(PATIENCE, stream.read(&mut [0])).await.expect("closed");
+            assert_eq!(end.unwrap_or(0), 0);
+        }
+        server.abort();
+    }
 }

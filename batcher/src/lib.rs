@@ -17,12 +17,13 @@
 //! | [`txm`] | the transaction manager, a pure machine |
 //! | [`l1`] | what the machine's outputs mean in JSON-RPC |
 //! | [`poster`] | the loop |
-//! | [`status`], [`http`] | what an operator sees |
+//! | [`status`], [`http`], `connections` | what an operator sees, and the bounds of that port |
 //!
 //! **State.** All of it is on L1 (next number, nonce) and with the nodes (batches); nothing is on disk. A batcher that
 //! is killed at any point is started again and goes on from there.
 
 pub mod config;
+mod connections;
 pub mod http;
 pub mod key;
 pub mod l1;
