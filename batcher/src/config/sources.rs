@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy::transports::http::reqwest::Url;
 use clap::Parser;
 use ordering_types::ChainSpec;
 use serde::Deserialize;
@@ -158,7 +159,7 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
     let gwei = |value: Option<u64>| u128::from(value.unwrap_or(500)) * GWEI;
     Ok(Config {
         spec: Arc::new(spec),
-        l1: nonempty("l1", settings.l1)?,
+        l1: endpoints(settings.l1)?,
         nodes: nonempty("nodes", settings.nodes)?,
         keystore: settings.keystore.ok_or(missing("keystore"))?,
         password_file: settings.password_file.ok_or(missing("password_file"))?,
@@ -177,6 +178,18 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
 
 fn nonempty(key: &'static str, list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
     list.filter(|list| !list.is_empty()).ok_or(ConfigError::Missing(key))
+}
+
+fn endpoints(list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
+    let list = nonempty("l1", list)?;
+    let spoken = |text: &str| text.parse().is_ok_and(|url: Url| matches!(url.scheme(), "http" | "https"));
+    match list.iter().find(|text| !spoken(text)) {
+        None => Ok(list),
+        Some(text) => {
+            let why = format!("{text:?} is not an http:// or https:// URL");
+            Err(ConfigError::Value { key: "l1", why })
+        }
+    }
 }
 
 fn metrics(text: Option<String>) -> Result<Option<SocketAddr>, ConfigError> {
@@ -215,6 +228,11 @@ mod tests {
         let flags = Flags::parse_from(["batcher"]);
         let error = load(flags, ["BATCHER_TYPO".to_owned()].into_iter()).unwrap_err();
         assert!(error.to_string().contains("BATCHER_TYPO"));
+        for bad in ["ftp://example", "example:8545", ""] {
+            let list = vec!["http://127.0.0.1:8545".to_owned(), bad.to_owned()];
+            let error = endpoints(Some(list)).unwrap_err().to_string();
+            assert_eq!(error, format!("l1: {bad:?} is not an http:// or https:// URL"));
+        }
         assert!(metrics(Some("9501".to_owned())).is_err());
         assert_eq!(metrics(Some("off".to_owned())).unwrap(), None);
     }

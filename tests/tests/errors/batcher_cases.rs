@@ -65,6 +65,12 @@ pub(crate) fn bad_url(world: &World) -> String {
     fails(world, |_, command| _ = command.args(["--l1", "ftp://example"]))
 }
 
+pub(crate) fn no_certificates(world: &World) -> String {
+    fails(world, |_, command| {
+        command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+    })
+}
+
 pub(crate) fn missing_value(world: &World) -> String {
     fails(world, |home, _| {
         let config = home.join("batcher.toml");

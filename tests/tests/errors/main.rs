@@ -109,6 +109,7 @@ const CASES: &[(&str, Case)] = &[
     ("E-BATCHER-ENVIRONMENT", batcher_cases::unknown_variable),
     ("E-BATCHER-VALUE", batcher_cases::bad_value),
     ("E-BATCHER-URL", batcher_cases::bad_url),
+    ("E-BATCHER-NO-CERTIFICATES", batcher_cases::no_certificates),
     ("E-BATCHER-NOT-SET", batcher_cases::missing_value),
     ("E-BATCHER-ROTATION", batcher_cases::bad_rotation),
     ("E-BATCHER-PASSWORD", batcher_cases::wrong_password),
