@@ -14,6 +14,11 @@
 //! damaged and the node refuses to start), and everything above may be torn (and is cut at the first bad record). A
 //! failed write or sync is final: the process ends rather than guess what is on disk.
 //!
+//! `wal.redb` commits only when there is something for it (votes, burns, secrets, the founding) and at a clean stop: a
+//! second sync for every chunk would buy nothing against a crash. So after a crash, what the newest syncs wrote to the
+//! segments alone (chunks, blocks, signatures, batches) lies above the lengths. A disk that kept its promise still has
+//! all of it; one that lost it may not be found out: the tail is then cut as torn, as if it had never been here.
+//!
 //! **Restart.** A key without its `wal.redb` never votes: the node refuses to start, unless `init` has just made the
 //! folder. The index lags behind the segments and is brought up to date before the core starts.
 

@@ -77,7 +77,7 @@ impl Store {
         // The order also keeps a vote's log from being forgotten before its block is on disk.
         let full_chunks = self.chunks.sync()?;
         let full_blocks = self.blocks.sync()?;
-        let ends = Ends { chunks: self.chunks.end(), blocks: self.blocks.end() };
+        let ends = self.ends();
         if self.pending.is_urgent() {
             self.wal.commit(&mut self.pending, ends)?;
         }
@@ -89,9 +89,15 @@ impl Store {
         self.indexer.add(std::mem::take(&mut self.staged), ends)
     }
 
-    /// Syncs, brings the index up to date and lets go of the folder.
+    fn ends(&self) -> Ends {
+        Ends { chunks: self.chunks.end(), blocks: self.blocks.end() }
+    }
+
+    /// Syncs, notes how long the segments are, brings the index up to date and lets go of the folder.
     pub(crate) fn close(mut self) -> Result<(), StoreError> {
         self.sync()?;
+        let ends = self.ends();
+        self.wal.commit(&mut self.pending, ends)?;
         self.indexer.close()
     }
 }
