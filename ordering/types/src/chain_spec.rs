@@ -304,3 +304,78 @@ impl Committee {
         self.members.iter().map(|(id, key)| (*id, key))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::SecretKey;
+
+    fn spec(rollups: u32, limits: Limits) -> ChainSpec {
+        let validator = |n: u16| Validator {
+            id: ValidatorId::new(n),
+            key: SecretKey::from_bytes([u8::try_from(n).unwrap(); 32]).unwrap().public_key(),
+            address: String::new(),
+        };
+        let rollup = |n: u32| Rollup {
+            id: RollupId::new(n),
+            name: String::new(),
+            kind: RollupKind::Opaque,
+            chain_id: u64::from(n),
+            data: DataPolicy::Blob,
+            quota_bytes_per_block: 1,
+        };
+        ChainSpec {
+            network: "test".to_owned(),
+            l1_chain_id: 1,
+            inbox: Address::default(),
+            limits,
+            validators: (1..=4).map(validator).collect(),
+            rollups: (1..=rollups).map(rollup).collect(),
+        }
+    }
+
+    /// Only raw transaction bytes were counted once: many small blocks with many rollups could have sealed a batch that
+    /// no transaction can carry.
+    #[test]
+    fn limits_under_which_a_full_batch_could_not_be_posted_are_refused() {
+        assert_eq!(spec(3, Limits::default()).validate(), Ok(()));
+        let many_blocks = Limits { blocks_per_batch: 4_096, ..Limits::default() };
+        assert!(matches!(spec(3, many_blocks).validate(), Err(ChainSpecError::BatchSize { .. })));
+        assert!(matches!(spec(200, Limits::default()).validate(), Err(ChainSpecError::BatchSize { .. })));
+        let large = Limits { blob_bytes_per_batch: 1 << 20, ..Limits::default() };
+        assert!(matches!(spec(1, large).validate(), Err(ChainSpecError::BatchSize { .. })));
+    }
+
+    #[test]
+    fn the_order_of_entries_does_not_change_the_hash_and_their_content_does() {
+        let ordered = spec(3, Limits::default());
+        let mut shuffled = ordered.clone();
+        shuffled.validators.reverse();
+        shuffled.rollups.reverse();
+        assert_eq!(ordered.hash(), shuffled.hash());
+        shuffled.rollups.pop();
+        assert_ne!(ordered.hash(), shuffled.hash());
+    }
+
+    #[test]
+    fn committees_that_cannot_be_are_refused() {
+        let with = |change: fn(&mut ChainSpec)| {
+            let mut spec = spec(1, Limits::default());
+            change(&mut spec);
+            spec.validate().unwrap_err()
+        };
+        assert_eq!(with(|s| s.validators.truncate(3)), ChainSpecError::ValidatorCount(3));
+        assert!(matches!(
+            with(|s| {
+                let key = s.validators.first().unwrap().key;
+                s.validators.last_mut().unwrap().key = key;
+            }),
+            ChainSpecError::ValidatorKey(_)
+        ));
+        assert!(matches!(
+            with(|s| s.validators.last_mut().unwrap().id = ValidatorId::new(0)),
+            ChainSpecError::ValidatorId(_)
+        ));
+    }
+}
