@@ -45,7 +45,8 @@ pub(crate) struct Founding {
     done: bool,
 }
 
-const FOUNDING_EPOCH: Epoch = Epoch::new(0);
+/// The epoch of the first key; there is no other yet.
+pub(crate) const FOUNDING_EPOCH: Epoch = Epoch::new(0);
 
 impl Founding {
     /// A member's part; what it publishes first comes from [`Self::start`].

@@ -10,14 +10,14 @@ use ordering::Ordering;
 use ordering_types::cut::SystemMessage;
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Height, Incarnation, SecretKey, Time, Transaction,
-    TxId, ValidatorId,
+    ChainSpec, Digest, GroupKey, GroupSignature, Height, Incarnation, SecretKey, Time, Transaction, TxId,
+    ValidatorId,
 };
 use zeroize::Zeroizing;
 
 use crate::api::{Class, Decided, Input, Output, Recipient, Record, Recovered};
 use crate::entropy::Entropy;
-use crate::founding::{Founding, FoundingEvent};
+use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
 use crate::key_material;
 use crate::sealing::{MAX_OPEN_BATCHES, Sealing, SealingEvent, Ticket};
 use crate::settings::{Config, StartError};
@@ -317,7 +317,7 @@ impl NodeCore {
     }
 
     fn ask_block_signature(&mut self, height: Height, hash: Digest, now: Time) {
-        let digest = self.domain.block(Epoch::new(0), height, hash);
+        let digest = self.domain.block(FOUNDING_EPOCH, height, hash);
         self.ask_signature(ItemId { kind: ITEM_BLOCK, number: height.get() }, digest, now);
     }
 
@@ -411,7 +411,7 @@ impl NodeCore {
             validator: self.me,
             height: self.ordering.applied_height(),
             heard_height: self.ordering.heard_height(),
-            epoch: Epoch::new(0),
+            epoch: FOUNDING_EPOCH,
             round: self.ordering.round(),
             proposer: self.ordering.proposer(),
             committee: self.spec.committee().ids().collect(),

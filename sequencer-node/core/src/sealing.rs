@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
-use ordering_types::preimage::{Domain, GroupKind};
+use batcher_format::{BatchHeader, EncodedBatch, SealedBatch, signing_digest};
+use ordering_types::preimage::Domain;
 use ordering_types::{Block, Digest, GroupKey, GroupSignature, Time, ValidatorId};
 
 use crate::api::{Job, JobResult};
@@ -330,7 +330,7 @@ impl Sealing {
 
     fn accept(&mut self, ticket: Ticket, encoded: Arc<EncodedBatch>) -> Vec<SealingEvent> {
         let Some(batch) = self.open.get_mut(&ticket.number) else { return Vec::new() };
-        let digest = digest(&self.domain, &batch.header, &encoded);
+        let digest = signing_digest(&self.domain, &batch.header, encoded.carrier_hash());
         if batch.accepted.len() >= MAX_ENCODINGS {
             batch.accepted.pop_first();
         }
@@ -378,7 +378,7 @@ impl Sealing {
         if self.jobs.values().any(|w| matches!(w, Work::Adopt(b, _) if b.header.number == number)) {
             return Vec::new();
         }
-        let digest = digest(&self.domain, &open.header, &batch.encoded);
+        let digest = batch.digest(&self.domain);
         if open.header != batch.header || key.verify(digest, &batch.signature).is_err() {
             let what = format!("batch {number} with a signature that does not verify");
             return vec![SealingEvent::Fault { peer: from, what }];
@@ -388,12 +388,6 @@ impl Sealing {
         let id = self.begin(Work::Adopt(Box::new(batch), from));
         vec![SealingEvent::Job(Job::Check { id, header, blocks, encoded })]
     }
-}
-
-/// What the committee signs for one carrier of one batch.
-fn digest(domain: &Domain, header: &BatchHeader, encoded: &EncodedBatch) -> Digest {
-    let content = Digest::keccak256(&[header.id().as_ref(), encoded.carrier_hash().as_ref()]);
-    domain.group(GroupKind::Batch, header.epoch, header.number, content)
 }
 
 #[cfg(test)]
