@@ -47,16 +47,17 @@ fn somebody_elses_folder_is_refused_and_stays() {
 #[test]
 fn a_busy_port_is_named_with_its_holder_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
-    // The L1 gets base + 545, the first node's ingress base + 201.
-    let (listener, base) = loop {
+    // The L1 gets base + 545, the first node's ingress base + 201. Both sockets are held from the moment they are found
+    // free: a port let go for a moment may stay with a child that another test forks in between.
+    let (listener, socket, base) = std::iter::repeat_with(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let base = port - 545;
-        if (1_024..=64_900).contains(&base) && UdpSocket::bind(("127.0.0.1", base + 201)).is_ok() {
-            break (listener, base);
-        }
-    };
-    let socket = UdpSocket::bind(("127.0.0.1", base + 201)).unwrap();
+        let base = listener.local_addr().unwrap().port().checked_sub(545)?;
+        let socket = UdpSocket::bind(("127.0.0.1", base.checked_add(201)?)).ok()?;
+        (1_024..=64_900).contains(&base).then_some((listener, socket, base))
+    })
+    .take(1_000)
+    .find_map(|found| found)
+    .unwrap();
     let output = testnet(folder.path(), &["--port-base", &base.to_string()]);
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
