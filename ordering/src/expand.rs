@@ -137,6 +137,8 @@ fn apply_cut(state: &ReplayState, cut: &Cut) -> ReplayState {
     for LaneTip { lane, sequence, digest } in &cut.tips {
         after.advance(*lane, *sequence, *digest);
     }
+    let parent_round = cut.parent_commit.as_ref().map(|commit| commit.round);
+    after.replayed.reputation.learn(&state.members, cut.height, parent_round);
     for message in &cut.system {
         after.replayed.system.insert(message.sender, message.sequence);
     }

@@ -14,6 +14,7 @@ mod lane;
 mod load;
 mod log;
 mod ordering;
+mod reputation;
 pub mod settings;
 mod state;
 mod sync;

@@ -1,15 +1,18 @@
 //! What replay needs: the state after a block, its root, and the duplicate window.
 //!
 //! ```text
-//!   state root = SHA-256( "mpc-sequencer/state/1" │ u64 epoch │ 32 committee
+//!   state root = SHA-256( "mpc-sequencer/state/2" │ u64 epoch │ 32 committee
 //!     │ u32 lanes   │ lanes × (u16 validator │ u64 incarnation │ u64 sequence │ 32 digest)
 //!     │ u32 senders │ senders × (u16 validator │ u64 sequence)
-//!     │ u64 batch │ u64 first height │ u64 first time │ u32 blocks │ u64 blob bytes │ u64 transactions │ 32 window )
+//!     │ u64 batch │ u64 first height │ u64 first time │ u32 blocks │ u64 blob bytes │ u64 transactions │ 32 window
+//!     │ u32 failed  │ failed × (u16 validator │ u8 failures │ u64 since height)
+//!     │ u32 skipped │ skipped × u16 validator )
 //! ```
-//! Integers are big-endian, lanes and senders ascending. `window` is a chain over all transaction roots so far,
+//! Integers are big-endian, lanes and validators ascending. `window` is a chain over all transaction roots so far,
 //! wₕ = SHA-256(wₕ₋₁ ‖ tx_rootₕ): it fixes every transaction of the duplicate window.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use ordering_types::chain_spec::{Committee, Limits};
 use ordering_types::codec::{self, DecodeError};
@@ -17,6 +20,8 @@ use ordering_types::{
     Digest, Epoch, Header, Height, L1Reference, LaneId, LaneSequence, RollupId, TxId, ValidatorId,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::reputation::{Record, Reputation, Rotation};
 
 /// Lanes of one validator that are remembered: its newest incarnations. Older ones are closed for good.
 pub(crate) const LANES_PER_VALIDATOR: usize = 4;
@@ -73,6 +78,8 @@ pub(crate) struct ReplayState {
     pub(crate) time_ms: u64,
     pub(crate) l1_reference: L1Reference,
     pub(crate) committee: Digest,
+    /// Ids of the committee, ascending.
+    pub(crate) members: Arc<[ValidatorId]>,
     pub(crate) replayed: Replayed,
 }
 
@@ -84,6 +91,7 @@ pub(crate) struct Replayed {
     pub(crate) system: BTreeMap<ValidatorId, u64>,
     pub(crate) batch: BatchCursor,
     pub(crate) window: Digest,
+    pub(crate) reputation: Reputation,
 }
 
 /// Why a stored state is not the one that its block commits to.
@@ -114,12 +122,14 @@ impl ReplayState {
             time_ms: 0,
             l1_reference: L1Reference::default(),
             committee: committee_hash(committee),
+            members: committee.ids().collect(),
             replayed: Replayed {
                 epoch: Epoch::new(0),
                 tips: BTreeMap::new(),
                 system: BTreeMap::new(),
                 batch: BatchCursor::starting(1, Height::new(1)),
                 window: Digest::ZERO,
+                reputation: Reputation::default(),
             },
         }
     }
@@ -136,6 +146,7 @@ impl ReplayState {
             time_ms: header.time_ms,
             l1_reference: header.l1_reference,
             committee: committee_hash(committee),
+            members: committee.ids().collect(),
             replayed: codec::decode(snapshot, MAX_SNAPSHOT_BYTES)?,
         };
         if state.root() != header.state_root {
@@ -151,9 +162,9 @@ impl ReplayState {
 
     /// The commitment in the header; see the module's layout.
     pub(crate) fn root(&self) -> Digest {
-        let Replayed { epoch, tips, system, batch, window } = &self.replayed;
+        let Replayed { epoch, tips, system, batch, window, reputation } = &self.replayed;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
-        let mut bytes = b"mpc-sequencer/state/1".to_vec();
+        let mut bytes = b"mpc-sequencer/state/2".to_vec();
         bytes.extend_from_slice(&epoch.get().to_be_bytes());
         bytes.extend_from_slice(self.committee.as_ref());
         bytes.extend_from_slice(&count(tips.len()));
@@ -175,12 +186,27 @@ impl ReplayState {
         bytes.extend_from_slice(&batch.blob_bytes.to_be_bytes());
         bytes.extend_from_slice(&batch.transactions.to_be_bytes());
         bytes.extend_from_slice(window.as_ref());
+        bytes.extend_from_slice(&count(reputation.records.len()));
+        for (id, Record { failures, since }) in &reputation.records {
+            bytes.extend_from_slice(&id.get().to_be_bytes());
+            bytes.push(*failures);
+            bytes.extend_from_slice(&since.get().to_be_bytes());
+        }
+        bytes.extend_from_slice(&count(reputation.skipped.len()));
+        for id in &reputation.skipped {
+            bytes.extend_from_slice(&id.get().to_be_bytes());
+        }
         Digest::sha256(&[&bytes])
     }
 
     /// The newest decided chunk of a lane; sequence zero before the first.
     pub(crate) fn tip(&self, lane: LaneId) -> (LaneSequence, Digest) {
         self.replayed.tips.get(&lane).copied().unwrap_or_default()
+    }
+
+    /// Who leads the rounds of the next height.
+    pub(crate) fn rotation(&self) -> Rotation {
+        self.replayed.reputation.rotation(&self.members, self.height.next())
     }
 
     /// Whether a lane may still advance: it is known, or newer than the oldest that is remembered.
@@ -281,11 +307,18 @@ mod tests {
         assert!(roots.insert(other.root()));
         other.replayed.window = Digest::sha256(&[b"w"]);
         assert!(roots.insert(other.root()));
+        let record = |since| Record { failures: 1, since: Height::new(since) };
+        other.replayed.reputation.records.insert(ValidatorId::new(1), record(1));
+        assert!(roots.insert(other.root()));
+        other.replayed.reputation.records.insert(ValidatorId::new(1), record(2));
+        assert!(roots.insert(other.root()));
+        other.replayed.reputation.skipped.insert(ValidatorId::new(1));
+        assert!(roots.insert(other.root()));
         other.committee = Digest::ZERO;
         assert!(roots.insert(other.root()));
     }
 
-    const PINNED: &str = "32d825265cfce305f1551755b1acedc81d5a7efd04a795f3149da16adb149fd6";
+    const PINNED: &str = "7501d69c952b52092e0d498166adca56184b4419c1757453fe98c1e0b4e3cc1d";
 
     #[test]
     fn only_the_newest_lanes_of_a_validator_stay_open() {

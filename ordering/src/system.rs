@@ -153,6 +153,7 @@ mod tests {
             height: Height::new(1),
             epoch: Epoch::new(0),
             parent: Digest::ZERO,
+            parent_commit: None,
             time_ms: 0,
             l1_reference: L1Reference::default(),
             seals_batch: false,

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use malachite::{LogError, Malachite, Setup};
 
 use crate::api::Evidence;
+use crate::reputation::Rotation;
 
 /// A proposer's claim that `value` is its proposal of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,8 +156,8 @@ pub(crate) enum Taken {
 
 /// A sans-IO consensus core over header hashes.
 pub(crate) trait Agreement {
-    /// Enters a height that is above all heights entered before.
-    fn start_height(&mut self, now: Time, height: Height);
+    /// Enters a height that is above all heights entered before, and whose rounds are led as `rotation` says.
+    fn start_height(&mut self, now: Time, height: Height, rotation: Rotation);
     /// Takes one event. Messages must be of the current height; others are ignored.
     fn handle(&mut self, now: Time, event: Event) -> Taken;
     /// The next effect.
@@ -169,8 +170,6 @@ pub(crate) trait Agreement {
     fn round(&self) -> Round;
     /// Whether the height last started is decided.
     fn decided(&self) -> bool;
-    /// Who proposes in a round.
-    fn proposer(&self, height: Height, round: Round) -> ValidatorId;
     /// Whether a quorum prevoted `value` in one round of this height.
     fn has_prevote_quorum(&self, value: Digest) -> bool;
     /// Whether there are logged entries for this height, to be replayed.

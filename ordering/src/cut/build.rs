@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ordering_types::{Cut, LaneTip, SystemMessage};
+use ordering_types::{Cut, LaneTip, ParentCommit, SystemMessage};
 
 use crate::expand::{blob_bytes, first_lane};
 use crate::lane::store::Held;
@@ -20,6 +20,7 @@ pub(crate) fn build(
     window: &Window,
     ready: &[Vec<Arc<Held>>],
     system: Vec<SystemMessage>,
+    parent_commit: Option<ParentCommit>,
 ) -> Cut {
     let per_lane = usize::try_from(rules.limits.chunks_per_lane_per_cut).unwrap_or(usize::MAX);
     let start = first_lane(state.header, ready.len());
@@ -57,6 +58,7 @@ pub(crate) fn build(
         height: state.height.next(),
         epoch: state.replayed.epoch,
         parent: state.header,
+        parent_commit,
         time_ms,
         l1_reference: state.l1_reference,
         seals_batch: batch.should_seal(time_ms, &rules.limits),

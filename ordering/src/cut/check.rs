@@ -1,13 +1,13 @@
 //! Whether a cut may be voted for. It depends on the cut's bytes and on held data only, so a value that was once valid stays so.
 //! The one thing that depends on a clock, a time in the future, is no matter of validity: the voter waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ordering_types::chain_spec::Committee;
 use ordering_types::cut::MAX_CUT_BYTES;
 use ordering_types::preimage::Domain;
-use ordering_types::{Cut, LaneId, SystemMessage, ValidatorId};
+use ordering_types::{CommitCertificate, Cut, Height, LaneId, Round, Signature, SystemMessage, ValidatorId};
 
 use crate::expand::blob_bytes;
 use crate::lane::store::Held;
@@ -20,6 +20,8 @@ use crate::system::MAX_SYSTEM_BYTES_PER_CUT;
 pub(crate) enum CutError {
     #[error("it does not continue the decided block")]
     Parent,
+    #[error("it does not carry a quorum's precommits for the block before")]
+    ParentCommit,
     #[error("it goes back in time")]
     Time,
     #[error("it changes the L1 reference without reports")]
@@ -90,6 +92,57 @@ fn check_system(
             return Err(CutError::System(message.sender));
         }
         *last = message.sequence;
+    }
+    Ok(())
+}
+
+/// Precommits for the newest decided block that are known to be good. Every node holds another quorum of them, and mostly
+/// the same signatures.
+#[derive(Debug, Default)]
+pub(crate) struct ParentSignatures {
+    known: BTreeSet<(Round, ValidatorId, Signature)>,
+}
+
+/// Most signatures that are remembered; honest ones are one a validator.
+const MAX_PARENT_SIGNATURES: usize = 4_096;
+
+impl ParentSignatures {
+    /// Those of a certificate that was verified.
+    pub(crate) fn of(certificate: &CommitCertificate) -> Self {
+        let known = certificate.signatures.iter().map(|(id, s)| (certificate.round, *id, *s)).collect();
+        Self { known }
+    }
+}
+
+/// Whether a cut tells truly in which round the block before was decided: all leaders of earlier rounds are penalised for it.
+pub(crate) fn check_parent_commit(
+    cut: &Cut,
+    state: &ReplayState,
+    committee: &Committee,
+    domain: &Domain,
+    signatures: &mut ParentSignatures,
+) -> Result<(), CutError> {
+    if state.height == Height::ZERO {
+        return if cut.parent_commit.is_none() { Ok(()) } else { Err(CutError::ParentCommit) };
+    }
+    let commit = cut.parent_commit.as_ref().ok_or(CutError::ParentCommit)?;
+    let count = commit.signatures.len();
+    let ascending = commit.signatures.is_sorted_by(|a, b| a.0 < b.0);
+    if count < committee.quorum() || count > committee.len() || !ascending {
+        return Err(CutError::ParentCommit);
+    }
+    let precommit = domain.vote(true, state.replayed.epoch, state.height, commit.round, Some(state.header));
+    for (id, signature) in &commit.signatures {
+        let entry = (commit.round, *id, *signature);
+        if signatures.known.contains(&entry) {
+            continue;
+        }
+        if !committee.key(*id).is_some_and(|key| key.verify(precommit, signature)) {
+            return Err(CutError::ParentCommit);
+        }
+        if signatures.known.len() < MAX_PARENT_SIGNATURES {
+            signatures.known.insert(entry);
+        }
     }
     Ok(())
 }

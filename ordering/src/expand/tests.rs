@@ -60,6 +60,7 @@ fn expanded(parent: Digest, window: &Window, lanes: &[Vec<Arc<Held>>]) -> Expans
         height: Height::new(1),
         epoch: Epoch::new(0),
         parent,
+        parent_commit: None,
         time_ms: 5,
         l1_reference: L1Reference::default(),
         seals_batch: false,
@@ -123,7 +124,7 @@ fn the_header_commits_to_tree_cut_and_state() {
     assert_eq!(expansion.state.tip(lanes[0][0].chunk.lane()).0, LaneSequence::new(1));
     assert_eq!(
         expansion.hash.to_string(),
-        "f807e383dc6c5a6fb0506dbb8ea1e08e2bdd8f7d6f6cf55a152b1d53b6c13627",
+        "0a66173e8e337fc2d922bcf1474342640bbf0ac2a7dcc2d7c402954b05962f5e",
         "the way from a cut to a header hash is agreed by everyone"
     );
 }

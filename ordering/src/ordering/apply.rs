@@ -8,6 +8,7 @@ use ordering_types::{Block, CommitCertificate, LaneTip, Time};
 use super::Ordering;
 use super::height::{Data, Standing};
 use crate::api::{Decided, Output, Record};
+use crate::cut::check::ParentSignatures;
 use crate::expand::Expansion;
 use crate::wire::SyncItem;
 
@@ -63,6 +64,9 @@ impl Ordering {
         self.outputs.push_back(Output::Decided(decided));
 
         self.state = e.state.clone();
+        self.rotation = self.state.rotation();
+        self.parent_signatures = ParentSignatures::of(&certificate);
+        self.commit = Some(certificate.clone());
         self.window.push(e.cut.height, e.ids.clone());
         for held in e.covered.iter().filter(|held| held.chunk.lane() == self.lane) {
             let rollups = held.chunk.transactions().iter().map(|t| t.rollup);

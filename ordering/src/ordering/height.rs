@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering_types::{Cut, Digest, Height, LaneTip, Round, Time, ValidatorId};
+use ordering_types::{Cut, Digest, Height, LaneTip, ParentCommit, Round, Time, ValidatorId};
 
 use super::Ordering;
 use crate::agreement::{Agreement, Broadcast, Effect, Event, SignedProposal, Taken};
 use crate::api::{Class, Output, Recipient, Record};
 use crate::cut::build::build;
-use crate::cut::check::{check_covered, check_shape};
+use crate::cut::check::{CutError, check_covered, check_parent_commit, check_shape};
 use crate::expand::{Expansion, expand};
 use crate::lane::store::{Held, PathError};
 use crate::log::LogEntry;
@@ -129,7 +129,8 @@ impl Ordering {
         }
         let system = self.system.ready(&self.state.replayed.system);
         let lanes = self.ready_lanes();
-        let cut = build(now.as_millis(), &self.rules, &self.state, &self.window, &lanes, system);
+        let commit = self.commit.as_ref().map(ParentCommit::from);
+        let cut = build(now.as_millis(), &self.rules, &self.state, &self.window, &lanes, system, commit);
         let cut_bytes = Bytes::from(cut.encode());
         let Data::Held(lanes) = self.data(now, &cut, None) else {
             return self.stop("built a cut over chunks that are not held".to_owned());
@@ -282,9 +283,7 @@ impl Ordering {
         }
         let (cut, from) = (candidate.cut.clone(), candidate.from);
         let (bytes, logged) = (candidate.cut_bytes.clone(), candidate.from.is_none());
-        let known = |message: &_| self.system.knows(message);
-        let shaped = candidate.shaped
-            || check_shape(&cut, &self.rules, &self.state, &self.committee, &self.domain, known).is_ok();
+        let shaped = candidate.shaped || self.check_without_data(&cut).is_ok();
         let standing = if shaped {
             self.standing(now, value, cut, bytes.clone(), (from, logged))
         } else {
@@ -300,6 +299,12 @@ impl Ordering {
             candidate.standing = standing;
             candidate.shaped = shaped;
         }
+    }
+
+    fn check_without_data(&mut self, cut: &Cut) -> Result<(), CutError> {
+        let known = |message: &_| self.system.knows(message);
+        check_shape(cut, &self.rules, &self.state, &self.committee, &self.domain, known)?;
+        check_parent_commit(cut, &self.state, &self.committee, &self.domain, &mut self.parent_signatures)
     }
 
     fn standing(
@@ -375,7 +380,7 @@ impl Ordering {
             return;
         }
         let (height, round) = (self.height(), self.agreement.round());
-        let proposer = self.agreement.proposer(height, round);
+        let proposer = self.leader(round);
         let others = self.peers.iter().filter(|id| **id != proposer);
         let order: Vec<ValidatorId> = std::iter::once(&proposer).chain(others).copied().collect();
         let attempt = self.pace.proposal_attempts;
@@ -394,7 +399,7 @@ impl Ordering {
             return None;
         }
         let round = self.agreement.round();
-        let mine = self.agreement.proposer(self.height(), round) == self.me;
+        let mine = self.leader(round) == self.me;
         let there = self.proposals.contains_key(&round) && self.undecided_commit.is_none();
         (!mine && !there).then_some(self.pace.proposal_ask)
     }

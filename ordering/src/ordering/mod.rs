@@ -39,12 +39,14 @@ use ordering_types::{
 
 use crate::agreement::{Agreement, LogError, Malachite, Setup, SignedProposal};
 use crate::api::{Input, Output, Recovered};
+use crate::cut::check::ParentSignatures;
 use crate::fetch::Fetch;
 use crate::lane::buffer::{Buffer, SubmitError};
 use crate::lane::progress::Progress;
 use crate::lane::store::LaneStore;
 use crate::load::Rules;
 use crate::log::LogEntry;
+use crate::reputation::Rotation;
 use crate::settings::Settings;
 use crate::state::{ReplayState, SnapshotError, Window};
 use crate::sync::Sync;
@@ -108,6 +110,11 @@ pub struct Ordering {
 
     state: ReplayState,
     window: Window,
+    /// Who leads the open height.
+    rotation: Rotation,
+    /// Proof of the newest applied block; none before the first.
+    commit: Option<CommitCertificate>,
+    parent_signatures: ParentSignatures,
 
     lane: LaneId,
     lane_end: (LaneSequence, Digest),
@@ -165,6 +172,7 @@ impl Ordering {
             decided: state.height,
         };
         let agreement = Malachite::new(setup, &agreement_log)?;
+        let commit = recovered.tip.map(|tip| tip.certificate);
         let lane = LaneId { validator: me, incarnation: settings.incarnation };
         let window = Window::new(rules.limits.duplicate_window_blocks, recovered.recent);
         let mut ordering = Self {
@@ -196,6 +204,9 @@ impl Ordering {
             refused_system: 0,
             outputs: VecDeque::new(),
             stopped: false,
+            rotation: state.rotation(),
+            parent_signatures: commit.as_ref().map(ParentSignatures::of).unwrap_or_default(),
+            commit,
             state,
             window,
         };
@@ -260,7 +271,7 @@ impl Ordering {
 
     /// Who proposes in that round.
     pub fn proposer(&self) -> ValidatorId {
-        self.agreement.proposer(self.height(), self.round())
+        self.leader(self.round())
     }
 
     /// The newest decided block that is applied here; zero before the first.
@@ -298,6 +309,11 @@ impl Ordering {
     /// Own system messages that were refused: over their limit, or too many waiting.
     pub const fn refused_system_messages(&self) -> u64 {
         self.refused_system
+    }
+
+    /// Who leads a round of the open height.
+    fn leader(&self, round: Round) -> ValidatorId {
+        self.rotation.leader(self.height(), round)
     }
 
     fn fault(&mut self, from: ValidatorId) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ordering_types::{Height, Round, Time, ValidatorId, VoteKind};
 
 use super::Ordering;
-use crate::agreement::{Agreement, Event, Taken};
+use crate::agreement::{Agreement, Event, SignedProposal, Taken};
 use crate::api::{Class, Output, Recipient, StoreRequest};
 use crate::wire::{FetchDecided, FetchProposal, Message, ProposedCut};
 
@@ -114,8 +114,9 @@ impl Ordering {
             }
             Message::Proposal(ProposedCut { proposal: signed, .. }) => {
                 let p = &signed.proposal;
+                // Who leads a later height is known once this one is applied, and checked then.
                 p.epoch == self.state.replayed.epoch
-                    && p.proposer == self.agreement.proposer(p.height, p.round)
+                    && (p.height != self.height() || p.proposer == self.leader(p.round))
                     && self.committee.key(p.proposer).is_some_and(|key| signed.verify(&self.domain, key))
             }
             _ => false,
@@ -143,11 +144,17 @@ impl Ordering {
             return;
         }
         let height = self.height();
-        let of_height = || self.early.keys().filter(|(_, h, ..)| *h == height);
-        // Only one validator proposes in the first round; in some later one, anyone does.
-        let opens = |(.., round, kind): &EarlyKey| *kind == EarlyKind::Proposal && round.get() == 0;
-        let proposed = of_height().any(opens);
-        let senders: BTreeSet<ValidatorId> = of_height().map(|(from, ..)| *from).collect();
+        let of_height = || self.early.iter().filter(|((_, h, ..), _)| *h == height);
+        // Only one validator leads the first round; in some later one, anyone does.
+        let first_leader = self.leader(Round::new(0));
+        let opens = |message: &Message| match message {
+            Message::Proposal(ProposedCut { proposal: SignedProposal { proposal: p, .. }, .. }) => {
+                p.round.get() == 0 && p.proposer == first_leader
+            }
+            _ => false,
+        };
+        let proposed = of_height().any(|(_, message)| opens(message));
+        let senders: BTreeSet<ValidatorId> = of_height().map(|((from, ..), _)| *from).collect();
         if proposed || senders.len() > self.committee.faulty() {
             self.start_height(now);
         }

@@ -26,6 +26,7 @@ fn item(height: u64, parent: Digest, signers: &[u16]) -> SyncItem {
         height: Height::new(height),
         epoch: Epoch::new(0),
         parent,
+        parent_commit: None,
         time_ms: height,
         l1_reference: L1Reference::default(),
         seals_batch: false,

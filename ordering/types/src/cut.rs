@@ -3,10 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::MAX_CERTIFICATE_SIGNATURES;
 use crate::codec::{self, DecodeError};
 use crate::key::{PublicKey, SecretKey, Signature};
 use crate::preimage::Domain;
-use crate::{Digest, Epoch, Height, L1Reference, LaneId, LaneSequence, ValidatorId};
+use crate::{
+    CommitCertificate, Digest, Epoch, Height, L1Reference, LaneId, LaneSequence, Round, ValidatorId,
+};
 
 /// Most bytes of one encoded cut.
 pub const MAX_CUT_BYTES: usize = 4 << 20;
@@ -62,6 +65,28 @@ impl SystemMessage {
     }
 }
 
+/// A certificate of the block before, less what the cut says anyway. It tells everybody in which round that block was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentCommit {
+    /// The round that decided.
+    pub round: Round,
+    /// Precommit signatures, in ascending order of validator.
+    pub signatures: Vec<(ValidatorId, Signature)>,
+}
+
+impl ParentCommit {
+    /// The certificate for the block `header` of `height`.
+    pub fn certificate(&self, epoch: Epoch, height: Height, header: Digest) -> CommitCertificate {
+        CommitCertificate { epoch, height, round: self.round, header, signatures: self.signatures.clone() }
+    }
+}
+
+impl From<&CommitCertificate> for ParentCommit {
+    fn from(certificate: &CommitCertificate) -> Self {
+        Self { round: certificate.round, signatures: certificate.signatures.clone() }
+    }
+}
+
 /// What the validators agree on at one height.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
@@ -71,6 +96,8 @@ pub struct Cut {
     pub epoch: Epoch,
     /// Header hash of the block before.
     pub parent: Digest,
+    /// That a quorum decided it, and when; none at height 1.
+    pub parent_commit: Option<ParentCommit>,
     /// Milliseconds since the Unix epoch by the proposer's clock, never before the parent's.
     pub time_ms: u64,
     /// The L1 block that this cut looks at.
@@ -98,6 +125,14 @@ impl Cut {
         }
         if !cut.tips.is_sorted_by(|a, b| a.lane < b.lane) {
             return malformed("lanes of a cut are not strictly ascending");
+        }
+        if let Some(commit) = &cut.parent_commit {
+            if commit.signatures.len() > MAX_CERTIFICATE_SIGNATURES {
+                return malformed("too many signatures in a cut's certificate");
+            }
+            if !commit.signatures.is_sorted_by(|a, b| a.0 < b.0) {
+                return malformed("signers of a cut's certificate are not strictly ascending");
+            }
         }
         if cut.system.len() > MAX_CUT_SYSTEM_MESSAGES {
             return malformed("too many system messages in a cut");

@@ -40,7 +40,7 @@ pub use block::{Block, RollupSection};
 pub use certificate::CommitCertificate;
 pub use chain_spec::ChainSpec;
 pub use chunk::Chunk;
-pub use cut::{Cut, LaneTip, SystemMessage};
+pub use cut::{Cut, LaneTip, ParentCommit, SystemMessage};
 pub use digest::Digest;
 pub use group::{GroupKey, GroupSignature};
 pub use header::{Header, L1Reference};

@@ -94,6 +94,7 @@ fn decided(height: u64) -> Arc<Decided> {
         height: Height::new(height),
         epoch: Epoch::new(0),
         parent: Digest::ZERO,
+        parent_commit: None,
         time_ms: height,
         l1_reference: L1Reference::default(),
         seals_batch: false,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use arc_malachitebft_core_types as mt;
 use mt::{NilOrVal, Round, VoteType};
-use ordering_types::{Digest, PublicKey, Signature, ValidatorId};
+use ordering_types::{Digest, Height, PublicKey, Signature, ValidatorId};
+
+use crate::reputation::Rotation;
 
 /// A height.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -177,13 +179,15 @@ impl mt::Validator<Context> for CoreValidator {
     }
 }
 
-/// The committee of one height, in the order in which its rounds' proposers stand.
+/// The committee of one height, and who of it leads which round. The core hands it back whenever it asks for a proposer, so there is
+/// one answer for the rounds of a height, in replay and out of it.
 ///
 /// With one vote each, the core's "more than two thirds" is exactly n − f for every n.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CoreCommittee {
     /// Never empty.
     pub(super) members: Arc<[CoreValidator]>,
+    pub(super) rotation: Rotation,
 }
 
 impl mt::ValidatorSet<Context> for CoreCommittee {
@@ -254,11 +258,9 @@ impl mt::Context for Context {
         height: CoreHeight,
         round: Round,
     ) -> &'a CoreValidator {
-        // Asked with unverified rounds too, so any round has an answer.
-        let round = u64::from(round.as_u32().unwrap_or(0));
-        let count = committee.members.len() as u64;
-        let index = usize::try_from(height.0.wrapping_add(round) % count).unwrap_or(0);
-        committee.members.get(index).expect("a committee has members, and the index is below their number")
+        let round = ordering_types::Round::new(round.as_u32().unwrap_or(0));
+        let leader = CoreAddress(committee.rotation.leader(Height::new(height.0), round));
+        committee.members.iter().find(|m| m.address == leader).expect("leaders are members")
     }
 
     fn new_proposal(

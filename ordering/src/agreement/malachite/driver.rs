@@ -7,7 +7,7 @@ use arc_malachitebft_core_consensus as mc;
 use arc_malachitebft_core_types as mt;
 use bytes::Bytes;
 use mc::{Error, Input, LocallyProposedValue, Params, State, process};
-use mt::{Context as _, ThresholdParams, TimeoutKind, ValuePayload};
+use mt::{ThresholdParams, TimeoutKind, ValuePayload};
 use ordering_types::chain_spec::Committee;
 use ordering_types::codec::DecodeError;
 use ordering_types::preimage::Domain;
@@ -19,6 +19,7 @@ use super::host::{Host, Replay};
 use super::verify::Verifier;
 use crate::agreement::guard::{Conflict, Step, VoteGuard};
 use crate::agreement::{Agreement, Broadcast, Effect, Event, Taken};
+use crate::reputation::Rotation;
 use crate::settings::Timeouts;
 
 /// A log that cannot be trusted.
@@ -69,7 +70,9 @@ impl Malachite {
             .iter()
             .map(|(id, key)| CoreValidator { address: CoreAddress(id), key: *key })
             .collect();
-        let committee = CoreCommittee { members };
+        // Each height brings its own rotation.
+        let rotation = Rotation::of_all(&setup.committee.ids().collect::<Vec<_>>());
+        let committee = CoreCommittee { members, rotation };
         let params = Params {
             address: CoreAddress(setup.me),
             threshold_params: ThresholdParams::default(),
@@ -221,7 +224,7 @@ fn remember_own(guard: &mut VoteGuard, setup: &Setup, entry: &LogEntry) -> Resul
 }
 
 impl Agreement for Malachite {
-    fn start_height(&mut self, now: Time, height: Height) {
+    fn start_height(&mut self, now: Time, height: Height, rotation: Rotation) {
         assert!(height > self.host.height, "heights only go up");
         let leftover = self.state.driver.take_vote_evidence();
         self.host.evidence(leftover.iter().flat_map(|(_, pairs)| pairs));
@@ -239,6 +242,7 @@ impl Agreement for Malachite {
             let known: BTreeSet<Bytes> = entries.iter().map(LogEntry::encode).collect();
             self.host.replay = Some(Replay { known, ..Replay::default() });
         }
+        self.committee.rotation = rotation;
         self.feed(Convert::start_in(height, self.committee.clone()));
         if let Some(entries) = entries {
             self.replay(&entries);
@@ -256,7 +260,7 @@ impl Agreement for Malachite {
             }
             Event::Proposal(signed) if self.wants(signed.proposal.height) => {
                 let p = &signed.proposal;
-                if p.proposer != self.proposer(p.height, p.round)
+                if p.proposer != self.committee.rotation.leader(p.height, p.round)
                     || p.valid_round.is_some_and(|valid| valid >= p.round)
                     || !self.host.verifier.proposal(&signed)
                 {
@@ -308,11 +312,6 @@ impl Agreement for Malachite {
 
     fn decided(&self) -> bool {
         self.host.decided
-    }
-
-    fn proposer(&self, height: Height, round: Round) -> ValidatorId {
-        let round = mt::Round::new(round.get());
-        Context.select_proposer(&self.committee, CoreHeight(height.get()), round).address.0
     }
 
     fn has_prevote_quorum(&self, value: Digest) -> bool {

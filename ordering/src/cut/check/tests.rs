@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind};
 use ordering_types::{
     Address, ChainSpec, Chunk, Digest, Epoch, Height, Incarnation, L1Reference, LaneSequence, LaneTip,
-    RollupId, SecretKey, Transaction,
+    ParentCommit, RollupId, SecretKey, Transaction,
 };
 
 use super::*;
@@ -81,6 +81,7 @@ fn good() -> Cut {
         height: Height::new(1),
         epoch: Epoch::new(0),
         parent: Digest::ZERO,
+        parent_commit: None,
         time_ms: 500,
         l1_reference: L1Reference::default(),
         seals_batch: false,
@@ -122,6 +123,67 @@ fn every_rule_of_shape_refuses_its_breach() {
     assert_eq!(breach(&|c| c.system.push(say(9, 1))), system(9));
 }
 
+/// The state after block 6, and that block's certificate of round 2 by these validators.
+fn committed(signers: &[u8]) -> (ReplayState, CommitCertificate) {
+    let mut state = state();
+    (state.height, state.header) = (Height::new(6), Digest::sha256(&[b"six"]));
+    let mut certificate = CommitCertificate {
+        epoch: Epoch::new(0),
+        height: Height::new(6),
+        round: Round::new(2),
+        header: state.header,
+        signatures: vec![],
+    };
+    let digest = domain().vote(true, Epoch::new(0), Height::new(6), Round::new(2), Some(state.header));
+    certificate.signatures =
+        signers.iter().map(|n| (ValidatorId::new((*n).into()), key(*n).sign(digest))).collect();
+    (state, certificate)
+}
+
+fn check_commit(
+    commit: Option<ParentCommit>,
+    state: &ReplayState,
+    held: &CommitCertificate,
+) -> Result<(), CutError> {
+    let cut = Cut { height: Height::new(7), parent: state.header, parent_commit: commit, ..good() };
+    check_parent_commit(&cut, state, &committee(), &domain(), &mut ParentSignatures::of(held))
+}
+
+#[test]
+fn a_cut_must_carry_a_quorum_for_the_block_before() {
+    let (state, held) = committed(&[1, 2, 3]);
+    let wrong = Err(CutError::ParentCommit);
+    let with = |signers: &[u8], change: &dyn Fn(&mut ParentCommit)| {
+        let mut commit = ParentCommit::from(&committed(signers).1);
+        change(&mut commit);
+        check_commit(Some(commit), &state, &held)
+    };
+    assert_eq!(with(&[1, 2, 3], &|_| {}), Ok(()), "the very certificate that is held");
+    assert_eq!(with(&[2, 3, 4], &|_| {}), Ok(()), "another one");
+    assert_eq!(with(&[1, 2, 3, 4], &|_| {}), Ok(()));
+    assert_eq!(check_commit(None, &state, &held), wrong);
+    assert_eq!(with(&[1, 2], &|_| {}), wrong, "no quorum");
+    assert_eq!(with(&[1, 2, 9], &|_| {}), wrong, "a stranger");
+    assert_eq!(with(&[3, 2, 1], &|_| {}), wrong, "signers out of order");
+    assert_eq!(with(&[1, 2, 2], &|_| {}), wrong, "a signer twice");
+    assert_eq!(with(&[1, 2, 4], &|c| c.signatures[2].1 = c.signatures[1].1), wrong, "a forged signature");
+    assert_eq!(with(&[1, 2, 3], &|c| c.round = Round::new(1)), wrong, "signatures of another round");
+    let mut elsewhere = state.clone();
+    elsewhere.header = Digest::sha256(&[b"another six"]);
+    assert_eq!(check_commit(Some(ParentCommit::from(&held)), &elsewhere, &committed(&[]).1), wrong);
+}
+
+#[test]
+fn the_first_cut_has_no_block_before_it() {
+    let (_, held) = committed(&[1, 2, 3]);
+    let check = |commit| {
+        let cut = Cut { parent_commit: commit, ..good() };
+        check_parent_commit(&cut, &state(), &committee(), &domain(), &mut ParentSignatures::default())
+    };
+    assert_eq!(check(None), Ok(()));
+    assert_eq!(check(Some(ParentCommit::from(&held))), Err(CutError::ParentCommit));
+}
+
 #[test]
 fn a_cut_over_a_blocks_limits_is_invalid_as_a_whole() {
     let (rules, state, window) = (rules(), state(), Window::new(10, vec![]));
@@ -153,7 +215,7 @@ fn a_batch_that_could_overflow_must_be_sealed() {
 fn what_is_built_is_valid_and_gives_each_lane_its_turn() {
     let (rules, state, window) = (rules(), state(), Window::new(10, vec![]));
     let ready = [chunks(1, 9, 192), chunks(2, 9, 192)];
-    let cut = build(700, &rules, &state, &window, &ready, vec![]);
+    let cut = build(700, &rules, &state, &window, &ready, vec![], None);
     check(&cut).unwrap();
     // The quota holds four transactions of 200, two of each lane.
     let sequences: Vec<_> = cut.tips.iter().map(|t| t.sequence.get()).collect();

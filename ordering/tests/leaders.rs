@@ -1,0 +1,116 @@
+//! Who leads in whole networks of cores on a virtual clock, and what a leader that is dead or unfair costs.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+#[allow(dead_code)] // Shared with the other tests of whole networks, each of which uses another part.
+#[path = "network/mod.rs"]
+mod network;
+
+use std::time::Duration;
+
+use network::{EVM, Link, Network, id, spec};
+use ordering_types::chain_spec::Limits;
+use ordering_types::{Height, Time};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+fn applied(network: &Network, node: usize) -> u64 {
+    network.core(node).applied_height().get()
+}
+
+/// Of a network without load, heights follow each other quickly.
+fn quick(nodes: usize, seed: u64) -> Network {
+    let limits = Limits { idle_block_interval_ms: 10, ..Limits::default() };
+    Network::with(spec(nodes, limits), seed, Link::GOOD, false)
+}
+
+/// Rounds that failed between two heights.
+fn failed_rounds(network: &Network, node: usize, heights: std::ops::Range<u64>) -> u32 {
+    let of = |h: Height| heights.contains(&h.get());
+    let decided = network.nodes[node].disk.decided().filter(|d| of(d.block.header.height));
+    decided.map(|d| d.certificate.round.get()).sum()
+}
+
+#[test]
+fn dead_leaders_cost_a_few_rounds_in_a_thousand_heights() {
+    for (nodes, dead, most) in [(4, vec![2], 2), (7, vec![5], 2), (7, vec![1, 4], 4)] {
+        let mut network = quick(nodes, 31);
+        network.run(SECOND);
+        dead.iter().for_each(|node| network.kill(*node));
+        let from = applied(&network, 0);
+        network.wait(60 * SECOND, "a thousand heights", |n| applied(n, 0) >= from + 1_000);
+        let failed = failed_rounds(&network, 0, from..from + 1_000);
+        // The height that was open when they died may have failed a round more.
+        assert!((1..=most + 1).contains(&failed), "{failed} rounds failed with {dead:?} of {nodes} dead");
+        network.check();
+    }
+}
+
+/// How long a transaction that comes at any time waits for the end of a block, on average.
+fn mean_wait(blocks: &[Time]) -> f64 {
+    let gaps: Vec<f64> = blocks.windows(2).map(|w| w[1].since(w[0]).as_secs_f64()).collect();
+    gaps.iter().map(|gap| gap * gap / 2.0).sum::<f64>() / gaps.iter().sum::<f64>()
+}
+
+#[test]
+fn a_dead_leader_of_four_costs_little_at_first_and_hardly_anything_later() {
+    let mut network = Network::new(4, 32, Link::GOOD);
+    let load = |network: &mut Network, name: u32, count: u32| {
+        for i in 0..count {
+            network.submit(0, EVM, [name.to_be_bytes(), i.to_be_bytes()].concat());
+            network.run(5 * MILLISECOND);
+        }
+    };
+    load(&mut network, 1, 1_000);
+    let healthy = network.nodes[0].decided_at.len();
+    network.kill(2);
+    load(&mut network, 2, 6_000);
+    let times: Vec<Time> = network.nodes[0].decided_at.iter().map(|(at, _)| *at).collect();
+    let (before, after) = times.split_at(healthy);
+    let longest = after.windows(2).map(|w| w[1].since(w[0])).max().unwrap();
+    assert!(longest < SECOND, "a pause of {longest:?}");
+    let extra = mean_wait(after) - mean_wait(before);
+    assert!(extra < 0.05, "{extra} s more on average");
+    network.check();
+}
+
+#[test]
+fn one_that_returns_leads_again() {
+    let mut network = quick(4, 33);
+    network.run(SECOND);
+    network.kill(3);
+    let from = applied(&network, 0);
+    network.wait(20 * SECOND, "its failure is known", |n| failed_rounds(n, 0, from..u64::MAX) > 0);
+    network.start(3);
+    let back = applied(&network, 0);
+    network.wait(60 * SECOND, "its time is over", |n| applied(n, 0) >= back + 270);
+    network.wait(2 * SECOND, "it leads", |n| n.core(0).proposer() == id(3));
+    let now = applied(&network, 0);
+    network.run(SECOND);
+    assert_eq!(failed_rounds(&network, 0, now..u64::MAX), 0, "and well");
+    network.check();
+}
+
+/// Every node names the same leader of every height, whether it voted all along, restarted or came late.
+#[test]
+fn a_restarted_or_late_node_names_the_same_leader() {
+    let mut network = quick(7, 34);
+    network.run(SECOND);
+    network.kill(6);
+    network.wait(20 * SECOND, "its failure is known", |n| failed_rounds(n, 0, 1..u64::MAX) > 0);
+    for round in 0..6 {
+        let victim = round % 5;
+        network.kill(victim);
+        network.run(40 * MILLISECOND);
+        network.start(victim);
+        // Those that stand at the same height agree; soon all do.
+        network.wait(5 * SECOND, "all at one height", |n| {
+            let heights: Vec<_> = (0..6).map(|i| (n.core(i).height(), n.core(i).round())).collect();
+            heights.iter().all(|h| *h == heights[0])
+        });
+        let leaders: Vec<_> = (0..6).map(|i| network.core(i).proposer()).collect();
+        assert!(leaders.iter().all(|l| *l == leaders[0]), "{leaders:?}");
+        assert_ne!(leaders[0], id(6), "the dead one is skipped");
+    }
+    network.check();
+}
