@@ -56,7 +56,7 @@ async fn no_lie_gets_through() {
         (wrong, |e| matches!(e, BeaconError::Missing(_))),
         (short, |e| matches!(e, BeaconError::Malformed(_))),
         (json!([]), |e| matches!(e, BeaconError::Malformed(_))),
-        (endless, |e| matches!(e, BeaconError::Http(HttpError::TooLong(_)))),
+        (endless, |e| matches!(e, BeaconError::Unreachable { error: HttpError::TooLong(_), .. })),
     ];
     for (blobs, expected) in table {
         let mut lied_to = deriver(&network, beacon(blobs).await, (*network.spec).clone());

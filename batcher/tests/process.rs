@@ -137,7 +137,7 @@ async fn what_cannot_start_says_why() {
 async fn a_dead_or_wrong_l1_is_named_and_tried_again() {
     let network = Network::start().await;
     for (from, to, wanted) in [
-        (network.l1.url(), "http://127.0.0.1:1".to_owned(), "127.0.0.1"),
+        (network.l1.url(), "http://127.0.0.1:1".to_owned(), "127.0.0.1:1:"),
         ("l1_chain_id = 1337".to_owned(), "l1_chain_id = 7".to_owned(), "is of chain 1337"),
     ] {
         let folder = tempfile::tempdir().unwrap();

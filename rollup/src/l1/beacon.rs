@@ -12,7 +12,7 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
-use super::http::{HttpError, InvalidUrl, client, exchange, parse_url};
+use super::http::{HttpError, InvalidUrl, client, exchange, name, parse_url};
 
 /// Most blobs of one L1 block that an answer may hold (the protocol's schedule stays below).
 const MAX_BLOBS_PER_BLOCK: usize = 128;
@@ -23,8 +23,13 @@ const MAX_SMALL_ANSWER_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BeaconError {
     /// The exchange failed.
-    #[error("beacon node: {0}")]
-    Http(#[from] HttpError),
+    #[error("beacon node {endpoint}: {error}")]
+    Unreachable {
+        /// The node, as `host:port`.
+        endpoint: String,
+        /// Why.
+        error: HttpError,
+    },
     /// An answer in another shape.
     #[error("beacon node answers with something else: {0}")]
     Malformed(String),
@@ -107,7 +112,9 @@ impl Beacon {
 
     async fn get<T: for<'a> Deserialize<'a>>(&self, path: &str, limit: usize) -> Result<T, BeaconError> {
         let base = self.url.as_str().trim_end_matches('/');
-        let answer = exchange(self.client.get(format!("{base}/{path}")), limit).await?;
+        let answer = exchange(self.client.get(format!("{base}/{path}")), limit)
+            .await
+            .map_err(|error| BeaconError::Unreachable { endpoint: name(&self.url), error })?;
         let parsed: Data<T> =
             serde_json::from_slice(&answer).map_err(|error| BeaconError::Malformed(error.to_string()))?;
         Ok(parsed.data)

@@ -40,6 +40,12 @@ pub(super) fn parse_url(text: &str) -> Result<Url, InvalidUrl> {
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(invalid()) }
 }
 
+/// What an endpoint is called in errors: `host:port`. The path and the user info may hold a key.
+pub(super) fn name(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
 pub(super) fn client() -> Result<Client, HttpError> {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -81,4 +87,22 @@ fn describe(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_named_without_its_keys() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8545", "127.0.0.1:8545"),
+            ("http://[::1]:8545/", "[::1]:8545"),
+            ("http://node.example", "node.example:80"),
+            ("https://user:secret@node.example/v3/secret?key=secret#secret", "node.example:443"),
+        ] {
+            assert_eq!(name(&parse_url(url).unwrap()), expected);
+        }
+    }
 }

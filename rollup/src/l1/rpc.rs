@@ -7,7 +7,7 @@ use reqwest::{Client, Url};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::http::{HttpError, InvalidUrl, client, exchange, parse_url};
+use super::http::{HttpError, InvalidUrl, client, exchange, name, parse_url};
 
 /// Most bytes of an answer.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
@@ -33,7 +33,7 @@ pub enum RpcError {
     /// No endpoint answered; the last one's reason.
     #[error("L1 endpoint {endpoint}: {error}")]
     Unreachable {
-        /// Host of the endpoint.
+        /// The endpoint, as `host:port`.
         endpoint: String,
         /// Why.
         error: HttpError,
@@ -41,7 +41,7 @@ pub enum RpcError {
     /// An answer that is no answer to the call.
     #[error("L1 endpoint {endpoint} answers {method} with something else: {why}")]
     Malformed {
-        /// Host of the endpoint.
+        /// The endpoint, as `host:port`.
         endpoint: String,
         /// The call.
         method: &'static str,
@@ -101,13 +101,12 @@ impl Rpc {
         method: &'static str,
         params: &Value,
     ) -> Result<T, RpcError> {
-        let endpoint = || url.host_str().unwrap_or_default().to_owned();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         let answer = exchange(self.client.post(url.clone()).json(&body), MAX_ANSWER_BYTES)
             .await
-            .map_err(|error| RpcError::Unreachable { endpoint: endpoint(), error })?;
-        let malformed = |why: String| RpcError::Malformed { endpoint: endpoint(), method, why };
+            .map_err(|error| RpcError::Unreachable { endpoint: name(url), error })?;
+        let malformed = |why: String| RpcError::Malformed { endpoint: name(url), method, why };
         let mut answer: Value =
             serde_json::from_slice(&answer).map_err(|error| malformed(error.to_string()))?;
         if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
