@@ -15,6 +15,7 @@ mod load;
 mod log;
 mod ordering;
 mod reputation;
+mod restart;
 pub mod settings;
 mod state;
 mod sync;
@@ -23,4 +24,5 @@ pub mod wire;
 
 pub use lane::buffer::SubmitError;
 pub use ordering::{Backlog, Ordering, StartError};
+pub use restart::Silence;
 pub use settings::{Settings, Timeouts};

@@ -46,6 +46,21 @@ pub(crate) struct FetchProposal {
     pub(crate) value: Option<Digest>,
 }
 
+/// Asks for the newest vote of the asker that the receiver knows; see [`crate::restart`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FetchVote {
+    /// Names the question.
+    pub(crate) stamp: Time,
+}
+
+/// The answer to [`FetchVote`]. It is signed by the asker, so nobody can invent one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FetchedVote {
+    /// That of the question.
+    pub(crate) stamp: Time,
+    pub(crate) newest: Option<SignedVote>,
+}
+
 /// A proposal with the cut that its value stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProposedCut {
@@ -91,6 +106,8 @@ pub(crate) enum Message {
     System(SystemMessage),
     FetchDecided(FetchDecided),
     Decided(Vec<SyncItem>),
+    FetchVote(FetchVote),
+    FetchedVote(FetchedVote),
 }
 
 /// Why bytes are no message.
@@ -117,6 +134,8 @@ const FETCH_PROPOSAL: u8 = 8;
 const SYSTEM: u8 = 9;
 const FETCH_DECIDED: u8 = 10;
 const DECIDED: u8 = 11;
+const FETCH_VOTE: u8 = 12;
+const FETCHED_VOTE: u8 = 13;
 
 fn framed(kind: u8, body: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(1 + body.len());
@@ -139,6 +158,8 @@ impl Message {
             Self::System(m) => framed(SYSTEM, &codec::encode(m)),
             Self::FetchDecided(m) => framed(FETCH_DECIDED, &codec::encode(m)),
             Self::Decided(m) => framed(DECIDED, &codec::encode(m)),
+            Self::FetchVote(m) => framed(FETCH_VOTE, &codec::encode(m)),
+            Self::FetchedVote(m) => framed(FETCHED_VOTE, &codec::encode(m)),
         }
     }
 
@@ -163,6 +184,8 @@ impl Message {
             SYSTEM => Self::System(codec::decode(body, MAX_SYSTEM_MESSAGE_BYTES + HEAD_BYTES)?),
             FETCH_DECIDED => Self::FetchDecided(codec::decode(body, HEAD_BYTES)?),
             DECIDED => Self::Decided(codec::decode(body, MAX_MESSAGE_BYTES)?),
+            FETCH_VOTE => Self::FetchVote(codec::decode(body, HEAD_BYTES)?),
+            FETCHED_VOTE => Self::FetchedVote(codec::decode(body, HEAD_BYTES)?),
             other => return Err(WireError::Kind(other)),
         })
     }
@@ -210,6 +233,8 @@ mod tests {
             Message::FetchChunk(fetch),
             Message::Report(Report { stamp: Time::from_millis(5), decided: Height::new(2), lanes: vec![] }),
             Message::Decided(vec![]),
+            Message::FetchVote(FetchVote { stamp: Time::from_millis(5) }),
+            Message::FetchedVote(FetchedVote { stamp: Time::from_millis(5), newest: None }),
         ] {
             let bytes = message.encode();
             assert_eq!(Message::decode(&bytes).unwrap(), message);
@@ -232,7 +257,7 @@ mod tests {
 
         #[test]
         fn garbage_of_every_kind_never_panics(
-            kind in 0u8..13, bytes in proptest::collection::vec(any::<u8>(), 0..300)
+            kind in 0u8..15, bytes in proptest::collection::vec(any::<u8>(), 0..300)
         ) {
             let _ = Message::decode(&framed(kind, &bytes));
         }

@@ -1,6 +1,7 @@
 //! Whole networks of cores on a virtual clock.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+#[allow(dead_code)] // Shared with the other tests of whole networks, each of which uses another part.
 #[path = "network/mod.rs"]
 mod network;
 

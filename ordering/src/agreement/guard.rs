@@ -53,6 +53,11 @@ impl VoteGuard {
         }
     }
 
+    /// Whether this very message was signed before, or is of a decided height.
+    pub(crate) fn knows(&self, height: Height, round: Round, step: Step, preimage: Digest) -> bool {
+        height <= self.decided || self.signed.get(&(height, round, step)) == Some(&preimage)
+    }
+
     /// Forgets heights up to `height`, where nothing is signed any more.
     pub(crate) fn decided(&mut self, height: Height) {
         self.decided = self.decided.max(height);
@@ -78,6 +83,8 @@ mod tests {
         guard.admit(height, round, step, b).unwrap_err();
         guard.admit(height, round, Step::Precommit, b).unwrap();
         guard.admit(height, Round::new(2), step, b).unwrap();
+        assert!(guard.knows(height, round, step, a) && !guard.knows(height, round, step, b));
+        assert!(!guard.knows(height.next(), round, step, a));
     }
 
     #[test]
@@ -88,5 +95,6 @@ mod tests {
         guard.decided(height);
         guard.admit(height, round, step, Digest::ZERO).unwrap_err();
         guard.admit(height.next(), round, step, Digest::ZERO).unwrap();
+        assert!(guard.knows(height, round, step, Digest::ZERO));
     }
 }

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use ordering_types::preimage::Domain;
 use ordering_types::{
     CommitCertificate, Digest, Epoch, Height, PublicKey, Round, SecretKey, Signature, SignedVote, Time,
-    ValidatorId,
+    ValidatorId, Vote,
 };
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +172,14 @@ pub(crate) trait Agreement {
     fn decided(&self) -> bool;
     /// Whether a quorum prevoted `value` in one round of this height.
     fn has_prevote_quorum(&self, value: Digest) -> bool;
+    /// Whether a member of this epoch signed a vote of any height; remembers it if so.
+    fn witness(&mut self, vote: &SignedVote) -> bool;
+    /// Remembers the votes of a certificate that was verified.
+    fn witness_certificate(&mut self, certificate: &CommitCertificate);
+    /// The newest vote of a validator that was verified since the start or is in the log, by height, round and step.
+    fn newest_vote(&self, validator: ValidatorId) -> Option<SignedVote>;
+    /// Whether our own log has this vote of ours, or one could not matter any more.
+    fn has_signed(&self, vote: &Vote) -> bool;
     /// Whether there are logged entries for this height, to be replayed.
     fn has_log(&self, height: Height) -> bool;
 }

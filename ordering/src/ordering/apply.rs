@@ -7,6 +7,7 @@ use ordering_types::{Block, CommitCertificate, LaneTip, Time};
 
 use super::Ordering;
 use super::height::{Data, Standing};
+use crate::agreement::Agreement;
 use crate::api::{Decided, Output, Record};
 use crate::cut::check::ParentSignatures;
 use crate::expand::Expansion;
@@ -66,6 +67,7 @@ impl Ordering {
         self.state = e.state.clone();
         self.rotation = self.state.rotation();
         self.parent_signatures = ParentSignatures::of(&certificate);
+        self.agreement.witness_certificate(&certificate);
         self.commit = Some(certificate.clone());
         self.window.push(e.cut.height, e.ids.clone());
         for held in e.covered.iter().filter(|held| held.chunk.lane() == self.lane) {

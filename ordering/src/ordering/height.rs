@@ -147,7 +147,7 @@ impl Ordering {
             Candidate { proposal: None, cut_bytes, cut, from: None, round, shaped: true, standing };
         self.candidates.insert(value, candidate);
         // The caller's loop carries out what follows.
-        let _ = self.agreement.handle(now, Event::Propose { height, round, value });
+        let _ = self.tell(now, Event::Propose { height, round, value });
     }
 
     fn log_cut(&mut self, height: Height, value: Digest, cut: &Bytes) {
@@ -187,7 +187,7 @@ impl Ordering {
         if (self.agreement.decided() && !certified) || p.round.get() > last {
             return;
         }
-        if self.agreement.handle(now, Event::Proposal(signed)) == Taken::Fault {
+        if self.tell(now, Event::Proposal(signed)) == Taken::Fault {
             return self.fault(from);
         }
         self.drain_agreement(now);
@@ -271,7 +271,7 @@ impl Ordering {
 
     fn tell_judgement(&mut self, now: Time, signed: SignedProposal, valid: bool) {
         let event = Event::Judged { proposal: signed.proposal, valid };
-        let _ = self.agreement.handle(now, event);
+        let _ = self.tell(now, event);
         self.drain_agreement(now);
     }
 

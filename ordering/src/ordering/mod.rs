@@ -18,12 +18,14 @@
 //! network makes a block a second and its timers never run in vain.
 //!
 //! # Restart
-//! The log is replayed by agreement; logged cuts are candidates again; stored chunks fill the lanes. Own lanes of earlier runs
+//! Before anything else a node asks its peers for its newest vote, and keeps silent until it knows that its log has it; see
+//! [`crate::restart`]. Then the log is replayed by agreement; logged cuts are candidates again; stored chunks fill the lanes. Own lanes of earlier runs
 //! go on being reported, so what they hold is still ordered.
 
 mod apply;
 mod height;
 mod pace;
+mod recall;
 mod receive;
 mod spread;
 
@@ -47,6 +49,7 @@ use crate::lane::store::LaneStore;
 use crate::load::Rules;
 use crate::log::LogEntry;
 use crate::reputation::Rotation;
+use crate::restart::{Restart, Silence};
 use crate::settings::Settings;
 use crate::state::{ReplayState, SnapshotError, Window};
 use crate::sync::Sync;
@@ -128,6 +131,7 @@ pub struct Ordering {
     sync: Sync,
 
     agreement: Malachite,
+    restart: Restart,
     candidates: BTreeMap<Digest, Candidate>,
     proposals: BTreeMap<Round, SignedProposal>,
     /// Cuts read from the log, by the height they are for.
@@ -171,8 +175,10 @@ impl Ordering {
             timeouts: settings.timeouts,
             decided: state.height,
         };
-        let agreement = Malachite::new(setup, &agreement_log)?;
+        let mut agreement = Malachite::new(setup, &agreement_log)?;
+        let restart = Restart::new(now, &committee);
         let commit = recovered.tip.map(|tip| tip.certificate);
+        commit.iter().for_each(|certificate| agreement.witness_certificate(certificate));
         let lane = LaneId { validator: me, incarnation: settings.incarnation };
         let window = Window::new(rules.limits.duplicate_window_blocks, recovered.recent);
         let mut ordering = Self {
@@ -194,6 +200,7 @@ impl Ordering {
             system: SystemLog::new(me, domain),
             sync: Sync::default(),
             agreement,
+            restart,
             candidates: BTreeMap::new(),
             proposals: BTreeMap::new(),
             logged_cuts: cuts,
@@ -289,6 +296,11 @@ impl Ordering {
         self.progress.heard_height(&self.committee).max(self.state.height)
     }
 
+    /// Why this node neither votes nor proposes at the open height, if it must not.
+    pub fn silence(&self) -> Option<Silence> {
+        self.restart.silence(self.height())
+    }
+
     /// Whether this node is behind the committee.
     pub fn is_syncing(&self) -> bool {
         self.heard_height() > self.state.height
@@ -327,7 +339,7 @@ impl Ordering {
 
     /// Whether agreement works on the height after the newest applied.
     fn is_running(&self) -> bool {
-        self.agreement.height() == self.height()
+        self.agreement.height() == self.height() && self.restart.allows(self.height())
     }
 }
 

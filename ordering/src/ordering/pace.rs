@@ -47,9 +47,10 @@ impl Ordering {
             return;
         }
         if self.is_running() && self.agreement.next_deadline().is_some_and(|due| due <= now) {
-            let _ = self.agreement.handle(now, Event::Wake);
+            let _ = self.tell(now, Event::Wake);
         }
         self.drain_agreement(now);
+        self.recall(now);
         self.judge_late(now);
         self.take_early(now);
         self.cut_chunks(now);
@@ -87,7 +88,7 @@ impl Ordering {
 
     /// When the next height starts by itself; none while one runs, or while the committee is known to be further.
     fn next_start(&self, now: Time) -> Option<Time> {
-        if self.is_running() {
+        if self.is_running() || self.silence().is_some() {
             return None;
         }
         if self.agreement.has_log(self.height()) {
@@ -128,6 +129,7 @@ impl Ordering {
         let agreement = if self.is_running() { self.agreement.next_deadline() } else { None };
         [
             agreement,
+            self.restart.next_deadline(),
             self.candidate_deadline(),
             self.chunk_deadline(),
             self.pace.gap.as_ref().map(|(due, _)| *due),

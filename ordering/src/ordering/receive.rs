@@ -70,6 +70,8 @@ impl Ordering {
                 }
             }
             Message::FetchDecided(request) => self.serve_decided(from, request),
+            Message::FetchVote(request) => self.serve_vote(from, request),
+            Message::FetchedVote(answer) => self.take_recalled(from, &answer),
             Message::Decided(items) => {
                 let tip = (self.state.height, self.state.header);
                 match self.sync.answer(from, items, tip, &self.domain, &self.committee) {
@@ -103,15 +105,9 @@ impl Ordering {
         }
     }
 
-    fn is_signed(&self, message: &Message) -> bool {
+    fn is_signed(&mut self, message: &Message) -> bool {
         match message {
-            Message::Vote(vote) => {
-                vote.vote.epoch == self.state.replayed.epoch
-                    && self
-                        .committee
-                        .key(vote.vote.validator)
-                        .is_some_and(|key| vote.verify(&self.domain, key))
-            }
+            Message::Vote(vote) => self.agreement.witness(vote),
             Message::Proposal(ProposedCut { proposal: signed, .. }) => {
                 let p = &signed.proposal;
                 // Who leads a later height is known once this one is applied, and checked then.
@@ -140,7 +136,7 @@ impl Ordering {
     /// Starts the next height if peers have: its proposal came, or votes of f + 1. One validator alone cannot
     /// make the others run without a pause.
     pub(super) fn take_early(&mut self, now: Time) {
-        if self.is_running() {
+        if self.is_running() || self.silence().is_some() {
             return;
         }
         let height = self.height();
@@ -173,7 +169,7 @@ impl Ordering {
     }
 
     pub(super) fn tell_agreement(&mut self, now: Time, from: ValidatorId, event: Event) {
-        if self.agreement.handle(now, event) == Taken::Fault {
+        if self.tell(now, event) == Taken::Fault {
             self.fault(from);
         }
         self.drain_agreement(now);

@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
-use ordering_types::{Address, Incarnation, RollupId};
+use ordering_types::{Address, Incarnation, RollupId, Round, SignedVote, Vote, VoteKind};
 
 use super::*;
-use crate::api::{Decided, Record, Tip};
+use crate::Silence;
+use crate::api::{Class, Decided, Recipient, Record, Tip};
+use crate::wire::{FetchVote, FetchedVote, Message};
 
 const NOW: Time = Time::from_millis(1_700_000_000_000);
 
@@ -114,6 +116,100 @@ fn submitting_twice_says_so() {
     let id = node.submit(NOW, transaction.clone()).unwrap();
     assert_eq!(node.submit(NOW, transaction), Err(SubmitError::Pending(id)));
     assert_eq!(node.backlog().waiting_transactions, 1);
+}
+
+fn vote_of(validator: u8, signer: u8, height: u64) -> SignedVote {
+    let vote = Vote {
+        kind: VoteKind::Prevote,
+        epoch: ordering_types::Epoch::new(0),
+        height: Height::new(height),
+        round: Round::new(0),
+        value: Some(Digest::sha256(&[b"some header"])),
+        validator: ValidatorId::new(validator.into()),
+    };
+    vote.sign(&spec("a").domain(), &key(signer))
+}
+
+fn tell(node: &mut Ordering, from: u16, message: &Message) {
+    node.handle(NOW, Input::Message { from: ValidatorId::new(from), bytes: message.encode() });
+}
+
+/// Whoever could silence a node by words alone could stop the network: a claim is worth the signature on it.
+#[test]
+fn only_a_vote_that_it_signed_itself_silences_a_node() {
+    let mut node = start("a", key(1), Recovered::default()).unwrap();
+    let mut answer = |from, newest, stamp| {
+        tell(&mut node, from, &Message::FetchedVote(FetchedVote { stamp, newest }));
+        (node.silence(), node.faults().get(&ValidatorId::new(from)).copied().unwrap_or_default())
+    };
+    let asking = |answered| Some(Silence::Asking { answered, needed: 2 });
+    assert_eq!(answer(2, Some(vote_of(1, 2, 9)), NOW), (asking(0), 1), "forged");
+    assert_eq!(answer(2, Some(vote_of(2, 2, 9)), NOW), (asking(0), 2), "another's");
+    let earlier = Time::from_millis(5);
+    assert_eq!(answer(2, None, earlier), (asking(0), 2), "an answer to an earlier question");
+    assert_eq!(answer(3, None, NOW), (asking(1), 0));
+    assert_eq!(answer(3, None, NOW), (asking(1), 0), "a peer counts once");
+    assert_eq!(answer(4, Some(vote_of(1, 1, 9)), NOW), (Some(Silence::Until(Height::new(9))), 0));
+}
+
+/// Also in the middle of a height that it takes part in.
+#[test]
+fn a_late_answer_silences_a_running_node() {
+    let mut node = start("a", key(1), Recovered::default()).unwrap();
+    for from in [2, 3] {
+        tell(&mut node, from, &Message::FetchedVote(FetchedVote { stamp: NOW, newest: None }));
+    }
+    let due = NOW + std::time::Duration::from_secs(2);
+    node.handle(due, Input::Wake);
+    assert!(node.is_running());
+    tell(&mut node, 4, &Message::FetchedVote(FetchedVote { stamp: NOW, newest: Some(vote_of(1, 1, 1)) }));
+    while node.next_output().is_some() {}
+    for second in 3..10 {
+        node.handle(NOW + std::time::Duration::from_secs(second), Input::Wake);
+        while let Some(output) = node.next_output() {
+            let voted = matches!(&output, Output::Send { to: Recipient::All, class: Class::Consensus, .. });
+            assert!(!voted, "{output:?}");
+        }
+    }
+    assert_eq!(node.silence(), Some(Silence::Until(Height::new(1))));
+}
+
+/// What a node says of a peer's votes is the newest that it verified, also of votes for heights to come and from its log.
+#[test]
+fn a_node_remembers_the_newest_vote_of_each_peer() {
+    let newest = |node: &mut Ordering| {
+        while node.next_output().is_some() {}
+        tell(node, 3, &Message::FetchVote(FetchVote { stamp: NOW }));
+        let answers = std::iter::from_fn(|| node.next_output()).filter_map(|output| match output {
+            Output::Send { to: Recipient::One(to), bytes, .. } if to == ValidatorId::new(3) => {
+                Message::decode(&bytes).ok()
+            }
+            _ => None,
+        });
+        let mut answers = answers.filter_map(|message| match message {
+            Message::FetchedVote(answer) => Some(answer.newest),
+            _ => None,
+        });
+        answers.next().unwrap()
+    };
+    let mut node = start("a", key(1), Recovered::default()).unwrap();
+    assert_eq!(newest(&mut node), None);
+    tell(&mut node, 3, &Message::Vote(vote_of(3, 3, 2)));
+    tell(&mut node, 3, &Message::Vote(vote_of(3, 3, 1)));
+    tell(&mut node, 3, &Message::Vote(vote_of(3, 2, 5)));
+    assert_eq!(newest(&mut node), Some(vote_of(3, 3, 2)), "the newest, not the last; and no forged one");
+
+    let entry = crate::log::LogEntry::Agreement(Malachite::logged_vote(&vote_of(3, 3, 1))).encode();
+    let wal = vec![(Height::new(1), entry)];
+    let mut again = start("a", key(1), Recovered { wal, ..Recovered::default() }).unwrap();
+    assert_eq!(newest(&mut again), Some(vote_of(3, 3, 1)), "before the log is replayed");
+
+    let decided = first_block();
+    let from = Recovered { tip: Some(tip(&decided)), ..Recovered::default() };
+    let signer = decided.certificate.signatures.iter().find(|(id, _)| *id == ValidatorId::new(3));
+    let mut third = start("a", key(1), from).unwrap();
+    let known = newest(&mut third).map(|vote| vote.vote.height);
+    assert_eq!(known, signer.map(|_| Height::new(1)), "from its newest certificate");
 }
 
 /// Hosts run the core on a thread of its own.

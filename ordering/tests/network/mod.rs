@@ -10,8 +10,8 @@ use ordering::api::{Decided, Evidence, Input, Output, Recipient, Record, Recover
 use ordering::{Ordering, Settings, wire};
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
-    Address, ChainSpec, Chunk, Digest, Height, Incarnation, RollupId, SecretKey, Time, Transaction, TxId,
-    ValidatorId,
+    Address, ChainSpec, Chunk, Digest, Height, Incarnation, RollupId, Round, SecretKey, SignedVote, Time,
+    Transaction, TxId, ValidatorId, VoteKind, codec,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -110,7 +110,15 @@ pub(crate) struct Node {
     /// When each block was decided here, and how many transactions it had.
     pub(crate) decided_at: Vec<(Time, u32)>,
     wake: Option<Time>,
+    /// Every vote that ever left it, over all restarts.
+    pub(crate) votes: BTreeMap<(Height, Round, VoteKind), Option<Digest>>,
+    /// The last of them, and when it left.
+    pub(crate) last_vote: Option<(Time, Height)>,
 }
+
+/// The kinds of messages that the tests look into or make up.
+const VOTE: u8 = 5;
+const FETCHED_VOTE: u8 = 13;
 
 pub(crate) struct Network {
     pub(crate) spec: Arc<ChainSpec>,
@@ -186,6 +194,8 @@ impl Network {
                     evidence: vec![],
                     decided_at: vec![],
                     wake: None,
+                    votes: BTreeMap::new(),
+                    last_vote: None,
                 })
                 .collect(),
             link,
@@ -229,11 +239,18 @@ impl Network {
         n.wake = None;
     }
 
-    /// Starts a node from its disk and runs it alone until its first deadline; nothing it says is heard.
+    /// Starts a node from its disk, tells it that nobody knows a vote of it, and runs it alone until its first deadline; nothing it says
+    /// is heard.
     pub(crate) fn restart_mute(&mut self, node: usize) {
         self.start_silent(node);
         let now = self.now;
+        let peers: Vec<ValidatorId> = self.spec.validators.iter().map(|v| v.id).collect();
         let core = self.nodes[node].core.as_mut().unwrap();
+        for from in peers {
+            let answer = codec::encode(&(now, None::<SignedVote>));
+            core.handle(now, Input::Message { from, bytes: [&[FETCHED_VOTE], &answer[..]].concat().into() });
+        }
+        assert_eq!(core.silence(), None);
         core.handle(now + Duration::from_secs(1), Input::Wake);
         while let Some(output) = core.next_output() {
             assert!(!matches!(output, Output::Fatal(_)), "{output:?}");
@@ -294,6 +311,7 @@ impl Network {
                     if after_sync {
                         self.nodes[node].disk.synced = self.nodes[node].disk.records.len();
                     }
+                    self.note_vote(node, &bytes);
                     let all: Vec<ValidatorId> = match to {
                         Recipient::All => self.spec.validators.iter().map(|v| v.id).collect(),
                         Recipient::One(to) => vec![to],
@@ -330,6 +348,22 @@ impl Network {
                 self.schedule(due, Event::Wake { node });
             }
         }
+    }
+
+    /// No node ever sends two different votes for one place, whatever became of it and its disk in between.
+    fn note_vote(&mut self, node: usize, bytes: &Bytes) {
+        if bytes[0] == VOTE {
+            let SignedVote { vote, .. } = codec::decode(&bytes[1..], 1_024).unwrap();
+            let place = (vote.height, vote.round, vote.kind);
+            let first = *self.nodes[node].votes.entry(place).or_insert(vote.value);
+            assert_eq!(first, vote.value, "node {node} votes twice: {vote:?}");
+            self.nodes[node].last_vote = Some((self.now, vote.height));
+        }
+    }
+
+    /// The greatest height that a node ever voted at.
+    pub(crate) fn voted_height(&self, node: usize) -> u64 {
+        self.nodes[node].votes.keys().next_back().map_or(0, |(height, ..)| height.get())
     }
 
     fn send_to(&mut self, from: usize, to: ValidatorId, bytes: &Bytes) {

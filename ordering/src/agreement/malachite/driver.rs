@@ -11,7 +11,9 @@ use mt::{ThresholdParams, TimeoutKind, ValuePayload};
 use ordering_types::chain_spec::Committee;
 use ordering_types::codec::DecodeError;
 use ordering_types::preimage::Domain;
-use ordering_types::{Digest, Epoch, Height, Round, SecretKey, Time, ValidatorId, VoteKind};
+use ordering_types::{
+    CommitCertificate, Digest, Epoch, Height, Round, SecretKey, SignedVote, Time, ValidatorId, Vote, VoteKind,
+};
 
 use super::context::{Context, CoreAddress, CoreCommittee, CoreHeight, CoreValidator};
 use super::convert::{Convert, LogEntry, round_out};
@@ -59,10 +61,12 @@ impl Malachite {
     pub(crate) fn new(setup: Setup, log: &[(Height, Bytes)]) -> Result<Self, LogError> {
         let mut guard = VoteGuard::default();
         guard.decided(setup.decided);
+        let mut verifier = Verifier::new(setup.domain, setup.epoch, setup.committee.clone());
         let mut logs: BTreeMap<Height, Vec<LogEntry>> = BTreeMap::new();
         for (height, bytes) in log.iter().filter(|(height, _)| *height > setup.decided) {
             let entry = LogEntry::decode(bytes)?;
             remember_own(&mut guard, &setup, &entry)?;
+            remember_peers(&mut verifier, &entry);
             logs.entry(*height).or_default().push(entry);
         }
         let members = setup
@@ -86,7 +90,7 @@ impl Malachite {
                 convert: Convert { epoch: setup.epoch },
                 domain: setup.domain,
                 key: setup.key,
-                verifier: Verifier::new(setup.domain, setup.epoch, setup.committee),
+                verifier,
                 guard,
                 timeouts: setup.timeouts.into(),
                 timers: BTreeMap::new(),
@@ -101,6 +105,12 @@ impl Malachite {
             committee,
             logs,
         })
+    }
+
+    /// The log's entry for a peer's vote.
+    #[cfg(test)]
+    pub(crate) fn logged_vote(vote: &SignedVote) -> Bytes {
+        LogEntry::Vote(*vote).encode()
     }
 
     fn feed(&mut self, input: Input<Context>) {
@@ -206,13 +216,26 @@ impl Malachite {
     }
 }
 
+/// Peers may ask for their own votes before the log is replayed.
+fn remember_peers(verifier: &mut Verifier, entry: &LogEntry) {
+    match entry {
+        LogEntry::Vote(vote) => _ = verifier.witness(vote),
+        LogEntry::Bundle(bundle) => bundle.votes.iter().for_each(|vote| _ = verifier.witness(vote)),
+        LogEntry::Proposal(_) | LogEntry::Judged { .. } | LogEntry::Timeout { .. } => {}
+    }
+}
+
+const fn step_of(kind: VoteKind) -> Step {
+    match kind {
+        VoteKind::Prevote => Step::Prevote,
+        VoteKind::Precommit => Step::Precommit,
+    }
+}
+
 fn remember_own(guard: &mut VoteGuard, setup: &Setup, entry: &LogEntry) -> Result<(), Conflict> {
     match entry {
         LogEntry::Vote(vote) if vote.vote.validator == setup.me => {
-            let step = match vote.vote.kind {
-                VoteKind::Prevote => Step::Prevote,
-                VoteKind::Precommit => Step::Precommit,
-            };
+            let step = step_of(vote.vote.kind);
             guard.admit(vote.vote.height, vote.vote.round, step, vote.vote.digest(&setup.domain))
         }
         LogEntry::Proposal(p) if p.proposal.proposer == setup.me => {
@@ -316,6 +339,34 @@ impl Agreement for Malachite {
 
     fn has_prevote_quorum(&self, value: Digest) -> bool {
         self.host.verifier.has_prevote_quorum(value)
+    }
+
+    fn witness(&mut self, vote: &SignedVote) -> bool {
+        self.host.verifier.witness(vote)
+    }
+
+    fn witness_certificate(&mut self, certificate: &CommitCertificate) {
+        let CommitCertificate { epoch, height, round, header, signatures } = certificate;
+        for (validator, signature) in signatures {
+            let vote = Vote {
+                kind: VoteKind::Precommit,
+                epoch: *epoch,
+                height: *height,
+                round: *round,
+                value: Some(*header),
+                validator: *validator,
+            };
+            self.host.verifier.remember(&SignedVote { vote, signature: *signature });
+        }
+    }
+
+    fn newest_vote(&self, validator: ValidatorId) -> Option<SignedVote> {
+        self.host.verifier.newest(validator)
+    }
+
+    fn has_signed(&self, vote: &Vote) -> bool {
+        let digest = vote.digest(&self.host.domain);
+        self.host.guard.knows(vote.height, vote.round, step_of(vote.kind), digest)
     }
 
     fn has_log(&self, height: Height) -> bool {

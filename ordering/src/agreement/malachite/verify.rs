@@ -22,11 +22,20 @@ pub(super) struct Verifier {
     committee: Committee,
     verified: BTreeSet<(ValidatorId, Digest, Signature)>,
     prevotes: BTreeMap<(Round, Digest), BTreeSet<ValidatorId>>,
+    /// Of each member the newest vote that was verified, of any height; kept over heights.
+    newest: BTreeMap<ValidatorId, SignedVote>,
 }
 
 impl Verifier {
     pub(super) const fn new(domain: Domain, epoch: Epoch, committee: Committee) -> Self {
-        Self { domain, epoch, committee, verified: BTreeSet::new(), prevotes: BTreeMap::new() }
+        Self {
+            domain,
+            epoch,
+            committee,
+            verified: BTreeSet::new(),
+            prevotes: BTreeMap::new(),
+            newest: BTreeMap::new(),
+        }
     }
 
     /// Forgets the last height.
@@ -50,10 +59,33 @@ impl Verifier {
         good
     }
 
-    pub(super) fn vote(&mut self, vote: &SignedVote) -> bool {
+    /// Whether a member signed a vote of any height.
+    pub(super) fn witness(&mut self, vote: &SignedVote) -> bool {
         let v = &vote.vote;
         let good =
             v.epoch == self.epoch && self.signature(v.validator, v.digest(&self.domain), vote.signature);
+        if good {
+            self.remember(vote);
+        }
+        good
+    }
+
+    /// Remembers a vote whose signature is good.
+    pub(super) fn remember(&mut self, vote: &SignedVote) {
+        let place = |v: &SignedVote| (v.vote.height, v.vote.round, v.vote.kind);
+        let newest = self.newest.entry(vote.vote.validator).or_insert(*vote);
+        if place(vote) > place(newest) {
+            *newest = *vote;
+        }
+    }
+
+    pub(super) fn newest(&self, validator: ValidatorId) -> Option<SignedVote> {
+        self.newest.get(&validator).copied()
+    }
+
+    pub(super) fn vote(&mut self, vote: &SignedVote) -> bool {
+        let v = &vote.vote;
+        let good = self.witness(vote);
         if let (true, VoteKind::Prevote, Some(value)) = (good, v.kind, v.value)
             && (self.prevotes.len() < MAX_REMEMBERED || self.prevotes.contains_key(&(v.round, value)))
         {

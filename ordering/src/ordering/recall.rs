@@ -1,0 +1,50 @@
+//! The restart rule at work: asking for own votes, answering peers that ask for theirs, and keeping silent.
+
+use ordering_types::{Time, ValidatorId};
+
+use super::Ordering;
+use crate::agreement::{Agreement, Event, Taken};
+use crate::api::{Class, Recipient};
+use crate::wire::{FetchVote, FetchedVote, Message};
+
+impl Ordering {
+    /// Tells agreement something. All that could make it sign passes here, and nothing does while the node must be silent.
+    pub(super) fn tell(&mut self, now: Time, event: Event) -> Taken {
+        if !self.restart.allows(self.agreement.height()) {
+            return Taken::Fine;
+        }
+        self.agreement.handle(now, event)
+    }
+
+    /// Asks those peers for our newest vote that should have answered by now.
+    pub(super) fn recall(&mut self, now: Time) {
+        let message = Message::FetchVote(FetchVote { stamp: self.restart.stamp() });
+        for to in self.restart.due(now, self.settings.retry_delay, &self.peers) {
+            self.send(Recipient::One(to), Class::Consensus, &message);
+        }
+    }
+
+    /// A peer started, and asks for its newest vote. Answering is always safe: it signed what we send.
+    pub(super) fn serve_vote(&mut self, to: ValidatorId, request: FetchVote) {
+        let newest = self.agreement.newest_vote(to);
+        let message = Message::FetchedVote(FetchedVote { stamp: request.stamp, newest });
+        self.send(Recipient::One(to), Class::Consensus, &message);
+    }
+
+    /// A peer's answer. What is wrongly signed is no answer.
+    pub(super) fn take_recalled(&mut self, from: ValidatorId, answer: &FetchedVote) {
+        if answer.stamp != self.restart.stamp() {
+            return; // Meant for an earlier start.
+        }
+        let Some(newest) = &answer.newest else { return self.restart.answer(from, None) };
+        let key = self.committee.key(self.me);
+        let mine =
+            newest.vote.validator == self.me && key.is_some_and(|key| newest.verify(&self.domain, key));
+        if !mine {
+            return self.fault(from);
+        }
+        let height = newest.vote.height;
+        let known = height <= self.state.height || self.agreement.has_signed(&newest.vote);
+        self.restart.answer(from, (!known).then_some(height));
+    }
+}

@@ -1,0 +1,170 @@
+//! What a node asks before it votes again: does anybody hold a vote of mine that my log does not have?
+//!
+//! # Rule
+//! A starting node asks every peer for the newest vote of it that the peer knows, and neither votes nor proposes until q − 1 peers
+//! answered (q = n − f; the node's own log counts as one). An answer carries the vote itself, signed, so no peer can invent one. A vote
+//! above the decided height that the log does not have shows that the log is not the newest: a restored copy of the data folder, or
+//! a second process with the same key. The node then stays silent up to and including that vote's height; the others decide
+//! it, and it catches up like any node that is behind. Answers that come later count the same.
+//!
+//! # Why it does not deadlock
+//! Answering needs nothing, so nodes that start together answer each other; n − f running nodes are enough, as they are for everything.
+//! An honest node's log has every vote that ever left it, because votes wait for the disk: no true answer silences it.
+//!
+//! # What peers remember
+//! The newest vote of each validator that they verified: in memory since the start; over a restart, what their own log and
+//! their newest certificate hold. Every vote that anything else followed from is in there, since the log is
+//! synced before whatever follows leaves.
+//!
+//! # Residue
+//! A vote is not found if every node that knows it is among the f that do not answer, lies by leaving it out, or was itself restored
+//! from an older copy. A node restored from a copy counts as faulty, like one that lies: with at most f such, agreement
+//! holds without this rule, which keeps one careless restore from being held against its validator as evidence.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ordering_types::chain_spec::Committee;
+use ordering_types::{Height, Time, ValidatorId};
+
+/// Why a node does not vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It has started, and too few peers have said which votes of it they know.
+    Asking {
+        /// Peers that answered.
+        answered: usize,
+        /// Peers that must.
+        needed: usize,
+    },
+    /// A peer knows a vote of this validator that the log here does not have: up to this height anything could contradict it.
+    Until(Height),
+}
+
+/// The question, and what is known so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Restart {
+    /// Names the question, so that no answer to an earlier start is taken for one to this.
+    stamp: Time,
+    needed: usize,
+    answered: BTreeSet<ValidatorId>,
+    ask_due: Time,
+    silent_to: Height,
+}
+
+impl Restart {
+    pub(crate) fn new(now: Time, committee: &Committee) -> Self {
+        Self {
+            stamp: now,
+            needed: committee.quorum().saturating_sub(1),
+            answered: BTreeSet::new(),
+            ask_due: now,
+            silent_to: Height::ZERO,
+        }
+    }
+
+    pub(crate) const fn stamp(&self) -> Time {
+        self.stamp
+    }
+
+    fn is_asking(&self) -> bool {
+        self.answered.len() < self.needed
+    }
+
+    /// Whether the node may vote at a height.
+    pub(crate) fn allows(&self, height: Height) -> bool {
+        !self.is_asking() && height > self.silent_to
+    }
+
+    /// Why it may not.
+    pub(crate) fn silence(&self, height: Height) -> Option<Silence> {
+        if self.is_asking() {
+            return Some(Silence::Asking { answered: self.answered.len(), needed: self.needed });
+        }
+        (height <= self.silent_to).then_some(Silence::Until(self.silent_to))
+    }
+
+    /// Those of `peers` to ask now.
+    pub(crate) fn due(&mut self, now: Time, retry: Duration, peers: &[ValidatorId]) -> Vec<ValidatorId> {
+        if !self.is_asking() || self.ask_due > now {
+            return Vec::new();
+        }
+        self.ask_due = now + retry;
+        peers.iter().filter(|peer| !self.answered.contains(peer)).copied().collect()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.is_asking().then_some(self.ask_due)
+    }
+
+    /// A member answered; `unknown` is the height of its vote, if our log does not have it.
+    pub(crate) fn answer(&mut self, from: ValidatorId, unknown: Option<Height>) {
+        self.answered.insert(from);
+        self.silent_to = self.silent_to.max(unknown.unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ordering_types::SecretKey;
+
+    use super::*;
+
+    const NOW: Time = Time::from_millis(1_000);
+    const RETRY: Duration = Duration::from_millis(100);
+
+    fn committee(n: u8) -> Committee {
+        let key = |n| SecretKey::from_bytes([n; 32]).map(|key| key.public_key());
+        let members: Result<BTreeMap<_, _>, _> =
+            (1..=n).map(|n| key(n).map(|key| (ValidatorId::new(n.into()), key))).collect();
+        Committee::new(members.expect("small numbers are keys"))
+    }
+
+    fn ids<const N: usize>(ids: [u16; N]) -> Vec<ValidatorId> {
+        ids.map(ValidatorId::new).to_vec()
+    }
+
+    /// q is n − f, which is not 2f + 1 for five or six validators.
+    #[test]
+    fn it_waits_for_a_quorum_less_itself() {
+        for (n, needed) in [(4, 2), (5, 3), (6, 4), (7, 4), (8, 5), (10, 6)] {
+            let mut restart = Restart::new(NOW, &committee(n));
+            let peers = (2..).map(ValidatorId::new).take(needed);
+            for peer in peers {
+                assert!(!restart.allows(Height::new(1)), "{n} validators");
+                // The same peer again adds nothing.
+                restart.answer(peer, None);
+                restart.answer(peer, None);
+            }
+            assert!(restart.allows(Height::new(1)), "{n} validators");
+            assert_eq!(restart.silence(Height::new(1)), None);
+        }
+    }
+
+    #[test]
+    fn it_asks_at_once_and_again_those_that_did_not_answer() {
+        let mut restart = Restart::new(NOW, &committee(4));
+        let peers = ids([2, 3, 4]);
+        assert_eq!(restart.next_deadline(), Some(NOW));
+        assert_eq!(restart.due(NOW, RETRY, &peers), peers);
+        assert_eq!(restart.due(NOW, RETRY, &peers), ids([]));
+        restart.answer(ValidatorId::new(3), None);
+        assert_eq!(restart.due(NOW + RETRY, RETRY, &peers), ids([2, 4]));
+        restart.answer(ValidatorId::new(4), None);
+        assert_eq!(restart.next_deadline(), None);
+    }
+
+    #[test]
+    fn an_unknown_vote_silences_up_to_its_height_also_when_told_late() {
+        let mut restart = Restart::new(NOW, &committee(4));
+        restart.answer(ValidatorId::new(2), Some(Height::new(7)));
+        assert_eq!(restart.silence(Height::new(1)), Some(Silence::Asking { answered: 1, needed: 2 }));
+        restart.answer(ValidatorId::new(3), None);
+        assert!(!restart.allows(Height::new(7)) && restart.allows(Height::new(8)));
+        restart.answer(ValidatorId::new(4), Some(Height::new(9)));
+        assert_eq!(restart.silence(Height::new(8)), Some(Silence::Until(Height::new(9))));
+        assert!(restart.allows(Height::new(10)));
+    }
+}
