@@ -11,13 +11,12 @@ use alloy::rpc::types::{FeeHistory, TransactionReceipt};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolInterface};
-use alloy::transports::http::reqwest::Client;
 use batcher_format::SealedBatch;
 use batcher_format::blob;
 use batcher_format::kzg::{Kzg, KzgError};
 use rollup::inbox::ISequencerInbox::{ISequencerInboxErrors, initialiseCall, lastBatchCall, nextNumberCall};
 use rollup::inbox::{post_call, word};
-use rollup::l1::{InvalidUrl, Rpc, RpcError, RpcRefusal};
+use rollup::l1::{EndpointError, Rpc, RpcError, RpcRefusal};
 use rollup::wire::Founding;
 use serde_json::{Value, json};
 
@@ -137,17 +136,6 @@ pub struct L1 {
     signer: PrivateKeySigner,
 }
 
-/// Why L1 cannot be asked at all.
-#[derive(Debug, thiserror::Error)]
-pub enum L1Error {
-    /// No HTTP client can be made, such as on a machine without CA certificates.
-    #[error("cannot speak HTTP: {0}")]
-    Client(String),
-    /// An endpoint is no URL.
-    #[error(transparent)]
-    Url(#[from] InvalidUrl),
-}
-
 /// Where the chain of batches stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InboxView {
@@ -164,9 +152,7 @@ impl L1 {
         chain_id: u64,
         inbox: [u8; 20],
         signer: PrivateKeySigner,
-    ) -> Result<Self, L1Error> {
-        // Made first for its error alone: that of `Rpc` speaks of URLs.
-        Client::builder().build().map_err(|error| L1Error::Client(with_causes(&error)))?;
+    ) -> Result<Self, EndpointError> {
         Ok(Self { rpc: Rpc::new(endpoints)?, inbox: inbox.into(), chain_id, signer })
     }
 
@@ -350,12 +336,6 @@ impl L1 {
         }
         Ok(Check::Waiting { nonce, obsolete })
     }
-}
-
-/// An error that does not repeat its causes, with them.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn lacks_money(refusal: &RpcRefusal) -> bool {

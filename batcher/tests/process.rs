@@ -41,6 +41,11 @@ fn command(folder: &Path) -> Command {
     command
 }
 
+/// As on a machine that has no CA certificates.
+fn without_certificates(command: &mut Command) -> &mut Command {
+    command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent")
+}
+
 /// A child that is killed if its test fails.
 struct Running(Child);
 
@@ -57,7 +62,8 @@ async fn it_posts_survives_a_kill_and_ends_with_its_parent() {
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path(), &network, |config| config);
     network.seal(200);
-    let mut first = Running(command(folder.path()).spawn().unwrap());
+    // The L1 is plain HTTP: certificates are not needed.
+    let mut first = Running(without_certificates(&mut command(folder.path())).spawn().unwrap());
     derived(&network, 1).await;
     first.0.kill().unwrap();
     first.0.wait().unwrap();
@@ -97,6 +103,10 @@ async fn what_cannot_start_says_why() {
     let table: Vec<(Break<'_>, &str)> = vec![
         (Box::new(|_, command| _ = command.arg("--metrics").arg("nowhere")), "metrics"),
         (Box::new(|_, command| _ = command.arg("--l1").arg("ftp://example")), "ftp://example"),
+        (
+            Box::new(|_, command| _ = without_certificates(command).arg("--l1").arg("https://example")),
+            "install the system's CA certificates",
+        ),
         (Box::new(|_, command| _ = command.arg("--index").arg("1")), "batcher index 1 of 1"),
         (Box::new(|_, command| _ = command.env("BATCHER_L2", "x")), "BATCHER_L2"),
         (Box::new(|_, command| _ = command.arg("--frobnicate")), "--frobnicate"),

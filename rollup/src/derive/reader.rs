@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::logs::{FirstKey, InboxEvent, Logs, Place, Posted};
 use crate::inbox::ISequencerInbox::{initialiseCall, postCall};
-use crate::l1::{Beacon, BeaconError, InvalidUrl, Rpc, RpcError};
+use crate::l1::{Beacon, BeaconError, EndpointError, Rpc, RpcError};
 use crate::verify::Network;
 
 /// How final an L1 block must be to be read.
@@ -52,9 +52,9 @@ pub struct DeriveConfig {
 /// Why derivation cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum DeriveError {
-    /// A URL in the configuration.
+    /// An endpoint in the configuration, or the machine it is to be reached from.
     #[error(transparent)]
-    Url(#[from] InvalidUrl),
+    Endpoint(#[from] EndpointError),
     /// L1 cannot be read.
     #[error(transparent)]
     Rpc(#[from] RpcError),

@@ -12,7 +12,7 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
-use super::http::{HttpError, InvalidUrl, client, exchange, name, parse_url};
+use super::http::{EndpointError, HttpError, client, exchange, name, parse_url};
 
 /// Most blobs of one L1 block that an answer may hold (the protocol's schedule stays below).
 const MAX_BLOBS_PER_BLOCK: usize = 128;
@@ -76,9 +76,9 @@ pub struct Beacon {
 
 impl Beacon {
     /// The node at this base URL.
-    pub fn new(url: &str) -> Result<Self, InvalidUrl> {
-        let client = client().map_err(|error| InvalidUrl(error.to_string()))?;
-        Ok(Self { client, url: parse_url(url)?, clock: OnceCell::new() })
+    pub fn new(url: &str) -> Result<Self, EndpointError> {
+        let url = parse_url(url)?;
+        Ok(Self { client: client(std::slice::from_ref(&url))?, url, clock: OnceCell::new() })
     }
 
     /// The blobs with these hashes in the block of this time (seconds since 1970), in the order of the hashes. Each is

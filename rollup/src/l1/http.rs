@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, Url};
 
 /// How long a whole exchange may take.
 pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(12);
@@ -29,13 +29,25 @@ pub enum HttpError {
     TooLong(usize),
 }
 
-/// Not an `http` or `https` URL.
+/// Why endpoints cannot be used, known before anything is asked of them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an http:// or https:// URL")]
-pub struct InvalidUrl(pub String);
+pub enum EndpointError {
+    /// Not an `http` or `https` URL.
+    #[error("{0:?} is not an http:// or https:// URL")]
+    InvalidUrl(String),
+    /// An empty list of endpoints.
+    #[error("no endpoint is given")]
+    NoEndpoint,
+    /// No HTTP client can be made. Most likely the machine has no CA certificates, and an endpoint is HTTPS.
+    #[error(
+        "cannot speak HTTPS: {0}; install the system's CA certificates (Debian: ca-certificates), \
+         or use an http:// URL for a local endpoint"
+    )]
+    NoClient(String),
+}
 
-pub(super) fn parse_url(text: &str) -> Result<Url, InvalidUrl> {
-    let invalid = || InvalidUrl(text.to_owned());
+pub(super) fn parse_url(text: &str) -> Result<Url, EndpointError> {
+    let invalid = || EndpointError::InvalidUrl(text.to_owned());
     let url = Url::parse(text).map_err(|_| invalid())?;
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(invalid()) }
 }
@@ -46,13 +58,20 @@ pub(super) fn name(url: &Url) -> String {
     url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-pub(super) fn client() -> Result<Client, HttpError> {
+/// A client for these endpoints. On a machine without CA certificates there is none for HTTPS, but there is for plain HTTP.
+pub(super) fn client(endpoints: &[Url]) -> Result<Client, EndpointError> {
+    let plain = endpoints.iter().all(|url| url.scheme() == "http");
+    settings()
+        .build()
+        .or_else(|error| if plain { settings().tls_certs_only([]).build() } else { Err(error) })
+        .map_err(|error| EndpointError::NoClient(describe(&error)))
+}
+
+fn settings() -> ClientBuilder {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(EXCHANGE_TIMEOUT)
         .redirect(reqwest::redirect::Policy::limited(2))
-        .build()
-        .map_err(|error| HttpError::Transport(error.to_string()))
 }
 
 /// Sends a request and reads at most `limit` bytes of the answer. URLs are left out of errors: they may hold keys.

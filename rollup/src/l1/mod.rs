@@ -5,5 +5,5 @@ mod http;
 mod rpc;
 
 pub use beacon::{Beacon, BeaconError};
-pub use http::{HttpError, InvalidUrl};
+pub use http::{EndpointError, HttpError};
 pub use rpc::{Rpc, RpcError, RpcRefusal};

@@ -7,7 +7,7 @@ use reqwest::{Client, Url};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::http::{HttpError, InvalidUrl, client, exchange, name, parse_url};
+use super::http::{EndpointError, HttpError, client, exchange, name, parse_url};
 
 /// Most bytes of an answer.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
@@ -61,12 +61,12 @@ pub struct Rpc {
 
 impl Rpc {
     /// Endpoints in order of preference.
-    pub fn new(endpoints: &[String]) -> Result<Self, InvalidUrl> {
+    pub fn new(endpoints: &[String]) -> Result<Self, EndpointError> {
         let endpoints: Vec<Url> = endpoints.iter().map(|text| parse_url(text)).collect::<Result<_, _>>()?;
         if endpoints.is_empty() {
-            return Err(InvalidUrl(String::new()));
+            return Err(EndpointError::NoEndpoint);
         }
-        let client = client().map_err(|error| InvalidUrl(error.to_string()))?;
+        let client = client(&endpoints)?;
         Ok(Self { client, endpoints, preferred: AtomicUsize::new(0), next_id: AtomicU64::new(1) })
     }
 

@@ -67,6 +67,7 @@ pub(crate) fn bad_url(world: &World) -> String {
 
 pub(crate) fn no_certificates(world: &World) -> String {
     fails(world, |_, command| {
+        command.args(["--l1", "http://127.0.0.1:1,https://127.0.0.1:1"]);
         command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
     })
 }
