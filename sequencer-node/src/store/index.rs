@@ -4,8 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ordering_types::chain_spec::RollupKind;
-use ordering_types::{ChainSpec, Digest, GroupSignature, Height, LaneId, RollupId, TxId};
+use ordering_types::{Digest, GroupSignature, Height, LaneId};
 use redb::{Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::StoreError;
@@ -14,8 +13,6 @@ use super::wal::Ends;
 
 /// Where a record stands, as stored.
 type Place = [u8; Location::BYTES];
-/// Height, then place in the rollup's section.
-type Spot = (u64, u32);
 
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Height → (head, body).
@@ -31,10 +28,6 @@ pub(super) const OPEN_CHUNKS: TableDefinition<(u16, u64, u64, [u8; 32]), Place> 
     TableDefinition::new("open_chunks");
 /// Lane → highest sequence that a decided cut covers.
 pub(super) const COVERED: TableDefinition<(u16, u64), u64> = TableDefinition::new("covered");
-/// (rollup, half of the transaction id) → where it is ordered.
-pub(super) const TRANSACTIONS: TableDefinition<(u32, [u8; 16]), Spot> = TableDefinition::new("transactions");
-/// Half of an Ethereum transaction hash → (rollup, where it is ordered).
-pub(super) const ETH_HASHES: TableDefinition<[u8; 16], (u32, Spot)> = TableDefinition::new("eth_hashes");
 /// Number of a full segment of chunks → height when it became full.
 pub(super) const FULL_CHUNKS: TableDefinition<u64, u64> = TableDefinition::new("full_chunks");
 /// The same for blocks.
@@ -68,25 +61,6 @@ pub(super) struct BlockEntry {
     pub(super) body: Location,
     /// Lane and highest sequence that the cut covers.
     pub(super) tips: Vec<(LaneId, u64)>,
-    pub(super) ids: Vec<(RollupId, Vec<TxId>)>,
-    /// Ethereum hashes of the transactions of `evm` rollups, in order.
-    pub(super) eth_hashes: Vec<(RollupId, Vec<Digest>)>,
-}
-
-/// Keccak-256 of each transaction of `evm` rollups.
-pub(super) fn eth_hashes(
-    spec: &ChainSpec,
-    sections: &[ordering_types::RollupSection],
-) -> Vec<(RollupId, Vec<Digest>)> {
-    sections
-        .iter()
-        .filter(|s| spec.rollup(s.rollup).is_some_and(|r| r.kind == RollupKind::Evm))
-        .map(|s| (s.rollup, s.transactions.iter().map(|data| Digest::keccak256(&[data])).collect()))
-        .collect()
-}
-
-pub(super) fn half(digest: Digest) -> [u8; 16] {
-    *digest.as_bytes().first_chunk().expect("a digest has 32 bytes")
 }
 
 /// The open index; shared by the thread that writes it and all that read.
@@ -116,8 +90,6 @@ impl Index {
         transaction.open_table(CHUNKS)?;
         transaction.open_table(OPEN_CHUNKS)?;
         transaction.open_table(COVERED)?;
-        transaction.open_table(TRANSACTIONS)?;
-        transaction.open_table(ETH_HASHES)?;
         transaction.open_table(FULL_CHUNKS)?;
         transaction.open_table(FULL_BLOCKS)?;
         transaction.commit()?;
@@ -218,18 +190,6 @@ fn add_block(transaction: &WriteTransaction, block: &BlockEntry) -> Result<(), r
         let lane = (lane.validator.get(), lane.incarnation.get());
         covered.insert(lane, sequence)?;
         open.retain_in((lane.0, lane.1, 0, [0; 32])..=(lane.0, lane.1, *sequence, [255; 32]), |_, _| false)?;
-    }
-    let mut transactions = transaction.open_table(TRANSACTIONS)?;
-    for (rollup, ids) in &block.ids {
-        for (place, id) in (0..).zip(ids) {
-            transactions.insert((rollup.get(), half(*id)), (height, place))?;
-        }
-    }
-    let mut hashes = transaction.open_table(ETH_HASHES)?;
-    for (rollup, list) in &block.eth_hashes {
-        for (place, hash) in (0..).zip(list) {
-            hashes.insert(half(*hash), (rollup.get(), (height, place)))?;
-        }
     }
     Ok(())
 }

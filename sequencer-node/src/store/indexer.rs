@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use ordering_types::{ChainSpec, LaneId};
 
 use super::StoreError;
-use super::index::{BlockEntry, Entry, Index, eth_hashes};
+use super::ids::{self, IdsWriter};
+use super::index::{BlockEntry, Entry, Index};
 use super::log::Location;
 use super::prune::Pruner;
 use super::wal::Ends;
@@ -30,25 +31,24 @@ pub(super) enum Staged {
     Other(Entry),
 }
 
-impl Staged {
-    fn into_entry(self, spec: &ChainSpec) -> Entry {
-        match self {
-            Self::Other(entry) => entry,
-            Self::Block { decided, head, body } => {
-                let sections = &decided.block.sections;
-                let ids = sections
-                    .iter()
-                    .map(|s| (s.rollup, decided.tree.leaves(s.rollup).unwrap_or_default().to_vec()))
-                    .collect();
-                Entry::Block(Box::new(BlockEntry {
-                    height: decided.block.header.height,
-                    head,
-                    body,
-                    tips: tips(&decided.cut),
-                    ids,
-                    eth_hashes: eth_hashes(spec, sections),
-                }))
-            }
+/// What waits for the next commit.
+#[derive(Default)]
+struct Waiting {
+    entries: Vec<Entry>,
+    blocks: Vec<Arc<Decided>>,
+}
+
+impl Waiting {
+    fn take_in(&mut self, staged: Vec<Staged>) {
+        for one in staged {
+            self.entries.push(match one {
+                Staged::Other(entry) => entry,
+                Staged::Block { decided, head, body } => {
+                    let (height, tips) = (decided.block.header.height, tips(&decided.cut));
+                    self.blocks.push(decided);
+                    Entry::Block(Box::new(BlockEntry { height, head, body, tips }))
+                }
+            });
         }
     }
 }
@@ -67,12 +67,13 @@ pub(super) struct Indexer {
 impl Indexer {
     pub(super) fn start(
         index: Index,
+        ids: IdsWriter,
         pruner: Pruner,
         spec: Arc<ChainSpec>,
         ends: Ends,
     ) -> std::io::Result<Self> {
         let (groups, receiver) = sync_channel(MAX_WAITING_GROUPS);
-        let worker = Worker { index, pruner, spec, ends, last_durable: Instant::now(), dirty: false };
+        let worker = Worker { index, ids, pruner, spec, ends, last_durable: Instant::now(), dirty: false };
         let thread =
             std::thread::Builder::new().name("index".to_owned()).spawn(move || worker.run(&receiver))?;
         Ok(Self { groups: Some(groups), thread: Some(thread) })
@@ -95,6 +96,7 @@ impl Indexer {
 
 struct Worker {
     index: Index,
+    ids: IdsWriter,
     pruner: Pruner,
     spec: Arc<ChainSpec>,
     ends: Ends,
@@ -107,9 +109,12 @@ impl Worker {
         loop {
             match groups.recv_timeout(DURABLE_INTERVAL) {
                 Ok(first) => self.add(first, groups)?,
-                Err(RecvTimeoutError::Timeout) if self.dirty => self.commit(&[], true)?,
+                Err(RecvTimeoutError::Timeout) if self.dirty => self.commit(Waiting::default(), true)?,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.commit(&[], true),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.commit(Waiting::default(), true)?;
+                    return self.ids.close();
+                }
             }
         }
     }
@@ -119,23 +124,31 @@ impl Worker {
         (staged, ends): (Vec<Staged>, Ends),
         groups: &Receiver<(Vec<Staged>, Ends)>,
     ) -> Result<(), StoreError> {
-        let mut entries: Vec<Entry> = staged.into_iter().map(|s| s.into_entry(&self.spec)).collect();
+        let mut waiting = Waiting::default();
+        waiting.take_in(staged);
         self.ends = ends;
-        while entries.len() < MAX_ENTRIES {
+        while waiting.entries.len() < MAX_ENTRIES {
             let Ok((staged, ends)) = groups.try_recv() else { break };
-            entries.extend(staged.into_iter().map(|s| s.into_entry(&self.spec)));
+            waiting.take_in(staged);
             self.ends = ends;
         }
         let durable = self.last_durable.elapsed() >= DURABLE_INTERVAL;
-        self.commit(&entries, durable)
+        self.commit(waiting, durable)
     }
 
-    fn commit(&mut self, entries: &[Entry], durable: bool) -> Result<(), StoreError> {
-        self.index.add(entries, self.ends, durable)?;
+    fn commit(&mut self, waiting: Waiting, durable: bool) -> Result<(), StoreError> {
+        self.index.add(&waiting.entries, self.ends, durable)?;
         self.dirty = !durable;
+        // After the index: whoever finds an id finds its block.
+        for decided in waiting.blocks {
+            let (height, sections) = (decided.block.header.height, &decided.block.sections);
+            let entries = ids::entries(&self.spec, height, sections, |rollup| decided.tree.leaves(rollup));
+            self.ids.add(height, entries)?;
+        }
         if durable {
             self.last_durable = Instant::now();
             self.pruner.step()?;
+            self.ids.forget(self.pruner.first()?)?;
         }
         Ok(())
     }

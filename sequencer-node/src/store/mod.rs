@@ -22,6 +22,7 @@
 //! **Restart.** A key without its `wal.redb` never votes: the node refuses to start, unless `init` has just made the
 //! folder. The index lags behind the segments and is brought up to date before the core starts.
 
+mod ids;
 mod index;
 mod indexer;
 mod lock;
@@ -85,6 +86,14 @@ pub(crate) enum StoreError {
         offset: u64,
         /// What is wrong.
         why: String,
+    },
+    /// Derived data is damaged.
+    #[error("{}: damaged at byte {offset}. It is only an index: stop the node, delete it and start again", file.display())]
+    BadIndex {
+        /// The file.
+        file: PathBuf,
+        /// Where.
+        offset: u64,
     },
     /// A secret does not decrypt.
     #[error("the secrets in {} do not open with this key: {what}", file.display())]

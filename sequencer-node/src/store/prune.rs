@@ -8,8 +8,7 @@ use super::StoreError;
 use super::index;
 use super::log::{Position, Segments};
 use super::reader::Reader;
-use ordering_types::{ChainSpec, Height};
-use std::sync::Arc;
+use ordering_types::Height;
 
 /// Blocks forgotten in one step; steps come once a second, blocks seldom faster than that many.
 const BLOCKS_A_STEP: u64 = 64;
@@ -17,7 +16,6 @@ const BLOCKS_A_STEP: u64 = 64;
 /// Forgets what is older than the retention.
 pub(super) struct Pruner {
     pub(super) reader: Reader,
-    pub(super) spec: Arc<ChainSpec>,
     /// Blocks kept; 0 keeps all.
     pub(super) retain: u64,
 }
@@ -39,6 +37,11 @@ impl Pruner {
         self.drop_segments(end.max(first.get()), index::FULL_CHUNKS, &self.reader.chunks, true)
     }
 
+    /// Lowest height held.
+    pub(super) fn first(&self) -> Result<Height, StoreError> {
+        Ok(self.reader.range()?.map_or(Height::ZERO, |(first, _)| first))
+    }
+
     fn failed(&self) -> impl FnOnce(redb::Error) -> StoreError + use<> {
         StoreError::database(&self.reader.index.path)
     }
@@ -52,28 +55,9 @@ impl Pruner {
     }
 
     fn forget_block(&self, height: Height) -> Result<(), StoreError> {
-        let Some(decided) = self.reader.decided(height)? else { return Ok(()) };
-        let hashes = index::eth_hashes(&self.spec, &decided.block.sections);
         let run = || -> Result<(), redb::Error> {
             let transaction = self.reader.index.database.begin_write()?;
             {
-                let mut transactions = transaction.open_table(index::TRANSACTIONS)?;
-                for section in &decided.block.sections {
-                    for id in decided.tree.leaves(section.rollup).unwrap_or_default() {
-                        let key = (section.rollup.get(), index::half(*id));
-                        // The same bytes may have been ordered again after the duplicate window.
-                        if transactions.get(key)?.is_some_and(|v| v.value().0 == height.get()) {
-                            transactions.remove(key)?;
-                        }
-                    }
-                }
-                let mut table = transaction.open_table(index::ETH_HASHES)?;
-                for hash in hashes.iter().flat_map(|(_, list)| list) {
-                    let key = index::half(*hash);
-                    if table.get(key)?.is_some_and(|v| v.value().1.0 == height.get()) {
-                        table.remove(key)?;
-                    }
-                }
                 transaction.open_table(index::CERTIFIED)?.remove(height.get())?;
                 transaction.open_table(index::BLOCKS)?.remove(height.get())?;
                 let mut sealed = transaction.open_table(index::SEALED)?;

@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock};
 use batcher_format::{BatchHeader, SealedBatch};
 use bytes::Bytes;
 use ordering_types::block::InclusionProof;
+use ordering_types::transaction::tx_id;
 use ordering_types::{
     Block, Chunk, CommitCertificate, Digest, GroupSignature, Header, Height, RollupId, RollupSection, TxId,
 };
 use redb::ReadableDatabase;
 
 use super::StoreError;
+use super::ids::{Ids, Spot};
 use super::index::{self, Index};
 use super::log::{Location, Segments};
 use super::record::{BlockRecord, Head};
@@ -23,6 +25,7 @@ const ITEM_BYTES: usize = 1_024;
 #[derive(Clone)]
 pub(crate) struct Reader {
     pub(super) index: Index,
+    pub(super) ids: Ids,
     pub(super) blocks: Segments,
     pub(super) chunks: Segments,
     pub(super) founding: Arc<OnceLock<Founding>>,
@@ -198,27 +201,22 @@ impl Reader {
 
     /// An ordered transaction by id.
     pub(crate) fn find(&self, rollup: RollupId, id: TxId) -> Result<Option<Found>, StoreError> {
-        let spot = self.query(|t| {
-            let table = t.open_table(index::TRANSACTIONS)?;
-            Ok(table.get((rollup.get(), index::half(id)))?.map(|v| v.value()))
-        })?;
-        let Some((height, _)) = spot else { return Ok(None) };
-        self.prove(Height::new(height), rollup, id)
+        match self.ids.find(rollup, id)? {
+            Some(spot) => self.prove(spot.height, rollup, id),
+            None => Ok(None),
+        }
     }
 
     /// An ordered transaction of an `evm` rollup by its Ethereum hash.
     pub(crate) fn find_eth(&self, rollup: RollupId, hash: Digest) -> Result<Option<Found>, StoreError> {
-        let spot =
-            self.query(|t| Ok(t.open_table(index::ETH_HASHES)?.get(index::half(hash))?.map(|v| v.value())))?;
-        let Some((found, (height, place))) = spot else { return Ok(None) };
-        let height = Height::new(height);
-        let id = self.head(height)?.and_then(|head| {
-            let (_, ids) = head.ids.into_iter().find(|(r, _)| r.get() == found)?;
-            ids.get(place as usize).copied()
-        });
-        match id {
-            Some(id) if found == rollup.get() => self.prove(height, rollup, id),
-            _ => Ok(None),
+        let Some(Spot { height, place }) = self.ids.find(rollup, hash)? else { return Ok(None) };
+        let Some(block) = self.block(height)? else { return Ok(None) };
+        let section = block.sections.iter().find(|section| section.rollup == rollup);
+        let data = section.and_then(|section| section.transactions.get(place as usize));
+        // The index knows half of each hash.
+        match data.filter(|data| Digest::keccak256(&[data]) == hash) {
+            Some(data) => self.prove(height, rollup, tx_id(data)),
+            None => Ok(None),
         }
     }
 

@@ -9,6 +9,7 @@ use ordering_types::{ChainSpec, Cut, Height, SecretKey};
 use redb::{ReadableDatabase, ReadableTable};
 
 use super::StoreError;
+use super::ids::{self, Ids, IdsWriter};
 use super::index::{self, BlockEntry, Entry, Index};
 use super::indexer::{Indexer, tips};
 use super::lock::{FRESH_FILE, Lock};
@@ -24,6 +25,7 @@ use crate::core_api::{Founding, OrderingRecovered, Recovered, Tip, UNCERTIFIED_W
 /// What must never be lost.
 pub(crate) const WAL_FILE: &str = "wal.redb";
 const INDEX_FILE: &str = "store.redb";
+const IDS_FOLDER: &str = "ids";
 const SEGMENTS_FOLDER: &str = "segments";
 /// Entries indexed in one commit while catching up.
 const ENTRIES_A_COMMIT: usize = 512;
@@ -79,13 +81,15 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
     if let Some(stored) = decode_founding(&wal_path, contents.founding.as_deref())? {
         let _ = founding.set(stored);
     }
-    let reader = Reader {
-        index: Index::open(&folder.join(INDEX_FILE), options.cache_bytes)?,
+    let index = Index::open(&folder.join(INDEX_FILE), options.cache_bytes)?;
+    let mut reader = Reader {
+        index,
+        ids: Ids::default(),
         blocks: Segments::new(&segments, "blocks"),
         chunks: Segments::new(&segments, "chunks"),
         founding: Arc::clone(&founding),
     };
-    let ends = catch_up(&reader, &options.spec, contents.ends)?;
+    let ends = catch_up(&reader, contents.ends)?;
     let chunks = LogWriter::open(reader.chunks.clone(), ends.chunks)?;
     let blocks = LogWriter::open(reader.blocks.clone(), ends.blocks)?;
     let ends = Ends { chunks: chunks.end(), blocks: blocks.end() };
@@ -95,10 +99,11 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
     if fresh {
         fs::remove_file(&fresh_path).map_err(StoreError::io(&fresh_path))?;
     }
+    let ids = catch_up_ids(&folder.join(IDS_FOLDER), &reader, &options.spec)?;
+    reader.ids = ids.ids();
     let recovered = recover(&reader, &options.spec, contents)?;
-    let pruner =
-        Pruner { reader: reader.clone(), spec: Arc::clone(&options.spec), retain: options.retain_blocks };
-    let indexer = Indexer::start(reader.index.clone(), pruner, Arc::clone(&options.spec), ends)
+    let pruner = Pruner { reader: reader.clone(), retain: options.retain_blocks };
+    let indexer = Indexer::start(reader.index.clone(), ids, pruner, Arc::clone(&options.spec), ends)
         .map_err(StoreError::io(folder))?;
     let pending = Pending::default();
     let store = Store { chunks, blocks, wal, pending, staged: Vec::new(), indexer, founding, _lock: lock };
@@ -126,10 +131,10 @@ fn decode_founding(wal: &Path, stored: Option<&[u8]>) -> Result<Option<Founding>
 }
 
 /// Indexes what the segments hold beyond the index; gives the ends of the good records.
-fn catch_up(reader: &Reader, spec: &ChainSpec, synced: Ends) -> Result<Ends, StoreError> {
+fn catch_up(reader: &Reader, synced: Ends) -> Result<Ends, StoreError> {
     let indexed = reader.index.ends()?;
     let mut queue = Queue { reader, entries: Vec::new(), ends: indexed };
-    let mut body: Option<(Location, Vec<ordering_types::RollupSection>)> = None;
+    let mut body: Option<Location> = None;
     let durable = synced.blocks.max(indexed.blocks);
     let blocks = reader.blocks.scan(indexed.blocks, durable, |at, payload| {
         let record = BlockRecord::decode(&payload).map_err(|e| StoreError::Damaged {
@@ -138,13 +143,13 @@ fn catch_up(reader: &Reader, spec: &ChainSpec, synced: Ends) -> Result<Ends, Sto
             why: e.to_string(),
         })?;
         match record {
-            BlockRecord::Body(sections) => {
-                body = Some((at, sections));
+            BlockRecord::Body(_) => {
+                body = Some(at);
                 // The index never points between a body and its head.
                 return Ok(());
             }
             BlockRecord::Head(head) => {
-                let Some((body_at, sections)) = body.take() else { return Ok(()) };
+                let Some(body_at) = body.take() else { return Ok(()) };
                 let cut = Cut::decode(&head.cut).map_err(|e| StoreError::Damaged {
                     file: reader.blocks.path(at.segment),
                     offset: at.offset,
@@ -155,8 +160,6 @@ fn catch_up(reader: &Reader, spec: &ChainSpec, synced: Ends) -> Result<Ends, Sto
                     head: at,
                     body: body_at,
                     tips: tips(&cut),
-                    ids: head.ids,
-                    eth_hashes: index::eth_hashes(spec, &sections),
                 })));
             }
             BlockRecord::Certified(height, signature) => {
@@ -180,6 +183,19 @@ fn catch_up(reader: &Reader, spec: &ChainSpec, synced: Ends) -> Result<Ends, Sto
     queue.ends.chunks = chunks;
     queue.commit()?;
     Ok(queue.ends)
+}
+
+/// Adds the ids of the blocks that no run covers.
+fn catch_up_ids(folder: &Path, reader: &Reader, spec: &ChainSpec) -> Result<IdsWriter, StoreError> {
+    let range = reader.range()?;
+    let mut ids = IdsWriter::open(folder, range)?;
+    let Some((first, last)) = range else { return Ok(ids) };
+    for height in heights(ids.next().unwrap_or(first).get(), last) {
+        let Some(decided) = reader.decided(height)? else { continue };
+        let sections = &decided.block.sections;
+        ids.add(height, ids::entries(spec, height, sections, |rollup| decided.tree.leaves(rollup)))?;
+    }
+    Ok(ids)
 }
 
 /// Entries on their way into the index. Ends only move when a whole log is scanned: a crash meanwhile scans again.
