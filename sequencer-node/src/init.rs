@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::cli::InitArgs;
-use crate::config::{Config, KeyConfig, ListenConfig, template};
+use crate::config::{Config, KeyConfig, ListenConfig, NetworkConfig, template};
 use crate::exit::{Exit, Failure};
 use crate::keys::{self, PasswordSource};
 use crate::store::FRESH_FILE;
@@ -75,7 +75,7 @@ fn config(args: &InitArgs) -> Result<Config, Failure> {
             file: KEY_FILE.into(),
             password_file: args.password_file.as_ref().map(absolute).transpose()?,
         },
-        network: ListenConfig { listen: listen(0)? },
+        network: NetworkConfig { listen: listen(0)?, ..NetworkConfig::default() },
         metrics: ListenConfig { listen: listen(300)? },
         ..Config::default()
     };

@@ -15,7 +15,7 @@
 //! | `pump` | the threads around the core, and the order of sync and send |
 //! | `network` | towards the other validators |
 //! | `admission`, `front`, `ingress`, `rpc` | towards clients |
-//! | `connections` | bounds of the TCP ports |
+//! | `quic`, `connections` | what the node's own QUIC and TCP ports share |
 //! | `l1`, `ports`, `telemetry` | what an operator is told |
 
 mod admission;
@@ -33,6 +33,7 @@ mod l1;
 mod network;
 mod ports;
 mod pump;
+mod quic;
 mod rpc;
 mod run;
 mod setup;

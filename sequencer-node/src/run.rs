@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::front::Front;
 use crate::ingress::Ingress;
 use crate::l1::{self, L1State};
-use crate::network::{Network, NetworkError, NetworkOptions};
+use crate::network::{ChunksPort, Network, NetworkError, NetworkOptions};
 use crate::pump::{self, Clock, Handle, Pump, PumpOptions};
 use crate::rpc::Rpc;
 use crate::setup::Setup;
@@ -109,6 +109,11 @@ async fn start_core(
         .map_err(|e| Failure::new(Exit::Store, e))?;
     let options = NetworkOptions {
         listen: setup.config.network.listen,
+        chunks: Some(ChunksPort {
+            listen: setup.config.network.chunks(),
+            announce: setup.config.network.chunks_announce,
+            congestion: setup.config.network.congestion,
+        }),
         me: setup.me,
         key: setup.key.clone(),
         spec: Arc::clone(&setup.spec),
@@ -178,6 +183,7 @@ impl Doors {
             "validator": setup.me,
             "pid": std::process::id(),
             "network": network.address,
+            "chunks": network.chunks,
             "ingress": self.ingress.address,
             "rpc": self.rpc.address,
             "metrics": self.health.address,

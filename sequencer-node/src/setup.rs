@@ -46,6 +46,7 @@ impl Setup {
         let Config { network, ingress, rpc, metrics, .. } = &self.config;
         for (key, carrier, address) in [
             ("network.listen", Carrier::Udp, network.listen),
+            ("network.chunks_listen", Carrier::Udp, network.chunks()),
             ("ingress.listen", Carrier::Udp, ingress.listen),
             ("rpc.listen", Carrier::Tcp, rpc.listen),
             ("metrics.listen", Carrier::Tcp, metrics.listen),

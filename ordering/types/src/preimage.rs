@@ -15,6 +15,7 @@
 //! | 19 proposal | validator | epoch, height, round, valid round + 1, value id |
 //! | 20 system message | validator | sender, sequence, sha256(payload) |
 //! | 21 client session | validator | validator, keying material of the TLS session |
+//! | 22 peer session | validator | signer, the other validator, keying material of the TLS session |
 
 use crate::{Address, Digest, Epoch, Height, Round, ValidatorId};
 
@@ -118,6 +119,13 @@ impl Domain {
     /// (RFC 8446 section 7.5), so the signature is worthless on any other connection.
     pub fn client_session(&self, validator: ValidatorId, keying_material: [u8; 32]) -> Digest {
         self.digest(21, &[number_word(u64::from(validator.get())), keying_material])
+    }
+
+    /// What two validators each sign to show the other who they are on a connection of their own. Keying material as
+    /// for [`client_session`](Self::client_session); the two names in this order keep one proof from serving as the other.
+    pub fn peer_session(&self, signer: ValidatorId, other: ValidatorId, keying_material: [u8; 32]) -> Digest {
+        let word = |id: ValidatorId| number_word(u64::from(id.get()));
+        self.digest(22, &[word(signer), word(other), keying_material])
     }
 
     /// What a validator signs to speak to the committee through the log.

@@ -73,17 +73,7 @@ pub struct Connector {
 impl Connector {
     /// One set of TLS and transport settings for many connections.
     pub fn new() -> Result<Self, ConnectError> {
-        let tls = |error: &dyn std::fmt::Display| ConnectError::Tls(error.to_string());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut crypto = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|e| tls(&e))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-            .with_no_client_auth();
-        crypto.alpn_protocols = vec![ALPN.to_vec()];
-        crypto.enable_early_data = false;
-        let quic = QuicClientConfig::try_from(crypto).map_err(|e| tls(&e))?;
+        let quic = client_tls(ALPN)?;
         let mut transport = TransportConfig::default();
         transport
             .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
@@ -114,6 +104,22 @@ impl Connector {
             .map_err(|_| ConnectError::Timeout(named()))?
             .map_err(|source| ConnectError::Handshake { endpoint: named(), source })
     }
+}
+
+/// The client's side of TLS 1.3 without early data. Any certificate will do, if its holder has the key: who that is must be
+/// proven inside the connection (see [`crate::wire`], Identity).
+pub fn client_tls(alpn: &[u8]) -> Result<QuicClientConfig, ConnectError> {
+    let tls = |error: &dyn std::fmt::Display| ConnectError::Tls(error.to_string());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut crypto = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|e| tls(&e))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    crypto.alpn_protocols = vec![alpn.to_vec()];
+    crypto.enable_early_data = false;
+    QuicClientConfig::try_from(crypto).map_err(|e| tls(&e))
 }
 
 /// Where to send from: loopback stays on loopback.

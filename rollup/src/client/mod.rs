@@ -11,7 +11,7 @@ mod follow;
 mod nodes;
 mod session;
 
-pub use connect::{ConnectError, Connector};
+pub use connect::{ConnectError, Connector, client_tls};
 pub use follow::{FollowEvent, Follower};
 pub use nodes::{Nodes, RequestError};
 pub use session::{Event, Events, Session, SessionError, Submitter};

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::Congestion;
+
 pub(crate) use load::{Overrides, load, load_chain_spec};
 pub(crate) use template::template;
 
@@ -33,7 +35,7 @@ pub(crate) struct Config {
     /// The node key.
     pub(crate) key: KeyConfig,
     /// Towards the other validators.
-    pub(crate) network: ListenConfig,
+    pub(crate) network: NetworkConfig,
     /// QUIC towards rollups.
     pub(crate) ingress: IngressConfig,
     /// JSON-RPC.
@@ -66,6 +68,27 @@ pub(crate) struct KeyConfig {
 pub(crate) struct ListenConfig {
     /// IP address and port.
     pub(crate) listen: SocketAddr,
+}
+
+/// Towards the other validators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NetworkConfig {
+    /// IP address and UDP port of libp2p, as the genesis file names it.
+    pub(crate) listen: SocketAddr,
+    /// IP address and UDP port for chunks; without one, any free port of the same address.
+    pub(crate) chunks_listen: Option<SocketAddr>,
+    /// The port for chunks that the others are told, if they reach this node under another one.
+    pub(crate) chunks_announce: Option<u16>,
+    /// How the sending rate of chunks is found.
+    pub(crate) congestion: Congestion,
+}
+
+impl NetworkConfig {
+    /// Where chunks are taken.
+    pub(crate) fn chunks(&self) -> SocketAddr {
+        self.chunks_listen.unwrap_or_else(|| SocketAddr::new(self.listen.ip(), 0))
+    }
 }
 
 /// QUIC towards rollups.
@@ -137,7 +160,7 @@ impl Default for Config {
             data_dir: "data".into(),
             chain_spec: "genesis.toml".into(),
             key: KeyConfig::default(),
-            network: ListenConfig { listen: loopback(9_101) },
+            network: NetworkConfig::default(),
             ingress: IngressConfig::default(),
             rpc: RpcConfig::default(),
             metrics: ListenConfig { listen: loopback(9_401) },
@@ -152,6 +175,13 @@ impl Default for Config {
 impl Default for KeyConfig {
     fn default() -> Self {
         Self { file: "key.json".into(), password_file: None }
+    }
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        let congestion = Congestion::default();
+        Self { listen: loopback(9_101), chunks_listen: None, chunks_announce: None, congestion }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commented config file that `init` writes.
 
-use super::Config;
+use super::{Config, NetworkConfig};
+use crate::network::Congestion;
 
 /// A config file that says `config` and explains each key.
 pub(crate) fn template(config: &Config) -> String {
@@ -14,6 +15,7 @@ pub(crate) fn template(config: &Config) -> String {
         || "# endpoint = \"https://example.org\"".to_owned(),
         |url| format!("endpoint = {}", quoted(url)),
     );
+    let network = network_section(network);
     let execution: String =
         execution.iter().map(|(chain, url)| format!("{chain} = {}\n", quoted(url))).collect();
     format!(
@@ -31,10 +33,7 @@ file = {key_file}
 # File with its password (mode 0600). Without one the node asks on the terminal.
 {password}
 
-[network]
-# UDP, towards the other validators; the genesis file tells them the address.
-listen = "{network}"
-
+{network}
 [ingress]
 # UDP (QUIC), towards rollups.
 listen = "{ingress}"
@@ -71,7 +70,6 @@ filter = {filter}
         data_dir = quoted(&data_dir.display()),
         chain_spec = quoted(&chain_spec.display()),
         key_file = quoted(&key.file.display()),
-        network = network.listen,
         ingress = ingress.listen,
         ingress_connections = ingress.max_connections,
         rpc = rpc.listen,
@@ -84,6 +82,33 @@ filter = {filter}
             super::LogFormat::Json => "json",
         },
         filter = quoted(&log.filter),
+    )
+}
+
+/// Towards the other validators.
+fn network_section(network: &NetworkConfig) -> String {
+    let NetworkConfig { listen, chunks_listen, chunks_announce, congestion } = network;
+    let congestion = match congestion {
+        Congestion::Cubic => "cubic",
+        Congestion::Bbr => "bbr",
+    };
+    let chunks = chunks_listen.map_or_else(
+        || "# chunks_listen = \"127.0.0.1:9601\"".to_owned(),
+        |address| format!("chunks_listen = \"{address}\""),
+    );
+    let announce = chunks_announce
+        .map_or_else(|| "# chunks_announce = 9601".to_owned(), |port| format!("chunks_announce = {port}"));
+    format!(
+        r#"[network]
+# UDP, towards the other validators; the genesis file tells them the address.
+listen = "{listen}"
+# UDP, for chunks of transactions; without it, any free port, which the others are told. Set it to open it in a firewall.
+{chunks}
+# The port that the others are told, if they reach this node under another one (behind a NAT).
+{announce}
+# How fast chunks are sent: cubic, or bbr for long paths that lose packets.
+congestion = "{congestion}"
+"#
     )
 }
 

@@ -5,7 +5,6 @@
 
 mod blocks;
 mod request;
-mod reset;
 mod server;
 mod session;
 mod subscription;

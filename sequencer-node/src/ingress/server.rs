@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, IdleTimeout, Incoming, RecvStream, SendStream, TransportConfig, VarInt};
 use rollup::wire::{self, ALPN, CloseReason, Closed, NodeMessage, Opening, Response};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::BufReader;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{request, reset, session};
+use super::{request, session};
 use crate::front::Front;
+use crate::quic::{self, TlsError, reset};
 
 /// Handshakes under way at once. More Initials are dropped.
 const MAX_HANDSHAKES: usize = 256;
@@ -53,8 +52,8 @@ pub(crate) enum IngressError {
         source: std::io::Error,
     },
     /// No certificate or TLS settings.
-    #[error("TLS: {0}")]
-    Tls(String),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// The running endpoint; it stops when dropped.
@@ -105,21 +104,7 @@ impl Ingress {
 }
 
 pub(super) fn server_config() -> Result<quinn::ServerConfig, IngressError> {
-    let tls = |error: &dyn std::fmt::Display| IngressError::Tls(error.to_string());
-    // It proves nothing, and need not: see `rollup::wire`, Identity.
-    let made = rcgen::generate_simple_self_signed(vec!["mpc-seq".to_owned()]).map_err(|e| tls(&e))?;
-    let certificate = CertificateDer::from(made.cert);
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut crypto = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|e| tls(&e))?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .map_err(|e| tls(&e))?;
-    crypto.alpn_protocols = vec![ALPN.to_vec()];
-    crypto.max_early_data_size = 0;
-    let quic = QuicServerConfig::try_from(crypto).map_err(|e| tls(&e))?;
+    let quic = quic::server_tls(ALPN)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(quic));
     let mut transport = TransportConfig::default();
     transport

@@ -18,7 +18,7 @@ use crate::core_api::Class;
 const MAGIC: &[u8; 6] = b"mpcseq";
 const HELLO_BYTES: usize = 6 + 2 + 32 + 1;
 const ANSWER_BYTES: usize = 1 + 2 + 32;
-const HEAD_BYTES: usize = 5;
+pub(super) const HEAD_BYTES: usize = 5;
 /// Memory for a frame grows with the bytes that arrive, by at most this much at once.
 const READ_STEP_BYTES: usize = 256 << 10;
 
@@ -100,11 +100,25 @@ pub(crate) enum Frame {
     Ping(u64),
     /// Answers a ping.
     Pong(u64),
+    /// The sender takes chunks at this UDP port; see [`chunks`](super::chunks).
+    ChunksAt(u16),
 }
 
 const MESSAGE: u8 = 0;
 const PING: u8 = 1;
 const PONG: u8 = 2;
+const CHUNKS_AT: u8 = 3;
+
+/// Length of the message that a head announces; other kinds of frames are errors here.
+pub(super) fn message_length(head: [u8; HEAD_BYTES], class: Class) -> Result<usize, StreamError> {
+    let [a, b, c, d, kind] = head;
+    let (length, limit) = (u32::from_be_bytes([a, b, c, d]) as usize, max_message_bytes(class));
+    match kind {
+        MESSAGE if length > limit => Err(StreamError::TooLong { got: length, limit }),
+        MESSAGE => Ok(length),
+        other => Err(StreamError::Kind(other)),
+    }
+}
 
 impl Frame {
     /// Bytes on the wire.
@@ -113,7 +127,19 @@ impl Frame {
             + match self {
                 Self::Message(bytes) => bytes.len(),
                 Self::Ping(_) | Self::Pong(_) => 8,
+                Self::ChunksAt(_) => 2,
             }
+    }
+
+    /// Head and body, for a writer that copies neither.
+    pub(super) fn into_pieces(self) -> (Bytes, Bytes) {
+        let (kind, body) = match self {
+            Self::Message(bytes) => (MESSAGE, bytes),
+            Self::Ping(number) => (PING, Bytes::copy_from_slice(&number.to_be_bytes())),
+            Self::Pong(number) => (PONG, Bytes::copy_from_slice(&number.to_be_bytes())),
+            Self::ChunksAt(port) => (CHUNKS_AT, Bytes::copy_from_slice(&port.to_be_bytes())),
+        };
+        (Bytes::copy_from_slice(&Self::head(body.len(), kind)), body)
     }
 
     fn head(length: usize, kind: u8) -> [u8; HEAD_BYTES] {
@@ -127,22 +153,14 @@ impl Frame {
         stream: &mut (impl AsyncWrite + Unpin),
         buffer: &mut Vec<u8>,
     ) -> std::io::Result<()> {
-        match self {
-            Self::Message(bytes) => {
-                buffer.extend_from_slice(&Self::head(bytes.len(), MESSAGE));
-                if bytes.len() < READ_STEP_BYTES / 4 {
-                    buffer.extend_from_slice(bytes);
-                } else {
-                    stream.write_all(buffer).await?;
-                    buffer.clear();
-                    stream.write_all(bytes).await?;
-                }
-            }
-            Self::Ping(number) | Self::Pong(number) => {
-                let kind = if matches!(self, Self::Ping(_)) { PING } else { PONG };
-                buffer.extend_from_slice(&Self::head(8, kind));
-                buffer.extend_from_slice(&number.to_be_bytes());
-            }
+        let (head, body) = self.clone().into_pieces();
+        buffer.extend_from_slice(&head);
+        if body.len() < READ_STEP_BYTES / 4 {
+            buffer.extend_from_slice(&body);
+        } else {
+            stream.write_all(buffer).await?;
+            buffer.clear();
+            stream.write_all(&body).await?;
         }
         Ok(())
     }
@@ -159,22 +177,23 @@ impl Frame {
         }
         stream.read_exact(rest).await?;
         let [a, b, c, d, kind] = head;
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        match kind {
-            MESSAGE => {
-                let limit = max_message_bytes(class);
-                if length > limit {
-                    return Err(StreamError::TooLong { got: length, limit });
-                }
-                Ok(Some(Self::Message(read_body(stream, length).await?)))
-            }
-            PING | PONG if length == 8 => {
+        let length = u32::from_be_bytes([a, b, c, d]);
+        match (kind, length) {
+            (PING | PONG, 8) => {
                 let mut number = [0; 8];
                 stream.read_exact(&mut number).await?;
                 let number = u64::from_be_bytes(number);
                 Ok(Some(if kind == PING { Self::Ping(number) } else { Self::Pong(number) }))
             }
-            other => Err(StreamError::Kind(other)),
+            (CHUNKS_AT, 2) => {
+                let mut port = [0; 2];
+                stream.read_exact(&mut port).await?;
+                Ok(Some(Self::ChunksAt(u16::from_be_bytes(port))))
+            }
+            _ => {
+                let length = message_length(head, class)?;
+                Ok(Some(Self::Message(read_body(stream, length).await?)))
+            }
         }
     }
 }
@@ -268,6 +287,7 @@ mod tests {
                 Frame::Message(Bytes::from_static(b"vote")),
                 Frame::Message(Bytes::from(vec![1; 300_000])),
                 Frame::Pong(7),
+                Frame::ChunksAt(9_601),
             ];
             let (mut wire, mut buffer) = (Cursor::new(Vec::new()), Vec::new());
             for frame in &frames {

@@ -1,5 +1,6 @@
 //! One other validator: its queues, the tasks that write them, and what is known of the connection.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use ordering_types::{Digest, ValidatorId};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::chunks::{Chunks, Link, LinkError};
 use super::frame::{self, Frame, StreamError};
 use super::queue::Queue;
 use crate::core_api::Class;
@@ -24,6 +26,28 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// The same complaint about a peer is logged this often.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// A peer that has not said within this time where it takes chunks gets them over libp2p.
+const DIRECT_PATIENCE: Duration = Duration::from_secs(1);
+/// How long they then go that way before the direct one is tried again.
+const DIRECT_RETRY: Duration = Duration::from_secs(10);
+
+/// How streams to peers are opened.
+#[derive(Clone)]
+pub(super) struct Ways {
+    pub(super) control: Control,
+    /// Hash of the genesis file.
+    pub(super) ours: Digest,
+    pub(super) direct: Option<Direct>,
+}
+
+/// Connections for chunks alone.
+#[derive(Clone)]
+pub(super) struct Direct {
+    pub(super) chunks: Chunks,
+    /// The port that peers are told.
+    pub(super) announce: u16,
+}
+
 /// One other validator.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -31,8 +55,14 @@ pub(super) struct Peer {
     pub(super) id: PeerId,
     queues: [Queue; 4],
     pub(super) connected: watch::Sender<bool>,
+    /// Where the genesis file says it is.
+    ip: IpAddr,
+    /// Where it says it takes chunks.
+    chunks_at: watch::Sender<Option<u16>>,
     /// The consensus stream to it is open.
     greeted: AtomicBool,
+    /// Chunks go to it on a connection of their own.
+    direct: AtomicBool,
     /// Round trip through both processes, microseconds; 0 before the first.
     rtt_micros: AtomicU64,
 }
@@ -44,6 +74,8 @@ pub(crate) struct PeerStatus {
     pub(crate) validator: ValidatorId,
     /// Whether votes can be sent to it.
     pub(crate) connected: bool,
+    /// Whether chunks go to it on a connection of their own, not over libp2p.
+    pub(crate) direct: bool,
     /// Round trip through both processes, milliseconds.
     pub(crate) rtt_ms: Option<f64>,
     /// Messages dropped because its queues were full.
@@ -51,15 +83,19 @@ pub(crate) struct PeerStatus {
 }
 
 impl Peer {
-    pub(super) fn new(validator: ValidatorId, id: PeerId) -> Self {
+    pub(super) fn new(validator: ValidatorId, id: PeerId, ip: IpAddr) -> Self {
         let queues = Class::ALL.map(Queue::new);
         let (connected, _) = watch::channel(false);
+        let (chunks_at, _) = watch::channel(None);
         Self {
             validator,
             id,
             queues,
             connected,
+            ip,
+            chunks_at,
             greeted: AtomicBool::new(false),
+            direct: AtomicBool::new(false),
             rtt_micros: AtomicU64::new(0),
         }
     }
@@ -79,6 +115,7 @@ impl Peer {
         PeerStatus {
             validator: self.validator,
             connected: self.greeted.load(Ordering::Relaxed),
+            direct: self.direct.load(Ordering::Relaxed),
             rtt_ms: (micros > 0).then_some(micros as f64 / 1_000.0),
             dropped: self.queues.iter().map(Queue::dropped).sum(),
         }
@@ -89,8 +126,13 @@ impl Peer {
         self.rtt_micros.store(now.saturating_sub(sent).max(1), Ordering::Relaxed);
     }
 
+    /// Notes where it takes chunks.
+    pub(super) fn takes_chunks_at(&self, port: u16) {
+        self.chunks_at.send_if_modified(|known| known.replace(port) != Some(port));
+    }
+
     /// Keeps one outgoing stream of `class` open and writes its queue, for ever.
-    pub(super) async fn write_class(self: Arc<Self>, class: Class, mut control: Control, ours: Digest) {
+    pub(super) async fn write_class(self: Arc<Self>, class: Class, mut ways: Ways) {
         let mut backoff = BACKOFF.0;
         let mut complained: Option<Instant> = None;
         let mut connected = self.connected.subscribe();
@@ -98,12 +140,17 @@ impl Peer {
             if connected.wait_for(|up| *up).await.is_err() {
                 return;
             }
-            let error = match self.open(class, &mut control, ours).await {
+            if let (Class::Chunks, Some(direct)) = (class, &ways.direct)
+                && self.write_directly(direct).await
+            {
+                continue;
+            }
+            let error = match self.open(class, &mut ways).await {
                 Ok(stream) => {
                     backoff = BACKOFF.0;
                     complained = None;
                     self.mark(class, true);
-                    let error = self.write_stream(class, stream).await;
+                    let error = self.write_stream(class, stream, &ways).await;
                     self.mark(class, false);
                     error
                 }
@@ -112,6 +159,40 @@ impl Peer {
             self.complain(class, &error, &mut complained);
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// Writes chunks on a connection of their own for as long as it lasts. False: none can be had.
+    async fn write_directly(&self, direct: &Direct) -> bool {
+        let mut chunks_at = self.chunks_at.subscribe();
+        let told = timeout(DIRECT_PATIENCE, chunks_at.wait_for(Option::is_some)).await;
+        let Some(port) = told.ok().and_then(|told| told.ok().and_then(|port| *port)) else { return false };
+        let validator = self.validator;
+        tokio::select! {
+            linked = direct.chunks.link(self, self.ip, port) => match linked {
+                Ok(link) => {
+                    self.direct.store(true, Ordering::Relaxed);
+                    let error = self.write_link(link).await;
+                    self.direct.store(false, Ordering::Relaxed);
+                    tracing::debug!(%validator, %error, "the direct way for chunks ended");
+                    true
+                }
+                Err(error) => {
+                    tracing::debug!(%validator, port, %error, "no direct way for chunks");
+                    false
+                }
+            },
+            // Another process by now.
+            _ = chunks_at.changed() => true,
+        }
+    }
+
+    async fn write_link(&self, mut link: Link) -> LinkError {
+        loop {
+            let frames = self.queue(Class::Chunks).take(WRITE_BATCH_BYTES).await;
+            if let Err(error) = link.write(frames).await {
+                return error;
+            }
         }
     }
 
@@ -138,9 +219,11 @@ impl Peer {
         }
     }
 
-    async fn open(&self, class: Class, control: &mut Control, ours: Digest) -> Result<Stream, StreamError> {
+    async fn open(&self, class: Class, ways: &mut Ways) -> Result<Stream, StreamError> {
+        let ours = ways.ours;
         let open = async {
-            let mut stream = control
+            let mut stream = ways
+                .control
                 .open_stream(self.id, StreamProtocol::new(frame::protocol(class)))
                 .await
                 .map_err(|e| StreamError::Io(std::io::Error::other(e)))?;
@@ -150,14 +233,23 @@ impl Peer {
         timeout(HANDSHAKE_TIMEOUT, open).await.unwrap_or(Err(StreamError::Timeout))
     }
 
-    async fn write_stream(&self, class: Class, mut stream: Stream) -> StreamError {
+    async fn write_stream(&self, class: Class, mut stream: Stream, ways: &Ways) -> StreamError {
         let mut buffer = Vec::new();
-        loop {
+        if let (Class::Consensus, Some(direct)) = (class, &ways.direct) {
+            let told = write_batch(&mut stream, &[Frame::ChunksAt(direct.announce)], &mut buffer).await;
+            if let Err(error) = told {
+                return error.into();
+            }
+        }
+        // Chunks take this way only while the direct one cannot be had, which is tried again now and then.
+        let until = (class == Class::Chunks && ways.direct.is_some()).then(|| Instant::now() + DIRECT_RETRY);
+        while until.is_none_or(|until| Instant::now() < until) {
             let frames = self.queue(class).take(WRITE_BATCH_BYTES).await;
             if let Err(error) = write_batch(&mut stream, &frames, &mut buffer).await {
                 return error.into();
             }
         }
+        StreamError::Timeout
     }
 }
 

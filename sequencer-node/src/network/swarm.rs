@@ -19,9 +19,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::address;
+use super::chunks::{Chunks, ChunksOptions, Congestion, Identity};
 use super::frame::{self, Frame, StreamError};
 use super::identity;
-use super::peer::{HANDSHAKE_TIMEOUT, Peer, PeerStatus};
+use super::peer::{Direct, HANDSHAKE_TIMEOUT, Peer, PeerStatus, Ways};
 use crate::core_api::{Class, Recipient};
 
 /// How often missing connections are dialed and pings sent.
@@ -66,7 +67,7 @@ pub(crate) struct Inbox {
 }
 
 #[derive(Clone, Debug)]
-struct InboxSender {
+pub(super) struct InboxSender {
     urgent: mpsc::Sender<PeerMessage>,
     bulk: mpsc::Sender<PeerMessage>,
 }
@@ -75,12 +76,25 @@ struct InboxSender {
 pub(crate) struct NetworkOptions {
     /// Where to listen.
     pub(crate) listen: SocketAddr,
+    /// Chunks on connections of their own, if wanted.
+    pub(crate) chunks: Option<ChunksPort>,
     /// This validator.
     pub(crate) me: ValidatorId,
     /// Its key.
     pub(crate) key: SecretKey,
     /// Who else there is, and where.
     pub(crate) spec: Arc<ChainSpec>,
+}
+
+/// Where chunks are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChunksPort {
+    /// Address and UDP port; port 0 is any free one.
+    pub(crate) listen: SocketAddr,
+    /// The port that peers are told, if it is another one: behind a NAT or a relay.
+    pub(crate) announce: Option<u16>,
+    /// How the sending rate is found.
+    pub(crate) congestion: Congestion,
 }
 
 /// Why the mesh does not start.
@@ -119,6 +133,8 @@ pub(crate) struct Network {
     peers: Arc<BTreeMap<ValidatorId, Arc<Peer>>>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where it takes chunks.
+    pub(crate) chunks: Option<SocketAddr>,
     _tasks: JoinSet<()>,
 }
 
@@ -147,7 +163,7 @@ impl Sender {
 impl Network {
     /// Listens, starts to dial, and gives the inbox. Must be called on a runtime.
     pub(crate) async fn start(options: NetworkOptions) -> Result<(Self, Inbox), NetworkError> {
-        let NetworkOptions { listen, me, key, spec } = options;
+        let NetworkOptions { listen, chunks, me, key, spec } = options;
         let (peers, dials) = directory(&spec, me, &key)?;
         let mut swarm = build_swarm(&key, peers.values().map(|p| p.id));
         let (urgent, urgent_out) = mpsc::channel(MAX_WAITING_MESSAGES);
@@ -157,6 +173,18 @@ impl Network {
         let ours = spec.hash();
         let address = listen_on(&mut swarm, listen).await?;
         let mut tasks = JoinSet::new();
+        let direct = chunks
+            .map(|port| {
+                let identity = Arc::new(Identity::new(&spec, me, key.clone()));
+                let (peers, inbox) = (Arc::clone(&peers), inbox.clone());
+                let (listen, congestion) = (port.listen, port.congestion);
+                let options = ChunksOptions { listen, congestion, identity, peers, inbox };
+                let chunks = Chunks::start(options, &mut tasks)
+                    .map_err(|e| NetworkError::Listen { address: listen, why: e.to_string() })?;
+                let announce = port.announce.unwrap_or_else(|| chunks.address.port());
+                Ok(Direct { chunks, announce })
+            })
+            .transpose()?;
         let mut control = swarm.behaviour().streams.new_control();
         for class in Class::ALL {
             let incoming = control
@@ -164,11 +192,13 @@ impl Network {
                 .expect("each protocol is accepted once");
             tasks.spawn(accept(class, incoming, Arc::clone(&peers), ours, inbox.clone()));
             for peer in peers.values() {
-                tasks.spawn(Arc::clone(peer).write_class(class, control.clone(), ours));
+                let ways = Ways { control: control.clone(), ours, direct: direct.clone() };
+                tasks.spawn(Arc::clone(peer).write_class(class, ways));
             }
         }
         tasks.spawn(run(swarm, Arc::clone(&peers), dials));
-        Ok((Self { peers, address, _tasks: tasks }, Inbox { urgent: urgent_out, bulk: bulk_out }))
+        let chunks = direct.map(|direct| direct.chunks.address);
+        Ok((Self { peers, address, chunks, _tasks: tasks }, Inbox { urgent: urgent_out, bulk: bulk_out }))
     }
 
     /// For sending.
@@ -197,8 +227,9 @@ fn directory(
                 address: validator.address.clone(),
             });
         };
+        let Some(socket) = address::to_socket(&address) else { continue };
         dials.insert(validator.id, (address, if own < id { 0 } else { PATIENCE_TICKS }));
-        peers.insert(validator.id, Arc::new(Peer::new(validator.id, id)));
+        peers.insert(validator.id, Arc::new(Peer::new(validator.id, id, socket.ip())));
     }
     Ok((peers, dials))
 }
@@ -404,29 +435,45 @@ async fn read_frames(
     peer: &Peer,
     inbox: &InboxSender,
 ) -> Result<(), StreamError> {
-    let budget = Arc::new(Semaphore::new(MAX_WAITING_BYTES as usize));
+    let mut intake = Intake::new(class, peer, inbox);
     while let Some(frame) = Frame::read(stream, class).await? {
-        let bytes = match frame {
-            Frame::Message(bytes) => bytes,
-            Frame::Ping(number) => {
-                peer.queue(Class::Consensus).push(Frame::Pong(number));
-                continue;
+        match frame {
+            Frame::Message(bytes) => {
+                if !intake.take(bytes).await {
+                    return Ok(());
+                }
             }
-            Frame::Pong(number) => {
-                peer.record_rtt(number, clock_micros());
-                continue;
-            }
-        };
-        let cost = u32::try_from(bytes.len()).unwrap_or(u32::MAX).clamp(MIN_MESSAGE_COST, MAX_WAITING_BYTES);
-        let permit = Arc::clone(&budget).acquire_many_owned(cost).await;
-        let Ok(_budget) = permit else { return Ok(()) };
+            Frame::Ping(number) => peer.queue(Class::Consensus).push(Frame::Pong(number)),
+            Frame::Pong(number) => peer.record_rtt(number, clock_micros()),
+            Frame::ChunksAt(port) => peer.takes_chunks_at(port),
+        }
+    }
+    Ok(())
+}
+
+/// Hands one stream's messages to the core, as fast as it takes them.
+pub(super) struct Intake {
+    class: Class,
+    from: ValidatorId,
+    queue: mpsc::Sender<PeerMessage>,
+    budget: Arc<Semaphore>,
+}
+
+impl Intake {
+    pub(super) fn new(class: Class, peer: &Peer, inbox: &InboxSender) -> Self {
         let queue = match class {
             Class::Consensus | Class::Ceremony => &inbox.urgent,
             Class::Chunks | Class::Sync => &inbox.bulk,
         };
-        if queue.send(PeerMessage { from: peer.validator, class, bytes, _budget }).await.is_err() {
-            return Ok(());
-        }
+        let budget = Arc::new(Semaphore::new(MAX_WAITING_BYTES as usize));
+        Self { class, from: peer.validator, queue: queue.clone(), budget }
     }
-    Ok(())
+
+    /// Waits for room. False: the node is stopping.
+    pub(super) async fn take(&mut self, bytes: Bytes) -> bool {
+        let cost = u32::try_from(bytes.len()).unwrap_or(u32::MAX).clamp(MIN_MESSAGE_COST, MAX_WAITING_BYTES);
+        let Ok(_budget) = Arc::clone(&self.budget).acquire_many_owned(cost).await else { return false };
+        let message = PeerMessage { from: self.from, class: self.class, bytes, _budget };
+        self.queue.send(message).await.is_ok()
+    }
 }

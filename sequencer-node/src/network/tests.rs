@@ -39,12 +39,18 @@ fn spec(ports: &[u16], network: &str) -> Arc<ChainSpec> {
     })
 }
 
+fn chunks_port() -> ChunksPort {
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    ChunksPort { listen, announce: None, congestion: Congestion::default() }
+}
+
 async fn start(spec: &Arc<ChainSpec>, id: u8, port: u16) -> (Network, Inbox) {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let chunks = Some(chunks_port());
     within("port", async {
         loop {
             let (me, spec) = (ValidatorId::new(id.into()), Arc::clone(spec));
-            match Network::start(NetworkOptions { listen, me, key: key(id), spec }).await {
+            match Network::start(NetworkOptions { listen, chunks, me, key: key(id), spec }).await {
                 Ok(started) => return started,
                 // The one before on this port may still be closing.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -128,7 +134,84 @@ async fn a_busy_port_is_an_error() {
     let busy = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let listen = busy.local_addr().unwrap();
     let spec = spec(&[listen.port(), 1], "test");
-    let options = NetworkOptions { listen, me: ValidatorId::new(1), key: key(1), spec };
+    let options = NetworkOptions { listen, chunks: None, me: ValidatorId::new(1), key: key(1), spec };
     let error = Network::start(options).await.err().unwrap();
     assert!(error.to_string().contains(&listen.to_string()), "{error}");
+}
+
+async fn direct(network: &Network) {
+    let sender = network.sender();
+    within("direct way for chunks", async {
+        while !sender.peers().iter().any(|peer| peer.direct) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn chunks_take_connections_of_their_own_and_find_a_restarted_peer_at_its_new_port() {
+    let ports = [free_port(), free_port()];
+    let spec = spec(&ports, "test");
+    let (one, _inbox_one) = start(&spec, 1, ports[0]).await;
+    let mut last = None;
+    for byte in 0..2_u8 {
+        // A new process, and with port 0 a new port.
+        let (two, mut inbox_two) = start(&spec, 2, ports[1]).await;
+        assert_ne!(two.chunks, last.replace(two.chunks).flatten());
+        let message = Bytes::from(vec![byte; 1_000_000]);
+        let got = within("chunk", async {
+            loop {
+                // What was on its way to the old process is lost, as any message may be.
+                one.sender().send(Recipient::All, Class::Chunks, &message);
+                let next = tokio::time::timeout(Duration::from_millis(200), inbox_two.bulk.recv()).await;
+                match next {
+                    Ok(Some(got)) if got.bytes == message => return got,
+                    _ => {}
+                }
+            }
+        })
+        .await;
+        assert_eq!((got.from, got.class), (ValidatorId::new(1), Class::Chunks));
+        direct(&one).await;
+    }
+}
+
+#[tokio::test]
+async fn chunks_fall_back_to_libp2p_where_their_port_cannot_be_reached() {
+    let ports = [free_port(), free_port()];
+    let spec = spec(&ports, "test");
+    let (one, _inbox_one) = start(&spec, 1, ports[0]).await;
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[1]));
+    // Nobody listens where it says it takes chunks.
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let announce = Some(silent.local_addr().unwrap().port());
+    let chunks = Some(ChunksPort { announce, ..chunks_port() });
+    let options = NetworkOptions { listen, chunks, me: ValidatorId::new(2), key: key(2), spec };
+    let (_two, mut inbox_two) = Network::start(options).await.unwrap();
+    connected(&one).await;
+    one.sender().send(Recipient::All, Class::Chunks, &Bytes::from_static(b"chunk"));
+    assert_eq!(within("chunk", inbox_two.bulk.recv()).await.unwrap().bytes, "chunk");
+    assert!(one.sender().peers().iter().all(|peer| !peer.direct));
+}
+
+#[tokio::test]
+async fn whoever_cannot_prove_to_be_a_validator_sends_no_chunks() {
+    let ports = [free_port(), free_port(), free_port()];
+    let ours = spec(&ports[..2], "ours");
+    let (one, mut inbox) = start(&ours, 1, ports[0]).await;
+    let address = one.chunks.unwrap();
+    let theirs = spec(&ports[..2], "theirs");
+    // A stranger's key under a validator's number, a validator of another network, and this node's own key.
+    for (spec, me, secret) in [(&ours, 2, key(3)), (&theirs, 2, key(2)), (&ours, 1, key(1))] {
+        let identity = Arc::new(super::chunks::Identity::new(spec, ValidatorId::new(me), secret));
+        let refused = super::chunks::dial(address, &identity, ValidatorId::new(1)).await;
+        assert!(refused.is_err(), "validator {me} came in");
+    }
+    let honest = Arc::new(super::chunks::Identity::new(&ours, ValidatorId::new(2), key(2)));
+    // Somebody else's proof is none: the other end must be who was meant.
+    assert!(super::chunks::dial(address, &honest, ValidatorId::new(2)).await.is_err());
+    let mut link = super::chunks::dial(address, &honest, ValidatorId::new(1)).await.unwrap();
+    link.write(vec![super::frame::Frame::Message(Bytes::from_static(b"good"))]).await.unwrap();
+    assert_eq!(within("chunk", inbox.bulk.recv()).await.unwrap().bytes, "good");
 }

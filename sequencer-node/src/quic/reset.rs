@@ -17,7 +17,7 @@ use sha2::Sha256;
 const ID_BYTES: usize = 8;
 
 /// An endpoint whose reset tokens come from `key`: secret, and the same at every start of one node.
-pub(super) fn endpoint_config(key: [u8; 32]) -> EndpointConfig {
+pub(crate) fn endpoint_config(key: [u8; 32]) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(ResetKey(key)));
     config.cid_generator(|| Box::new(RandomIds));
     config
@@ -78,11 +78,12 @@ mod tests {
     use tokio::runtime::Runtime;
 
     use super::*;
-    use crate::ingress::server::server_config;
+    use crate::quic::server_tls;
 
     fn listen(port: u16, key: [u8; 32]) -> Endpoint {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-        let server = Some(server_config().unwrap());
+        let tls = Arc::new(server_tls(rollup::wire::ALPN).unwrap());
+        let server = Some(quinn::ServerConfig::with_crypto(tls));
         Endpoint::new(endpoint_config(key), server, socket, Arc::new(TokioRuntime)).unwrap()
     }
 
