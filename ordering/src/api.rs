@@ -120,8 +120,19 @@ pub struct Decided {
     pub cut: Cut,
     /// Its encoding, as voted on.
     pub cut_bytes: Bytes,
+    /// The chunks that the cut covers, in the order in which the block has their transactions.
+    pub covered: Vec<Covered>,
     /// What a restart at the next height needs beside the ids of recent transactions; opaque.
     pub snapshot: Bytes,
+}
+
+/// A chunk that a decided cut covers: together they give the block's transactions back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// The chunk's digest.
+    pub digest: Digest,
+    /// Places, in the chunk, of the transactions that the block leaves out; ascending, and nearly always none.
+    pub left_out: Vec<u32>,
 }
 
 /// What a peer may ask the store for.

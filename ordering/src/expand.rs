@@ -16,6 +16,7 @@ use ordering_types::block::TxTree;
 use ordering_types::header::PROTOCOL_VERSION;
 use ordering_types::{Chunk, Cut, Digest, Header, LaneTip, RollupId, RollupSection, TxId};
 
+use crate::api::Covered;
 use crate::lane::store::Held;
 use crate::load::Rules;
 use crate::state::{ReplayState, Window};
@@ -33,6 +34,8 @@ pub(crate) struct Expansion {
     pub(crate) ids: Vec<(RollupId, TxId)>,
     /// Chunks that the cut covers.
     pub(crate) covered: Vec<Arc<Held>>,
+    /// The same, for whoever stores the block.
+    pub(crate) places: Vec<Covered>,
     /// The state after it.
     pub(crate) state: ReplayState,
 }
@@ -69,10 +72,13 @@ pub(crate) fn expand(
     let mut sections: BTreeMap<RollupId, (Vec<Bytes>, Vec<TxId>)> = BTreeMap::new();
     let mut seen: BTreeSet<(RollupId, TxId)> = BTreeSet::new();
     let mut blob_bytes = 0;
+    let mut places = Vec::with_capacity(covered.len());
     for held in &covered {
-        for (transaction, id) in held.chunk.transactions().iter().zip(&held.ids) {
+        let mut left_out = Vec::new();
+        for (place, (transaction, id)) in (0..).zip(held.chunk.transactions().iter().zip(&held.ids)) {
             let rollup = transaction.rollup;
             if !rules.knows(rollup) || window.contains(rollup, *id) || !seen.insert((rollup, *id)) {
+                left_out.push(place);
                 continue;
             }
             if rules.is_blob(rollup) {
@@ -82,6 +88,7 @@ pub(crate) fn expand(
             data.push(transaction.data.clone());
             ids.push(*id);
         }
+        places.push(Covered { digest: held.chunk.digest(), left_out });
     }
     let tree = TxTree::new(sections.iter().map(|(rollup, (_, ids))| (*rollup, ids.clone())).collect());
     let ids: Vec<_> =
@@ -111,7 +118,7 @@ pub(crate) fn expand(
     };
     let hash = header.hash();
     after.header = hash;
-    Expansion { header, hash, cut, cut_bytes, sections, tree, ids, covered, state: after }
+    Expansion { header, hash, cut, cut_bytes, sections, tree, ids, covered, places, state: after }
 }
 
 /// Blob bytes that a block over these chunks adds to its batch; decides whether it must seal.

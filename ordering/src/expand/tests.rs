@@ -110,6 +110,8 @@ fn duplicates_and_unknown_rollups_are_left_out() {
     let covered: Vec<_> = expansion.covered.clone();
     let again = blob_bytes(&rules(), &Window::new(10, vec![(Height::new(1), vec![old])]), &covered);
     assert_eq!(again, 18, "what decides on sealing is what expansion counts");
+    let left_out: Vec<_> = expansion.places.iter().map(|place| place.left_out.as_slice()).collect();
+    assert_eq!(left_out, [[1, 2], [0, 2]], "whoever stores the block puts it together from the rest");
 }
 
 #[test]

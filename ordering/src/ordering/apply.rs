@@ -59,6 +59,7 @@ impl Ordering {
             certificate: certificate.clone(),
             cut: e.cut.clone(),
             cut_bytes: e.cut_bytes.clone(),
+            covered: e.places.clone(),
             snapshot: Bytes::from(e.state.snapshot()),
         });
         self.outputs.push_back(Output::Persist(Record::Decided(Arc::clone(&decided))));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
 use bytes::Bytes;
-pub use ordering::api::{Class, Decided, Evidence, Recipient, StoreRequest};
+pub use ordering::api::{Class, Covered, Decided, Evidence, Recipient, StoreRequest};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{Block, Digest, GroupKey, GroupSignature, Height, Signature, ValidatorId};
 use zeroize::Zeroizing;

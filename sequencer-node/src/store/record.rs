@@ -13,12 +13,12 @@ use bytes::{BufMut, Bytes};
 use ordering_types::block::TxTree;
 use ordering_types::codec::{self, DecodeError};
 use ordering_types::{
-    Block, CommitCertificate, Cut, GroupSignature, Header, Height, RollupId, RollupSection, TxId,
+    Block, CommitCertificate, Cut, Digest, GroupSignature, Header, Height, RollupId, RollupSection, TxId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::log::MAX_RECORD_BYTES;
-use crate::core_api::Decided;
+use crate::core_api::{Covered, Decided};
 use batcher_format::SealedBatch;
 
 const BODY: u8 = 1;
@@ -32,6 +32,8 @@ pub(super) struct Head {
     pub(super) header: Header,
     pub(super) certificate: CommitCertificate,
     pub(super) cut: Bytes,
+    /// Digests of the chunks that the cut covers, in the block's order, each with the places left out.
+    pub(super) covered: Vec<(Digest, Vec<u32>)>,
     pub(super) snapshot: Bytes,
     pub(super) ids: Vec<(RollupId, Vec<TxId>)>,
 }
@@ -47,6 +49,7 @@ impl Head {
             header: decided.block.header.clone(),
             certificate: decided.certificate.clone(),
             cut: decided.cut_bytes.clone(),
+            covered: decided.covered.iter().map(|c| (c.digest, c.left_out.clone())).collect(),
             snapshot: decided.snapshot.clone(),
             ids,
         }
@@ -60,9 +63,10 @@ impl Head {
     pub(super) fn into_decided(self, sections: Vec<RollupSection>) -> Result<Decided, DecodeError> {
         let cut = Cut::decode(&self.cut)?;
         let tree = self.tree();
-        let Self { header, certificate, cut: cut_bytes, snapshot, .. } = self;
+        let Self { header, certificate, cut: cut_bytes, covered, snapshot, .. } = self;
+        let covered = covered.into_iter().map(|(digest, left_out)| Covered { digest, left_out }).collect();
         let block = Block { header, sections };
-        Ok(Decided { block, tree, certificate, cut, cut_bytes, snapshot })
+        Ok(Decided { block, tree, certificate, cut, cut_bytes, covered, snapshot })
     }
 }
 

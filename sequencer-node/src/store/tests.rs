@@ -17,7 +17,7 @@ use ordering_types::{
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::core_api::{Decided, OrderingRecord, Record};
+use crate::core_api::{Covered, Decided, OrderingRecord, Record};
 
 const ROLLUP: RollupId = RollupId::new(7);
 
@@ -128,7 +128,8 @@ fn decided(height: u64) -> Arc<Decided> {
         signatures: vec![(ValidatorId::new(1), Signature::new([1; 65]))],
     };
     let (cut_bytes, snapshot) = (cut.encode().into(), Bytes::from(format!("snapshot {height}")));
-    Arc::new(Decided { block, tree, certificate, cut, cut_bytes, snapshot })
+    let covered = vec![Covered { digest: chunk.digest(), left_out: Vec::new() }];
+    Arc::new(Decided { block, tree, certificate, cut, cut_bytes, covered, snapshot })
 }
 
 fn write_block(store: &mut Store, height: u64) {
