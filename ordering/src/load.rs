@@ -84,15 +84,31 @@ impl Load {
 
     /// Whether one block may cover this.
     pub(crate) fn fits(&self, rules: &Rules) -> bool {
-        self.bytes <= u64::from(rules.limits.block_bytes)
-            && self.blob_bytes <= u64::from(rules.limits.blob_bytes_per_block)
-            && self.rollups.iter().all(|(rollup, bytes)| *bytes <= rules.quota(*rollup))
+        self.fits_part(rules, 1)
     }
 
-    /// Whether one block that covers this may also cover `other`.
-    pub(crate) fn fits_with(&self, other: &Self, rules: &Rules) -> bool {
+    /// Whether this is within one of `parts` equal shares of all that one block may cover.
+    pub(crate) fn fits_part(&self, rules: &Rules, parts: u64) -> bool {
+        let within = |bytes: u64, limit: u64| bytes.saturating_mul(parts) <= limit;
+        within(self.bytes, u64::from(rules.limits.block_bytes))
+            && within(self.blob_bytes, u64::from(rules.limits.blob_bytes_per_block))
+            && self.rollups.iter().all(|(rollup, bytes)| within(*bytes, rules.quota(*rollup)))
+    }
+
+    /// Whether one block that covers this may also cover one more transaction of a known rollup.
+    pub(crate) fn fits_transaction(&self, rollup: RollupId, length: usize, rules: &Rules) -> bool {
+        let cost = Chunk::cost(length) as u64;
+        let of_rollup = self.rollups.get(&rollup).copied().unwrap_or_default();
+        self.bytes + cost <= u64::from(rules.limits.block_bytes)
+            && (!rules.is_blob(rollup)
+                || self.blob_bytes + cost <= u64::from(rules.limits.blob_bytes_per_block))
+            && of_rollup + cost <= rules.quota(rollup)
+    }
+
+    /// This and `other`.
+    pub(crate) fn with(&self, other: &Self) -> Self {
         let mut sum = self.clone();
         sum.add(other);
-        sum.fits(rules)
+        sum
     }
 }

@@ -5,11 +5,12 @@
 #[path = "network/mod.rs"]
 mod network;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use network::{EVM, Link, Network, id, spec};
+use network::{EVM, Link, Network, OPAQUE, id, spec};
 use ordering_types::chain_spec::Limits;
-use ordering_types::{Height, Time};
+use ordering_types::{Height, Time, TxId};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -113,4 +114,76 @@ fn a_restarted_or_late_node_names_the_same_leader() {
         assert_ne!(leaders[0], id(6), "the dead one is skipped");
     }
     network.check();
+}
+
+/// The height at which a node ordered each transaction.
+fn heights(network: &Network, node: usize) -> BTreeMap<TxId, u64> {
+    let blocks = network.nodes[node].disk.decided();
+    blocks
+        .flat_map(|d| {
+            let height = d.block.header.height.get();
+            d.block.sections.iter().flat_map(|s| s.leaves()).map(move |id| (id, height)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Leaders that leave out a lane delay it by their own blocks and no more: whoever leads next takes it in.
+#[test]
+fn a_lane_that_leaders_leave_out_is_ordered_by_the_next() {
+    for (nodes, censors, most) in [(4, vec![1], 2), (7, vec![2, 5], 2), (7, vec![2, 3], 3)] {
+        let mut network = Network::new(nodes, 35, Link::GOOD);
+        (network.censors, network.censored) = (censors.clone(), id(0));
+        network.run(SECOND);
+        let mut submitted: Vec<(TxId, u64)> = Vec::new();
+        for i in 0..400_u32 {
+            // The others' load keeps every leader busy.
+            network.submit(nodes - 1, EVM, [b"other", &i.to_be_bytes()[..]].concat());
+            let open = applied(&network, 0) + 1;
+            submitted.push((network.submit(0, EVM, i.to_be_bytes().to_vec()), open));
+            network.run(10 * MILLISECOND);
+        }
+        network.wait(5 * SECOND, "everything ordered", Network::all_ordered);
+        let ordered = heights(&network, 0);
+        let late = submitted.iter().map(|(id, open)| ordered[id] - open).max().unwrap();
+        // Spreading the chunk may already take the rest of the open height.
+        assert!(late <= most, "{late} blocks late with {censors:?} of {nodes}");
+        let spare = |d: &&std::sync::Arc<ordering::api::Decided>| {
+            let leader = (d.block.header.height.get() + u64::from(d.certificate.round.get())) % nodes as u64;
+            censors.contains(&usize::try_from(leader).unwrap())
+        };
+        let led: Vec<_> = network.nodes[0].disk.decided().filter(spare).collect();
+        assert!(led.len() > 20, "censors led only {} heights", led.len());
+        assert!(led.iter().all(|d| d.cut.tips.iter().all(|tip| tip.lane.validator != id(0))), "they censor");
+        network.check();
+    }
+}
+
+/// One rollup sends ten times what a block may hold of it, through the node that another uses as well.
+#[test]
+fn a_rollup_over_its_quota_does_not_delay_another() {
+    let late = |flood: u32| {
+        let limits = Limits { blob_bytes_per_block: 4_000, blob_bytes_per_batch: 8_000, ..Limits::default() };
+        let mut network = Network::with(spec(4, limits), 36, Link::GOOD, false);
+        network.run(SECOND);
+        let mut submitted = Vec::new();
+        for i in 0..200_u32 {
+            for j in 0..flood {
+                network.submit(0, EVM, [i.to_be_bytes(), j.to_be_bytes()].concat().repeat(50));
+            }
+            let start = network.now;
+            submitted.push((network.submit(0, OPAQUE, i.to_be_bytes().to_vec()), start));
+            network.run(10 * MILLISECOND);
+        }
+        network.run(SECOND);
+        network.check();
+        // Under the flood's last block there is more of the flood, but all of the other rollup is ordered.
+        let (ordered, times) = (heights(&network, 0), &network.nodes[0].decided_at);
+        let at = |id: &TxId| times[usize::try_from(ordered[id]).unwrap() - 1].0;
+        let mut waits: Vec<Duration> = submitted.iter().map(|(id, start)| at(id).since(*start)).collect();
+        waits.sort_unstable();
+        waits[waits.len() * 99 / 100]
+    };
+    // Ten transactions of 408 bytes are a block's fill; 33 of them come in the time of a block.
+    let (alone, flooded) = (late(0), late(33));
+    assert!(flooded <= alone + alone / 5, "99 % wait {alone:?} alone, {flooded:?} beside a flood");
 }

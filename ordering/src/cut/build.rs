@@ -9,9 +9,19 @@ use crate::lane::store::Held;
 use crate::load::{Load, Rules};
 use crate::state::{ReplayState, Window};
 
+/// A lane in its turn.
+struct Turn<'a> {
+    ready: &'a [Arc<Held>],
+    taken: usize,
+    load: Load,
+    open: bool,
+}
+
 /// Chooses tips among `ready`, the chunks beyond the decided tip that a quorum holds, by lane in ascending order.
 ///
-/// Chunks are added in the order in which lanes take turns, so that no lane uses up a limit before another had a turn. A lane ends at its
+/// Chunks are added in the order in which lanes take turns, so that no lane uses up a limit before another had a turn: first of each lane what
+/// is within its share of the block (of its bytes, and of every rollup's quota), as honest owners keep it; then whatever
+/// else fits. So an owner that crowds a rollup's quota into its own lane does not keep the others' chunks out. A lane ends at its
 /// first chunk that does not fit.
 pub(crate) fn build(
     now_ms: u64,
@@ -23,32 +33,20 @@ pub(crate) fn build(
     parent_commit: Option<ParentCommit>,
 ) -> Cut {
     let per_lane = usize::try_from(rules.limits.chunks_per_lane_per_cut).unwrap_or(usize::MAX);
-    let start = first_lane(state.header, ready.len());
+    let (before, from) = ready.split_at(first_lane(state.header, ready.len()));
+    let capped = from.iter().chain(before).map(|lane| lane.get(..per_lane).unwrap_or(lane));
+    let turn = |ready| Turn { ready, taken: 0, load: Load::default(), open: true };
+    let mut turns: Vec<Turn<'_>> = capped.map(turn).collect();
     let mut load = Load::default();
-    let mut covered: Vec<Arc<Held>> = Vec::new();
-    let (before, from) = ready.split_at(start);
-    let mut open: Vec<(&[Arc<Held>], Option<LaneTip>)> =
-        from.iter().chain(before).map(|lane| (lane.as_slice(), None)).collect();
-    for place in 0..per_lane {
-        let mut advanced = false;
-        for (lane, tip) in &mut open {
-            let Some(held) = lane.get(place) else { continue };
-            if !load.fits_with(&held.load, rules) {
-                *lane = &[];
-                continue;
-            }
-            load.add(&held.load);
-            covered.push(Arc::clone(held));
-            let chunk = &held.chunk;
-            let newest = LaneTip { lane: chunk.lane(), sequence: chunk.sequence(), digest: chunk.digest() };
-            *tip = Some(newest);
-            advanced = true;
-        }
-        if !advanced {
-            break;
-        }
-    }
-    let mut tips: Vec<LaneTip> = open.into_iter().filter_map(|(_, tip)| tip).collect();
+    fill(&mut turns, &mut load, rules, state.members.len().max(1) as u64);
+    fill(&mut turns, &mut load, rules, 1);
+
+    let covered: Vec<Arc<Held>> = turns.iter().flat_map(|t| t.ready.iter().take(t.taken)).cloned().collect();
+    let newest = |turn: &Turn<'_>| {
+        let chunk = &turn.ready.get(turn.taken.checked_sub(1)?)?.chunk;
+        Some(LaneTip { lane: chunk.lane(), sequence: chunk.sequence(), digest: chunk.digest() })
+    };
+    let mut tips: Vec<LaneTip> = turns.iter().filter_map(newest).collect();
     tips.sort_unstable();
 
     let time_ms = now_ms.max(state.time_ms);
@@ -64,5 +62,24 @@ pub(crate) fn build(
         seals_batch: batch.should_seal(time_ms, &rules.limits),
         tips,
         system,
+    }
+}
+
+/// Adds chunks, one of each lane in its turn, while they fit the block and the lane is within one of `parts` shares of it.
+fn fill(turns: &mut [Turn<'_>], load: &mut Load, rules: &Rules, parts: u64) {
+    turns.iter_mut().for_each(|turn| turn.open = true);
+    while turns.iter().any(|turn| turn.open) {
+        for turn in turns.iter_mut().filter(|turn| turn.open) {
+            let Some(held) = turn.ready.get(turn.taken) else {
+                turn.open = false;
+                continue;
+            };
+            let (lane, sum) = (turn.load.with(&held.load), load.with(&held.load));
+            turn.open = lane.fits_part(rules, parts) && sum.fits(rules);
+            if turn.open {
+                (turn.load, *load) = (lane, sum);
+                turn.taken += 1;
+            }
+        }
     }
 }

@@ -1,9 +1,16 @@
-//! Transactions that wait to be cut into chunks of this validator's lane.
+//! Transactions that wait to be cut into chunks of this validator's lane, and whose turn it is.
 //!
-//! Each rollup waits in a queue of its own, and chunks take from the queues in turn. Of one rollup, no more than its
-//! *share* is in undecided chunks of a lane: its quota divided by the committee's size. So the lanes together never hold more of it
-//! than one block may cover, and a rollup that floods its queue never stands before another in a chunk; the flood
-//! itself is refused when its queue is full.
+//! # Fairness among rollups
+//! Each rollup waits in a queue of its own, and each is bounded by a *share*, so that a rollup that floods a node finds its own queue
+//! full and nobody else's:
+//! - *In chunks:* of one rollup no more than its share of a block, divided by the committee's size, is in undecided chunks of the lane. So the lanes
+//!   of all validators together never hold more than one block may cover, and what comes after a flood waits for one block at
+//!   most. The share is the quota; when the quotas of the rollups that are active here add up to more than a block
+//!   holds, it is the quota's part of the block.
+//! - *In a chunk:* the next transaction is of the rollup that was served least, in bytes by quota (start-time fair queueing: Goyal, Vin,
+//!   Cheng 1996). Who was idle begins where the others stand.
+//! - *In the buffer:* of one rollup no more waits than its quota's part among the active ones, and a quarter of the buffer is always left for
+//!   those that come.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -68,18 +75,31 @@ struct Queue {
     waiting_bytes: u64,
     /// Weight in undecided chunks.
     in_flight: u64,
+    /// Virtual time up to which it was served.
+    served: u128,
+    /// Whether its quota is counted as active.
+    counted: bool,
+}
+
+/// Quotas of the rollups that have something waiting or in undecided chunks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Active {
+    all: u64,
+    blob: u64,
 }
 
 /// The buffer.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     queues: BTreeMap<RollupId, Queue>,
+    active: Active,
     known: BTreeSet<(RollupId, TxId)>,
     bytes: usize,
     transactions: usize,
     /// Since when the oldest cut is owed.
     since: Option<Time>,
-    turn: RollupId,
+    /// Virtual time of the last transaction taken.
+    clock: u128,
     members: u64,
 }
 
@@ -87,11 +107,12 @@ impl Buffer {
     pub(crate) fn new(members: usize) -> Self {
         Self {
             queues: BTreeMap::new(),
+            active: Active::default(),
             known: BTreeSet::new(),
             bytes: 0,
             transactions: 0,
             since: None,
-            turn: RollupId::new(0),
+            clock: 0,
             members: members as u64,
         }
     }
@@ -116,29 +137,77 @@ impl Buffer {
         if data.len() > limit {
             return Err(SubmitError::TooLarge { bytes: data.len(), limit });
         }
-        let queue = self.queues.entry(rollup).or_default();
-        let waiting = queue.waiting_bytes;
-        let limit = rules.quota(rollup).saturating_mul(QUOTAS_WAITING);
-        if waiting + cost as u64 > limit {
-            return Err(SubmitError::OverQuota { rollup, waiting, limit });
-        }
-        if self.bytes + cost > settings.pending_bytes || self.transactions >= settings.pending_transactions {
-            return Err(SubmitError::Full { transactions: self.transactions, bytes: self.bytes });
-        }
+        self.check_room(rollup, cost, rules, settings)?;
         let id = transaction.id();
         if !self.known.insert((rollup, id)) {
             return Err(SubmitError::Pending(id));
+        }
+        let queue = self.queues.entry(rollup).or_default();
+        if queue.waiting.is_empty() {
+            queue.served = queue.served.max(self.clock);
         }
         queue.waiting_bytes += cost as u64;
         queue.waiting.push_back((id, transaction.data));
         self.bytes += cost;
         self.transactions += 1;
         self.since.get_or_insert(now);
+        self.count(rollup, rules);
         Ok(id)
     }
 
+    /// Whether `cost` bytes more of a rollup may wait.
+    fn check_room(
+        &self,
+        rollup: RollupId,
+        cost: usize,
+        rules: &Rules,
+        settings: &Settings,
+    ) -> Result<(), SubmitError> {
+        let full = SubmitError::Full { transactions: self.transactions, bytes: self.bytes };
+        if self.bytes + cost > settings.pending_bytes || self.transactions >= settings.pending_transactions {
+            return Err(full);
+        }
+        let queue = self.queues.get(&rollup);
+        let (waiting, count) = queue.map_or((0, 0), |q| (q.waiting_bytes, q.waiting.len()));
+        let quota = rules.quota(rollup);
+        let active = if queue.is_some_and(|q| q.counted) { self.active.all } else { self.active.all + quota };
+        let part = |whole: usize| part(whole as u64 / 4 * 3, quota, active);
+        let limit = quota.saturating_mul(QUOTAS_WAITING).min(part(settings.pending_bytes));
+        if waiting + cost as u64 > limit.max(cost as u64) {
+            return Err(SubmitError::OverQuota { rollup, waiting, limit });
+        }
+        if count as u64 >= part(settings.pending_transactions).max(1) {
+            return Err(full);
+        }
+        Ok(())
+    }
+
+    /// Brings the sum of active quotas up to date after a queue changed.
+    fn count(&mut self, rollup: RollupId, rules: &Rules) {
+        let Some(queue) = self.queues.get_mut(&rollup) else { return };
+        let active = !queue.waiting.is_empty() || queue.in_flight > 0;
+        if active == queue.counted {
+            return;
+        }
+        queue.counted = active;
+        let change = |sum: u64| {
+            let quota = rules.quota(rollup);
+            if active { sum.saturating_add(quota) } else { sum.saturating_sub(quota) }
+        };
+        self.active.all = change(self.active.all);
+        if rules.is_blob(rollup) {
+            self.active.blob = change(self.active.blob);
+        }
+    }
+
+    /// How much of a rollup may be in undecided chunks of this lane.
     fn share(&self, rollup: RollupId, rules: &Rules) -> u64 {
-        rules.quota(rollup) / self.members.max(1)
+        let quota = rules.quota(rollup);
+        let mut share = quota.min(part(u64::from(rules.limits.block_bytes), quota, self.active.all));
+        if rules.is_blob(rollup) {
+            share = share.min(part(u64::from(rules.limits.blob_bytes_per_block), quota, self.active.blob));
+        }
+        share / self.members.max(1)
     }
 
     /// Whether the first of a queue may go into a chunk that holds `load` already.
@@ -151,36 +220,50 @@ impl Buffer {
         if in_flight > 0 && in_flight + cost > self.share(rollup, rules) {
             return false;
         }
-        let mut more = Load::default();
-        more.add_transaction(rollup, data.len(), rules);
-        load.fits_with(&more, rules)
+        load.fits_transaction(rollup, data.len(), rules)
     }
 
-    /// When a chunk is due.
+    /// When a chunk is due: at once if one could be filled, else after the delay. What waits for its share does not count, or each
+    /// transaction of another rollup would become a chunk of its own.
     pub(crate) fn deadline(&self, rules: &Rules, settings: &Settings) -> Option<Time> {
         let since = self.since?;
         let empty = Load::default();
-        let any = self.queues.iter().any(|(rollup, queue)| self.admits(*rollup, queue, &empty, rules));
-        let delay =
-            if self.bytes >= settings.chunk_bytes { std::time::Duration::ZERO } else { settings.chunk_delay };
-        any.then(|| since + delay)
+        let mut ready = 0u64;
+        for (rollup, queue) in self.queues.iter().filter(|(r, q)| self.admits(**r, q, &empty, rules)) {
+            let room = self.share(*rollup, rules).saturating_sub(queue.in_flight).max(1);
+            ready = ready.saturating_add(queue.waiting_bytes.min(room));
+        }
+        let full = ready >= settings.chunk_bytes as u64;
+        (ready > 0).then(|| if full { since } else { since + settings.chunk_delay })
     }
 
-    /// Takes out the transactions of the next chunk: one of each rollup in turn, until nothing more fits.
+    /// Takes out the transactions of the next chunk, always one of the rollup that was served least, until nothing more fits.
     pub(crate) fn take(&mut self, now: Time, rules: &Rules, settings: &Settings) -> Vec<Transaction> {
-        let limit = settings.chunk_bytes.min(MAX_CHUNK_BYTES - CHUNK_HEAD_BYTES);
+        let room = settings.chunk_bytes.min(MAX_CHUNK_BYTES - CHUNK_HEAD_BYTES) as u64;
+        let waiting = self.queues.iter().filter(|(_, queue)| !queue.waiting.is_empty());
+        let mut open: BTreeSet<(u128, RollupId)> = waiting.map(|(id, queue)| (queue.served, *id)).collect();
         let mut load = Load::default();
         let mut taken = Vec::new();
-        while taken.len() < MAX_CHUNK_TRANSACTIONS {
-            let Some(rollup) = self.next_in_turn(&load, limit, taken.is_empty(), rules) else { break };
-            let Some(queue) = self.queues.get_mut(&rollup) else { break };
-            let Some((_, data)) = queue.waiting.pop_front() else { break };
-            let cost = Chunk::cost(data.len());
+        while taken.len() < MAX_CHUNK_TRANSACTIONS
+            && let Some((served, rollup)) = open.pop_first()
+        {
+            let admitted = self.queues.get(&rollup).is_some_and(|q| self.admits(rollup, q, &load, rules));
+            let Some(queue) = self.queues.get_mut(&rollup).filter(|_| admitted) else { continue };
+            let length = queue.waiting.front().map_or(0, |(_, data)| data.len());
+            let cost = Chunk::cost(length);
+            if !taken.is_empty() && load.bytes + cost as u64 > room {
+                continue;
+            }
+            let Some((_, data)) = queue.waiting.pop_front() else { continue };
+            self.clock = self.clock.max(served);
+            queue.served = served + service(cost as u64, rules.quota(rollup));
             queue.waiting_bytes -= cost as u64;
+            if !queue.waiting.is_empty() {
+                open.insert((queue.served, rollup));
+            }
             self.bytes -= cost;
             self.transactions -= 1;
-            load.add_transaction(rollup, data.len(), rules);
-            self.turn = rollup.next();
+            load.add_transaction(rollup, length, rules);
             taken.push(Transaction { rollup, data });
         }
         for (rollup, bytes) in &load.rollups {
@@ -190,17 +273,13 @@ impl Buffer {
         taken
     }
 
-    fn next_in_turn(&self, load: &Load, limit: usize, first: bool, rules: &Rules) -> Option<RollupId> {
-        let fits = |(rollup, queue): &(&RollupId, &Queue)| {
-            let length = queue.waiting.front().map_or(0, |(_, data)| Chunk::cost(data.len()) as u64);
-            (first || load.bytes + length <= limit as u64) && self.admits(**rollup, queue, load, rules)
-        };
-        let later = self.queues.range(self.turn..).find(fits);
-        later.or_else(|| self.queues.range(..self.turn).find(fits)).map(|(rollup, _)| *rollup)
-    }
-
     /// A chunk of the own lane is decided.
-    pub(crate) fn decided(&mut self, ids: impl IntoIterator<Item = (RollupId, TxId)>, load: &Load) {
+    pub(crate) fn decided(
+        &mut self,
+        ids: impl IntoIterator<Item = (RollupId, TxId)>,
+        load: &Load,
+        rules: &Rules,
+    ) {
         for id in ids {
             self.known.remove(&id);
         }
@@ -208,6 +287,7 @@ impl Buffer {
             if let Some(queue) = self.queues.get_mut(rollup) {
                 queue.in_flight = queue.in_flight.saturating_sub(*bytes);
             }
+            self.count(*rollup, rules);
         }
     }
 
@@ -215,6 +295,17 @@ impl Buffer {
     pub(crate) const fn waiting(&self) -> (usize, usize) {
         (self.transactions, self.bytes)
     }
+}
+
+/// The part of `whole` that a quota is among all active ones.
+fn part(whole: u64, quota: u64, active: u64) -> u64 {
+    let part = u128::from(whole) * u128::from(quota) / u128::from(active.max(quota).max(1));
+    u64::try_from(part).unwrap_or(u64::MAX)
+}
+
+/// Virtual time that serving so many bytes takes: the smaller the quota, the longer.
+fn service(bytes: u64, quota: u64) -> u128 {
+    (u128::from(bytes) << 32) / u128::from(quota.max(1))
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Ordering {
         self.window.push(e.cut.height, e.ids.clone());
         for held in e.covered.iter().filter(|held| held.chunk.lane() == self.lane) {
             let rollups = held.chunk.transactions().iter().map(|t| t.rollup);
-            self.buffer.decided(rollups.zip(held.ids.iter().copied()), &held.load);
+            self.buffer.decided(rollups.zip(held.ids.iter().copied()), &held.load, &self.rules);
         }
         let tips: Vec<LaneTip> = e.cut.tips.clone();
         self.store.decide(tips, e.covered.iter().map(|held| held.chunk.digest()));

@@ -10,8 +10,8 @@ use ordering::api::{Decided, Evidence, Input, Output, Recipient, Record, Recover
 use ordering::{Ordering, Settings, wire};
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
-    Address, ChainSpec, Chunk, Digest, Height, Incarnation, RollupId, Round, SecretKey, SignedVote, Time,
-    Transaction, TxId, ValidatorId, VoteKind, codec,
+    Address, ChainSpec, Chunk, Digest, Height, Incarnation, LaneTip, RollupId, Round, SecretKey, SignedVote,
+    Time, Transaction, TxId, ValidatorId, VoteKind, codec,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -117,6 +117,8 @@ pub(crate) struct Node {
 }
 
 /// The kinds of messages that the tests look into or make up.
+const CHUNK: u8 = 1;
+const REPORT: u8 = 2;
 const VOTE: u8 = 5;
 const FETCHED_VOTE: u8 = 13;
 
@@ -126,6 +128,9 @@ pub(crate) struct Network {
     pub(crate) nodes: Vec<Node>,
     pub(crate) link: Link,
     pub(crate) submitted: BTreeMap<TxId, RollupId>,
+    /// Nodes that leave one validator's lane out when they lead: they hear of it only what others' cuts make them fetch.
+    pub(crate) censors: Vec<usize>,
+    pub(crate) censored: ValidatorId,
     /// Nodes that only hear each other.
     pub(crate) island: Vec<usize>,
     /// How far each node's clock is ahead.
@@ -200,6 +205,8 @@ impl Network {
                 .collect(),
             link,
             submitted: BTreeMap::new(),
+            censors: vec![],
+            censored: id(0),
             island: vec![],
             skew: vec![Duration::ZERO; count],
             sent: vec![0; count],
@@ -386,6 +393,11 @@ impl Network {
             return;
         }
         let sender = id(self.validator(from));
+        let bytes = match bytes[0] {
+            CHUNK if self.censors.contains(&to) && sender == self.censored => return,
+            REPORT if self.censors.contains(&to) => self.without_censored(&bytes),
+            _ => bytes,
+        };
         let copies = if self.chance(self.link.duplicate) { 2 } else { 1 };
         for _ in 0..copies {
             if self.chance(self.link.loss) {
@@ -396,6 +408,14 @@ impl Network {
             let at = self.now + self.link.delay + jitter;
             self.schedule(at, Event::Deliver { to, from: sender, bytes: bytes.clone() });
         }
+    }
+
+    /// A report of progress that does not speak of the censored lanes.
+    fn without_censored(&self, report: &Bytes) -> Bytes {
+        let (stamp, decided, mut lanes): (Time, Height, Vec<LaneTip>) =
+            codec::decode(&report[1..], 1 << 20).unwrap();
+        lanes.retain(|tip| tip.lane.validator != self.censored);
+        [&[REPORT], &codec::encode(&(stamp, decided, lanes))[..]].concat().into()
     }
 
     /// Delivers bytes as if `from` had sent them.

@@ -224,3 +224,22 @@ fn what_is_built_is_valid_and_gives_each_lane_its_turn() {
     check_covered(&cut, &lanes, &rules, &state, &window).unwrap();
     assert!(cut.seals_batch, "800 of 1,500 bytes leave no room for another 1,000");
 }
+
+/// A Byzantine owner fills a rollup's whole quota with each of its chunks. The others' chunks go into every block all the same, whoever has
+/// the first turn.
+#[test]
+fn an_owner_that_crowds_a_quota_does_not_keep_others_out() {
+    let (rules, window) = (rules(), Window::new(10, vec![]));
+    let ready = [chunks(1, 1, 192), chunks(2, 3, 892), chunks(3, 1, 192), chunks(4, 1, 192)];
+    for first in 0..4 {
+        let mut state = state();
+        let mut parent = [0; 32];
+        parent[7] = first;
+        state.header = Digest::new(parent);
+        let cut = build(700, &rules, &state, &window, &ready, vec![], None);
+        let lanes: Vec<_> = cut.tips.iter().map(|t| t.lane.validator.get()).collect();
+        assert_eq!(lanes, [1, 3, 4], "with the first turn at lane {first}");
+    }
+    let alone = build(700, &rules, &state(), &window, &ready[1..2], vec![], None);
+    assert_eq!(alone.tips.len(), 1, "what nobody else needs it may have");
+}

@@ -54,7 +54,7 @@ fn bad_transactions_are_refused_each_for_its_reason() {
 
 #[test]
 fn a_flooding_rollup_is_refused_and_does_not_stand_before_another() {
-    let (rules, settings) = (rules(1_000), settings());
+    let (rules, settings) = (rules(1_000), Settings { pending_transactions: 200, ..settings() });
     let mut buffer = Buffer::new(4);
     let refused = (0..).find_map(|i| buffer.push(NOW, transaction(A, i, 92), &rules, &settings).err());
     assert_eq!(refused, Some(SubmitError::OverQuota { rollup: A, waiting: 8_000, limit: 8_000 }));
@@ -69,7 +69,7 @@ fn a_flooding_rollup_is_refused_and_does_not_stand_before_another() {
 
     let mut load = Load::default();
     first.iter().for_each(|t| load.add_transaction(t.rollup, t.data.len(), &rules));
-    buffer.decided(first.iter().map(|t| (t.rollup, t.id())), &load);
+    buffer.decided(first.iter().map(|t| (t.rollup, t.id())), &load, &rules);
     assert!(buffer.deadline(&rules, &settings).is_some());
     assert_eq!(buffer.take(NOW, &rules, &settings).len(), 2);
 }
@@ -77,7 +77,7 @@ fn a_flooding_rollup_is_refused_and_does_not_stand_before_another() {
 #[test]
 fn a_chunk_is_due_after_the_delay_or_when_it_is_full() {
     let (rules, settings) = (rules(100_000), settings());
-    let mut buffer = Buffer::new(4);
+    let mut buffer = Buffer::new(1);
     assert_eq!(buffer.deadline(&rules, &settings), None);
     buffer.push(NOW, transaction(A, 0, 92), &rules, &settings).unwrap();
     assert_eq!(buffer.deadline(&rules, &settings), Some(NOW + settings.chunk_delay));
@@ -93,7 +93,7 @@ fn a_chunk_is_due_after_the_delay_or_when_it_is_full() {
 fn a_chunk_never_holds_more_than_a_block_may() {
     let rules = rules(100_000);
     let settings = Settings { chunk_bytes: 100_000, ..settings() };
-    let mut buffer = Buffer::new(4);
+    let mut buffer = Buffer::new(1);
     for i in 0..30 {
         buffer.push(NOW, transaction(A, i, 92), &rules, &settings).unwrap();
     }
@@ -101,13 +101,106 @@ fn a_chunk_never_holds_more_than_a_block_may() {
     assert_eq!(buffer.take(NOW, &rules, &settings).len(), 20);
 }
 
+/// Whatever A does, a quarter of the buffer is left for others, and the rest is shared by quota once they are there.
 #[test]
-fn a_full_buffer_says_so() {
+fn a_full_buffer_says_so_and_keeps_room_for_others() {
     let (rules, settings) = (rules(100_000), settings());
     let mut buffer = Buffer::new(4);
-    for i in 0..100 {
+    let fill = |buffer: &mut Buffer, rollup| {
+        (0..).find_map(|i| buffer.push(NOW, transaction(rollup, i, 92), &rules, &settings).err()).unwrap()
+    };
+    assert_eq!(fill(&mut buffer, A), SubmitError::Full { transactions: 75, bytes: 7_500 });
+    assert_eq!(fill(&mut buffer, B), SubmitError::Full { transactions: 100, bytes: 10_000 });
+    let settings = Settings { pending_bytes: 4_000, ..settings };
+    let mut buffer = Buffer::new(4);
+    let fill = |buffer: &mut Buffer, rollup| {
+        (0..).find_map(|i| buffer.push(NOW, transaction(rollup, i, 92), &rules, &settings).err()).unwrap()
+    };
+    let over = |rollup, waiting, limit| SubmitError::OverQuota { rollup, waiting, limit };
+    assert_eq!(fill(&mut buffer, A), over(A, 3_000, 3_000));
+    assert_eq!(fill(&mut buffer, B), SubmitError::Full { transactions: 40, bytes: 4_000 });
+    let mut buffer = Buffer::new(4);
+    buffer.push(NOW, transaction(A, 0, 92), &rules, &settings).unwrap();
+    assert_eq!(fill(&mut buffer, B), over(B, 1_500, 1_500));
+}
+
+/// One rollup at ten times its quota, in large transactions, and one with a small one now and then. Turns by transaction gave the large ones most
+/// of each chunk.
+#[test]
+fn chunks_are_shared_by_bytes_and_quota() {
+    let rules = rules(2_000);
+    let settings = Settings { chunk_bytes: 1_100, ..settings() };
+    let mut buffer = Buffer::new(1);
+    for i in 0..10 {
+        buffer.push(NOW, transaction(A, i, 492), &rules, &settings).unwrap();
+    }
+    for i in 0..20 {
+        buffer.push(NOW, transaction(B, i, 42), &rules, &settings).unwrap();
+    }
+    let bytes = |taken: &[Transaction], rollup| -> usize {
+        taken.iter().filter(|t| t.rollup == rollup).map(|t| Chunk::cost(t.data.len())).sum()
+    };
+    let chunk = buffer.take(NOW, &rules, &settings);
+    assert_eq!((bytes(&chunk, A), bytes(&chunk, B)), (500, 600));
+    // What comes later to an empty queue is the next to be taken, not the last.
+    let mut buffer = Buffer::new(1);
+    for i in 0..10 {
+        buffer.push(NOW, transaction(A, i, 192), &rules, &settings).unwrap();
+    }
+    buffer.take(NOW, &rules, &Settings { chunk_bytes: 200, ..settings });
+    buffer.push(NOW, transaction(B, 0, 42), &rules, &settings).unwrap();
+    let chunk = buffer.take(NOW, &rules, &settings);
+    assert!(chunk.iter().position(|t| t.rollup == B).unwrap() <= 1);
+}
+
+/// Two rollups whose quotas add up to more than a block holds share it: what both have in flight never exceeds one block.
+#[test]
+fn active_rollups_never_have_more_in_flight_than_a_block_holds() {
+    let rules = rules(1_900);
+    let settings = Settings { chunk_bytes: 100_000, ..settings() };
+    let in_flight = |both: bool| {
+        let mut buffer = Buffer::new(2);
+        for i in 0..30 {
+            buffer.push(NOW, transaction(A, i, 42), &rules, &settings).unwrap();
+            if both {
+                buffer.push(NOW, transaction(B, i, 42), &rules, &settings).unwrap();
+            }
+        }
+        let taken = buffer.take(NOW, &rules, &settings);
+        assert!(buffer.take(NOW, &rules, &settings).is_empty());
+        [A, B].map(|rollup| 50 * taken.iter().filter(|t| t.rollup == rollup).count())
+    };
+    // Two members; a block holds 2,000 bytes bound for blobs.
+    assert_eq!(in_flight(false), [950, 0], "alone, all of its quota");
+    assert_eq!(in_flight(true), [500, 500], "together, half of the block each");
+}
+
+/// A flood that waits for its share made every transaction of another rollup a chunk of its own, until the lane had its fill of chunks.
+#[test]
+fn a_flood_that_waits_does_not_make_tiny_chunks() {
+    let (rules, settings) = (rules(1_000), settings());
+    let mut buffer = Buffer::new(4);
+    for i in 0..40 {
         buffer.push(NOW, transaction(A, i, 92), &rules, &settings).unwrap();
     }
-    let full = SubmitError::Full { transactions: 100, bytes: 10_000 };
-    assert_eq!(buffer.push(NOW, transaction(B, 0, 92), &rules, &settings), Err(full));
+    assert_eq!(buffer.take(NOW, &rules, &settings).len(), 2, "its share");
+    buffer.push(NOW, transaction(B, 0, 12), &rules, &settings).unwrap();
+    assert_eq!(buffer.deadline(&rules, &settings), Some(NOW + settings.chunk_delay));
+}
+
+/// What is decided makes room, for the rollup and in the sum of active quotas.
+#[test]
+fn an_idle_rollup_takes_no_part() {
+    let (rules, settings) = (rules(1_900), settings());
+    let mut buffer = Buffer::new(1);
+    buffer.push(NOW, transaction(B, 0, 92), &rules, &settings).unwrap();
+    buffer.push(NOW, transaction(A, 0, 92), &rules, &settings).unwrap();
+    assert_eq!(buffer.share(A, &rules), 1_000);
+    let taken = buffer.take(NOW, &rules, &settings);
+    assert_eq!(buffer.share(A, &rules), 1_000, "in undecided chunks it is active");
+    let mut load = Load::default();
+    taken.iter().for_each(|t| load.add_transaction(t.rollup, t.data.len(), &rules));
+    buffer.decided(taken.iter().map(|t| (t.rollup, t.id())), &load, &rules);
+    buffer.push(NOW, transaction(A, 1, 92), &rules, &settings).unwrap();
+    assert_eq!(buffer.share(A, &rules), 1_900);
 }
