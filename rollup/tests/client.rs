@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::large_futures, missing_docs)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
@@ -9,11 +10,11 @@ use ordering_types::{
     Block, ChainSpec, CommitCertificate, Digest, Epoch, Header, Height, L1Reference, RollupId, RollupSection,
     Round, SecretKey, ValidatorId,
 };
-use rollup::client::{Connector, Event, FollowEvent, Follower, Session, SessionError};
+use rollup::client::{Connector, Event, FollowEvent, Follower, Nodes, Session, SessionError};
 use rollup::verify::{Network, VerifyError};
 use rollup::wire::{
     self, ClientMessage, CloseReason, Closed, Content, NodeMessage, Opening, OrderedBlock, OrderedSection,
-    Refusal, Refused, RollupRoot, Rollups, Submit, Subscription, Welcome,
+    Refusal, Refused, Request, Response, RollupRoot, Rollups, Status, Submit, Subscription, Welcome,
 };
 use tokio::sync::mpsc;
 
@@ -109,8 +110,8 @@ enum Behaviour {
     Close(CloseReason),
 }
 
-/// Starts validator 1's client port.
-fn node(behaviour: Behaviour) -> String {
+/// A client port on loopback.
+fn listen() -> quinn::Endpoint {
     let certified = rcgen::generate_simple_self_signed(vec!["node".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -123,7 +124,12 @@ fn node(behaviour: Behaviour) -> String {
     tls.alpn_protocols = vec![wire::ALPN.to_vec()];
     let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).unwrap();
     let config = quinn::ServerConfig::with_crypto(Arc::new(quic));
-    let endpoint = quinn::Endpoint::server(config, ([127, 0, 0, 1], 0).into()).unwrap();
+    quinn::Endpoint::server(config, ([127, 0, 0, 1], 0).into()).unwrap()
+}
+
+/// Starts validator 1's client port.
+fn node(behaviour: Behaviour) -> String {
+    let endpoint = listen();
     let address = endpoint.local_addr().unwrap();
     tokio::spawn(async move {
         while let Some(incoming) = endpoint.accept().await {
@@ -269,6 +275,55 @@ async fn a_follower_gets_every_block_from_whoever_has_it() {
     assert_eq!(blocks, all);
     assert_eq!(lost, 3);
     assert_eq!(follower.cursor(), Height::new(7));
+}
+
+/// A node without the founding key; `silent`, it never answers that question, only others. Counts its connections.
+fn answering(silent: bool) -> (String, Arc<AtomicUsize>) {
+    let (endpoint, connections) = (listen(), Arc::new(AtomicUsize::new(0)));
+    let (address, count) = (endpoint.local_addr().unwrap(), Arc::clone(&connections));
+    tokio::spawn(async move {
+        while let Some(incoming) = endpoint.accept().await {
+            let connection = incoming.await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                // Streams that are not answered stay open, as those of a node that hangs.
+                let mut open = Vec::new();
+                while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+                    match wire::read(&mut receive).await.unwrap() {
+                        Some(Opening::Request(Request::Founding)) if silent => {}
+                        Some(Opening::Request(Request::Founding)) => {
+                            wire::write(&mut send, &Response::Founding(None)).await.unwrap();
+                        }
+                        _ => wire::write(&mut send, &Response::Status(status())).await.unwrap(),
+                    }
+                    open.push((send, receive));
+                }
+            });
+        }
+    });
+    (address.to_string(), connections)
+}
+
+fn status() -> Status {
+    let (validator, height) = (ValidatorId::new(1), Height::new(5));
+    Status { chain_spec: spec().hash(), validator, height, certified: height, sealed: 0, peers: 3 }
+}
+
+/// A batcher that asked for the founding key, which did not exist yet, waited for a dead node's time-out each time, although
+/// all others had said so. Who waits for the silent node's time-out gives its connection up: the next question must
+/// find the first connection still in use.
+#[tokio::test]
+async fn a_silent_node_is_not_waited_for_when_the_others_have_nothing() {
+    for silent_first in [true, false] {
+        let ((silent, connections), (answers, _)) = (answering(true), answering(false));
+        let endpoints = if silent_first { [silent, answers] } else { [answers, silent] };
+        let nodes = Nodes::new(network(), &endpoints).unwrap();
+        let both_answer = async || nodes.status().await.iter().all(|answer| answer.is_ok());
+        assert!(both_answer().await);
+        assert!(nodes.founding().await.unwrap().is_none());
+        assert!(both_answer().await);
+        assert_eq!(connections.load(Ordering::SeqCst), 1, "it was waited for; asked first: {silent_first}");
+    }
 }
 
 #[tokio::test]
