@@ -48,6 +48,8 @@ struct Asked {
     peer: ValidatorId,
     request: FetchDecided,
     until: Time,
+    /// It has answered, and worthlessly: the next peer's turn comes when this one's would have ended.
+    failed: bool,
 }
 
 /// Both sides of value sync.
@@ -108,7 +110,7 @@ impl Sync {
         let first = tip.next();
         let request =
             FetchDecided { first, last: Height::new(first.get().saturating_add(MAX_SYNC_HEIGHTS - 1)) };
-        self.asked = Some(Asked { peer, request, until: now + retry });
+        self.asked = Some(Asked { peer, request, until: now + retry, failed: false });
         Some((peer, request))
     }
 
@@ -121,7 +123,8 @@ impl Sync {
         Some(self.asked.map_or(patient, |asked| asked.until.max(patient)))
     }
 
-    /// Checks an answer against our newest header hash.
+    /// Checks an answer against our newest header hash. One that brings nothing new does not free the asker: whoever could make us ask
+    /// again at once could make us ask for ever.
     pub(crate) fn answer(
         &mut self,
         from: ValidatorId,
@@ -130,8 +133,9 @@ impl Sync {
         domain: &Domain,
         committee: &Committee,
     ) -> Result<(), AnswerError> {
-        let asked = self.asked.filter(|asked| asked.peer == from).ok_or(AnswerError::Unasked)?;
-        self.asked = None;
+        let asked = self.asked.as_mut().filter(|asked| asked.peer == from && !asked.failed);
+        let asked = asked.ok_or(AnswerError::Unasked)?;
+        asked.failed = true;
         let count = asked.request.last.get() - asked.request.first.get() + 1;
         if items.is_empty() || items.len() as u64 > count {
             return Err(AnswerError::Count);
@@ -145,8 +149,11 @@ impl Sync {
             last = (proven.item.header.height, proven.hash);
             self.proven.push_back(proven);
         }
-        // It served us well; it may go on.
-        self.attempts = self.attempts.wrapping_sub(1);
+        if last.0 > tip {
+            // It served us well; it may go on.
+            self.attempts = self.attempts.wrapping_sub(1);
+            self.asked = None;
+        }
         Ok(())
     }
 

@@ -131,6 +131,25 @@ fn a_silent_peer_loses_its_turn() {
     assert_eq!(ask(NOW + DELAYS.1), Some(peers[1]));
 }
 
+/// Found by the simulator (a peer that lies about its height and answers with nothing new, messages doubled on the way): each
+/// worthless answer freed the asker, which asked the same peer again at once. Two answers to one question became two questions, and
+/// so on: millions of messages within a simulated second, and no other peer was ever asked.
+#[test]
+fn a_worthless_answer_does_not_make_us_ask_again_at_once() {
+    let peers = [2, 3].map(ValidatorId::new);
+    for worthless in [vec![], vec![item(2, Digest::ZERO, &[1, 2, 3])], chain(1)] {
+        let mut sync = Sync::default();
+        let tip = (Height::new(1), chain(1)[0].header.hash());
+        assert!(sync.ask(NOW, tip.0, &peers, true, DELAYS).is_some_and(|(peer, _)| peer == peers[0]));
+        for _ in 0..2 {
+            let _ = sync.answer(peers[0], worthless.clone(), tip, &domain(), &committee());
+            assert_eq!(sync.ask(NOW, tip.0, &peers, true, DELAYS), None);
+        }
+        let next = sync.ask(NOW + DELAYS.1, tip.0, &peers, true, DELAYS);
+        assert!(next.is_some_and(|(peer, _)| peer == peers[1]), "the next peer has its turn");
+    }
+}
+
 #[test]
 fn one_height_behind_waits_for_its_votes_first() {
     let mut sync = Sync::default();
