@@ -2,6 +2,12 @@
 //!
 //! Signatures are ECDSA over a 32-byte digest, low-s, with recovery id, so that L1 can check them with
 //! `ecrecover`. libsecp256k1 does the work.
+//!
+//! # Simulated keys
+//! With the cargo feature `simulation` there is a second kind of key, whose "signatures" are hashes that anybody can compute: a
+//! simulator of whole networks would otherwise spend nearly all its time on curves. Such a key comes into being through
+//! [`SecretKey::simulated`] alone. No bytes, text or file are ever read as one, so that a real node that is built together with a
+//! simulator (cargo unites features) can still not be given one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,27 +34,54 @@ pub enum KeyError {
 
 /// A validator's secret key. Prints as redacted; the shell alone stores it, encrypted.
 #[derive(Clone)]
-pub struct SecretKey(secp256k1::SecretKey);
+pub struct SecretKey(Secret);
+
+#[derive(Clone)]
+enum Secret {
+    Curve(secp256k1::SecretKey),
+    #[cfg(feature = "simulation")]
+    Simulated([u8; 32]),
+}
 
 impl SecretKey {
     /// From 32 big-endian bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
-        secp256k1::SecretKey::from_byte_array(bytes).map(Self).map_err(|_| KeyError::SecretKey)
+        let key = secp256k1::SecretKey::from_byte_array(bytes).map_err(|_| KeyError::SecretKey)?;
+        Ok(Self(Secret::Curve(key)))
+    }
+
+    /// A key for simulations: fast, and no secret at all. The only way to one; see the module's documentation.
+    #[cfg(feature = "simulation")]
+    pub const fn simulated(seed: [u8; 32]) -> Self {
+        Self(Secret::Simulated(seed))
     }
 
     /// The 32 secret bytes, for encrypted storage only.
     pub fn secret_bytes(&self) -> [u8; 32] {
-        self.0.secret_bytes()
+        match &self.0 {
+            Secret::Curve(key) => key.secret_bytes(),
+            #[cfg(feature = "simulation")]
+            Secret::Simulated(seed) => *seed,
+        }
     }
 
     /// Its public key.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.0.public_key(SECP256K1))
+        match &self.0 {
+            Secret::Curve(key) => PublicKey(Public::Curve(key.public_key(SECP256K1))),
+            #[cfg(feature = "simulation")]
+            Secret::Simulated(seed) => PublicKey(Public::Simulated(simulated::public(seed))),
+        }
     }
 
     /// Signs a digest.
     pub fn sign(&self, digest: Digest) -> Signature {
-        let signature = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.to_bytes()), &self.0);
+        let key = match &self.0 {
+            Secret::Curve(key) => key,
+            #[cfg(feature = "simulation")]
+            Secret::Simulated(seed) => return simulated::sign(&simulated::public(seed), digest),
+        };
+        let signature = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.to_bytes()), key);
         let (id, compact) = signature.serialize_compact();
         let mut bytes = [0; 65];
         let (rs, v) = bytes.split_at_mut(64);
@@ -62,7 +95,11 @@ impl SecretKey {
 
 impl Drop for SecretKey {
     fn drop(&mut self) {
-        self.0.non_secure_erase();
+        match &mut self.0 {
+            Secret::Curve(key) => key.non_secure_erase(),
+            #[cfg(feature = "simulation")]
+            Secret::Simulated(_) => {}
+        }
     }
 }
 
@@ -74,32 +111,54 @@ impl fmt::Debug for SecretKey {
 
 /// A validator's public key, shown as 33 compressed bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PublicKey(secp256k1::PublicKey);
+pub struct PublicKey(Public);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Public {
+    Curve(secp256k1::PublicKey),
+    #[cfg(feature = "simulation")]
+    Simulated([u8; 33]),
+}
 
 impl PublicKey {
     /// From a compressed point.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes: [u8; 33] = bytes.try_into().map_err(|_| KeyError::PublicKey)?;
-        secp256k1::PublicKey::from_byte_array_compressed(bytes).map(Self).map_err(|_| KeyError::PublicKey)
+        let key = secp256k1::PublicKey::from_byte_array_compressed(bytes).map_err(|_| KeyError::PublicKey)?;
+        Ok(Self(Public::Curve(key)))
     }
 
     /// The compressed point.
     pub fn to_bytes(&self) -> [u8; 33] {
-        self.0.serialize()
+        match &self.0 {
+            Public::Curve(key) => key.serialize(),
+            #[cfg(feature = "simulation")]
+            Public::Simulated(bytes) => *bytes,
+        }
     }
 
     /// The Ethereum address of the key: last 20 bytes of Keccak-256 over the uncompressed point.
     pub fn address(&self) -> Address {
-        let [_, point @ ..] = &self.0.serialize_uncompressed();
+        let point = match &self.0 {
+            Public::Curve(key) => key.serialize_uncompressed(),
+            #[cfg(feature = "simulation")]
+            Public::Simulated(bytes) => simulated::point(bytes),
+        };
+        let [_, point @ ..] = &point;
         let digest = Digest::keccak256(&[point]);
         Address(*digest.as_bytes().last_chunk::<20>().expect("a digest has 32 bytes"))
     }
 
     /// Whether `signature` is this key's over `digest`. High-s signatures are refused, as on L1.
     pub fn verify(&self, digest: Digest, signature: &Signature) -> bool {
+        let key = match &self.0 {
+            Public::Curve(key) => key,
+            #[cfg(feature = "simulation")]
+            Public::Simulated(public) => return simulated::sign(public, digest) == *signature,
+        };
         let Some((compact, _)) = signature.0.split_first_chunk::<64>() else { return false };
         let Ok(signature) = secp256k1::ecdsa::Signature::from_compact(compact) else { return false };
-        SECP256K1.verify_ecdsa(Message::from_digest(digest.to_bytes()), &signature, &self.0).is_ok()
+        SECP256K1.verify_ecdsa(Message::from_digest(digest.to_bytes()), &signature, key).is_ok()
     }
 }
 
@@ -218,7 +277,7 @@ impl Signature {
         let id = RecoveryId::try_from(i32::from(v.first()?.checked_sub(27)?)).ok()?;
         let signature = RecoverableSignature::from_compact(compact, id).ok()?;
         let key = SECP256K1.recover_ecdsa(Message::from_digest(digest.to_bytes()), &signature).ok()?;
-        Some(PublicKey(key))
+        Some(PublicKey(Public::Curve(key)))
     }
 }
 
@@ -249,6 +308,38 @@ impl<'de> Deserialize<'de> for Signature {
         };
         let bytes = bytes.try_into().map_err(|_| serde::de::Error::custom("a signature has 65 bytes"))?;
         Ok(Self(bytes))
+    }
+}
+
+/// Hashes in place of curves.
+#[cfg(feature = "simulation")]
+mod simulated {
+    use super::Signature;
+    use crate::Digest;
+
+    /// No compressed point begins with this byte, so these bytes are never read as a key.
+    const PREFIX: u8 = 0xff;
+
+    pub(super) fn public(seed: &[u8; 32]) -> [u8; 33] {
+        let mut bytes = [PREFIX; 33];
+        let (_, hash) = bytes.split_at_mut(1);
+        hash.copy_from_slice(Digest::sha256(&[b"simulated key", seed]).as_bytes());
+        bytes
+    }
+
+    pub(super) fn sign(public: &[u8; 33], digest: Digest) -> Signature {
+        let mut bytes = [0; 65];
+        let (hash, _) = bytes.split_at_mut(32);
+        hash.copy_from_slice(Digest::sha256(&[b"simulated signature", public, digest.as_bytes()]).as_bytes());
+        Signature(bytes)
+    }
+
+    /// Stands for the uncompressed point.
+    pub(super) fn point(public: &[u8; 33]) -> [u8; 65] {
+        let mut bytes = [PREFIX; 65];
+        let (head, _) = bytes.split_at_mut(33);
+        head.copy_from_slice(public);
+        bytes
     }
 }
 
@@ -290,5 +381,21 @@ mod tests {
         assert_eq!(Signature::new([255; 65]).recover(Digest::ZERO), None);
         assert!(!key().public_key().verify(Digest::ZERO, &Signature::new([255; 65])));
         assert_eq!(format!("{:?}", key()), "SecretKey(redacted)");
+    }
+
+    #[cfg(feature = "simulation")]
+    #[test]
+    fn a_simulated_key_signs_and_is_never_read_from_anything() {
+        let key = SecretKey::simulated([7; 32]);
+        let (public, digest) = (key.public_key(), Digest::sha256(&[b"message"]));
+        assert!(public.verify(digest, &key.sign(digest)));
+        assert!(!public.verify(Digest::ZERO, &key.sign(digest)));
+        assert!(!SecretKey::simulated([8; 32]).public_key().verify(digest, &key.sign(digest)));
+        assert_eq!(key.sign(digest).recover(digest), None);
+        assert_ne!(SecretKey::from_bytes(key.secret_bytes()).unwrap().public_key(), public);
+        assert_eq!(PublicKey::from_bytes(&public.to_bytes()), Err(KeyError::PublicKey));
+        assert_eq!(public.to_string().parse::<PublicKey>(), Err(KeyError::PublicKey));
+        assert!(codec::decode::<PublicKey>(&codec::encode(&public), 100).is_err());
+        assert_eq!(format!("{key:?}"), "SecretKey(redacted)");
     }
 }
