@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use tests::sim::network::Counts;
-use tests::sim::{Plan, Report, run};
+use tests::sim::{Faults, Plan, Report, run};
 
 /// Simulates whole networks of node cores under seeded faults.
 #[derive(Parser)]
@@ -72,9 +71,7 @@ struct Totals {
     blocks: u64,
     transactions: u64,
     batches: u64,
-    crashes: u64,
-    records_lost: u64,
-    network: Counts,
+    faults: Faults,
     violations: u64,
     failed: Vec<u64>,
 }
@@ -86,12 +83,7 @@ impl Totals {
         self.blocks += report.blocks;
         self.transactions += report.transactions;
         self.batches += report.batches;
-        self.crashes += report.crashes;
-        self.records_lost += report.records_lost;
-        self.network.sent += report.network.sent;
-        self.network.lost += report.network.lost;
-        self.network.doubled += report.network.doubled;
-        self.network.cut += report.network.cut;
+        self.faults.merge(&report.faults);
         self.violations += report.violations.len() as u64;
         if !report.violations.is_empty() {
             self.failed.push(report.seed);
@@ -103,10 +95,6 @@ impl Totals {
             let object = serde_json::json!({
                 "seeds": self.seeds, "seconds": seconds, "events": self.events, "blocks": self.blocks,
                 "transactions": self.transactions, "batches": self.batches,
-                "faults": {
-                    "crashes": self.crashes, "records_lost": self.records_lost, "messages_lost": self.network.lost,
-                    "messages_doubled": self.network.doubled, "messages_cut": self.network.cut,
-                },
                 "violations": self.violations, "failed_seeds": self.failed,
             });
             println!("{object}");
@@ -117,15 +105,9 @@ impl Totals {
             "{} events, {} blocks, {} transactions, {} batches",
             self.events, self.blocks, self.transactions, self.batches
         );
-        println!(
-            "faults: {} crashes, {} unsynced records lost, {} of {} messages lost, {} doubled, {} cut off",
-            self.crashes,
-            self.records_lost,
-            self.network.lost,
-            self.network.sent,
-            self.network.doubled,
-            self.network.cut
-        );
+        for (kind, count) in self.faults.iter() {
+            println!("  {count:>9} {kind}");
+        }
         println!("{} violations{}", self.violations, if self.failed.is_empty() { "" } else { ", in seeds:" });
         for seed in &self.failed {
             println!("  {seed}    (replay: cargo run --release -p tests --bin sim -- --seed {seed} --trace)");

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use node_core::api::{Founding, Record, Recovered, StoreRequest, UNCERTIFIED_WINDOW};
 use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
 use ordering_types::{
-    ChainSpec, Chunk, Digest, GroupSignature, Height, LaneId, LaneSequence, RollupId, TxId,
+    ChainSpec, Chunk, Digest, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip, RollupId, TxId,
 };
+
+use super::wire;
 
 /// One node's disk.
 #[derive(Default)]
@@ -51,11 +53,48 @@ impl Disk {
         }
     }
 
-    /// A crash: the first `survivors` unsynced records happen to be on disk, the rest never were.
+    /// A crash: the first `survivors` unsynced records happen to be on disk, the rest never were. A record that was half written at
+    /// its end is found damaged by its checksum and dropped, which is as if it had never been.
     pub fn crash(&mut self, survivors: usize) {
         for record in self.unsynced.drain(..).take(survivors) {
             self.synced.apply(record);
         }
+    }
+
+    /// Whether these bytes are in a synced log entry of the height, or the height is decided and its log gone.
+    pub fn has_logged(&self, height: u64, signature: &[u8; 65]) -> bool {
+        let decided = self.synced.decided.keys().next_back().is_some_and(|newest| newest.get() >= height);
+        let holds = |entry: &Bytes| entry.windows(65).any(|window| window == signature);
+        decided || self.synced.wal.iter().rev().any(|(h, entry)| h.get() == height && holds(entry))
+    }
+
+    /// Whether every chunk of a lane up to this tip is synced, or covered by a decided block.
+    pub fn has_lane(&self, tip: &LaneTip) -> bool {
+        let decided = self.synced.covered.get(&tip.lane).map_or(0, |sequence| sequence.get());
+        let (mut sequence, mut digest) = (tip.sequence.get(), tip.digest);
+        while sequence > decided {
+            let Some(chunk) = self.synced.chunks.get(&digest) else { return false };
+            let Some((place, parent)) = wire::chunk_place(chunk.bytes()) else { return false };
+            if place != sequence {
+                return false;
+            }
+            (sequence, digest) = (sequence - 1, parent);
+        }
+        true
+    }
+
+    /// Whether this package hash and share are in a synced record of a used nonce.
+    pub fn has_burnt(&self, share: &[u8; 64]) -> bool {
+        self.synced.burns.values().any(|value| value.ends_with(share))
+    }
+
+    /// Every header on disk, synced or not, ascending.
+    pub fn headers(&self) -> Vec<Header> {
+        let written = self.unsynced.iter().filter_map(|record| match record {
+            Record::Ordering(ordering::api::Record::Decided(decided)) => Some(decided),
+            _ => None,
+        });
+        self.synced.decided.values().chain(written).map(|d| d.block.header.clone()).collect()
     }
 
     /// Unsynced records at this moment.

@@ -6,20 +6,32 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`plan`] | what a seed stands for: size, network, faults, load |
+//! | [`plan`] | what a seed stands for: size, faults, liars, load |
+//! | [`genesis`] | the network's genesis file and keys |
 //! | [`world`] | the event loop |
-//! | [`network`] | delay, loss, duplication, partitions |
+//! | [`network`] | delay, loss, duplication, overtaking, partitions, one-way cuts, slow links |
+//! | [`clock`] | skew and jumps |
 //! | [`disk`] | what a crash leaves |
 //! | [`prover`] | a batch prover that costs nothing |
+//! | [`byzantine`] | validators that lie, one idea a file |
+//! | [`wire`] | what validators say, written down a second time |
 //! | [`oracle`] | the promises, checked from outside by code of its own |
+//! | [`faults`] | what was done to the network, counted |
 
+pub mod byzantine;
+pub mod clock;
 pub mod disk;
+pub mod faults;
+pub mod genesis;
 pub mod network;
+mod node;
 pub mod oracle;
 pub mod plan;
 pub mod prover;
+pub mod wire;
 pub mod world;
 
+pub use faults::Faults;
 pub use oracle::Violation;
 pub use plan::Plan;
 pub use world::{Report, run};

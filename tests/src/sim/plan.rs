@@ -1,61 +1,121 @@
 //! What a seed stands for.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
-use ordering_types::{Address, ChainSpec, RollupId, SecretKey, Time, ValidatorId};
+use ordering_types::Time;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
-/// When every simulated network begins: the clock of its first event.
+use super::byzantine::Lie;
+
+/// When every simulated network begins, by a clock that is right.
 pub const START: Time = Time::from_millis(1_700_000_000_000);
 
-/// Faults end here; until [`Plan::end`] the network must have recovered from all of them.
-const FAULTS_LAST: Duration = Duration::from_secs(12);
+/// Faults end here; from then on the network has [`RECOVERY`] to come round.
+const FAULTS_LAST: Duration = Duration::from_secs(10);
 
 /// How long the network has after the last fault.
 pub const RECOVERY: Duration = Duration::from_secs(20);
 
-/// One crash of one or all nodes, and when they come back.
+/// Sizes that seeds choose from. For 5, 6, 8 and others n − f is not 2f + 1.
+const SIZES: [usize; 12] = [4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 8, 10];
+
+/// One in so many seeds runs with the real signature scheme.
+const REAL_EVERY: u64 = 20;
+
+/// How nodes go down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fall {
+    /// At once, whatever they are at.
+    Power,
+    /// At their next sync, before it.
+    BeforeSync,
+    /// At their next sync, after it and before anything that waited for it is sent.
+    AfterSync,
+    /// Their next sync fails: what was written may or may not be there, and the node must not go on.
+    SyncFails,
+}
+
+/// Nodes that go down, and when they come back.
 #[derive(Clone, Debug)]
 pub struct Crash {
-    /// Who crashes.
+    /// Who.
     pub nodes: Vec<usize>,
     /// When, after [`START`].
     pub at: Duration,
     /// How long they stay away.
     pub away: Duration,
+    /// How.
+    pub fall: Fall,
 }
 
-/// A time in which messages pass only within groups.
+/// A time in which messages from some nodes do not reach some others.
 #[derive(Clone, Debug)]
-pub struct Partition {
+pub struct Cut {
     /// When, after [`START`].
     pub at: Duration,
     /// How long.
     pub length: Duration,
     /// Nodes on one side; the rest are on the other.
-    pub side: Vec<usize>,
+    pub side: BTreeSet<usize>,
+    /// Whether messages still pass from the rest to the side.
+    pub one_way: bool,
 }
 
-/// Everything about one run.
+/// A node's clock is set.
+#[derive(Clone, Copy, Debug)]
+pub struct ClockJump {
+    /// Whose.
+    pub node: usize,
+    /// When, after [`START`].
+    pub at: Duration,
+    /// Milliseconds by which it is wrong from then on.
+    pub offset_ms: i64,
+}
+
+/// A disk that takes long over everything for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Stall {
+    /// Whose.
+    pub node: usize,
+    /// When, after [`START`].
+    pub at: Duration,
+    /// How long its next sync takes.
+    pub length: Duration,
+}
+
+/// Everything about one run. *Slots* are running instances: validator `i` is slot `i`, and the second instance of a twinned
+/// validator is one of the slots from [`Plan::nodes`] on.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The seed itself.
     pub seed: u64,
-    /// Number of nodes.
+    /// Number of validators.
     pub nodes: usize,
+    /// Whether validators sign with real keys.
+    pub real_signatures: bool,
+    /// Validators that lie, and how.
+    pub liars: Vec<(usize, Vec<Lie>)>,
+    /// Validators that run twice with one key.
+    pub twins: Vec<usize>,
     /// Messages lost of each 1,000 while faults last.
     pub loss_per_mille: u64,
     /// Messages delivered twice of each 1,000.
     pub duplicates_per_mille: u64,
     /// Shortest and longest one-way delay.
     pub delay: (Duration, Duration),
+    /// Links that take so much longer in one direction.
+    pub slow_links: Vec<(usize, usize, Duration)>,
     /// Crashes, ascending by time.
     pub crashes: Vec<Crash>,
-    /// Partitions, ascending by time.
-    pub partitions: Vec<Partition>,
-    /// Transactions submitted while faults last.
+    /// Partitions and one-way cuts.
+    pub cuts: Vec<Cut>,
+    /// Clocks that are set.
+    pub clocks: Vec<ClockJump>,
+    /// Disks that stall.
+    pub stalls: Vec<Stall>,
+    /// Transactions submitted.
     pub transactions: u64,
 }
 
@@ -63,43 +123,126 @@ impl Plan {
     /// Derives a plan from a seed; `nodes` overrides the size that the seed would choose.
     pub fn from_seed(seed: u64, nodes: Option<usize>) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let nodes = nodes.unwrap_or(4 + below(&mut rng, 4));
+        let nodes = nodes.unwrap_or(SIZES.get(below(&mut rng, SIZES.len())).copied().unwrap_or(4));
         let faulty = (nodes - 1) / 3;
-        let longest = 2 + below(&mut rng, 60) as u64;
-        let mut crashes = Vec::new();
-        for _ in 0..below(&mut rng, 4) {
-            // One in six crashes takes everybody at once: nothing agreed may be lost even then.
-            let everybody = below(&mut rng, 6) == 0;
-            let members = if everybody { nodes } else { 1 + below(&mut rng, faulty) };
-            crashes.push(Crash {
-                nodes: choose(&mut rng, nodes, members),
-                at: millis(&mut rng, 500, 10_000),
-                away: millis(&mut rng, 50, 2_000),
-            });
-        }
-        let mut partitions = Vec::new();
-        for _ in 0..below(&mut rng, 3) {
-            let members = 1 + below(&mut rng, nodes - 1);
-            partitions.push(Partition {
-                at: millis(&mut rng, 500, 9_000),
-                length: millis(&mut rng, 200, 2_500),
-                side: choose(&mut rng, nodes, members),
-            });
-        }
-        crashes.sort_by_key(|c| c.at);
-        Self {
+        let (liars, twins) = choose_liars(&mut rng, nodes, faulty);
+        let slots = nodes + twins.len();
+        let longest = [2, 5, 20, 60, 120].get(below(&mut rng, 5)).copied().unwrap_or(5);
+        let mut plan = Self {
             seed,
             nodes,
+            real_signatures: seed.is_multiple_of(REAL_EVERY),
+            liars,
+            twins,
             loss_per_mille: pick(&mut rng, [0, 0, 20, 100, 200, 300]),
             duplicates_per_mille: pick(&mut rng, [0, 10, 50]),
             delay: (Duration::from_micros(300), Duration::from_millis(longest)),
-            crashes,
-            partitions,
-            transactions: 40 + below(&mut rng, 120) as u64,
+            slow_links: Vec::new(),
+            crashes: Vec::new(),
+            cuts: Vec::new(),
+            clocks: Vec::new(),
+            stalls: Vec::new(),
+            transactions: 20 + below(&mut rng, 40) as u64,
+        };
+        for _ in 0..below(&mut rng, 4) {
+            let link = (below(&mut rng, slots), below(&mut rng, slots), millis(&mut rng, 20, 400));
+            plan.slow_links.push(link);
+        }
+        plan.plan_cuts(&mut rng, slots);
+        plan.plan_crashes(&mut rng, slots, faulty);
+        plan.plan_clocks(&mut rng, faulty);
+        for _ in 0..below(&mut rng, 3) {
+            let (node, at) = (below(&mut rng, slots), millis(&mut rng, 300, 9_000));
+            plan.stalls.push(Stall { node, at, length: millis(&mut rng, 50, 2_000) });
+        }
+        plan.crashes.sort_by_key(|c| c.at);
+        plan
+    }
+
+    fn plan_cuts(&mut self, rng: &mut ChaCha8Rng, slots: usize) {
+        // Twins are harmless unless the network falls apart between them.
+        let cuts = if self.twins.is_empty() { below(rng, 4) } else { 3 + below(rng, 4) };
+        for _ in 0..cuts {
+            let members = 1 + below(rng, slots - 1);
+            self.cuts.push(Cut {
+                at: millis(rng, 300, 8_000),
+                length: millis(rng, 200, 1_900),
+                side: choose(rng, slots, members).into_iter().collect(),
+                one_way: below(rng, 3) == 0,
+            });
         }
     }
 
-    /// From when on nothing goes wrong any more.
+    fn plan_crashes(&mut self, rng: &mut ChaCha8Rng, slots: usize, faulty: usize) {
+        let falls = [Fall::Power, Fall::BeforeSync, Fall::AfterSync, Fall::SyncFails];
+        for _ in 0..below(rng, 5) {
+            // One, up to f, or everybody at once: nothing agreed may be lost even then.
+            let members = match below(rng, 6) {
+                0 => slots,
+                1 | 2 => faulty,
+                _ => 1,
+            };
+            self.crashes.push(Crash {
+                nodes: choose(rng, slots, members),
+                at: millis(rng, 300, 8_500),
+                away: millis(rng, 30, 1_200),
+                fall: falls.get(below(rng, falls.len())).copied().unwrap_or(Fall::Power),
+            });
+        }
+    }
+
+    /// All clocks are off by less than the allowed drift; those of up to f nodes are wrong by any amount for a while.
+    fn plan_clocks(&mut self, rng: &mut ChaCha8Rng, faulty: usize) {
+        if below(rng, 2) == 0 {
+            return;
+        }
+        for node in 0..self.nodes {
+            let offset_ms = below(rng, 1_600) as i64 - 800;
+            self.clocks.push(ClockJump { node, at: Duration::ZERO, offset_ms });
+        }
+        let wrong = below(rng, faulty + 1);
+        for node in choose(rng, self.nodes, wrong) {
+            let size = 1_000 + below(rng, 40_000) as i64;
+            let offset_ms = if below(rng, 2) == 0 { size } else { -size };
+            self.clocks.push(ClockJump { node, at: millis(rng, 0, 6_000), offset_ms });
+            // Whoever sets a clock back restarts the node: within its life a host never hands in an earlier time.
+            let at = FAULTS_LAST - Duration::from_millis(1_200);
+            self.clocks.push(ClockJump { node, at, offset_ms: 0 });
+            let away = Duration::from_millis(100);
+            self.crashes.push(Crash { nodes: vec![node], at, away, fall: Fall::Power });
+        }
+    }
+
+    /// Most validators that may lie without any promise but progress being at risk.
+    pub fn faulty(&self) -> usize {
+        (self.nodes - 1) / 3
+    }
+
+    /// Whether a validator lies or runs twice.
+    pub fn is_byzantine(&self, validator: usize) -> bool {
+        self.twins.contains(&validator) || self.liars.iter().any(|(liar, _)| *liar == validator)
+    }
+
+    /// Whether more validators than f are Byzantine: then the network may stop.
+    pub fn is_beyond(&self) -> bool {
+        (0..self.nodes).filter(|v| self.is_byzantine(*v)).count() > self.faulty()
+    }
+
+    /// Whether more validators than f vote twice: no protocol can then promise that there is no fork.
+    pub fn may_fork(&self) -> bool {
+        let double = |v: &usize| {
+            self.twins.contains(v)
+                || self.liars.iter().any(|(liar, lies)| liar == v && lies.contains(&Lie::EquivocatingVoter))
+        };
+        (0..self.nodes).filter(double).count() > self.faulty()
+    }
+
+    /// The validator of each slot.
+    pub fn slots(&self) -> Vec<usize> {
+        (0..self.nodes).chain(self.twins.iter().copied()).collect()
+    }
+
+    /// From when on nothing goes wrong any more, but for those who lie.
     pub fn calm(&self) -> Time {
         START + FAULTS_LAST
     }
@@ -111,47 +254,41 @@ impl Plan {
 
     /// When transactions are submitted: spread over the faults, and a few after them.
     pub fn submit_times(&self, rng: &mut ChaCha8Rng) -> Vec<Time> {
-        let mut times: Vec<Time> = (0..self.transactions)
-            .map(|_| START + millis(rng, 200, (FAULTS_LAST.as_millis() as usize) + 2_000))
-            .collect();
+        let last = FAULTS_LAST.as_millis() as usize + 300;
+        let mut times: Vec<Time> = (0..self.transactions).map(|_| START + millis(rng, 200, last)).collect();
         times.sort();
         times
     }
+}
 
-    /// The network's genesis file, and each validator's key.
-    pub fn chain_spec(&self) -> (ChainSpec, Vec<SecretKey>) {
-        let mut keys = Vec::new();
-        let mut validators = Vec::new();
-        for index in 0..self.nodes {
-            let number = index as u16 + 1;
-            let mut bytes = [number as u8; 32];
-            bytes[..8].copy_from_slice(&self.seed.to_be_bytes());
-            let key = SecretKey::from_bytes(bytes).expect("far below the group order");
-            validators.push(Validator {
-                id: ValidatorId::new(number),
-                key: key.public_key(),
-                address: format!("/ip4/127.0.0.1/udp/{}/quic-v1", 9100 + index),
-            });
-            keys.push(key);
-        }
-        let rollup = |id, data| Rollup {
-            id: RollupId::new(id),
-            name: format!("rollup {id}"),
-            kind: RollupKind::Opaque,
-            chain_id: u64::from(id),
-            data,
-            quota_bytes_per_block: 128 << 10,
-        };
-        let spec = ChainSpec {
-            network: format!("simulation {}", self.seed),
-            l1_chain_id: 1337,
-            inbox: Address::new([0xaa; 20]),
-            limits: Limits { batch_interval_ms: 3_000, ..Limits::default() },
-            validators,
-            rollups: vec![rollup(1, DataPolicy::Blob), rollup(2, DataPolicy::Committee)],
-        };
-        (spec, keys)
+/// Up to f Byzantine validators in most plans with any, f + 1 in some.
+fn choose_liars(rng: &mut ChaCha8Rng, nodes: usize, faulty: usize) -> (Vec<(usize, Vec<Lie>)>, Vec<usize>) {
+    let count = match below(rng, 10) {
+        0..=3 => 0,
+        4..=8 => 1 + below(rng, faulty),
+        _ => faulty + 1,
+    };
+    let chosen = choose(rng, nodes, count);
+    if (nodes == 4 || nodes == 7) && below(rng, 3) == 0 {
+        return (Vec::new(), chosen);
     }
+    let mut voters = 0;
+    let mut liars = Vec::new();
+    for node in chosen {
+        let mut lies = vec![Lie::ALL.get(below(rng, Lie::ALL.len())).copied().unwrap_or(Lie::Silent)];
+        if below(rng, 2) == 0 {
+            lies.push(Lie::ALL.get(below(rng, Lie::ALL.len())).copied().unwrap_or(Lie::Silent));
+        }
+        // More than f that vote twice can fork any protocol: see `Plan::may_fork`.
+        if lies.contains(&Lie::EquivocatingVoter) {
+            voters += 1;
+            if voters > faulty {
+                lies = vec![Lie::WrongRoot];
+            }
+        }
+        liars.push((node, lies));
+    }
+    (liars, Vec::new())
 }
 
 /// A number below `bound`, which is small and not zero.

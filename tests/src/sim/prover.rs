@@ -25,7 +25,8 @@ pub fn run(job: Job, spec: &ChainSpec) -> JobResult {
     }
 }
 
-fn commit(payload: Bytes) -> EncodedBatch {
+/// The carrier of a payload, with hashes in place of commitments and proofs.
+pub(super) fn commit(payload: Bytes) -> EncodedBatch {
     let digest = Digest::sha256(&[&payload]);
     let commitment = Bytes::from([digest.as_ref(), &[0; 16]].concat());
     EncodedBatch { payload, commitments: vec![commitment.clone()], proofs: vec![commitment] }

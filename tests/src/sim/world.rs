@@ -7,21 +7,34 @@ use std::time::Duration;
 use bytes::Bytes;
 use node_core::api::{Class, Input, JobResult, Output, Recipient};
 use node_core::{Config, NodeCore, Settings};
-use ordering_types::{ChainSpec, Digest, RollupId, SecretKey, Time, Transaction, ValidatorId};
+use ordering_types::{ChainSpec, Digest, RollupId, Time, Transaction, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
-use super::disk::Disk;
-use super::network::{Counts, Network};
-use super::oracle::{Oracle, Violation};
-use super::plan::{Plan, START, below};
+use super::byzantine::{Scene, Sent};
+use super::faults::Faults;
+use super::genesis::genesis;
+use super::network::Network;
+use super::node::Node;
+use super::oracle::{Oracle, Standing, Violation};
+use super::plan::{Fall, Plan, START, below};
 use super::prover;
 
 /// Events of one run at the most: a network that talks to itself for ever is a bug, not a long run.
-const MAX_EVENTS: u64 = 20_000_000;
+const MAX_EVENTS: u64 = 5_000_000;
 
 /// Alarms in a row that a node may ask for in the past before that counts as spinning.
 const MAX_OVERDUE: u32 = 64;
+
+/// Once calm, how often it is asked whether the network owes anything still.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a network with too many liars runs on once calm: nothing is owed by it.
+const BEYOND_RUNS: Duration = Duration::from_secs(3);
+
+/// Commitments that a member keeps at each coordinator. Fewer than a real node's: each costs curve maths, and the machine that spends
+/// and refills them is the same.
+const NONCE_POOL: usize = 4;
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -38,12 +51,12 @@ pub struct Report {
     pub transactions: u64,
     /// Batches signed.
     pub batches: u64,
-    /// Crashes of single nodes.
-    pub crashes: u64,
-    /// Records lost in crashes.
-    pub records_lost: u64,
-    /// What the network did.
-    pub network: Counts,
+    /// What was done to the network.
+    pub faults: Faults,
+    /// How long after the last fault nothing was owed any more; `None` where more than f lie and nothing is.
+    pub recovered_after: Option<Duration>,
+    /// Whether the chain forked while more than f validators voted twice, which no protocol survives.
+    pub forked_beyond: bool,
     /// Broken promises.
     pub violations: Vec<Violation>,
 }
@@ -62,7 +75,7 @@ enum Event {
         due: Time,
     },
     Submit {
-        node: usize,
+        nodes: Vec<usize>,
         number: u64,
     },
     JobDone {
@@ -73,26 +86,21 @@ enum Event {
     Crash {
         nodes: Vec<usize>,
         away: Duration,
+        fall: Fall,
+    },
+    SetClock {
+        node: usize,
+        offset_ms: i64,
+    },
+    Stall {
+        node: usize,
+        length: Duration,
     },
     Start {
         node: usize,
     },
-}
-
-struct Node {
-    id: ValidatorId,
-    key: SecretKey,
-    core: Option<NodeCore>,
-    disk: Disk,
-    /// Counts starts; events of an earlier life are void.
-    life: u64,
-    /// A sync occupies the node until then.
-    busy_until: Time,
-    wake_at: Option<Time>,
-    /// Alarms in a row that were due when they were asked for.
-    overdue: u32,
-    /// Transactions taken up to here may have died in a crash.
-    lost_before: Time,
+    Calm,
+    Ask,
 }
 
 struct World<'a> {
@@ -107,8 +115,8 @@ struct World<'a> {
     rng: ChaCha8Rng,
     hash: Digest,
     events: u64,
-    crashes: u64,
-    records_lost: u64,
+    faults: Faults,
+    done: bool,
     trace: Option<&'a mut dyn FnMut(String)>,
 }
 
@@ -123,25 +131,18 @@ pub fn run<'a>(plan: &'a Plan, trace: Option<&'a mut dyn FnMut(String)>) -> Repo
 impl<'a> World<'a> {
     fn new(plan: &'a Plan, trace: Option<&'a mut dyn FnMut(String)>) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(plan.seed ^ 0x5eed);
-        let (spec, keys) = plan.chain_spec();
-        let oracle = Oracle::new(spec.domain(), plan.nodes);
+        let (spec, keys) = genesis(plan);
+        let oracle = Oracle::new(plan, &spec);
         let network = Network::new(plan, ChaCha8Rng::seed_from_u64(rng.next_u64()));
-        let nodes = spec
-            .validators
-            .iter()
-            .zip(keys)
-            .map(|(validator, key)| Node {
-                id: validator.id,
-                key,
-                core: None,
-                disk: Disk::default(),
-                life: 0,
-                busy_until: START,
-                wake_at: None,
-                overdue: 0,
-                lost_before: Time::default(),
-            })
-            .collect();
+        let node = |validator: usize| {
+            let (this, key) = (spec.validators.get(validator)?, keys.get(validator)?);
+            let peers: Vec<ValidatorId> =
+                spec.validators.iter().map(|v| v.id).filter(|id| *id != this.id).collect();
+            let lies = plan.liars.iter().find(|(liar, _)| *liar == validator).map(|(_, lies)| lies.clone());
+            let byzantine = plan.is_byzantine(validator);
+            Some(Node::new(this.id, key.clone(), peers.into(), lies.unwrap_or_default(), byzantine))
+        };
+        let nodes = plan.slots().into_iter().filter_map(node).collect();
         Self {
             plan,
             spec: Arc::new(spec),
@@ -154,24 +155,41 @@ impl<'a> World<'a> {
             rng,
             hash: Digest::ZERO,
             events: 0,
-            crashes: 0,
-            records_lost: 0,
+            faults: Faults::default(),
+            done: false,
             trace,
         }
     }
 
     fn schedule_plan(&mut self) {
-        for node in 0..self.plan.nodes {
+        let plan = self.plan;
+        for node in 0..self.nodes.len() {
             let at = START + Duration::from_millis(below(&mut self.rng, 200) as u64);
             self.schedule(at, Event::Start { node });
         }
-        for crash in &self.plan.crashes {
-            self.schedule(START + crash.at, Event::Crash { nodes: crash.nodes.clone(), away: crash.away });
+        for jump in &plan.clocks {
+            let event = Event::SetClock { node: jump.node, offset_ms: jump.offset_ms };
+            self.schedule(START + jump.at, event);
         }
-        for (number, at) in self.plan.submit_times(&mut self.rng).into_iter().enumerate() {
-            let node = below(&mut self.rng, self.plan.nodes);
-            self.schedule(at, Event::Submit { node, number: number as u64 });
+        for crash in &plan.crashes {
+            let event = Event::Crash { nodes: crash.nodes.clone(), away: crash.away, fall: crash.fall };
+            self.schedule(START + crash.at, event);
         }
+        for stall in &plan.stalls {
+            self.schedule(START + stall.at, Event::Stall { node: stall.node, length: stall.length });
+        }
+        for cut in &plan.cuts {
+            self.faults.count(if cut.one_way { "one-way cut" } else { "partition" });
+        }
+        self.faults.add("twin", plan.twins.len() as u64);
+        self.faults.add("liar", plan.liars.len() as u64);
+        for (number, at) in plan.submit_times(&mut self.rng).into_iter().enumerate() {
+            // Some clients send to two nodes at once.
+            let count = if below(&mut self.rng, 4) == 0 { 2 } else { 1 };
+            let nodes = (0..count).map(|_| below(&mut self.rng, plan.nodes)).collect();
+            self.schedule(at, Event::Submit { nodes, number: number as u64 });
+        }
+        self.schedule(plan.calm(), Event::Calm);
     }
 
     fn schedule(&mut self, at: Time, event: Event) {
@@ -182,8 +200,7 @@ impl<'a> World<'a> {
     /// One event; false when the run is over.
     fn step(&mut self) -> bool {
         let Some(((at, _), event)) = self.queue.pop_first() else { return false };
-        let recovered = at > self.plan.calm() + Duration::from_secs(6) && self.is_complete();
-        if at > self.plan.end() || recovered || self.events > MAX_EVENTS {
+        if at > self.plan.end() || self.done || self.events > MAX_EVENTS {
             return false;
         }
         self.now = at;
@@ -199,15 +216,11 @@ impl<'a> World<'a> {
         true
     }
 
-    fn is_complete(&self) -> bool {
-        self.oracle.is_complete(|node| self.nodes.get(node).map_or(START, |n| n.lost_before))
-    }
-
     fn busy(&self, event: &Event) -> Option<usize> {
         let node = match event {
             Event::Deliver { to, .. } => *to,
-            Event::Wake { node, .. } | Event::Submit { node, .. } | Event::JobDone { node, .. } => *node,
-            Event::Crash { .. } | Event::Start { .. } => return None,
+            Event::Wake { node, .. } | Event::JobDone { node, .. } => *node,
+            _ => return None,
         };
         self.nodes.get(node).is_some_and(|n| n.core.is_some() && n.busy_until > self.now).then_some(node)
     }
@@ -219,10 +232,16 @@ impl<'a> World<'a> {
                 format!("{from} -> {to} {class:?} {} bytes {:?}", bytes.len(), Digest::sha256(&[bytes]))
             }
             Event::Wake { node, .. } => format!("{node} wakes"),
-            Event::Submit { node, number } => format!("transaction {number} to {node}"),
+            Event::Submit { nodes, number } => format!("transaction {number} to {nodes:?}"),
             Event::JobDone { node, .. } => format!("{node} job done"),
-            Event::Crash { nodes, away } => format!("{nodes:?} crash for {} ms", away.as_millis()),
+            Event::Crash { nodes, away, fall } => {
+                format!("{nodes:?} crash ({fall:?}) for {} ms", away.as_millis())
+            }
+            Event::SetClock { node, offset_ms } => format!("{node}'s clock is set {offset_ms} ms off"),
+            Event::Stall { node, length } => format!("{node}'s disk stalls for {} ms", length.as_millis()),
             Event::Start { node } => format!("{node} starts"),
+            Event::Calm => "calm".to_owned(),
+            Event::Ask => return,
         };
         self.tell(line);
     }
@@ -253,33 +272,74 @@ impl<'a> World<'a> {
                     self.feed(node, Input::JobDone(result));
                 }
             }
-            Event::Submit { node, number } => self.submit(node, number),
-            Event::Crash { nodes, away } => {
+            Event::Submit { nodes, number } => self.submit(&nodes, number),
+            Event::Crash { nodes, away, fall } => {
                 for node in nodes {
-                    self.crash(node, away);
+                    self.fell(node, away, fall);
+                }
+            }
+            Event::SetClock { node, offset_ms } => {
+                self.faults.count("clock set wrong");
+                if let Some(state) = self.nodes.get_mut(node) {
+                    state.clock.set(offset_ms);
+                }
+                self.arm(node);
+            }
+            Event::Stall { node, length } => {
+                if let Some(state) = self.nodes.get_mut(node) {
+                    state.stall = Some(length);
                 }
             }
             Event::Start { node } => self.start(node),
+            Event::Calm => {
+                self.oracle.calm();
+                self.nodes.iter_mut().for_each(|n| (n.trap, n.stall) = (None, None));
+                self.schedule(self.now, Event::Ask);
+            }
+            Event::Ask => self.ask(),
         }
     }
 
-    fn submit(&mut self, node: usize, number: u64) {
-        let now = self.now;
+    fn standings(&self) -> Vec<Standing> {
+        let honest = self.nodes.iter().enumerate().filter(|(_, n)| !n.byzantine);
+        honest.map(|(slot, n)| Standing { slot, runs: n.core.is_some() }).collect()
+    }
+
+    fn owed(&self) -> Option<Violation> {
+        let lost = |slot: usize| self.nodes.get(slot).map_or(START, |n| n.lost_before);
+        self.oracle.owed(&self.standings(), lost)
+    }
+
+    fn ask(&mut self) {
+        self.done = if self.plan.is_beyond() {
+            self.now >= self.plan.calm() + BEYOND_RUNS
+        } else {
+            self.owed().is_none()
+        };
+        self.schedule(self.now + ASK_EVERY, Event::Ask);
+    }
+
+    fn submit(&mut self, nodes: &[usize], number: u64) {
         let rollup = RollupId::new(1 + (number % 2) as u32);
         let mut data = number.to_be_bytes().to_vec();
         data.resize(8 + below(&mut self.rng, 300), number as u8);
-        let Some(core) = self.nodes.get_mut(node).and_then(|n| n.core.as_mut()) else { return };
-        match core.submit(now, Transaction { rollup, data: data.into() }) {
-            Ok(id) => self.oracle.submitted(now, node, id),
-            Err(why) => self.tell(format!("{node} refuses transaction {number}: {why}")),
+        for node in nodes {
+            let Some(state) = self.nodes.get_mut(*node) else { continue };
+            let local = state.clock.read(self.now);
+            let Some(core) = state.core.as_mut() else { continue };
+            match core.submit(local, Transaction { rollup, data: data.clone().into() }) {
+                Ok(_) => self.oracle.submitted(self.now, (*node, !state.byzantine), rollup, &data),
+                Err(why) => self.tell(format!("{node} refuses transaction {number}: {why}")),
+            }
+            self.drain(*node);
         }
-        self.drain(node);
     }
 
     fn feed(&mut self, node: usize, input: Input) {
-        let now = self.now;
-        if let Some(core) = self.nodes.get_mut(node).and_then(|n| n.core.as_mut()) {
-            core.handle(now, input);
+        let Some(state) = self.nodes.get_mut(node) else { return };
+        let local = state.clock.read(self.now);
+        if let Some(core) = state.core.as_mut() {
+            core.handle(local, input);
             self.drain(node);
         }
     }
@@ -292,51 +352,76 @@ impl<'a> World<'a> {
         {
             self.carry_out(node, output, &mut after);
         }
-        let mut leave = self.now;
         let dirty = self.nodes.get(node).is_some_and(|n| n.disk.is_dirty());
+        let mut leave = self.now;
         if dirty && !after.is_empty() {
-            // Mostly a fifth of a millisecond, at times a stall.
-            let micros = if below(&mut self.rng, 50) == 0 { 20_000 } else { 200 };
-            leave = self.now + Duration::from_micros(micros);
-            if let Some(state) = self.nodes.get_mut(node) {
-                state.disk.sync();
-                state.busy_until = leave;
+            match self.sync(node) {
+                Some(done) => leave = done,
+                None => return,
             }
         }
         for (to, class, bytes) in after {
-            self.transmit(leave, node, to, class, &bytes);
+            self.transmit(leave, node, to, class, bytes);
         }
         self.arm(node);
     }
 
+    /// When the sync is done; `None` if the node did not survive it.
+    fn sync(&mut self, node: usize) -> Option<Time> {
+        // Mostly a fifth of a millisecond, at times more.
+        let usual = if below(&mut self.rng, 50) == 0 { 20_000 } else { 200 };
+        let state = self.nodes.get_mut(node)?;
+        if let Some((fall, away)) = state.trap.take() {
+            if fall == Fall::AfterSync {
+                state.disk.sync();
+            }
+            self.faults.count(match fall {
+                Fall::SyncFails => "failed sync",
+                Fall::AfterSync => "crash between sync and send",
+                Fall::BeforeSync | Fall::Power => "crash before sync",
+            });
+            self.crash(node, away);
+            return None;
+        }
+        state.disk.sync();
+        let stalled = state.stall.take();
+        let done = self.now + stalled.unwrap_or(Duration::from_micros(usual));
+        state.busy_until = done;
+        self.faults.add("disk stall", u64::from(stalled.is_some()));
+        Some(done)
+    }
+
     fn carry_out(&mut self, node: usize, output: Output, after: &mut Vec<(Recipient, Class, Bytes)>) {
+        let Some(state) = self.nodes.get_mut(node) else { return };
         match output {
             Output::Persist(record) => {
-                self.oracle.persisted(node, &record);
-                if let Some(state) = self.nodes.get_mut(node) {
-                    state.disk.write(record);
+                if !state.byzantine {
+                    self.oracle.persisted(node, &record);
                 }
+                state.disk.write(record);
             }
             Output::Send { to, class, bytes, after_sync: true } => after.push((to, class, bytes)),
             Output::Send { to, class, bytes, after_sync: false } => {
-                self.transmit(self.now, node, to, class, &bytes);
+                self.transmit(self.now, node, to, class, bytes);
             }
             Output::Serve { to, request } => {
-                let answer = self.nodes.get(node).and_then(|n| n.disk.serve(request));
-                if let Some(bytes) = answer {
-                    self.transmit(self.now, node, Recipient::One(to), Class::Sync, &bytes);
+                if let Some(bytes) = state.disk.serve(request) {
+                    self.transmit(self.now, node, Recipient::One(to), Class::Sync, bytes);
                 }
             }
             Output::ServeSealed { to, number } => {
-                let batch = self.nodes.get(node).and_then(|n| n.disk.sealed(number));
-                if let Some(batch) = batch {
+                if let Some(batch) = state.disk.sealed(number) {
                     let bytes = node_core::wire::sealed_answer(&batch);
-                    self.transmit(self.now, node, Recipient::One(to), Class::Ceremony, &bytes);
+                    self.transmit(self.now, node, Recipient::One(to), Class::Ceremony, bytes);
                 }
             }
             Output::Job(job) => {
-                let result = prover::run(job, &self.spec);
-                let life = self.nodes.get(node).map_or(0, |n| n.life);
+                let (life, lies) = (state.life, state.lies.clone());
+                let mut result = prover::run(job, &self.spec);
+                for lie in lies {
+                    let Some(mut scene) = self.scene(node) else { return };
+                    result = lie.work(&mut scene, result);
+                }
                 let takes = Duration::from_millis(20 + below(&mut self.rng, 300) as u64);
                 self.schedule(self.now + takes, Event::JobDone { node, life, result });
             }
@@ -345,17 +430,17 @@ impl<'a> World<'a> {
     }
 
     fn observe(&mut self, node: usize, output: Output) {
-        let now = self.now;
+        let Some(state) = self.nodes.get(node) else { return };
+        if state.byzantine {
+            return;
+        }
+        let life = state.life;
         match output {
             Output::Ordered(decided) => {
                 let header = &decided.block.header;
-                self.tell(format!(
-                    "{node} ordered {} {:?} with {}",
-                    header.height,
-                    header.hash(),
-                    header.tx_count
-                ));
-                self.oracle.ordered(now, node, &decided);
+                let (height, count) = (header.height, header.tx_count);
+                self.tell(format!("{node} ordered {height} {:?} with {count}", header.hash()));
+                self.oracle.ordered(self.now, node, life, &decided);
             }
             Output::Certified { height, signature } => self.oracle.certified(node, height, &signature),
             Output::Sealed(batch) => {
@@ -366,9 +451,9 @@ impl<'a> World<'a> {
                 self.tell(format!("{node} founded"));
                 self.oracle.founded(node, &founding);
             }
-            // Nobody lies in these runs, so whoever is accused is innocent.
             Output::Evidence(evidence) => {
-                self.oracle.broken("no false blame", format!("node {node} blames {}", evidence.culprit));
+                self.faults.count("evidence found");
+                self.oracle.blamed(node, &evidence);
             }
             Output::PeerFault { peer, what } => self.tell(format!("{node} finds fault with {peer}: {what}")),
             Output::Fatal(why) => self.oracle.broken("no fatal end", format!("node {node}: {why}")),
@@ -376,13 +461,50 @@ impl<'a> World<'a> {
         }
     }
 
-    fn transmit(&mut self, at: Time, from: usize, to: Recipient, class: Class, bytes: &Bytes) {
-        let targets: Vec<usize> = match to {
-            Recipient::All => (0..self.nodes.len()).filter(|n| *n != from).collect(),
-            Recipient::One(id) => self.nodes.iter().position(|n| n.id == id).into_iter().collect(),
+    fn scene(&mut self, node: usize) -> Option<Scene<'_>> {
+        let state = self.nodes.get(node)?;
+        Some(Scene {
+            me: state.id,
+            key: &state.key,
+            domain: self.spec.domain(),
+            peers: &state.peers,
+            rng: &mut self.rng,
+            faults: &mut self.faults,
+        })
+    }
+
+    fn transmit(&mut self, at: Time, from: usize, to: Recipient, class: Class, bytes: Bytes) {
+        let Some(state) = self.nodes.get(from) else { return };
+        let mut messages = vec![Sent { to, class, bytes, delay: Duration::ZERO }];
+        if state.byzantine {
+            for lie in state.lies.clone() {
+                messages.iter().for_each(|m| self.oracle.lied(m.class, &m.bytes));
+                let Some(mut scene) = self.scene(from) else { return };
+                messages = messages.into_iter().flat_map(|m| lie.speak(&mut scene, m)).collect();
+            }
+        }
+        for message in messages {
+            self.leave(at, from, message);
+        }
+    }
+
+    fn leave(&mut self, at: Time, from: usize, message: Sent) {
+        let Some(state) = self.nodes.get(from) else { return };
+        let Sent { to, class, bytes, delay } = message;
+        if state.byzantine {
+            self.oracle.lied(class, &bytes);
+        } else {
+            self.oracle.left(from, state.id, class, &bytes, &state.disk);
+        }
+        let me = state.id;
+        let hears = |id: ValidatorId| match to {
+            Recipient::All => id != me,
+            Recipient::One(one) => id == one && id != me,
         };
+        let targets: Vec<usize> =
+            self.nodes.iter().enumerate().filter(|(_, n)| hears(n.id)).map(|(slot, _)| slot).collect();
         for to in targets {
-            for arrival in self.network.arrivals(at, from, to) {
+            for arrival in self.network.arrivals(at + delay, from, to, &mut self.faults) {
                 self.schedule(arrival, Event::Deliver { to, from, class, bytes: bytes.clone() });
             }
         }
@@ -391,16 +513,27 @@ impl<'a> World<'a> {
     fn arm(&mut self, node: usize) {
         let now = self.now;
         let Some(state) = self.nodes.get_mut(node) else { return };
+        let local = state.clock.read(now);
         let Some(deadline) = state.core.as_ref().and_then(NodeCore::next_deadline) else { return };
-        state.overdue = if deadline <= now { state.overdue + 1 } else { 0 };
+        state.overdue = if deadline <= local { state.overdue + 1 } else { 0 };
         if state.overdue == MAX_OVERDUE {
             self.oracle.broken("bounded cost", format!("node {node} spins: its deadline stays in the past"));
         }
-        let deadline = deadline.max(now + Duration::from_micros(1));
+        let deadline = state.clock.when(deadline).max(now + Duration::from_micros(1));
         if state.wake_at.is_none_or(|at| deadline < at) {
             state.wake_at = Some(deadline);
             let life = state.life;
             self.schedule(deadline, Event::Wake { node, life, due: deadline });
+        }
+    }
+
+    /// A planned crash: at once, or at the node's next sync.
+    fn fell(&mut self, node: usize, away: Duration, fall: Fall) {
+        let Some(state) = self.nodes.get_mut(node) else { return };
+        match fall {
+            Fall::Power => self.crash(node, away),
+            _ if state.core.is_some() => state.trap = Some((fall, away)),
+            _ => {}
         }
     }
 
@@ -412,12 +545,16 @@ impl<'a> World<'a> {
         }
         let unsynced = state.disk.unsynced();
         let survivors = below(&mut self.rng, unsynced + 1);
+        let lost = unsynced - survivors;
         state.disk.crash(survivors);
         state.life += 1;
         state.wake_at = None;
+        state.trap = None;
         state.lost_before = now;
-        self.crashes += 1;
-        self.records_lost += (unsynced - survivors) as u64;
+        self.faults.count("crash");
+        self.faults.add("unsynced record lost", lost as u64);
+        let torn = lost > 0 && below(&mut self.rng, 2) == 0;
+        self.faults.add("torn record", u64::from(torn));
         self.schedule(now + away, Event::Start { node });
     }
 
@@ -430,32 +567,39 @@ impl<'a> World<'a> {
             return;
         }
         state.life += 1;
-        let config = Config {
-            spec: Arc::clone(&self.spec),
-            me: state.id,
-            incarnation: state.life,
-            settings: Settings::default(),
-        };
+        state.clock.restart();
+        let mut settings = Settings::default();
+        settings.signing.pool_target = NONCE_POOL;
+        let config = Config { spec: Arc::clone(&self.spec), me: state.id, incarnation: state.life, settings };
         let recovered = state.disk.recover(&self.spec);
-        match NodeCore::new(config, state.key.clone(), entropy, recovered, now) {
+        let local = state.clock.read(now);
+        match NodeCore::new(config, state.key.clone(), entropy, recovered, local) {
             Ok(core) => {
                 state.core = Some(core);
                 state.busy_until = now;
                 self.drain(node);
             }
+            Err(_) if state.byzantine => {}
             Err(why) => self.oracle.broken("restart", format!("node {node} cannot start: {why}")),
         }
     }
 
     fn report(mut self) -> Report {
-        let alive: Vec<usize> =
-            (0..self.nodes.len()).filter(|n| self.nodes.get(*n).is_some_and(|s| s.core.is_some())).collect();
         if self.events > MAX_EVENTS {
             self.oracle.broken("bounded cost", format!("more than {MAX_EVENTS} events"));
         }
-        let lost: Vec<Time> = self.nodes.iter().map(|n| n.lost_before).collect();
-        self.oracle.judge(&alive, |node| lost.get(node).copied().unwrap_or_default());
+        if let (false, Some(Violation { promise, seen })) = (self.plan.is_beyond(), self.owed()) {
+            self.oracle.broken(promise, seen);
+        }
+        for (slot, node) in self.nodes.iter().enumerate().filter(|(_, n)| !n.byzantine) {
+            self.oracle.kept(slot, node.disk.headers().iter());
+        }
         let (blocks, transactions, batches) = self.oracle.figures();
+        let mut violations = self.oracle.violations().to_vec();
+        let forked_beyond = self.plan.may_fork() && !violations.is_empty();
+        if self.plan.may_fork() {
+            violations.clear();
+        }
         Report {
             seed: self.plan.seed,
             event_hash: self.hash,
@@ -463,10 +607,10 @@ impl<'a> World<'a> {
             blocks,
             transactions,
             batches,
-            crashes: self.crashes,
-            records_lost: self.records_lost,
-            network: self.network.counts,
-            violations: self.oracle.violations().to_vec(),
+            faults: self.faults,
+            recovered_after: (!self.plan.is_beyond()).then(|| self.now.since(self.plan.calm())),
+            forked_beyond,
+            violations,
         }
     }
 }

@@ -1,0 +1,286 @@
+//! The promises, checked from outside by code of their own: what counts as equal, complete, signed or durable is decided here
+//! again, from the documents. Nothing of the cores is called.
+//!
+//! | module | promises |
+//! |---|---|
+//! | [`votes`] | no double vote, on disk before voted, locking |
+//! | [`chain`] | agreement, validity, order, exactly once, certificates, nothing lost |
+//! | [`batches`] | sealed batches |
+//! | here | soft confirmations, one key, nonces once, no false blame, progress |
+
+mod batches;
+mod chain;
+mod hashes;
+mod votes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use batcher_format::SealedBatch;
+use bytes::Bytes;
+use node_core::api::{Class, Decided, Evidence, Founding, Record};
+use ordering_types::preimage::Domain;
+use ordering_types::{
+    ChainSpec, Chunk, GroupKey, GroupSignature, Header, Height, PublicKey, RollupId, SignedVote, Time,
+    ValidatorId, VoteKind,
+};
+
+use super::disk::Disk;
+use super::plan::Plan;
+use super::wire;
+use batches::Batches;
+use chain::Chain;
+use votes::Votes;
+
+/// Broken promises that are kept of one run.
+const MAX_VIOLATIONS: usize = 32;
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which promise.
+    pub promise: &'static str,
+    /// What was seen.
+    pub seen: String,
+}
+
+/// How an honest node stands at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Its slot.
+    pub slot: usize,
+    /// Whether it runs.
+    pub runs: bool,
+}
+
+/// Everything that was seen so far. Slots are honest; what liars say is only noted.
+pub struct Oracle {
+    domain: Domain,
+    keys: BTreeMap<ValidatorId, PublicKey>,
+    byzantine: BTreeSet<ValidatorId>,
+    chain: Chain,
+    votes: Votes,
+    batches: Batches,
+    key: Option<GroupKey>,
+    certified: BTreeMap<u64, BTreeSet<Vec<u8>>>,
+    burns: BTreeMap<Vec<u8>, Vec<u8>>,
+    newest_at_calm: u64,
+    violations: Vec<Violation>,
+}
+
+impl Oracle {
+    /// For the network of a plan.
+    pub fn new(plan: &Plan, spec: &ChainSpec) -> Self {
+        let keys: BTreeMap<ValidatorId, PublicKey> = spec.validators.iter().map(|v| (v.id, v.key)).collect();
+        let quorum = plan.nodes - plan.faulty();
+        let byzantine: BTreeSet<ValidatorId> = spec
+            .validators
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| plan.is_byzantine(*index))
+            .map(|(_, v)| v.id)
+            .collect();
+        Self {
+            domain: spec.domain(),
+            chain: Chain::new(spec.domain(), keys.clone(), quorum),
+            keys,
+            byzantine,
+            votes: Votes::new(quorum),
+            batches: Batches::new(spec),
+            key: None,
+            certified: BTreeMap::new(),
+            burns: BTreeMap::new(),
+            newest_at_calm: 0,
+            violations: Vec::new(),
+        }
+    }
+
+    /// Broken promises so far.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Records a broken promise.
+    pub fn broken(&mut self, promise: &'static str, seen: String) {
+        self.note([Violation { promise, seen }]);
+    }
+
+    fn note(&mut self, found: impl IntoIterator<Item = Violation>) {
+        let room = MAX_VIOLATIONS.saturating_sub(self.violations.len());
+        self.violations.extend(found.into_iter().take(room));
+    }
+
+    /// A node accepted a transaction; whether it is honest says whether anything follows from that.
+    pub fn submitted(&mut self, now: Time, taker: (usize, bool), rollup: RollupId, data: &[u8]) {
+        self.chain.submitted(now, taker, rollup, data);
+    }
+
+    /// A node says that a block is ordered.
+    pub fn ordered(&mut self, now: Time, slot: usize, life: u64, decided: &Decided) {
+        let found = self.chain.ordered(now, slot, life, decided);
+        self.note(found);
+    }
+
+    /// A message leaves an honest node, whose disk is in this state.
+    pub fn left(&mut self, slot: usize, who: ValidatorId, class: Class, bytes: &Bytes, disk: &Disk) {
+        match class {
+            Class::Consensus => {
+                let found = self.votes.left(who, bytes, disk);
+                self.note(found);
+            }
+            Class::Ceremony => {
+                if wire::read_share(bytes).is_some_and(|share| !disk.has_burnt(&share)) {
+                    self.broken("nonces once", format!("node {slot}'s share left before it was on disk"));
+                }
+            }
+            Class::Chunks | Class::Sync => {}
+        }
+    }
+
+    /// A message of a liar: nothing is expected of it, but others may act on it.
+    pub fn lied(&mut self, class: Class, bytes: &Bytes) {
+        if class == Class::Consensus {
+            self.votes.saw(bytes);
+        }
+        // The owner of a lane may put anything into it.
+        if let Some((&(wire::CHUNK | wire::FETCHED_CHUNK), _)) = bytes.split_first()
+            && let Ok(chunk) = Chunk::decode(bytes.slice(1..))
+            && self.byzantine.contains(&chunk.lane().validator)
+        {
+            for transaction in chunk.transactions() {
+                self.chain.made_up(transaction.rollup, &transaction.data);
+            }
+        }
+    }
+
+    /// A node learned the founding.
+    pub fn founded(&mut self, slot: usize, founding: &Founding) {
+        if *self.key.get_or_insert(founding.key) != founding.key {
+            self.broken("one key", format!("node {slot} founded with another key"));
+        }
+    }
+
+    /// A node saw a block signed.
+    pub fn certified(&mut self, slot: usize, height: Height, signature: &GroupSignature) {
+        let height = height.get();
+        let Some(block) = self.chain.blocks.get(&height) else {
+            return self.broken("no forgery", format!("node {slot}: height {height} is signed, not ordered"));
+        };
+        // Before the founding is in the log a node may hold its share already: the signature is then checked when another
+        // node tells of it.
+        let Some(key) = self.key else { return };
+        let bytes = signature.as_bytes().to_vec();
+        if self.certified.get(&height).is_some_and(|known| known.contains(&bytes)) {
+            return;
+        }
+        let digest = hashes::block(&self.domain, height, block.hash);
+        if key.verify(digest, signature).is_err() {
+            self.broken("no forgery", format!("node {slot}: signature of block {height} does not verify"));
+        }
+        self.certified.entry(height).or_default().insert(bytes);
+    }
+
+    /// A node saw a batch signed.
+    pub fn sealed(&mut self, slot: usize, batch: &SealedBatch) {
+        let found = self.batches.sealed(slot, batch, (&self.domain, self.key.as_ref()), &self.chain);
+        self.note(found);
+    }
+
+    /// A node wrote something.
+    pub fn persisted(&mut self, slot: usize, record: &Record) {
+        match record {
+            Record::Ordering(ordering::api::Record::Wal { entry, .. }) => self.votes.logged(entry),
+            Record::NonceBurn { key, value } => {
+                let name = [&(slot as u64).to_be_bytes(), key.as_slice()].concat();
+                if let Some(before) = self.burns.insert(name, value.clone())
+                    && before != *value
+                {
+                    self.broken("nonces once", format!("node {slot} used a nonce pair twice"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A node holds up a proof against another.
+    pub fn blamed(&mut self, slot: usize, evidence: &Evidence) {
+        let Evidence { culprit, first, second } = evidence;
+        if !self.byzantine.contains(culprit) {
+            self.broken("no false blame", format!("node {slot} blames {culprit}"));
+        }
+        let place = |v: &SignedVote| (v.vote.kind, v.vote.height, v.vote.round, v.vote.validator);
+        let proves = place(first) == place(second)
+            && first.vote.validator == *culprit
+            && first.vote.value != second.vote.value
+            && [first, second].into_iter().all(|signed| self.is_signed(signed));
+        if !proves {
+            self.broken("no false blame", format!("node {slot}'s evidence against {culprit} proves nothing"));
+        }
+    }
+
+    fn is_signed(&self, signed: &SignedVote) -> bool {
+        let v = &signed.vote;
+        let place = (v.height.get(), v.round.get());
+        let digest = hashes::vote(&self.domain, v.kind == VoteKind::Precommit, place, v.value);
+        self.keys.get(&v.validator).is_some_and(|key| key.verify(digest, &signed.signature))
+    }
+
+    /// From here on nothing goes wrong any more.
+    pub fn calm(&mut self) {
+        self.newest_at_calm = self.chain.newest();
+    }
+
+    /// What a node's disk holds at the end must be the chain, from its first block on.
+    pub fn kept<'a>(&mut self, slot: usize, headers: impl Iterator<Item = &'a Header>) {
+        let mut next = 1;
+        let mut wrong = None;
+        for header in headers {
+            let known = self.chain.blocks.get(&next).map(|b| b.hash);
+            if wrong.is_none() && known != Some(hashes::header(header)) {
+                wrong = Some(next);
+            }
+            next += 1;
+        }
+        if let Some(height) = wrong {
+            self.broken("nothing lost", format!("node {slot} keeps another block at height {height}"));
+        }
+        if next <= self.chain.height_of(slot) {
+            let seen = format!("node {slot} ordered up to {} and keeps less", self.chain.height_of(slot));
+            self.broken("nothing lost", seen);
+        }
+    }
+
+    /// What the network still owes, if anything: asked while it recovers, and at the end.
+    pub fn owed(&self, honest: &[Standing], lost_before: impl Fn(usize) -> Time) -> Option<Violation> {
+        let owed = |promise, seen| Some(Violation { promise, seen });
+        let newest = self.chain.newest();
+        if newest <= self.newest_at_calm {
+            return owed("progress", format!("no block after the faults, height {newest}"));
+        }
+        for Standing { slot, runs } in honest {
+            let height = self.chain.height_of(*slot);
+            if !runs || height + 2 < newest {
+                return owed("progress", format!("node {slot} stands at {height}, others at {newest}"));
+            }
+        }
+        let missing = self.chain.missing(lost_before);
+        if !missing.is_empty() {
+            return owed("progress", format!("never ordered: {}", missing.join(", ")));
+        }
+        if self.key.is_none() {
+            return owed("founding", "no key".to_owned());
+        }
+        if self.certified.range(self.newest_at_calm.max(newest.saturating_sub(5))..).next().is_none() {
+            return owed("soft confirmation", format!("none of the last blocks up to {newest} is signed"));
+        }
+        let (sealed, filled) = (self.batches.sealed_height(), self.chain.newest_filled());
+        if sealed < filled {
+            return owed("sealing", format!("sealed up to {sealed}, transactions up to {filled}"));
+        }
+        None
+    }
+
+    /// Figures for the report: blocks, ordered transactions, signed batches.
+    pub fn figures(&self) -> (u64, u64, u64) {
+        (self.chain.newest(), self.chain.ordered.len() as u64, self.batches.count())
+    }
+}
