@@ -8,10 +8,12 @@
 
 mod connect;
 mod follow;
+mod link;
 mod nodes;
 mod session;
 
 pub use connect::{ConnectError, Connector, client_tls};
 pub use follow::{FollowEvent, Follower};
+pub use link::LinkError;
 pub use nodes::{Nodes, RequestError};
 pub use session::{Event, Events, Session, SessionError, Submitter};

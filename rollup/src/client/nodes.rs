@@ -1,6 +1,5 @@
 //! Single questions to whichever node answers.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,12 +8,13 @@ use batcher_format::SealedBatch;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use ordering_types::{GroupKey, Height, RollupId};
-use quinn::{Connection, ConnectionError, VarInt};
+use quinn::{Connection, VarInt};
 use tokio::sync::Mutex;
 
 use super::connect::{ConnectError, Connector};
+use super::link::{self, LinkError};
 use crate::verify::{Network, Verified, VerifyError};
-use crate::wire::{self, ConfirmedBlock, Founding, FrameError, Opening, Request, Response, Status};
+use crate::wire::{self, ConfirmedBlock, Founding, Opening, Request, Response, Status};
 
 /// How long a node may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,21 +24,9 @@ const HEDGE_AFTER: Duration = Duration::from_millis(500);
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// No connection.
+    /// The node cannot be talked to.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The connection is gone.
-    #[error("connection: {0}")]
-    Connection(#[from] ConnectionError),
-    /// The stream is gone.
-    #[error("stream: {0}")]
-    Stream(#[from] io::Error),
-    /// Bytes that are no message.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// The node did not answer in time.
-    #[error("the node does not answer")]
-    Timeout,
+    Link(#[from] LinkError),
     /// An answer to another question, or none.
     #[error("the node's answer is to another question")]
     OtherAnswer,
@@ -59,16 +47,15 @@ pub enum RequestError {
 /// Asks one question on a stream of its own.
 pub(super) async fn ask(connection: &Connection, request: Request) -> Result<Response, RequestError> {
     let exchange = async {
-        let (mut send, mut receive) = connection.open_bi().await?;
-        wire::write(&mut send, &Opening::Request(request)).await?;
-        send.finish().map_err(io::Error::other)?;
-        match wire::read(&mut receive).await? {
+        let (mut send, mut receive) = link::open(connection, &Opening::Request(request)).await?;
+        send.finish().map_err(|closed| LinkError::Stream(closed.into()))?;
+        match wire::read(&mut receive).await.map_err(LinkError::from)? {
             Some(Response::Busy) => Err(RequestError::Busy),
             Some(response) => Ok(response),
             None => Err(RequestError::OtherAnswer),
         }
     };
-    tokio::time::timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| RequestError::Timeout)?
+    tokio::time::timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| LinkError::Timeout)?
 }
 
 /// One known node and the connection to it, while there is one.
@@ -201,12 +188,14 @@ impl Nodes {
             let mut slot = node.connection.lock().await;
             match slot.clone().filter(|open| open.close_reason().is_none()) {
                 Some(open) => open,
-                None => slot.insert(self.connector.connect(&node.endpoint).await?).clone(),
+                None => slot
+                    .insert(self.connector.connect(&node.endpoint).await.map_err(LinkError::from)?)
+                    .clone(),
             }
         };
         let response = ask(&connection, request).await;
         // A node that is only slow would keep us waiting again: start over with a new connection.
-        if matches!(response, Err(RequestError::Timeout)) {
+        if matches!(response, Err(RequestError::Link(LinkError::Timeout))) {
             connection.close(VarInt::from_u32(0), b"too slow");
         }
         response

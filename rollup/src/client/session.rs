@@ -1,19 +1,19 @@
 //! One connection to one node.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ordering_types::{GroupKey, Height, ValidatorId};
-use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
+use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::sync::mpsc;
 
-use super::connect::{ConnectError, Connector};
+use super::connect::Connector;
+use super::link::{self, LinkError};
 use super::nodes::{RequestError, ask};
 use crate::verify::{Network, Verified, VerifyError};
 use crate::wire::{
-    self, Certified, ClientMessage, Closed, FrameError, Hello, NodeMessage, Opening, OrderedBlock, Refused,
-    Request, Response, Submit, Subscription, Welcome,
+    self, Certified, ClientMessage, Closed, Hello, NodeMessage, Opening, OrderedBlock, Refused, Request,
+    Response, Submit, Subscription, Welcome,
 };
 
 /// Events that wait for the caller; a full queue stops the reading, and with it the node's sending.
@@ -24,27 +24,15 @@ const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why a session does not begin, or ends.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// No connection.
+    /// The node cannot be talked to.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The connection is gone.
-    #[error("connection: {0}")]
-    Connection(#[from] ConnectionError),
-    /// The stream is gone.
-    #[error("stream: {0}")]
-    Stream(#[from] io::Error),
-    /// Bytes that are no message.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
+    Link(#[from] LinkError),
     /// The node ended the session.
     #[error("the node closed the session ({:?}): {}", .0.reason, .0.text)]
     Closed(Closed),
     /// The node went away without a word.
     #[error("the node went away")]
     Gone,
-    /// The node did not answer the opening.
-    #[error("the node does not answer")]
-    Timeout,
     /// A message out of turn.
     #[error("the node sent {0} out of turn")]
     OutOfTurn(&'static str),
@@ -106,13 +94,12 @@ impl Session {
         network: &Network,
         subscription: Option<Subscription>,
     ) -> Result<Self, SessionError> {
-        let connection = connector.connect(endpoint).await?;
-        let (mut send, mut receive) = connection.open_bi().await?;
+        let connection = connector.connect(endpoint).await.map_err(LinkError::from)?;
         let chain_spec = network.hash();
         let hello = Hello { version: wire::VERSION, chain_spec, subscription };
-        wire::write(&mut send, &Opening::Session(hello)).await?;
+        let (send, mut receive) = link::open(&connection, &Opening::Session(hello)).await?;
         let first = tokio::time::timeout(WELCOME_TIMEOUT, wire::read(&mut receive));
-        let welcome = match first.await.map_err(|_| SessionError::Timeout)?? {
+        let welcome = match first.await.map_err(|_| LinkError::Timeout)?.map_err(LinkError::from)? {
             Some(NodeMessage::Welcome(welcome)) => welcome,
             Some(NodeMessage::Closed(closed)) => return Err(SessionError::Closed(closed)),
             Some(_) => return Err(SessionError::OutOfTurn("something else than a welcome")),
@@ -154,13 +141,17 @@ impl Session {
 impl Submitter {
     /// Submits one transaction. What is not refused later was admitted; only an ordered block is a promise.
     pub async fn submit(&mut self, submit: Submit) -> Result<(), SessionError> {
-        Ok(wire::write(&mut self.stream, &ClientMessage::Submit(submit)).await?)
+        self.write(&ClientMessage::Submit(submit)).await
     }
 
     /// Submits up to [`MAX_SUBMIT_MANY`](wire::MAX_SUBMIT_MANY) transactions of together less than
     /// [`MAX_CLIENT_FRAME_BYTES`](wire::MAX_CLIENT_FRAME_BYTES) in one frame.
     pub async fn submit_many(&mut self, all: Vec<Submit>) -> Result<(), SessionError> {
-        Ok(wire::write(&mut self.stream, &ClientMessage::SubmitMany(all)).await?)
+        self.write(&ClientMessage::SubmitMany(all)).await
+    }
+
+    async fn write(&mut self, message: &ClientMessage) -> Result<(), SessionError> {
+        Ok(wire::write(&mut self.stream, message).await.map_err(LinkError::from)?)
     }
 
     /// UDP bytes sent and received by this connection so far.
@@ -225,7 +216,7 @@ impl Reader {
     }
 
     async fn next(&mut self) -> Result<Event, SessionError> {
-        match wire::read(&mut self.receive).await? {
+        match wire::read(&mut self.receive).await.map_err(LinkError::from)? {
             Some(NodeMessage::Ordered(block)) => Ok(Event::Ordered(self.network.ordered(block)?)),
             Some(NodeMessage::Certified(certified)) => {
                 let key = self.group_key().await?;
