@@ -112,3 +112,30 @@ impl Load {
         sum
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use ordering_types::Address;
+    use ordering_types::chain_spec::RollupKind;
+
+    use super::*;
+
+    /// One opaque rollup, number 1, with a quota of a megabyte.
+    pub(crate) fn generous_rules() -> Rules {
+        Rules::new(&ChainSpec {
+            network: String::new(),
+            l1_chain_id: 1,
+            inbox: Address::new([0; 20]),
+            limits: Limits::default(),
+            validators: vec![],
+            rollups: vec![Rollup {
+                id: RollupId::new(1),
+                name: String::new(),
+                kind: RollupKind::Opaque,
+                chain_id: 1,
+                data: DataPolicy::Committee,
+                quota_bytes_per_block: 1 << 20,
+            }],
+        })
+    }
+}

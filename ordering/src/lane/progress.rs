@@ -101,3 +101,39 @@ impl Progress {
         beyond.into_values().collect()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use ordering_types::{Chunk, Incarnation, RollupId, SecretKey, Transaction};
+
+    use super::*;
+    use crate::load::tests::generous_rules;
+
+    /// What fewer than n − f hold is not proposed: after f failures nobody might have it.
+    #[test]
+    fn a_tip_counts_once_a_quorum_holds_it() {
+        for (n, quorum) in [(4, 3), (5, 4), (6, 5), (7, 5), (8, 6)] {
+            let key = SecretKey::from_bytes([1; 32]).unwrap().public_key();
+            let committee = Committee::new((1..=n).map(|id| (ValidatorId::new(id), key)).collect());
+            let lane = LaneId { validator: ValidatorId::new(1), incarnation: Incarnation::new(1) };
+            let transaction = Transaction { rollup: RollupId::new(1), data: b"x".as_slice().into() };
+            let chunk = Chunk::new(lane, LaneSequence::new(1), Digest::ZERO, &[transaction]).unwrap();
+            let tip = LaneTip { lane, sequence: chunk.sequence(), digest: chunk.digest() };
+            let mut store = LaneStore::default();
+            store.insert(chunk, false, Default::default(), &generous_rules()).unwrap();
+            let mut progress = Progress::default();
+            // The owner and we hold it, so q − 2 others must say so. One of them holds another branch.
+            let me = ValidatorId::new(2);
+            let fork = LaneTip { digest: Digest::sha256(&[b"fork"]), ..tip };
+            progress.report(ValidatorId::new(3), Time::from_millis(1), Height::ZERO, &[fork]);
+            for peer in 3..=quorum {
+                let held = progress.quorum_sequence(lane, &store, me, &committee);
+                assert_eq!(held, Some(LaneSequence::new(0)), "{n} members, {peer} have not reported");
+                progress.report(ValidatorId::new(peer), Time::from_millis(2), Height::ZERO, &[tip]);
+            }
+            let held = progress.quorum_sequence(lane, &store, me, &committee);
+            assert_eq!(held, Some(tip.sequence), "{n} members");
+        }
+    }
+}

@@ -174,6 +174,57 @@ fn a_late_answer_silences_a_running_node() {
     assert_eq!(node.silence(), Some(Silence::Until(Height::new(1))));
 }
 
+/// A node whose peers know no vote of it.
+fn ready(n: u8, now: Time) -> Ordering {
+    let recovered = Recovered::default();
+    let mut node =
+        Ordering::new(spec("a"), Settings::new(Incarnation::new(1)), key(n), recovered, now).unwrap();
+    for from in (1..=4).map(ValidatorId::new).filter(|id| id.get() != n.into()) {
+        let bytes = Message::FetchedVote(FetchedVote { stamp: now, newest: None }).encode();
+        node.handle(now, Input::Message { from, bytes });
+    }
+    node
+}
+
+fn sent(node: &mut Ordering) -> Vec<Message> {
+    let sent = std::iter::from_fn(|| node.next_output()).filter_map(|output| match output {
+        Output::Send { bytes, .. } => Message::decode(&bytes).ok(),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// Otherwise a value that others are locked on could be one that a validator with a slow clock never votes for.
+#[test]
+fn a_time_in_the_future_is_waited_for_until_a_quorum_prevoted_it() {
+    let second = std::time::Duration::from_secs(1);
+    let ahead = NOW + second * 10;
+    // Validator 2 leads height 1, and its clock is fast.
+    let mut leader = ready(2, ahead);
+    leader.handle(ahead + second, Input::Wake);
+    let proposed = sent(&mut leader).into_iter().find_map(|message| match message {
+        Message::Proposal(proposed) => Some(proposed),
+        _ => None,
+    });
+    let proposed = proposed.unwrap();
+    let value = proposed.proposal.proposal.value;
+    let mut node = ready(4, NOW);
+    let votes = |node: &mut Ordering, kind: VoteKind| -> usize {
+        let own =
+            |m: &Message| matches!(m, Message::Vote(v) if v.vote.kind == kind && v.vote.value == Some(value));
+        sent(node).iter().filter(|m| own(m)).count()
+    };
+    tell(&mut node, 2, &Message::Proposal(proposed));
+    assert_eq!(votes(&mut node, VoteKind::Prevote), 0, "its time has not come");
+    for peer in 1..=3 {
+        let vote = Vote { value: Some(value), ..vote_of(peer, peer, 1).vote };
+        let vote = vote.sign(&spec("a").domain(), &key(peer));
+        assert_eq!(votes(&mut node, VoteKind::Precommit), 0);
+        tell(&mut node, peer.into(), &Message::Vote(vote));
+    }
+    assert_eq!(votes(&mut node, VoteKind::Precommit), 1, "a quorum waived it");
+}
+
 /// What a node says of a peer's votes is the newest that it verified, also of votes for heights to come and from its log.
 #[test]
 fn a_node_remembers_the_newest_vote_of_each_peer() {

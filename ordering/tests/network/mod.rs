@@ -1,7 +1,7 @@
 //! A network of cores in memory: virtual clock, seeded faults, and disks that lose what was not synced.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use ordering::api::{Decided, Evidence, Input, Output, Recipient, Record, Recover
 use ordering::{Ordering, Settings, wire};
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
-    Address, ChainSpec, Chunk, Digest, Height, Incarnation, LaneTip, RollupId, Round, SecretKey, SignedVote,
-    Time, Transaction, TxId, ValidatorId, VoteKind, codec,
+    Address, ChainSpec, Chunk, Cut, Digest, Height, Incarnation, LaneTip, RollupId, Round, SecretKey,
+    SignedVote, Time, Transaction, TxId, ValidatorId, VoteKind, codec,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -114,6 +114,55 @@ pub(crate) struct Node {
     pub(crate) votes: BTreeMap<(Height, Round, VoteKind), Option<Digest>>,
     /// The last of them, and when it left.
     pub(crate) last_vote: Option<(Time, Height)>,
+    durable: Durable,
+}
+
+/// What is surely on a node's disk: it grows with every sync.
+#[derive(Default)]
+struct Durable {
+    records: usize,
+    /// Each chunk's parent.
+    chunks: BTreeMap<Digest, Digest>,
+    /// The tips of each cut voted on, by the header hash that it stands for.
+    cuts: BTreeMap<Digest, Vec<LaneTip>>,
+    decided: BTreeSet<Digest>,
+}
+
+impl Durable {
+    fn grow(&mut self, disk: &Disk) {
+        for record in &disk.records[self.records..disk.synced] {
+            match record {
+                Record::Chunk(chunk) => {
+                    self.chunks.insert(chunk.digest(), chunk.parent());
+                }
+                Record::Decided(decided) => {
+                    self.decided.extend(decided.cut.tips.iter().map(|tip| tip.digest));
+                }
+                // An entry's first byte tells its kind; a cut's is followed by its header hash.
+                Record::Wal { entry, .. } if entry[0] == 1 => {
+                    let value = Digest::new(entry[1..33].try_into().unwrap());
+                    self.cuts.insert(value, Cut::decode(&entry[33..]).unwrap().tips);
+                }
+                Record::Wal { .. } => {}
+            }
+        }
+        self.records = disk.synced;
+    }
+
+    /// Whether the cut behind a value, and every chunk that it adds, is on disk.
+    fn holds(&self, value: Digest) -> bool {
+        let Some(tips) = self.cuts.get(&value) else { return false };
+        tips.iter().all(|tip| {
+            let mut digest = tip.digest;
+            while digest != Digest::ZERO && !self.decided.contains(&digest) {
+                match self.chunks.get(&digest) {
+                    Some(parent) => digest = *parent,
+                    None => return false,
+                }
+            }
+            true
+        })
+    }
 }
 
 /// The kinds of messages that the tests look into or make up.
@@ -201,6 +250,7 @@ impl Network {
                     wake: None,
                     votes: BTreeMap::new(),
                     last_vote: None,
+                    durable: Durable::default(),
                 })
                 .collect(),
             link,
@@ -244,6 +294,7 @@ impl Network {
         let core = Ordering::new(self.spec.clone(), settings, key(validator), recovered, now).unwrap();
         n.core = Some(core);
         n.wake = None;
+        n.durable = Durable::default();
     }
 
     /// Starts a node from its disk, tells it that nobody knows a vote of it, and runs it alone until its first deadline; nothing it says
@@ -357,13 +408,20 @@ impl Network {
         }
     }
 
-    /// No node ever sends two different votes for one place, whatever became of it and its disk in between.
+    /// No node ever sends two different votes for one place, whatever became of it and its disk in between, nor votes for what is not on its
+    /// disk.
     fn note_vote(&mut self, node: usize, bytes: &Bytes) {
         if bytes[0] == VOTE {
             let SignedVote { vote, .. } = codec::decode(&bytes[1..], 1_024).unwrap();
             let place = (vote.height, vote.round, vote.kind);
             let first = *self.nodes[node].votes.entry(place).or_insert(vote.value);
             assert_eq!(first, vote.value, "node {node} votes twice: {vote:?}");
+            let Node { durable, disk, .. } = &mut self.nodes[node];
+            durable.grow(disk);
+            assert!(
+                vote.value.is_none_or(|v| durable.holds(v)),
+                "node {node} votes before it synced: {vote:?}"
+            );
             self.nodes[node].last_vote = Some((self.now, vote.height));
         }
     }

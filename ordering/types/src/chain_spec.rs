@@ -358,6 +358,27 @@ mod tests {
         assert_ne!(ordered.hash(), shuffled.hash());
     }
 
+    /// A quorum is n − f, which is 2f + 1 only when n = 3f + 1: two quorums always share an honest member, and n − f members are there.
+    #[test]
+    fn quorum_and_threshold_of_every_small_committee() {
+        let expected = [
+            (4, 1, 3, 3),
+            (5, 1, 4, 3),
+            (6, 1, 5, 3),
+            (7, 2, 5, 5),
+            (8, 2, 6, 5),
+            (9, 2, 7, 5),
+            (10, 3, 7, 7),
+        ];
+        for (n, faulty, quorum, threshold) in expected {
+            let key = SecretKey::from_bytes([1; 32]).unwrap().public_key();
+            let committee = Committee::new((1..=n).map(|id| (ValidatorId::new(id), key)).collect());
+            let got = (committee.faulty(), committee.quorum(), committee.threshold());
+            assert_eq!(got, (faulty, quorum, threshold), "{n} members");
+            assert!(2 * quorum - usize::from(n) > faulty);
+        }
+    }
+
     #[test]
     fn committees_that_cannot_be_are_refused() {
         let with = |change: fn(&mut ChainSpec)| {

@@ -27,7 +27,11 @@ fn domain() -> Domain {
 }
 
 fn core(me: u16, log: &[(Height, Bytes)]) -> Malachite {
-    let members: BTreeMap<_, _> = (1..=4).map(|n| (ValidatorId::new(n), key(n).public_key())).collect();
+    core_of(4, me, log)
+}
+
+fn core_of(n: u16, me: u16, log: &[(Height, Bytes)]) -> Malachite {
+    let members: BTreeMap<_, _> = (1..=n).map(|n| (ValidatorId::new(n), key(n).public_key())).collect();
     let setup = Setup {
         domain: domain(),
         epoch: Epoch::new(0),
@@ -214,5 +218,27 @@ fn without_a_proposal_the_round_is_given_up_in_time() {
         let due = core.next_deadline().unwrap();
         assert!(due < NOW + std::time::Duration::from_secs(1));
         core.handle(due, Event::Wake);
+    }
+}
+
+/// The core counts "more than two thirds". With one vote each that must be n − f, which is not 2f + 1 for five, six or eight.
+#[test]
+fn it_decides_with_exactly_a_quorum_of_any_committee() {
+    let value = Digest::sha256(&[b"v"]);
+    for (n, quorum) in [(4, 3), (5, 4), (6, 5), (7, 5), (8, 6), (10, 7)] {
+        let mut core = core_of(n, 1, &[]);
+        core.start_height(NOW, H1, Rotation::of_all(&(1..=n).map(ValidatorId::new).collect::<Vec<_>>()));
+        core.handle(NOW, Event::Proposal(proposal(value).sign(&domain(), &key(2))));
+        core.handle(NOW, Event::Judged { proposal: proposal(value), valid: true });
+        for peer in 2..=quorum {
+            assert!(!core.has_prevote_quorum(value), "{n} members, {peer} are too early");
+            core.handle(NOW, Event::Vote(vote(VoteKind::Prevote, peer, R0, Some(value))));
+        }
+        assert!(core.has_prevote_quorum(value));
+        for peer in 2..=quorum {
+            assert!(!core.decided(), "{n} members, {peer} are too early");
+            core.handle(NOW, Event::Vote(vote(VoteKind::Precommit, peer, R0, Some(value))));
+        }
+        assert!(core.decided(), "{n} members");
     }
 }
