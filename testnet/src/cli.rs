@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::chaos::Plan;
+use crate::control::Request;
 use crate::layout::{BENCH_PORT_BASE, DEFAULT_DATA_FOLDER, DEFAULT_PORT_BASE, MAX_NODES};
+use crate::relay::{Change, Conditions, ConditionsError, LinkCommand, RelaySettings, Selection, Settings};
 use crate::role::Role;
 
 const EXAMPLES: &str = "\
@@ -18,9 +20,14 @@ Examples:
   testnet restart 2                    (another terminal) start it again
   testnet --for 60s --chaos 'kill node 2 at 10s, restart node 2 at 20s, kill active batcher at 30s'
   testnet bench --rate 2000 --tx-bytes 512 --seconds 20 --json
+  testnet bench --rate 2000 --link-delay 50ms --link-jitter 5ms --link-loss 1%
+  testnet --link-delay 20ms            the nodes are 20 ms apart; another terminal cuts, heals and changes links:
+  testnet link cut 1 2 | link cut 3 | link heal | link set --delay 80ms --loss 2% | link show
+  testnet --for 60s --chaos 'cut node 2 at 10s, heal node 2 at 20s, cut link 1-3 at 30s, heal all links at 40s'
 
 Ports on 127.0.0.1 for a port base B (9000): node i uses UDP B+100+i (validators) and B+200+i (QUIC ingress),
-TCP B+300+i (JSON-RPC) and B+400+i (metrics); batcher i TCP B+500+i (metrics); the L1 TCP B+545.
+TCP B+300+i (JSON-RPC) and B+400+i (metrics), UDP B+500+i (chunks); batcher i TCP B+500+i (metrics); the L1 TCP B+545;
+a relay (any --link-... flag) UDP B+300+i and B+400+i.
 
 Everything is kept in the data folder (./testnet-data): logs/, state.json, genesis.toml, one folder per process.
 The development L1 lives in memory, so `up` always founds a new network and empties the folder of the last one.
@@ -57,6 +64,8 @@ pub(crate) enum Command {
     Kill(TargetArgs),
     /// Start one process again, stopping it first if it runs
     Restart(TargetArgs),
+    /// Cut, heal or change the links between the nodes of a running network that has a relay
+    Link(LinkArgs),
     /// Measure a network in a folder of its own below the current one
     Bench(BenchArgs),
 }
@@ -89,6 +98,137 @@ pub(crate) struct TargetArgs {
     pub(crate) who: Role,
 }
 
+/// `link`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LinkArgs {
+    #[command(subcommand)]
+    pub(crate) verb: LinkVerb,
+}
+
+/// What to do to links.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum LinkVerb {
+    /// Let nothing pass; what is under way arrives
+    Cut(CutArgs),
+    /// Let everything pass again
+    Heal(SelectArgs),
+    /// Change delay, jitter, loss or reordering; what is not named stays
+    Set(SetArgs),
+    /// Say what every link does and what it carried
+    Show(StatusArgs),
+}
+
+/// Which links.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SelectArgs {
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+    /// One end; alone, all its links; without any, all links
+    #[arg(value_name = "NODE")]
+    pub(crate) from: Option<u16>,
+    /// The other end
+    #[arg(value_name = "NODE")]
+    pub(crate) to: Option<u16>,
+    /// Only what the first one sends
+    #[arg(long, requires = "from")]
+    pub(crate) one_way: bool,
+}
+
+/// `link cut`: all links at once must be meant.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CutArgs {
+    #[command(flatten)]
+    pub(crate) links: SelectArgs,
+    /// All links
+    #[arg(long, conflicts_with = "from", required_unless_present = "from")]
+    pub(crate) all: bool,
+}
+
+/// `link set`.
+#[derive(Clone, Debug, Args)]
+#[command(group(clap::ArgGroup::new("setting").required(true).multiple(true)))]
+pub(crate) struct SetArgs {
+    #[command(flatten)]
+    pub(crate) links: SelectArgs,
+    /// One way
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, group = "setting")]
+    pub(crate) delay: Option<Duration>,
+    /// The delay wanders up to so much to either side
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, group = "setting")]
+    pub(crate) jitter: Option<Duration>,
+    /// Share of datagrams that vanish
+    #[arg(long, value_name = "SHARE", value_parser = parse_share, group = "setting")]
+    pub(crate) loss: Option<f64>,
+    /// Share of datagrams that are overtaken by the next ones
+    #[arg(long, value_name = "SHARE", value_parser = parse_share, group = "setting")]
+    pub(crate) reorder: Option<f64>,
+}
+
+impl SelectArgs {
+    const fn selection(&self) -> Selection {
+        Selection { from: self.from, to: self.to, one_way: self.one_way }
+    }
+}
+
+impl LinkVerb {
+    /// Whom to ask, what, and whether the answer is to be JSON.
+    pub(crate) fn request(self) -> (PathBuf, Request, bool) {
+        let link = |links: &SelectArgs, change| Request::Link {
+            command: LinkCommand { change, links: links.selection() },
+        };
+        match self {
+            Self::Cut(args) => (args.links.folder.data.clone(), link(&args.links, Change::Cut), false),
+            Self::Heal(args) => (args.folder.data.clone(), link(&args, Change::Heal), false),
+            Self::Set(SetArgs { links, delay, jitter, loss, reorder }) => {
+                let change = Change::Set(Settings { delay, jitter, loss, reorder });
+                (links.folder.data.clone(), link(&links, change), false)
+            }
+            Self::Show(args) => (args.folder.data, Request::Links, args.json),
+        }
+    }
+}
+
+/// Distance between the nodes. Any of these puts the relay between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "Distance between the nodes (any of these puts a relay between them)")]
+pub(crate) struct RelayArgs {
+    /// One-way delay of every link
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) link_delay: Option<Duration>,
+    /// The delay wanders up to so much to either side, without reordering
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) link_jitter: Option<Duration>,
+    /// Share of datagrams that vanish: 1% or 0.01
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub(crate) link_loss: Option<f64>,
+    /// Share of datagrams that are overtaken by the next ones: 0.1%
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub(crate) link_reorder: Option<f64>,
+    /// Seed of all chance on the links
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) relay_seed: u64,
+}
+
+impl RelayArgs {
+    /// A relay that passes everything on at once.
+    pub(crate) fn direct(self) -> RelaySettings {
+        RelaySettings { conditions: Conditions::default(), seed: self.relay_seed }
+    }
+
+    /// The relay asked for, if any.
+    pub(crate) fn settings(self) -> Result<Option<RelaySettings>, ConditionsError> {
+        let Self { link_delay, link_jitter, link_loss, link_reorder, relay_seed } = self;
+        let asked =
+            Settings { delay: link_delay, jitter: link_jitter, loss: link_loss, reorder: link_reorder };
+        if asked == Settings::default() {
+            return Ok(None);
+        }
+        let conditions = asked.apply(Conditions::default());
+        conditions.check()?;
+        Ok(Some(RelaySettings { conditions, seed: relay_seed }))
+    }
+}
+
 /// `up`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct UpArgs {
@@ -112,6 +252,8 @@ pub(crate) struct UpArgs {
     /// Break things on a timetable (seconds since the load began): 'kill node 2 at 10s, restart node 2 at 20s'
     #[arg(long, value_name = "PLAN", requires = "duration")]
     pub(crate) chaos: Option<Plan>,
+    #[command(flatten)]
+    pub(crate) relay: RelayArgs,
     /// Print the summary as one JSON object on standard output
     #[arg(long, requires = "duration")]
     pub(crate) json: bool,
@@ -126,11 +268,14 @@ pub(crate) struct BenchArgs {
     /// First of the block of ports
     #[arg(long, value_name = "PORT", default_value_t = BENCH_PORT_BASE)]
     pub(crate) port_base: u16,
-    /// Size of an opaque transaction (with --real they are as big as signed transfers are)
+    /// Size of an opaque transaction (with --real they are as big as signed transfers are). Its bytes are a window at a
+    /// random place of 64 KiB of random bytes, with a counter in front and 8 fresh random bytes in every 64: no two are the
+    /// same, and a transaction alone does not compress, but many together would (the bench's rollup keeps its data with the committee
+    /// and nothing compresses it)
     #[arg(long, value_name = "BYTES", default_value_t = 512, value_parser = value_parser!(u32).range(16..=131_072))]
     pub(crate) tx_bytes: u32,
     /// Transactions per second offered, open loop
-    #[arg(long, value_name = "RATE", default_value_t = 2_000, value_parser = value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "RATE", default_value_t = 2_000, value_parser = value_parser!(u32).range(1..=200_000))]
     pub(crate) rate: u32,
     /// How long to offer them
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = value_parser!(u64).range(1..=3_600))]
@@ -141,6 +286,14 @@ pub(crate) struct BenchArgs {
     /// Offer nothing, and measure what an idle network costs
     #[arg(long)]
     pub(crate) idle: bool,
+    /// Measure the offered load alone and then beside a second rollup that offers ten times its quota
+    #[arg(long, conflicts_with_all = ["idle", "real", "duplicates"])]
+    pub(crate) rollup_flood: bool,
+    /// Send every transaction to every node; each must be ordered once
+    #[arg(long, conflicts_with = "idle")]
+    pub(crate) duplicates: bool,
+    #[command(flatten)]
+    pub(crate) relay: RelayArgs,
     /// Slot time of the development L1
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
     pub(crate) block_time: Duration,
@@ -165,6 +318,15 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err(error());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// Parses a share: `1%`, `0.5%` or `0.01`.
+pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let (number, factor) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 0.01));
+    let error = || "expected a share such as 1% or 0.01, at most 100%".to_owned();
+    let share = number.trim().parse::<f64>().map_err(|_| error())? * factor;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(error()) }
 }
 
 #[cfg(test)]
@@ -199,8 +361,58 @@ mod tests {
             "testnet kill nobody",
             "testnet bench --idle --real",
             "testnet bench --tx-bytes 1000000",
+            "testnet --link-loss 101%",
+            "testnet --link-loss many",
+            "testnet --link-delay -1ms",
+            "testnet link cut",
+            "testnet link set",
+            "testnet link set 1 2",
+            "testnet link cut one two",
+            "testnet link heal --one-way",
+            "testnet bench --rollup-flood --idle",
+            "testnet bench --rollup-flood --duplicates",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn links_are_named_by_their_ends() {
+        let request = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Some(Command::Link(args)) => args.verb.request().1,
+            _ => panic!("{line}"),
+        };
+        let link = |change, from, to, one_way| Request::Link {
+            command: LinkCommand { change, links: Selection { from, to, one_way } },
+        };
+        assert_eq!(request("testnet link cut 1 2"), link(Change::Cut, Some(1), Some(2), false));
+        assert_eq!(request("testnet link cut 3 --one-way"), link(Change::Cut, Some(3), None, true));
+        assert_eq!(request("testnet link cut --all"), link(Change::Cut, None, None, false));
+        assert_eq!(request("testnet link heal"), link(Change::Heal, None, None, false));
+        let settings = Settings { loss: Some(0.02), ..Settings::default() };
+        assert_eq!(request("testnet link set --loss 2%"), link(Change::Set(settings), None, None, false));
+        assert_eq!(request("testnet link show --json"), Request::Links);
+    }
+
+    #[test]
+    fn a_relay_is_there_when_anything_of_it_is_asked_for() {
+        let settings = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().up.relay.settings();
+        assert_eq!(settings("testnet"), Ok(None));
+        let direct = settings("testnet --link-delay 0ms --relay-seed 7").unwrap().unwrap();
+        assert_eq!((direct.conditions, direct.seed), (Conditions::default(), 7));
+        let far = settings("testnet --link-delay 50ms --link-jitter 5ms --link-loss 1%").unwrap().unwrap();
+        assert_eq!((far.conditions.delay.as_millis(), far.conditions.jitter.as_millis()), (50, 5));
+        assert!((far.conditions.loss - 0.01).abs() < 1e-12);
+        assert_eq!(settings("testnet --link-jitter 5ms"), Err(ConditionsError::Jitter));
+    }
+
+    #[test]
+    fn shares() {
+        for (text, share) in [("1%", 0.01), ("0.01", 0.01), ("100 %", 1.0), ("0", 0.0)] {
+            assert!((parse_share(text).unwrap() - share).abs() < 1e-12, "{text}");
+        }
+        for text in ["", "%", "101%", "1.5", "-1%", "NaN", "inf%"] {
+            assert!(parse_share(text).is_err(), "{text}");
         }
     }
 

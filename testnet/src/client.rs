@@ -18,8 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::L1Error;
 use crate::genesis::senders;
-use crate::load::{self, Book, Counts, Ledger, Load, Percentiles, Source};
+use crate::load::{self, Book, Counts, Load, Percentiles, Source};
 use crate::observe::locked;
+use crate::procfs::{ProcessId, Usage};
+use crate::told;
 
 /// A transaction without an answer for so long goes to another node. Long: an overloaded network is not helped by
 /// sending everything twice.
@@ -51,9 +53,12 @@ struct Args {
     /// Size of opaque transactions.
     #[arg(long)]
     tx_bytes: usize,
+    /// Every transaction goes to every node at once.
+    #[arg(long)]
+    everywhere: bool,
     /// Everything told goes there.
     #[arg(long)]
-    ledger: PathBuf,
+    ledger: Option<PathBuf>,
 }
 
 /// What the client says.
@@ -86,41 +91,12 @@ pub(crate) struct Outcome {
     pub(crate) certified_ms: Percentiles,
     /// From the first receipt to the last, seconds.
     pub(crate) ordered_span_s: f64,
-}
-
-/// What is written to the ledger file.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Told {
-    /// Header hashes by height.
-    pub(crate) headers: Vec<(u64, String)>,
-    /// Rollup, height and transaction id, in order.
-    pub(crate) ordered: Vec<(u32, u64, String)>,
-}
-
-impl From<&Ledger> for Told {
-    fn from(ledger: &Ledger) -> Self {
-        let placed = ledger.ordered.iter().flat_map(|(rollup, placed)| {
-            placed.iter().map(|(height, id)| (rollup.get(), *height, id.to_string()))
-        });
-        Self {
-            headers: ledger.headers.iter().map(|(height, hash)| (*height, hash.to_string())).collect(),
-            ordered: placed.collect(),
-        }
-    }
-}
-
-impl Told {
-    /// Back to a ledger; `None` if it is damaged.
-    pub(crate) fn ledger(&self) -> Option<Ledger> {
-        let mut ledger = Ledger::default();
-        for (height, hash) in &self.headers {
-            ledger.headers.insert(*height, hash.parse().ok()?);
-        }
-        for (rollup, height, id) in &self.ordered {
-            ledger.ordered.entry(RollupId::new(*rollup)).or_default().push((*height, id.parse().ok()?));
-        }
-        Some(ledger)
-    }
+    /// Blocks ordered while the load ran.
+    pub(crate) blocks: u64,
+    /// CPU time of the client itself while the load ran, seconds.
+    pub(crate) client_cpu_s: f64,
+    /// Most resident memory of the client, bytes.
+    pub(crate) client_rss_peak: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -141,8 +117,6 @@ enum ClientError {
     Behind(u64, u64),
     #[error("{0}")]
     Account(#[from] L1Error),
-    #[error("ledger: {0}")]
-    Ledger(#[from] serde_json::Error),
 }
 
 fn say(said: &Said) {
@@ -188,22 +162,33 @@ async fn run(args: &Args) -> Result<Outcome, ClientError> {
         followers: 1,
         streams: vec![(source, f64::from(args.rate))],
         patience: PATIENCE,
+        everywhere: args.everywhere,
     };
     let load = Load::new(plan, Arc::clone(&book))?;
     catch_up(&Nodes::new(network, &args.endpoint)?, &book).await?;
     say(&Said::Begin);
+    let (began, first) = (own_usage(), locked(&book).height());
     load.begin();
     tokio::time::sleep(Duration::from_secs(args.seconds)).await;
     load.end();
+    let (ended, last) = (own_usage(), locked(&book).height());
     say(&Said::End);
     load.drained(Instant::now() + DRAIN).await;
-    let (outcome, ledger) = {
-        let book = locked(&book);
-        (outcome(&book), book.ledger())
+    let outcome = Outcome {
+        blocks: last.saturating_sub(first),
+        client_cpu_s: ended.cpu.saturating_sub(began.cpu).as_secs_f64(),
+        client_rss_peak: own_usage().rss_peak,
+        ..outcome(&locked(&book))
     };
-    std::fs::write(&args.ledger, serde_json::to_vec(&Told::from(&ledger))?)?;
+    if let Some(path) = &args.ledger {
+        told::write(path, &locked(&book).take_ledger())?;
+    }
     load.stop().await;
     Ok(outcome)
+}
+
+fn own_usage() -> Usage {
+    ProcessId::of(std::process::id()).and_then(ProcessId::usage).unwrap_or_default()
 }
 
 async fn catch_up(nodes: &Nodes, book: &Mutex<Book>) -> Result<(), ClientError> {
@@ -236,6 +221,7 @@ fn outcome(book: &Book) -> Outcome {
         ordered_ms: book.ordered_ms(),
         certified_ms: book.certified_ms(),
         ordered_span_s: span.unwrap_or_default().as_secs_f64(),
+        ..Outcome::default()
     }
 }
 
@@ -243,20 +229,7 @@ fn outcome(book: &Book) -> Outcome {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use ordering_types::Digest;
-
     use super::*;
-
-    #[test]
-    fn the_ledger_survives_the_way_between_processes() {
-        let mut ledger = Ledger::default();
-        ledger.headers.insert(3, Digest::new([3; 32]));
-        ledger.ordered.insert(RollupId::new(7), vec![(3, Digest::new([1; 32])), (3, Digest::new([2; 32]))]);
-        let text = serde_json::to_string(&Told::from(&ledger)).unwrap();
-        assert_eq!(serde_json::from_str::<Told>(&text).unwrap().ledger(), Some(ledger));
-        let damaged = Told { headers: vec![(1, "zz".into())], ordered: Vec::new() };
-        assert_eq!(damaged.ledger(), None);
-    }
 
     #[test]
     fn what_the_client_says_reads_back() {

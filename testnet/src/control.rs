@@ -16,8 +16,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::layout::DataFolder;
 use crate::observe::Snapshot;
+use crate::relay::{LinkCommand, RelayStats};
 use crate::role::Role;
 
 /// Longest request line, in bytes.
@@ -34,7 +34,7 @@ const REPLY_PATIENCE: Duration = Duration::from_secs(90);
 const MAX_SOCKET_PATH: usize = 100;
 
 /// What another terminal asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
     /// What is going on.
@@ -51,6 +51,13 @@ pub enum Request {
         /// Which.
         who: Role,
     },
+    /// Change links of the relay.
+    Link {
+        /// What, and which.
+        command: LinkCommand,
+    },
+    /// What the relay counted.
+    Links,
 }
 
 /// The answer.
@@ -63,17 +70,20 @@ pub struct Reply {
     /// For [`Request::Status`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Box<Snapshot>>,
+    /// For [`Request::Links`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Box<RelayStats>>,
 }
 
 impl Reply {
     /// Done.
     pub fn done(message: impl Into<String>) -> Self {
-        Self { ok: true, message: message.into(), snapshot: None }
+        Self { ok: true, message: message.into(), snapshot: None, relay: None }
     }
 
     /// Not done.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self { ok: false, message: message.into(), snapshot: None }
+        Self { ok: false, message: message.into(), snapshot: None, relay: None }
     }
 }
 
@@ -118,14 +128,13 @@ fn short(socket: &Path) -> io::Result<ShortPath> {
 }
 
 /// Opens the socket. One that a dead supervisor left behind is replaced: the folder is ours by now.
-pub fn listen(folder: &DataFolder) -> io::Result<UnixListener> {
-    let socket = folder.socket();
-    match std::fs::remove_file(&socket) {
+pub fn listen(socket: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&short(&socket)?.path)?;
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(&short(socket)?.path)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
@@ -173,12 +182,19 @@ async fn converse(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<(
     writer.shutdown().await
 }
 
-/// Asks the network that runs in a folder.
-pub async fn ask(folder: &DataFolder, request: &Request) -> Result<Reply, ControlError> {
-    let connected = UnixStream::connect(&short(&folder.socket())?.path).await;
+/// Asks who listens on a socket: the network that runs in a folder, or its relay.
+pub async fn ask(socket: &Path, request: &Request) -> Result<Reply, ControlError> {
+    let folder = socket.parent().unwrap_or(socket);
+    let path = match short(socket) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(ControlError::NotRunning(folder.to_owned()));
+        }
+        path => path?,
+    };
+    let connected = UnixStream::connect(&path.path).await;
     let stream = connected.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            ControlError::NotRunning(folder.root().to_owned())
+            ControlError::NotRunning(folder.to_owned())
         }
         _ => ControlError::Io(error),
     })?;
@@ -198,11 +214,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::layout::DataFolder;
 
     async fn serving(path: &Path) -> (DataFolder, mpsc::Receiver<Call>) {
         let folder = DataFolder::create(path).unwrap();
         let (calls, incoming) = mpsc::channel(1);
-        tokio::spawn(serve(listen(&folder).unwrap(), calls));
+        tokio::spawn(serve(listen(&folder.socket()).unwrap(), calls));
         (folder, incoming)
     }
 
@@ -212,7 +229,7 @@ mod tests {
         let (folder, mut incoming) = serving(&temporary.path().join("data")).await;
         let mode = folder.socket().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let asking = async { ask(&folder, &Request::Kill { who: Role::Node(2) }).await.unwrap() };
+        let asking = async { ask(&folder.socket(), &Request::Kill { who: Role::Node(2) }).await.unwrap() };
         let answering = async {
             let call = incoming.recv().await.unwrap();
             assert_eq!(call.request, Request::Kill { who: Role::Node(2) });
@@ -233,7 +250,8 @@ mod tests {
             let mut reply = Vec::new();
             let _ = stream.read_to_end(&mut reply).await;
         }
-        let (reply, ()) = tokio::join!(ask(&folder, &Request::Status), async {
+        let socket = folder.socket();
+        let (reply, ()) = tokio::join!(ask(&socket, &Request::Status), async {
             incoming.recv().await.unwrap().answer.send(Reply::done("fine")).ok().unwrap();
         });
         assert_eq!(reply.unwrap().message, "fine");
@@ -244,9 +262,11 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let deep = temporary.path().join("d".repeat(120));
         let folder = DataFolder::create(&deep).unwrap();
-        assert!(matches!(ask(&folder, &Request::Status).await, Err(ControlError::NotRunning(_))));
+        let socket = folder.socket();
+        assert!(matches!(ask(&socket, &Request::Status).await, Err(ControlError::NotRunning(_))));
         let (folder, mut incoming) = serving(&deep).await;
-        let (reply, ()) = tokio::join!(ask(&folder, &Request::Down), async {
+        assert_eq!(socket, folder.socket());
+        let (reply, ()) = tokio::join!(ask(&socket, &Request::Down), async {
             incoming.recv().await.unwrap().answer.send(Reply::done("bye")).ok().unwrap();
         });
         assert_eq!(reply.unwrap().message, "bye");

@@ -15,8 +15,9 @@ use serde::Serialize;
 use tokio::process::Command;
 
 use crate::contract::{L1Error, account};
-use crate::launch::{NODE, batcher_config};
+use crate::launch::{NODE, batcher_config, relay_config};
 use crate::layout::{BATCHERS, DataFolder, Ports};
+use crate::relay::{Plan, RelaySettings};
 use crate::role::Role;
 
 /// The mnemonic of every development chain: its accounts are funded on the development L1 and send the light load.
@@ -74,8 +75,26 @@ pub enum GenesisError {
     Account(#[from] L1Error),
 }
 
+/// An opaque rollup with a small quota, which `bench --rollup-flood` floods.
+pub const FLOODED: RollupId = RollupId::new(4);
+/// Its quota: ten times as much is little for the machine, so that what is measured is fairness, not exhaustion.
+pub const FLOODED_QUOTA_BYTES: u32 = 16 << 10;
+
+/// Blocks' worth of the bulk rollup that may be on their way at a time: a lane's share of the quota is what it may have in
+/// undecided chunks, and at 120,000 transactions of 512 bytes a second a block's worth lasts a quarter of a second.
+const BULK_BLOCKS: u32 = 4;
+
+/// How this network differs from the plainest one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Variant {
+    /// The validators' addresses are those of the relay's fronts.
+    pub relay: bool,
+    /// There is a rollup to be flooded.
+    pub flood: bool,
+}
+
 /// The rollups of every local network.
-pub fn rollups(limits: &Limits) -> Vec<Rollup> {
+pub fn rollups(limits: &Limits, flood: bool) -> Vec<Rollup> {
     let evm = |id, name: &str, chain_id| Rollup {
         id,
         name: name.to_owned(),
@@ -84,27 +103,39 @@ pub fn rollups(limits: &Limits) -> Vec<Rollup> {
         data: DataPolicy::Blob,
         quota_bytes_per_block: limits.blob_bytes_per_block,
     };
-    vec![
+    let opaque = |id, name: &str, chain_id, quota_bytes_per_block| Rollup {
+        id,
+        name: name.to_owned(),
+        kind: RollupKind::Opaque,
+        chain_id,
+        data: DataPolicy::Committee,
+        quota_bytes_per_block,
+    };
+    let mut all = vec![
         evm(ALPHA, "alpha", 900_001),
         evm(BETA, "beta", 900_002),
-        Rollup {
-            id: BULK,
-            name: "bulk".to_owned(),
-            kind: RollupKind::Opaque,
-            chain_id: 900_003,
-            data: DataPolicy::Committee,
-            quota_bytes_per_block: limits.block_bytes,
-        },
-    ]
+        opaque(BULK, "bulk", 900_003, limits.block_bytes.saturating_mul(BULK_BLOCKS)),
+    ];
+    if flood {
+        all.push(opaque(FLOODED, "flooded", 900_004, FLOODED_QUOTA_BYTES));
+    }
+    all
 }
 
 /// The genesis file of a network of these validators, numbered from 1.
-pub fn spec(l1_chain_id: u64, inbox: Address, keys: &[PublicKey], ports: Ports) -> ChainSpec {
+pub fn spec(
+    l1_chain_id: u64,
+    inbox: Address,
+    keys: &[PublicKey],
+    ports: Ports,
+    variant: Variant,
+) -> ChainSpec {
     let limits = Limits::default();
+    let mesh = |number| if variant.relay { ports.mesh_front(number) } else { ports.p2p(number) };
     let validators = (1_u16..).zip(keys).map(|(number, key)| Validator {
         id: ValidatorId::new(number),
         key: *key,
-        address: format!("/ip4/127.0.0.1/udp/{}/quic-v1", ports.p2p(number)),
+        address: format!("/ip4/127.0.0.1/udp/{}/quic-v1", mesh(number)),
     });
     ChainSpec {
         network: "testnet".to_owned(),
@@ -112,7 +143,7 @@ pub fn spec(l1_chain_id: u64, inbox: Address, keys: &[PublicKey], ports: Ports) 
         inbox,
         limits,
         validators: validators.collect(),
-        rollups: rollups(&limits),
+        rollups: rollups(&limits, variant.flood),
     }
 }
 
@@ -141,6 +172,20 @@ fn make_home(folder: &DataFolder, role: Role) -> Result<PathBuf, GenesisError> {
     let home = folder.home(role);
     std::fs::create_dir_all(&home).map_err(|source| GenesisError::Write { path: home.clone(), source })?;
     Ok(home)
+}
+
+/// Writes the relay's plan.
+pub fn write_relay(
+    folder: &DataFolder,
+    ports: Ports,
+    nodes: u16,
+    relay: RelaySettings,
+) -> Result<(), GenesisError> {
+    make_home(folder, Role::Relay)?;
+    let plan = Plan::local(ports, nodes, relay, folder.relay_socket());
+    let text =
+        serde_json::to_string_pretty(&plan).map_err(|error| GenesisError::Encode(error.to_string()))?;
+    write(&relay_config(folder), &text)
 }
 
 /// Creates a node's key and config with its own `init`, under a random password in a file of mode 0600.
@@ -252,10 +297,14 @@ mod tests {
         for nodes in [4_u8, 5, 7, 10] {
             let keys: Vec<_> =
                 (1..=nodes).map(|i| SecretKey::from_bytes([i; 32]).unwrap().public_key()).collect();
-            let spec = spec(1337, Address::new([7; 20]), &keys, ports);
-            spec.validate().unwrap();
-            let read: ChainSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
-            assert_eq!(read, spec);
+            for variant in [Variant::default(), Variant { relay: true, flood: true }] {
+                let spec = spec(1337, Address::new([7; 20]), &keys, ports, variant);
+                spec.validate().unwrap();
+                let read: ChainSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+                assert_eq!(read, spec);
+                let port = if variant.relay { "9301" } else { "9101" };
+                assert!(spec.validators.iter().any(|validator| validator.address.contains(port)));
+            }
         }
     }
 

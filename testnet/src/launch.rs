@@ -15,6 +15,8 @@ pub(crate) const NODE: &str = "__node";
 pub(crate) const BATCHER: &str = "__batcher";
 /// Hidden first argument of the development L1.
 pub(crate) const DEV_L1: &str = "__dev-l1";
+/// Hidden first argument of the relay.
+pub(crate) const RELAY: &str = "__relay";
 /// Hidden first argument of the bench's client.
 pub(crate) const CLIENT: &str = "__client";
 
@@ -84,6 +86,16 @@ pub(crate) fn batcher(folder: &DataFolder, number: u16) -> Launch {
     launch(Role::Batcher(number), folder, args)
 }
 
+/// The relay's plan.
+pub(crate) fn relay_config(folder: &DataFolder) -> PathBuf {
+    folder.home(Role::Relay).join("relay.json")
+}
+
+/// The relay between the nodes.
+pub(crate) fn relay(folder: &DataFolder) -> Launch {
+    launch(Role::Relay, folder, vec![RELAY.into(), "--config".into(), relay_config(folder).into()])
+}
+
 /// Becomes another program if the first argument is a hidden name. The linked `main` sees its own name in front.
 pub(crate) fn become_other(args: &[OsString]) -> Option<ExitCode> {
     let hidden = args.get(1)?.to_str()?;
@@ -102,6 +114,7 @@ pub(crate) fn become_other(args: &[OsString]) -> Option<ExitCode> {
                 ExitCode::FAILURE
             }
         }),
+        RELAY => Some(crate::relay::main_from_args(rest("testnet-relay"))),
         CLIENT => Some(crate::client::main_from_args(rest("testnet-client"))),
         _ => None,
     }

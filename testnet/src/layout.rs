@@ -7,6 +7,8 @@
 //! | base + 300 + i | TCP | node i: JSON-RPC, HTTP and WebSocket |
 //! | base + 400 + i | TCP | node i: `/metrics`, `/livez`, `/readyz` |
 //! | base + 500 + i | TCP | batcher i: `/metrics`, `/livez`, `/readyz` |
+//! | base + 500 + i | UDP | node i: chunks (QUIC) |
+//! | base + 300 + i, base + 400 + i | UDP | with a relay: its fronts for the validators' network and the chunks of node i |
 //! | base + 545 | TCP | development L1: JSON-RPC and beacon blobs |
 //!
 //! The base is 9000 unless `--port-base` says otherwise.
@@ -118,6 +120,21 @@ impl Ports {
         self.base + 500 + number
     }
 
+    /// Chunks of node `number`; batchers have the same numbers over TCP.
+    pub const fn chunks(self, number: u16) -> u16 {
+        self.base + 500 + number
+    }
+
+    /// The relay's front for the validators' network of node `number`; JSON-RPC has the same number over TCP.
+    pub const fn mesh_front(self, number: u16) -> u16 {
+        self.base + 300 + number
+    }
+
+    /// The relay's front for the chunks of node `number`; metrics have the same number over TCP.
+    pub const fn chunks_front(self, number: u16) -> u16 {
+        self.base + 400 + number
+    }
+
     /// URL of the development L1.
     pub fn l1_url(self) -> String {
         format!("http://127.0.0.1:{}", self.l1())
@@ -128,12 +145,21 @@ impl Ports {
         format!("http://127.0.0.1:{}", self.rpc(number))
     }
 
-    /// Every port of a network with so many nodes.
+    /// The ports of the relay of a network with so many nodes.
+    pub fn relay(self, nodes: u16) -> Vec<PortUse> {
+        let entry = |port, what| PortUse { port, protocol: Protocol::Udp, role: Role::Relay, what };
+        let fronts =
+            |number| [entry(self.mesh_front(number), "front"), entry(self.chunks_front(number), "front")];
+        (1..=nodes).flat_map(fronts).collect()
+    }
+
+    /// Every port of a network with so many nodes, less the relay's.
     pub fn all(self, nodes: u16) -> Vec<PortUse> {
         let entry = |port, protocol, role, what| PortUse { port, protocol, role, what };
         let mut all = vec![entry(self.l1(), Protocol::Tcp, Role::L1, "L1 JSON-RPC")];
         for i in 1..=nodes {
             all.push(entry(self.p2p(i), Protocol::Udp, Role::Node(i), "validators' network"));
+            all.push(entry(self.chunks(i), Protocol::Udp, Role::Node(i), "chunks"));
             all.push(entry(self.ingress(i), Protocol::Udp, Role::Node(i), "QUIC ingress"));
             all.push(entry(self.rpc(i), Protocol::Tcp, Role::Node(i), "JSON-RPC"));
             all.push(entry(self.metrics(i), Protocol::Tcp, Role::Node(i), "metrics"));
@@ -274,6 +300,11 @@ impl DataFolder {
         self.root.join("control.sock")
     }
 
+    /// Unix socket of the relay.
+    pub fn relay_socket(&self) -> PathBuf {
+        self.home(Role::Relay).join("control.sock")
+    }
+
     /// The genesis file.
     pub fn genesis(&self) -> PathBuf {
         self.root.join("genesis.toml")
@@ -300,8 +331,10 @@ mod tests {
 
     #[test]
     fn no_two_uses_share_a_port_at_any_size() {
-        let all = Ports::new(DEFAULT_PORT_BASE).unwrap().all(MAX_NODES);
-        let distinct: BTreeSet<u16> = all.iter().map(|entry| entry.port).collect();
+        let ports = Ports::new(DEFAULT_PORT_BASE).unwrap();
+        let all = [ports.all(MAX_NODES), ports.relay(MAX_NODES)].concat();
+        let key = |entry: &PortUse| (entry.port, entry.protocol == Protocol::Udp);
+        let distinct: BTreeSet<(u16, bool)> = all.iter().map(key).collect();
         assert_eq!(distinct.len(), all.len());
         assert_eq!(Ports::new(9000).unwrap().l1(), 9545);
     }

@@ -1,10 +1,11 @@
 //! Brings up, loads, breaks and judges a whole local network.
 //!
 //! ```text
-//!   cli ─▶ run ─▶ session ─▶ network ─▶ process   node-1..n, batcher-1..2, dev-l1: ourselves under other names
+//!   cli ─▶ run ─▶ session ─▶ network ─▶ process   node-1..n, batcher-1..2, dev-l1, relay: ourselves under other names
 //!           │        └─ control ◀── remote           (another terminal: status, kill, restart, down)
 //!           ├─ stages   bring-up: keys, L1, contracts, nodes, key ceremony, first block, first batch
 //!           ├─ load     open-loop clients over QUIC, and the books of what they were told
+//!           ├─ relay    delay, jitter, loss and cuts between the nodes
 //!           ├─ chaos    a timetable of kills and restarts, and what they cost
 //!           ├─ observe ─▶ screen
 //!           └─ judge    L1 alone against the books, node against node ─▶ report
@@ -38,6 +39,7 @@ pub mod preflight;
 pub mod process;
 pub mod procfs;
 mod progress;
+pub mod relay;
 mod remote;
 pub mod report;
 pub mod role;
@@ -46,6 +48,7 @@ pub mod screen;
 mod session;
 mod stages;
 pub mod state;
+mod told;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -91,6 +94,10 @@ async fn command(cli: Cli) -> Result<Exit, Box<dyn std::error::Error>> {
         }
         Some(Command::Restart(args)) => {
             remote::request(&args.folder.data, Request::Restart { who: args.who }, false).await?
+        }
+        Some(Command::Link(args)) => {
+            let (data, request, json) = args.verb.request();
+            remote::request(&data, request, json).await?
         }
         Some(Command::Bench(args)) => bench::bench(args).await?,
     })

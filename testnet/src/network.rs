@@ -176,14 +176,14 @@ impl Network {
         &self.folder
     }
 
-    /// Stops everything: batchers, then nodes, then the L1, so that no one sees the one it talks to go first.
+    /// Stops everything: batchers, then nodes, then the L1 and the relay, so that no one sees the one it talks to go first.
     /// Then looks whether any process ever started here is left.
     pub async fn stop(&mut self) -> Farewell {
         let mut farewell = Farewell::default();
         let order: [fn(&Role) -> bool; 3] = [
             |role| matches!(role, Role::Batcher(_)),
             |role| matches!(role, Role::Node(_)),
-            |role| matches!(role, Role::L1),
+            |role| matches!(role, Role::L1 | Role::Relay),
         ];
         for belongs in order {
             let roles: Vec<Role> = self.running.keys().copied().filter(belongs).collect();
@@ -229,7 +229,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let mut network = network(&temporary.path().join("data"));
         let role = Role::Node(1);
-        for role in [Role::L1, role, Role::Batcher(1)] {
+        for role in [Role::L1, role, Role::Batcher(1), Role::Relay] {
             network.start(child(&network.folder().clone(), role)).unwrap();
         }
         let first = network.kill(role).await.unwrap();
@@ -242,7 +242,7 @@ mod tests {
         let state = State::read(network.folder()).unwrap().unwrap();
         assert_eq!(state.processes.get(&role), Some(&second));
         let farewell = network.stop().await;
-        assert_eq!((farewell.stopped, farewell.left.len()), (3, 0));
+        assert_eq!((farewell.stopped, farewell.left.len()), (4, 0));
         assert!(!second.alive());
         assert_eq!(State::read(network.folder()).unwrap().unwrap().left().count(), 0);
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::statvfs;
 
 use crate::holder::{Holder, holder};
-use crate::layout::{PortUse, Ports, Protocol};
+use crate::layout::{PortUse, Protocol};
 
 /// A network on this machine writes its stores, segment files and logs; below this it is not started.
 pub const MIN_FREE_BYTES: u64 = 2 << 30;
@@ -74,9 +74,9 @@ fn list(busy: &[Busy]) -> String {
     busy.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Tries every port of a network and lets go of it again.
-pub fn ports_free(ports: Ports, nodes: u16) -> Result<(), PreflightError> {
-    let busy: Vec<Busy> = ports.all(nodes).into_iter().filter_map(|wanted| try_port(wanted).err()).collect();
+/// Tries every port and lets go of it again.
+pub fn ports_free(all: Vec<PortUse>) -> Result<(), PreflightError> {
+    let busy: Vec<Busy> = all.into_iter().filter_map(|wanted| try_port(wanted).err()).collect();
     if busy.is_empty() { Ok(()) } else { Err(PreflightError::Ports(busy)) }
 }
 

@@ -53,6 +53,11 @@ impl Progress {
         });
         Stage { label, began: Instant::now(), bar, quiet: self.quiet }
     }
+
+    /// Something that not every start has.
+    pub(crate) fn aside(&self, name: &str) -> Stage {
+        Stage { label: format!("      {name:<18}"), began: Instant::now(), bar: None, quiet: self.quiet }
+    }
 }
 
 impl Stage {

@@ -1,4 +1,4 @@
-//! `down`, `reset`, `status`, `kill`, `restart`: from another terminal.
+//! `down`, `reset`, `status`, `kill`, `restart`, `link`: from another terminal.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(crate) async fn request(data: &Path, request: Request, json: bool) -> Result
         }
         Err(error) => return Err(error.into()),
     };
-    match ask(&folder, &request).await {
+    match ask(&folder.socket(), &request).await {
         Ok(reply) => Ok(print(&reply, json)),
         Err(error @ ControlError::NotRunning(_)) => {
             eprintln!("{error}");
@@ -29,6 +29,14 @@ pub(crate) async fn request(data: &Path, request: Request, json: bool) -> Result
 }
 
 fn print(reply: &Reply, json: bool) -> Exit {
+    if let Some(relay) = &reply.relay {
+        if json {
+            println!("{}", serde_json::to_string(relay).unwrap_or_default());
+        } else {
+            print!("{}", relay.table());
+        }
+        return Exit::Done;
+    }
     match &reply.snapshot {
         Some(snapshot) if json => {
             println!("{}", serde_json::to_string(snapshot).unwrap_or_default());

@@ -14,12 +14,15 @@ pub enum Role {
     Node(u16),
     /// A batcher.
     Batcher(u16),
+    /// The relay between the nodes.
+    Relay,
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::L1 => f.pad("dev-l1"),
+            Self::Relay => f.pad("relay"),
             Self::Node(number) => f.pad(&format!("node-{number}")),
             Self::Batcher(number) => f.pad(&format!("batcher-{number}")),
         }
@@ -28,7 +31,9 @@ impl fmt::Display for Role {
 
 /// Not the name of a process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" names no process: say 2 or node-2 for a node, batcher-1 for a batcher, dev-l1 for the L1")]
+#[error(
+    "\"{0}\" names no process: say 2 or node-2 for a node, batcher-1 for a batcher, dev-l1 for the L1, relay for the relay"
+)]
 pub struct RoleError(String);
 
 impl FromStr for Role {
@@ -39,6 +44,7 @@ impl FromStr for Role {
         let numbered = |digits: &str| digits.parse::<u16>().ok().filter(|number| *number > 0);
         let role = match name.as_str() {
             "l1" | "dev-l1" => Some(Self::L1),
+            "relay" => Some(Self::Relay),
             name => name
                 .strip_prefix("batcher-")
                 .map(|digits| numbered(digits).map(Self::Batcher))
@@ -76,6 +82,7 @@ mod tests {
             ("batcher 2", Some(Role::Batcher(2))),
             ("l1", Some(Role::L1)),
             ("dev-l1", Some(Role::L1)),
+            ("relay", Some(Role::Relay)),
             ("0", None),
             ("node-", None),
             ("batcher", None),
@@ -89,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_name_reads_back() {
-        for role in [Role::L1, Role::Node(10), Role::Batcher(2)] {
+        for role in [Role::L1, Role::Relay, Role::Node(10), Role::Batcher(2)] {
             assert_eq!(role.to_string().parse(), Ok(role));
         }
     }

@@ -16,9 +16,10 @@ use crate::judge::{self, Evidence, FromL1};
 use crate::load::{self, Book, Load, Source};
 use crate::observe::{Observer, locked};
 use crate::progress::Progress;
+use crate::relay::{ConditionsError, RelaySettings};
 use crate::report::{Check, L1Summary, Summary};
 use crate::screen::Screen;
-use crate::session::{Session, SessionError, Stop, describe};
+use crate::session::{Session, SessionError, Stop, Wanted, describe};
 use crate::stages::{self, StartError, Up};
 
 /// How often the network is looked at.
@@ -44,6 +45,9 @@ pub(crate) enum UpError {
     /// A timetable that is longer than the run.
     #[error("`{0}` comes after the end of the load ({1} s): make --for longer")]
     Plan(String, u64),
+    /// What the relay is asked to be.
+    #[error(transparent)]
+    Relay(#[from] ConditionsError),
     /// The load's clients.
     #[error("clients: {0}")]
     Client(#[from] ConnectError),
@@ -62,7 +66,13 @@ pub(crate) async fn up(args: UpArgs) -> Result<Exit, UpError> {
     }
     let mut progress = Progress::new(false);
     let stage = progress.stage();
-    let (session, mut stops) = Session::open(&args.folder.data, args.port_base, args.nodes, MNEMONIC, false)?;
+    let (session, mut stops) = Session::open(Wanted {
+        data: &args.folder.data,
+        port_base: args.port_base,
+        nodes: args.nodes,
+        must_be_disk: false,
+        relay: relay(&args)?,
+    })?;
     stage.done(&format!(
         "ports {} to {} free; {} with {} GiB free",
         session.ports.base() + 101,
@@ -76,6 +86,13 @@ pub(crate) async fn up(args: UpArgs) -> Result<Exit, UpError> {
         result = body(&args, &session, &mut progress) => Ended::Finished(Box::new(result)),
     };
     conclude(ended, session, args.json).await
+}
+
+/// The relay asked for; a timetable that cuts links needs one, too.
+fn relay(args: &UpArgs) -> Result<Option<RelaySettings>, ConditionsError> {
+    let asked = args.relay.settings()?;
+    let cuts = args.chaos.iter().any(crate::chaos::Plan::touches_links);
+    Ok(asked.or_else(|| cuts.then(|| args.relay.direct())))
 }
 
 enum Ended {
@@ -116,7 +133,7 @@ async fn conclude(ended: Ended, session: Session, json: bool) -> Result<Exit, Up
 
 /// Everything between the preflight and the stop. Without `--for` it never returns.
 async fn body(args: &UpArgs, session: &Session, progress: &mut Progress) -> Result<Summary, UpError> {
-    let up = stages::bring_up(session, args.nodes, args.block_time, progress).await?;
+    let up = stages::bring_up(session, args.nodes, args.block_time, false, progress).await?;
     progress.say(&banner(session, &up));
     let book = Arc::new(Mutex::new(Book::new(args.duration.is_some())));
     let observer = Observer::new(
@@ -152,6 +169,7 @@ fn start_load(args: &UpArgs, up: &Up, book: Arc<Mutex<Book>>) -> Result<Load, Up
         followers: up.endpoints.len(),
         streams,
         patience: PATIENCE,
+        everywhere: false,
     };
     Ok(Load::new(plan, book)?)
 }

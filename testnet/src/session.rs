@@ -10,10 +10,12 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::control::{self, Call, ControlError, Reply, Request};
+use crate::genesis::MNEMONIC;
 use crate::layout::{DataFolder, FolderError, PortBaseError, Ports};
 use crate::network::{Farewell, Network, NetworkError};
 use crate::observe::Observer;
 use crate::preflight::{self, Disk, PreflightError};
+use crate::relay::RelaySettings;
 use crate::state::{State, StateError};
 
 /// How long the last answers to other terminals may take.
@@ -83,12 +85,28 @@ impl Stops {
     }
 }
 
+/// What a session is opened for.
+pub(crate) struct Wanted<'a> {
+    /// The data folder.
+    pub(crate) data: &'a Path,
+    /// Base of all ports.
+    pub(crate) port_base: u16,
+    /// Validators.
+    pub(crate) nodes: u16,
+    /// Whether a folder in memory is refused.
+    pub(crate) must_be_disk: bool,
+    /// A relay between the nodes.
+    pub(crate) relay: Option<RelaySettings>,
+}
+
 /// A running session.
 pub(crate) struct Session {
     /// Where everything is.
     pub(crate) folder: DataFolder,
     /// Which ports.
     pub(crate) ports: Ports,
+    /// The relay between the nodes, if there is one.
+    pub(crate) relay: Option<RelaySettings>,
     /// The disk under the folder.
     pub(crate) disk: Disk,
     /// The processes.
@@ -115,35 +133,34 @@ pub(crate) fn free(path: &Path) -> Result<(), SessionError> {
 
 impl Session {
     /// Checks the machine, takes the folder, and listens to other terminals and to signals.
-    pub(crate) fn open(
-        data: &Path,
-        port_base: u16,
-        nodes: u16,
-        mnemonic: &str,
-        must_be_disk: bool,
-    ) -> Result<(Self, Stops), SessionError> {
+    pub(crate) fn open(wanted: Wanted<'_>) -> Result<(Self, Stops), SessionError> {
+        let Wanted { data, port_base, nodes, must_be_disk, relay } = wanted;
         let ports = Ports::new(port_base)?;
         free(data)?;
-        preflight::ports_free(ports, nodes)?;
+        let mut used = ports.all(nodes);
+        if relay.is_some() {
+            used.extend(ports.relay(nodes));
+        }
+        preflight::ports_free(used)?;
         let folder = DataFolder::create(data)?;
         let disk = preflight::disk_ready(folder.root(), must_be_disk)?;
-        let network = Network::new(folder.clone(), ports, nodes, mnemonic.to_owned())?;
+        let network = Network::new(folder.clone(), ports, nodes, MNEMONIC.to_owned())?;
         let network = Arc::new(Mutex::new(network));
-        let listener = control::listen(&folder).map_err(SessionError::Socket)?;
+        let listener = control::listen(&folder.socket()).map_err(SessionError::Socket)?;
         let (calls, incoming) = mpsc::channel(1);
         let (stop, stops) = mpsc::channel(1);
         let observer = Arc::new(OnceLock::new());
         listen_to_signals(&stop).map_err(SessionError::Signals)?;
         let serving = tokio::spawn(control::serve(listener, calls));
         let answering = tokio::spawn(answer(incoming, Arc::clone(&network), Arc::clone(&observer), stop));
-        Ok((Self { folder, ports, disk, network, observer, answering, serving }, Stops(stops)))
+        Ok((Self { folder, ports, relay, disk, network, observer, answering, serving }, Stops(stops)))
     }
 
     /// Stops everything, tells who asked for it, and says what is left.
     pub(crate) async fn close(self, asked: Option<Stop>) -> Farewell {
         let farewell = self.network.lock().await.stop().await;
         if let Some(Stop::Down(answer)) = asked {
-            let reply = Reply { ok: farewell.left.is_empty(), message: describe(&farewell), snapshot: None };
+            let reply = Reply { ok: farewell.left.is_empty(), ..Reply::done(describe(&farewell)) };
             // The terminal may be gone.
             let _ = answer.send(reply);
         }
@@ -204,6 +221,7 @@ async fn answer(
                 continue;
             }
             Request::Status => status(&observer).await,
+            request @ (Request::Link { .. } | Request::Links) => to_relay(&network, &request).await,
             Request::Kill { who } => match network.lock().await.kill(who).await {
                 Ok(id) => Reply::done(format!("killed {who} (process {})", id.pid)),
                 Err(error) => Reply::refused(error.to_string()),
@@ -218,11 +236,23 @@ async fn answer(
     }
 }
 
+/// The relay speaks the same language on a socket of its own.
+async fn to_relay(network: &Mutex<Network>, request: &Request) -> Reply {
+    let socket = network.lock().await.folder().relay_socket();
+    match control::ask(&socket, request).await {
+        Ok(reply) => reply,
+        Err(ControlError::NotRunning(_)) => Reply::refused(
+            "no relay runs in this network: start the network with --link-delay (0ms is enough to cut links)",
+        ),
+        Err(error) => Reply::refused(format!("relay: {error}")),
+    }
+}
+
 async fn status(observer: &OnceLock<Observer>) -> Reply {
     match observer.get() {
         Some(observer) => {
             let snapshot = Box::new(observer.look().await);
-            Reply { ok: true, message: "running".into(), snapshot: Some(snapshot) }
+            Reply { snapshot: Some(snapshot), ..Reply::done("running") }
         }
         None => Reply::done("the network is coming up"),
     }

@@ -7,12 +7,14 @@ use alloy::primitives::Address;
 use ordering_types::{ChainSpec, PublicKey};
 
 use crate::contract::{L1, L1Error, deploy};
-use crate::genesis::{self, GenesisError};
+use crate::control::{self, Request};
+use crate::genesis::{self, GenesisError, Variant};
 use crate::launch;
 use crate::layout::BATCHERS;
 use crate::network::NetworkError;
 use crate::node_api::{NodeApi, NodeStatus};
 use crate::progress::{Progress, Stage};
+use crate::relay::Conditions;
 use crate::session::Session;
 
 /// How often a stage looks whether it is through.
@@ -97,6 +99,7 @@ pub(crate) async fn bring_up(
     session: &Session,
     nodes: u16,
     block_time: Duration,
+    flood: bool,
     progress: &mut Progress,
 ) -> Result<Up, StartError> {
     let keys = make_keys(session, nodes, progress).await?;
@@ -104,7 +107,9 @@ pub(crate) async fn bring_up(
     let l1_chain = start_l1(session, &l1, block_time, progress).await?;
     let inbox = deploy_inbox(session, &keys, progress).await?;
     let own_inbox = ordering_types::Address::new(inbox.into_array());
-    let spec = genesis::spec(l1_chain, own_inbox, &keys, session.ports);
+    let variant = Variant { relay: session.relay.is_some(), flood };
+    let spec = genesis::spec(l1_chain, own_inbox, &keys, session.ports, variant);
+    start_relay(session, nodes, progress).await?;
     let batchers = start_nodes(session, nodes, block_time, &spec, progress).await?;
     let apis: Vec<NodeApi> = (1..=nodes).map(|number| NodeApi::new(session.ports, number)).collect();
     found(session, &l1, inbox, &apis, progress).await?;
@@ -156,6 +161,27 @@ async fn deploy_inbox(
     session.network.lock().await.deployed(inbox.to_string())?;
     stage.done(&format!("SequencerInbox at {inbox}"));
     Ok(inbox)
+}
+
+/// Before the nodes: they dial each other through it.
+async fn start_relay(session: &Session, nodes: u16, progress: &Progress) -> Result<(), StartError> {
+    let Some(relay) = session.relay else { return Ok(()) };
+    let stage = progress.aside("relay");
+    genesis::write_relay(&session.folder, session.ports, nodes, relay)?;
+    session.network.lock().await.start(launch::relay(&session.folder))?;
+    let socket = session.folder.relay_socket();
+    wait_for(session, &stage, "an answer of the relay", NODES_PATIENCE, async || {
+        control::ask(&socket, &Request::Links).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await?;
+    let Conditions { delay, jitter, loss, reorder } = relay.conditions;
+    stage.done(&format!(
+        "every link: {delay:?} ± {jitter:?} one way, {} % lost, {} % overtaken, seed {}",
+        loss * 100.0,
+        reorder * 100.0,
+        relay.seed
+    ));
+    Ok(())
 }
 
 async fn start_nodes(

@@ -1,5 +1,6 @@
 //! What a network uses between two moments, from `/proc`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::network::Condition;
@@ -7,9 +8,9 @@ use crate::procfs::{ProcessId, Usage, load_average, loopback_bytes};
 use crate::role::Role;
 use crate::session::Session;
 
-/// One node's use.
+/// One process's use.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct NodeUse {
+pub(super) struct ProcessUse {
     /// CPU time.
     pub(super) cpu: Duration,
     /// Most resident memory since its start, bytes.
@@ -21,25 +22,33 @@ pub(super) struct NodeUse {
 pub(super) struct Used {
     /// Wall time.
     pub(super) wall: Duration,
-    /// Each node.
-    pub(super) nodes: Vec<NodeUse>,
+    /// Each process of the network.
+    pub(super) processes: BTreeMap<Role, ProcessUse>,
     /// Bytes sent over the loopback interface, by everything on the machine.
     pub(super) wire_bytes: u64,
     /// Runnable processes over the last minute.
     pub(super) load_average: f64,
 }
 
+impl Used {
+    /// The nodes, in order.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &ProcessUse> {
+        let node = |(role, used)| matches!(role, &Role::Node(_)).then_some(used);
+        self.processes.iter().filter_map(node)
+    }
+}
+
 /// A measurement under way.
 pub(super) struct Meter {
     began: Instant,
-    nodes: Vec<(ProcessId, Usage)>,
+    processes: BTreeMap<Role, (ProcessId, Usage)>,
     wire: u64,
 }
 
-async fn nodes(session: &Session) -> Vec<(ProcessId, Usage)> {
+async fn processes(session: &Session) -> BTreeMap<Role, (ProcessId, Usage)> {
     let conditions = session.network.lock().await.conditions();
-    let usage = |(role, condition): (&Role, &Condition)| match (role, condition) {
-        (Role::Node(_), Condition::Running(id)) => Some((*id, id.usage()?)),
+    let usage = |(role, condition): (&Role, &Condition)| match condition {
+        Condition::Running(id) => Some((*role, (*id, id.usage()?))),
         _ => None,
     };
     conditions.iter().filter_map(usage).collect()
@@ -48,21 +57,21 @@ async fn nodes(session: &Session) -> Vec<(ProcessId, Usage)> {
 impl Meter {
     /// From now.
     pub(super) async fn start(session: &Session) -> Self {
-        let nodes = nodes(session).await;
-        Self { began: Instant::now(), nodes, wire: loopback_bytes().unwrap_or_default() }
+        let processes = processes(session).await;
+        Self { began: Instant::now(), processes, wire: loopback_bytes().unwrap_or_default() }
     }
 
     /// Until now.
     pub(super) async fn stop(self, session: &Session) -> Used {
         let wire_bytes = loopback_bytes().unwrap_or_default().saturating_sub(self.wire);
-        let used = |(id, now): (ProcessId, Usage)| {
-            let before = self.nodes.iter().find(|(known, _)| *known == id);
+        let used = |(role, (id, now)): (Role, (ProcessId, Usage))| {
+            let before = self.processes.get(&role).filter(|(known, _)| *known == id);
             let cpu = before.map_or(now.cpu, |(_, before)| now.cpu.saturating_sub(before.cpu));
-            NodeUse { cpu, rss_peak: now.rss_peak }
+            (role, ProcessUse { cpu, rss_peak: now.rss_peak })
         };
         Used {
             wall: self.began.elapsed(),
-            nodes: nodes(session).await.into_iter().map(used).collect(),
+            processes: processes(session).await.into_iter().map(used).collect(),
             wire_bytes,
             load_average: load_average().unwrap_or_default(),
         }

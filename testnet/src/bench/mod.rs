@@ -1,36 +1,35 @@
 //! `testnet bench`: a network of its own on a real disk, a client process, one JSON object.
 
+mod clients;
 mod disk;
+mod distance;
+mod flood;
 mod measure;
 mod output;
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-
 use crate::cli::BenchArgs;
-use crate::client::{Outcome, Said, Told};
 use crate::exit::Exit;
-use crate::genesis::{ALPHA, BULK, MNEMONIC};
+use crate::genesis::{ALPHA, BULK};
 use crate::judge::{self, FromL1};
-use crate::launch::CLIENT;
 use crate::load::{Book, Ledger};
 use crate::observe::Observer;
 use crate::progress::Progress;
+use crate::relay::ConditionsError;
 use crate::run::l1_summary;
-use crate::session::{Session, SessionError, describe};
+use crate::session::{Session, SessionError, Wanted, describe};
 use crate::stages::{self, StartError, Up};
+use clients::Offered;
+use distance::Distance;
+use flood::Flood;
 use measure::Meter;
 use output::{Idle, Load, Machine};
 
 /// Between the first batch and the measurement of an idle network.
 const SETTLE: Duration = Duration::from_secs(5);
-/// How long the client may take beyond the load itself.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(90);
 /// How long the last transactions may take to L1.
 const L1_DRAIN: Duration = Duration::from_secs(180);
 
@@ -40,6 +39,9 @@ pub(crate) enum BenchError {
     /// Before anything ran.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// What the relay is asked to be.
+    #[error(transparent)]
+    Relay(#[from] ConditionsError),
     /// The network did not come up.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -62,7 +64,13 @@ pub(crate) async fn bench(args: BenchArgs) -> Result<Exit, BenchError> {
     let mut progress = Progress::new(false);
     let stage = progress.stage();
     let data = PathBuf::from(format!("testnet-bench-{}", std::process::id()));
-    let opened = Session::open(&data, args.port_base, args.nodes, MNEMONIC, true);
+    let opened = Session::open(Wanted {
+        data: &data,
+        port_base: args.port_base,
+        nodes: args.nodes,
+        must_be_disk: true,
+        relay: args.relay.settings()?,
+    });
     let (session, mut stops) = opened.inspect_err(|_| remove(&data))?;
     stage.done(&format!("ports free; {}", session.disk.filesystem));
     let result = tokio::select! {
@@ -105,7 +113,7 @@ async fn measured(
     progress: &mut Progress,
 ) -> Result<Printed, BenchError> {
     let fsync_p50_us = disk::fsync_p50_us(session.folder.root()).map_err(BenchError::Disk)?;
-    let up = stages::bring_up(session, args.nodes, args.block_time, progress).await?;
+    let up = stages::bring_up(session, args.nodes, args.block_time, args.rollup_flood, progress).await?;
     let observer = Observer::new(
         Arc::clone(&session.network),
         Arc::new(Mutex::new(Book::new(false))),
@@ -130,6 +138,9 @@ async fn measured(
         let idle = Idle::new(&machine, &meter.stop(session).await);
         return Ok((idle.text(), output::json(&idle), idle.held()));
     }
+    if args.rollup_flood {
+        return flooded(args, session, progress, &up, &observer).await;
+    }
     loaded(args, session, progress, &up, &observer, machine).await
 }
 
@@ -143,17 +154,19 @@ async fn loaded(
 ) -> Result<Printed, BenchError> {
     let rollup = if args.real { ALPHA } else { BULK };
     progress.say(&format!("offering {} transactions a second for {} s", args.rate, args.seconds));
-    let path = session.folder.root().join("told.json");
-    let mut client = start_client(args, session, up, rollup.get(), &path).map_err(BenchError::Client)?;
-    let patience = Duration::from_secs(args.seconds) + CLIENT_PATIENCE;
-    let watched = tokio::time::timeout(patience, watch_client(&mut client, session)).await;
-    let (outcome, used) = watched.map_err(|_| BenchError::GaveUp("it does not end".into()))??;
-    let ledger = read_ledger(&path).map_err(BenchError::Client)?;
-    progress.say("waiting until everything told is on L1");
-    let height = judge::last_with_transactions(&ledger);
-    let from_l1 =
-        judge::read(Arc::clone(&up.spec), observer.l1_url(), height, Instant::now() + L1_DRAIN).await;
-    observer.look().await;
+    let offered = Offered {
+        name: "client",
+        endpoints: &up.endpoints,
+        rollup,
+        rate: args.rate,
+        seconds: args.seconds,
+        tx_bytes: args.tx_bytes,
+        everywhere: args.duplicates,
+    };
+    let (outcome, used) = offered.run(session).await?;
+    let distance = Distance::of(session).await;
+    let ledger = ledger_of(&offered, session)?;
+    let from_l1 = drained(up, observer, progress, &ledger).await;
     let account = output::account(&ledger, &from_l1);
     let policy = up.spec.rollup(rollup).map(|rollup| rollup.data);
     let load = Load::new(output::Parts {
@@ -164,9 +177,40 @@ async fn loaded(
         l1: l1_summary(&from_l1, &observer.batches()),
         account,
         policy,
+        distance,
         trouble: trouble(&from_l1, &ledger),
     });
     Ok((load.text(), output::json(&load), load.held()))
+}
+
+async fn flooded(
+    args: &BenchArgs,
+    session: &Session,
+    progress: &mut Progress,
+    up: &Up,
+    observer: &Observer,
+) -> Result<Printed, BenchError> {
+    let (flood, ledger) = Flood::measure(args, session, up, progress).await?;
+    let from_l1 = drained(up, observer, progress, &ledger).await;
+    if let Some(trouble) = trouble(&from_l1, &ledger) {
+        progress.say(&format!("TROUBLE: {trouble}"));
+    }
+    let flood = flood.judged(output::account(&ledger, &from_l1));
+    Ok((flood.text(), output::json(&flood), flood.held()))
+}
+
+/// Waits until L1 has everything that was told, and looks once more.
+async fn drained(up: &Up, observer: &Observer, progress: &Progress, ledger: &Ledger) -> FromL1 {
+    progress.say("waiting until everything told is on L1");
+    let height = judge::last_with_transactions(ledger);
+    let deadline = Instant::now() + L1_DRAIN;
+    let from_l1 = judge::read(Arc::clone(&up.spec), observer.l1_url(), height, deadline).await;
+    observer.look().await;
+    from_l1
+}
+
+fn ledger_of(offered: &Offered<'_>, session: &Session) -> Result<Ledger, BenchError> {
+    crate::told::read(&offered.ledger(session)).map_err(BenchError::Client)
 }
 
 fn trouble(from_l1: &FromL1, ledger: &Ledger) -> Option<String> {
@@ -174,56 +218,4 @@ fn trouble(from_l1: &FromL1, ledger: &Ledger) -> Option<String> {
     let behind = from_l1.last_height < height;
     let late = || format!("L1 covers heights up to {} of {height}", from_l1.last_height);
     from_l1.error.as_ref().map(ToString::to_string).or_else(|| behind.then(late))
-}
-
-fn start_client(
-    args: &BenchArgs,
-    session: &Session,
-    up: &Up,
-    rollup: u32,
-    ledger: &std::path::Path,
-) -> std::io::Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg(CLIENT).arg("--spec").arg(session.folder.genesis()).arg("--ledger").arg(ledger);
-    for endpoint in &up.endpoints {
-        command.args(["--endpoint", endpoint]);
-    }
-    let log = std::fs::File::create(session.folder.logs().join("client.log"))?;
-    command
-        .args(["--rollup", &rollup.to_string()])
-        .args(["--rate", &args.rate.to_string()])
-        .args(["--seconds", &args.seconds.to_string()])
-        .args(["--tx-bytes", &args.tx_bytes.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-}
-
-/// Measures between the client's `begin` and `end`, and waits for its result.
-async fn watch_client(client: &mut Child, session: &Session) -> Result<(Outcome, measure::Used), BenchError> {
-    let silent = || BenchError::GaveUp("it ended without a result".to_owned());
-    let mut lines = BufReader::new(client.stdout.take().ok_or_else(silent)?).lines();
-    let (mut meter, mut used) = (None, measure::Used::default());
-    while let Some(line) = lines.next_line().await.map_err(BenchError::Client)? {
-        match serde_json::from_str(&line) {
-            Ok(Said::Begin) => meter = Some(Meter::start(session).await),
-            Ok(Said::End) => {
-                if let Some(meter) = meter.take() {
-                    used = meter.stop(session).await;
-                }
-            }
-            Ok(Said::Result(outcome)) => return Ok((outcome, used)),
-            Ok(Said::Error { why }) => return Err(BenchError::GaveUp(why)),
-            Err(_) => {}
-        }
-    }
-    Err(silent())
-}
-
-fn read_ledger(path: &std::path::Path) -> std::io::Result<Ledger> {
-    let told: Told = serde_json::from_slice(&std::fs::read(path)?)?;
-    told.ledger().ok_or_else(|| std::io::Error::other("the client's ledger is damaged"))
 }

@@ -1,13 +1,15 @@
 //! The bench's JSON object and its text.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use ordering_types::chain_spec::DataPolicy;
 use ordering_types::{RollupId, TxId, merkle};
 use serde::Serialize;
 
-use super::measure::Used;
+use super::distance::Distance;
+use super::measure::{ProcessUse, Used};
 use crate::cli::BenchArgs;
 use crate::client::Outcome;
 use crate::judge::{Difference, FromL1, compare};
@@ -31,24 +33,35 @@ pub(super) struct Machine {
     pub(super) cores: usize,
 }
 
+/// What one process used.
 #[derive(Clone, Debug, Serialize)]
-struct Node {
+pub(super) struct Node {
     cpu_s: f64,
     cpu_share: f64,
     rss_peak_mb: f64,
 }
 
-fn nodes(used: &Used) -> Vec<Node> {
-    let wall = used.wall.as_secs_f64().max(0.001);
-    let node = |node: &super::measure::NodeUse| Node {
-        cpu_s: rounded(node.cpu.as_secs_f64(), 2),
-        cpu_share: rounded(node.cpu.as_secs_f64() / wall, 4),
-        rss_peak_mb: rounded(node.rss_peak as f64 / f64::from(1 << 20), 1),
-    };
-    used.nodes.iter().map(node).collect()
+impl Node {
+    fn new(used: &ProcessUse, wall: Duration) -> Self {
+        Self {
+            cpu_s: rounded(used.cpu.as_secs_f64(), 2),
+            cpu_share: rounded(used.cpu.as_secs_f64() / wall.as_secs_f64().max(0.001), 4),
+            rss_peak_mb: rounded(used.rss_peak as f64 / f64::from(1 << 20), 1),
+        }
+    }
 }
 
-fn rounded(value: f64, digits: i32) -> f64 {
+/// The nodes alone.
+pub(super) fn nodes(used: &Used) -> Vec<Node> {
+    used.nodes().map(|node| Node::new(node, used.wall)).collect()
+}
+
+/// Every process, by name.
+fn processes(used: &Used) -> BTreeMap<String, Node> {
+    used.processes.iter().map(|(role, process)| (role.to_string(), Node::new(process, used.wall))).collect()
+}
+
+pub(super) fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10_f64.powi(digits);
     (value * scale).round() / scale
 }
@@ -166,6 +179,7 @@ pub(super) struct Parts<'a> {
     pub(super) l1: L1Summary,
     pub(super) account: Account,
     pub(super) policy: Option<DataPolicy>,
+    pub(super) distance: Option<Distance>,
     pub(super) trouble: Option<String>,
 }
 
@@ -178,6 +192,9 @@ pub(super) struct Load {
     ordered_ms: Percentiles,
     certified_ms: Percentiles,
     nodes: Vec<Node>,
+    client_cpu_s: f64,
+    processes: BTreeMap<String, Node>,
+    blocks_per_s: f64,
     wire_bytes: u64,
     l1: L1Summary,
     lost: u64,
@@ -185,8 +202,11 @@ pub(super) struct Load {
     policy: Option<DataPolicy>,
     tx_bytes: Option<u32>,
     real: bool,
+    everywhere: bool,
     seconds: u64,
     refused: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relay: Option<Distance>,
     load_average: f64,
     #[serde(flatten)]
     machine: Machine,
@@ -196,7 +216,11 @@ pub(super) struct Load {
 
 impl Load {
     pub(super) fn new(parts: Parts<'_>) -> Self {
-        let Parts { machine, args, outcome, used, l1, account, policy, trouble } = parts;
+        let Parts { machine, args, outcome, used, l1, account, policy, distance, trouble } = parts;
+        let cpu = Duration::from_secs_f64(outcome.client_cpu_s.max(0.0));
+        let client = ProcessUse { cpu, rss_peak: outcome.client_rss_peak };
+        let mut processes = processes(used);
+        processes.insert("client".to_owned(), Node::new(&client, used.wall));
         let counts = outcome.counts;
         // The load lasts `seconds`; a network that needs longer than that to order it is slower than what is offered.
         let span = (args.seconds as f64).max(outcome.ordered_span_s);
@@ -207,6 +231,9 @@ impl Load {
             ordered_ms: outcome.ordered_ms,
             certified_ms: outcome.certified_ms,
             nodes: nodes(used),
+            client_cpu_s: rounded(outcome.client_cpu_s, 2),
+            processes,
+            blocks_per_s: rounded(outcome.blocks as f64 / args.seconds as f64, 1),
             wire_bytes: used.wire_bytes,
             l1,
             lost: account.lost + outcome.unanswered,
@@ -214,8 +241,10 @@ impl Load {
             policy,
             tx_bytes: (!args.real).then_some(args.tx_bytes),
             real: args.real,
+            everywhere: args.duplicates,
             seconds: args.seconds,
             refused: counts.refused,
+            relay: distance,
             load_average: used.load_average,
             machine: machine.clone(),
             trouble,
@@ -236,9 +265,11 @@ impl Load {
         row("offered", format!("{:.1}/s for {} s", self.offered_tps, self.seconds));
         row("ordered", format!("{:.1}/s, {}", self.ordered_tps, latency(self.ordered_ms)));
         row("softly confirmed", format!("{:.1}/s, {}", self.certified_tps, latency(self.certified_ms)));
-        for (index, node) in self.nodes.iter().enumerate() {
-            let value = format!("{:.1} CPU s, {:.0} MB at most", node.cpu_s, node.rss_peak_mb);
-            row(&format!("node {}", index + 1), value);
+        for (name, used) in &self.processes {
+            row(name, format!("{:.1} CPU s, {:.0} MB at most", used.cpu_s, used.rss_peak_mb));
+        }
+        if let Some(relay) = &self.relay {
+            row("distance", relay.text());
         }
         row("loopback traffic", format!("{:.1} MB", self.wire_bytes as f64 / 1e6));
         row("batches on L1", format!("{} ({} blobs)", self.l1.batches, self.l1.blobs));
@@ -262,7 +293,7 @@ const fn policy_name(policy: DataPolicy) -> &'static str {
     }
 }
 
-fn latency(ms: Percentiles) -> String {
+pub(super) fn latency(ms: Percentiles) -> String {
     format!("p50 {:.0} ms, p90 {:.0} ms, p99 {:.0} ms", ms.p50, ms.p90, ms.p99)
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::cli::parse_duration;
+use crate::relay::Selection;
 use crate::role::Role;
 
 /// Most steps of one plan.
@@ -17,6 +18,10 @@ pub enum Action {
     Kill,
     /// Start again.
     Restart,
+    /// Let nothing pass on links.
+    Cut,
+    /// Let everything pass again.
+    Heal,
 }
 
 /// To whom.
@@ -30,6 +35,10 @@ pub enum Target {
     AllBatchers,
     /// The batcher that posted last.
     ActiveBatcher,
+    /// The link between two nodes, both ways.
+    Link(u16, u16),
+    /// Every link between nodes.
+    AllLinks,
 }
 
 /// One entry of the timetable.
@@ -55,12 +64,12 @@ pub struct Plan {
 pub enum PlanError {
     /// Not of the form.
     #[error(
-        "\"{0}\" is no step: say `kill node 2 at 10s` or `restart all nodes at 31s`, separated by commas"
+        "\"{0}\" is no step: say `kill node 2 at 10s`, `restart all nodes at 31s`, `cut node 3 at 40s` or `heal link 1-2 at 50s`, separated by commas"
     )]
     Form(String),
     /// No such target.
     #[error(
-        "\"{0}\" names nothing to break: say `node 2`, `batcher 1`, `active batcher`, `all nodes` or `all batchers`"
+        "\"{0}\" names nothing to break: say `node 2`, `batcher 1`, `active batcher`, `all nodes` or `all batchers`; to cut and heal, `node 2`, `link 1-2` or `all links`"
     )]
     Target(String),
     /// Too many.
@@ -75,6 +84,8 @@ impl fmt::Display for Target {
             Self::AllNodes => f.write_str("all nodes"),
             Self::AllBatchers => f.write_str("all batchers"),
             Self::ActiveBatcher => f.write_str("the active batcher"),
+            Self::Link(from, to) => write!(f, "link {from}-{to}"),
+            Self::AllLinks => f.write_str("all links"),
         }
     }
 }
@@ -84,8 +95,31 @@ impl fmt::Display for Step {
         let action = match self.action {
             Action::Kill => "kill",
             Action::Restart => "restart",
+            Action::Cut => "cut",
+            Action::Heal => "heal",
         };
         write!(f, "{action} {} at {:.1}s", self.target, self.at.as_secs_f64())
+    }
+}
+
+/// `link 1-2`.
+fn ends(text: &str) -> Option<Target> {
+    let (from, to) = text.strip_prefix("link ")?.split_once('-')?;
+    let number = |text: &str| text.trim().parse::<u16>().ok().filter(|number| *number > 0);
+    let (from, to) = (number(from)?, number(to)?);
+    (from != to).then_some(Target::Link(from, to))
+}
+
+impl Target {
+    /// Whether it can be cut off, and which links that are.
+    pub(super) const fn links(self) -> Option<Selection> {
+        let (from, to) = match self {
+            Self::One(Role::Node(number)) => (Some(number), None),
+            Self::Link(from, to) => (Some(from), Some(to)),
+            Self::AllLinks => (None, None),
+            Self::One(_) | Self::AllNodes | Self::AllBatchers | Self::ActiveBatcher => return None,
+        };
+        Some(Selection { from, to, one_way: false })
     }
 }
 
@@ -97,6 +131,8 @@ impl FromStr for Target {
             "all nodes" => Ok(Self::AllNodes),
             "all batchers" => Ok(Self::AllBatchers),
             "active batcher" | "the active batcher" => Ok(Self::ActiveBatcher),
+            "all links" => Ok(Self::AllLinks),
+            link if link.starts_with("link ") => ends(link).ok_or_else(|| PlanError::Target(link.to_owned())),
             other => other.parse().map(Self::One).map_err(|_| PlanError::Target(other.to_owned())),
         }
     }
@@ -112,6 +148,8 @@ impl FromStr for Step {
         let action = match verb {
             "kill" => Action::Kill,
             "restart" | "start" => Action::Restart,
+            "cut" => Action::Cut,
+            "heal" => Action::Heal,
             _ => return Err(form()),
         };
         let at = parse_duration(at).map_err(|_| form())?;
@@ -119,7 +157,22 @@ impl FromStr for Step {
         if action == Action::Restart && target == Target::ActiveBatcher {
             return Err(PlanError::Target("the active batcher, to restart".into()));
         }
+        let of_links = matches!(target, Target::Link(..) | Target::AllLinks);
+        let fits = match action {
+            Action::Cut | Action::Heal => target.links().is_some(),
+            Action::Kill | Action::Restart => !of_links,
+        };
+        if !fits {
+            return Err(PlanError::Target(format!("{target}, to {verb}")));
+        }
         Ok(Self { at, action, target })
+    }
+}
+
+impl Plan {
+    /// Whether it needs a relay.
+    pub fn touches_links(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::Cut | Action::Heal))
     }
 }
 
@@ -163,6 +216,15 @@ mod tests {
     }
 
     #[test]
+    fn links_are_cut_and_healed() {
+        let plan: Plan = "cut node 2 at 1s, cut link 1-3 at 2s, heal all links at 3s".parse().unwrap();
+        assert!(plan.touches_links());
+        let shown: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["cut node-2 at 1.0s", "cut link 1-3 at 2.0s", "heal all links at 3.0s"]);
+        assert!(!"kill node 2 at 1s".parse::<Plan>().unwrap().touches_links());
+    }
+
+    #[test]
     fn nonsense_is_named() {
         for (text, expected) in [
             ("kill node 2", "no step"),
@@ -170,6 +232,11 @@ mod tests {
             ("kill node 2 at noon", "no step"),
             ("kill everybody at 3s", "names nothing"),
             ("restart active batcher at 3s", "names nothing"),
+            ("cut batcher 1 at 3s", "names nothing"),
+            ("cut link 1-1 at 3s", "names nothing"),
+            ("cut link 1 at 3s", "names nothing"),
+            ("kill link 1-2 at 3s", "names nothing"),
+            ("heal all nodes at 3s", "names nothing"),
         ] {
             let error = text.parse::<Plan>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

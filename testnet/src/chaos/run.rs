@@ -9,10 +9,12 @@ use tokio::task::JoinHandle;
 
 use super::outcome::{MAX_PAUSE, MAX_REJOIN, Outcome, Timeline, missed_slots};
 use super::plan::{Action, Plan, Step, Target};
+use crate::control::{self, Request};
 use crate::layout::BATCHERS;
 use crate::network::Network;
 use crate::node_api::NodeApi;
 use crate::observe::{Observer, locked};
+use crate::relay::{Change, LinkCommand};
 use crate::role::Role;
 
 /// How often a node that was started again is asked whether it is ready.
@@ -41,41 +43,63 @@ pub async fn execute(
     observer: Observer,
 ) -> Aftermath {
     let nodes = u16::try_from(observer.nodes().len()).unwrap_or(u16::MAX);
-    let mut dead: BTreeSet<Role> = BTreeSet::new();
+    let mut absent = Absent::default();
     let mut done = Vec::new();
     for step in plan.steps {
         tokio::time::sleep_until((began + step.at).into()).await;
         let roles = resolve(step.target, nodes, &observer);
         let l1_block = observer.l1().0.block_number().await.unwrap_or_default();
         let at = Instant::now();
-        let before = is_quorum(&dead, nodes);
-        let errors = carry_out(step.action, &roles, &network).await;
-        for role in &roles {
-            match step.action {
-                Action::Kill => dead.insert(*role),
-                Action::Restart => dead.remove(role),
-            };
-        }
-        let quorum = is_quorum(&dead, nodes);
+        let before = absent.leave_quorum(nodes);
+        let errors = carry_out(&step, &roles, &network).await;
+        absent.note(&step, &roles, nodes);
+        let quorum = absent.leave_quorum(nodes);
         let rejoining = match step.action {
-            Action::Restart => watch(&roles, at, &observer),
-            Action::Kill => Vec::new(),
+            Action::Restart | Action::Heal => watch(&roles, at, &observer),
+            Action::Kill | Action::Cut => Vec::new(),
         };
         done.push(Done { step, at, l1_block, before, quorum, errors, rejoining });
     }
     Aftermath { done, observer }
 }
 
-/// At most f of n are dead.
-fn is_quorum(dead: &BTreeSet<Role>, nodes: u16) -> bool {
-    let dead = dead.iter().filter(|role| matches!(role, Role::Node(_))).count();
-    dead <= usize::from(nodes.saturating_sub(1) / 3)
+/// Who cannot take part.
+#[derive(Default)]
+struct Absent {
+    dead: BTreeSet<Role>,
+    /// Nodes with all their links cut, and healed since only as a whole.
+    cut_off: BTreeSet<Role>,
+}
+
+impl Absent {
+    fn note(&mut self, step: &Step, roles: &[Role], nodes: u16) {
+        match step.action {
+            Action::Kill => self.dead.extend(roles),
+            Action::Restart => self.dead.retain(|role| !roles.contains(role)),
+            Action::Cut if step.target == Target::AllLinks => {
+                self.cut_off.extend((1..=nodes).map(Role::Node));
+            }
+            Action::Heal if step.target == Target::AllLinks => self.cut_off.clear(),
+            // One link less keeps nobody from anybody: the others are a quorum for both ends.
+            Action::Cut if matches!(step.target, Target::Link(..)) => {}
+            Action::Heal if matches!(step.target, Target::Link(..)) => {}
+            Action::Cut => self.cut_off.extend(roles),
+            Action::Heal => self.cut_off.retain(|role| !roles.contains(role)),
+        }
+    }
+
+    /// At most f of n are absent.
+    fn leave_quorum(&self, nodes: u16) -> bool {
+        let absent = self.dead.union(&self.cut_off).filter(|role| matches!(role, Role::Node(_))).count();
+        absent <= usize::from(nodes.saturating_sub(1) / 3)
+    }
 }
 
 fn resolve(target: Target, nodes: u16, observer: &Observer) -> Vec<Role> {
     match target {
         Target::One(role) => vec![role],
-        Target::AllNodes => (1..=nodes).map(Role::Node).collect(),
+        Target::AllNodes | Target::AllLinks => (1..=nodes).map(Role::Node).collect(),
+        Target::Link(from, to) => vec![Role::Node(from), Role::Node(to)],
         Target::AllBatchers => (1..=BATCHERS).map(Role::Batcher).collect(),
         Target::ActiveBatcher => {
             let last = observer.last();
@@ -86,19 +110,34 @@ fn resolve(target: Target, nodes: u16, observer: &Observer) -> Vec<Role> {
 }
 
 /// All at once, as far as one lock allows: kills of several processes are microseconds apart.
-async fn carry_out(action: Action, roles: &[Role], network: &Mutex<Network>) -> Vec<String> {
+async fn carry_out(step: &Step, roles: &[Role], network: &Mutex<Network>) -> Vec<String> {
     let mut network = network.lock().await;
     let mut errors = Vec::new();
-    for role in roles {
-        let result = match action {
-            Action::Kill => network.kill(*role).await,
-            Action::Restart => network.restart(*role).await,
-        };
-        if let Err(error) = result {
-            errors.push(error.to_string());
+    match step.action {
+        Action::Cut => errors.extend(change_links(step.target, Change::Cut, &network).await.err()),
+        Action::Heal => errors.extend(change_links(step.target, Change::Heal, &network).await.err()),
+        Action::Kill | Action::Restart => {
+            for role in roles {
+                let result = match step.action {
+                    Action::Kill => network.kill(*role).await,
+                    _ => network.restart(*role).await,
+                };
+                errors.extend(result.err().map(|error| error.to_string()));
+            }
         }
     }
     errors
+}
+
+async fn change_links(target: Target, change: Change, network: &Network) -> Result<(), String> {
+    let links = target.links().ok_or_else(|| format!("{target} has no links"))?;
+    let request = Request::Link { command: LinkCommand { change, links } };
+    let reply = control::ask(&network.folder().relay_socket(), &request).await;
+    match reply {
+        Ok(reply) if reply.ok => Ok(()),
+        Ok(reply) => Err(reply.message),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn watch(roles: &[Role], since: Instant, observer: &Observer) -> Vec<(Role, JoinHandle<Option<Duration>>)> {
@@ -175,7 +214,15 @@ fn effects(
     let nodes = matches!(done.step.target, Target::AllNodes | Target::One(Role::Node(_)));
     let one_batcher = matches!(done.step.target, Target::ActiveBatcher | Target::One(Role::Batcher(_)));
     let posting = || Outcome::slots(step, missed_slots(batches, done.l1_block, end.1), one_batcher);
+    let of_links = matches!(done.step.target, Target::Link(..));
     match done.step.action {
+        Action::Cut if done.quorum => {
+            let pause = timeline.longest_pause(done.at, end.0);
+            vec![Outcome::within(step, "ordering paused for", Some(pause), MAX_PAUSE)]
+        }
+        Action::Heal if !of_links && done.quorum && !done.before => {
+            vec![Outcome::happened(step, "ordered transactions told after", timeline.resumed_after(done.at))]
+        }
         Action::Kill if nodes && done.quorum => {
             let pause = timeline.longest_pause(done.at, end.0);
             vec![Outcome::within(step, "ordering paused for", Some(pause), MAX_PAUSE), posting()]

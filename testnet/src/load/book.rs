@@ -3,13 +3,15 @@
 //! Latency runs from the moment a transaction was *scheduled*, not from when it could be sent: a stall of the client
 //! or of the network is felt by everything that was due meanwhile (open loop).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use ordering_types::transaction::tx_id;
 use ordering_types::{Digest, RollupId, TxId};
+
+use super::keyed::{Keyed, keyed};
 
 /// Most transactions that may wait for an answer; beyond it nothing more is sent, and that counts as not ordered.
 const MAX_PENDING: usize = 500_000;
@@ -37,6 +39,26 @@ pub struct Offer {
     pub rollup: RollupId,
     /// Its bytes.
     pub data: Bytes,
+}
+
+/// A transaction that is due.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// What.
+    pub offer: Offer,
+    /// Its id: hashed by who offers it, not under the lock of the books.
+    pub id: TxId,
+    /// Index of the node that it goes to.
+    pub via: usize,
+    /// When it was due.
+    pub scheduled: Instant,
+}
+
+impl Due {
+    /// Hashes it.
+    pub fn new(offer: Offer, via: usize, scheduled: Instant) -> Self {
+        Self { id: tx_id(&offer.data), offer, via, scheduled }
+    }
 }
 
 /// A transaction without an answer yet.
@@ -73,8 +95,8 @@ impl Ledger {
 
 /// The books of one client.
 pub struct Book {
-    pending: HashMap<TxId, Pending>,
-    tags: HashMap<u64, TxId>,
+    pending: Keyed<TxId, Pending>,
+    tags: Keyed<u64, TxId>,
     uncertified: BTreeMap<u64, Vec<Instant>>,
     receipts: Vec<(Instant, u32)>,
     /// Header hashes of the newest heights.
@@ -117,8 +139,8 @@ impl Book {
     /// Empty books. With `keep` everything told is remembered for the judge; a network that runs for ever must not.
     pub fn new(keep: bool) -> Self {
         Self {
-            pending: HashMap::new(),
-            tags: HashMap::new(),
+            pending: keyed(),
+            tags: keyed(),
             uncertified: BTreeMap::new(),
             receipts: Vec::new(),
             headers: BTreeMap::new(),
@@ -131,17 +153,17 @@ impl Book {
         }
     }
 
-    /// A transaction falls due and goes to the node with index `via`. Returns whether it may be sent.
-    pub fn offer(&mut self, offer: Offer, via: usize, scheduled: Instant, now: Instant) -> bool {
-        self.counts.offered += 1;
-        if self.pending.len() >= MAX_PENDING {
-            self.counts.unsent += 1;
-            return false;
+    /// Transactions fall due; keeps those in `due` that may be sent.
+    pub fn offer(&mut self, due: &mut Vec<Due>, now: Instant) {
+        let room = MAX_PENDING.saturating_sub(self.pending.len());
+        self.counts.offered += due.len() as u64;
+        self.counts.unsent += due.len().saturating_sub(room) as u64;
+        due.truncate(room);
+        for Due { offer, id, via, scheduled } in due.iter() {
+            let (scheduled, via, offer) = (*scheduled, *via, offer.clone());
+            self.tags.insert(offer.tag, *id);
+            self.pending.insert(*id, Pending { scheduled, sent: now, tries: 1, via, offer });
         }
-        let id = tx_id(&offer.data);
-        self.tags.insert(offer.tag, id);
-        self.pending.insert(id, Pending { scheduled, sent: now, tries: 1, via, offer });
-        true
     }
 
     /// A node refuses a transaction for good.
@@ -300,6 +322,11 @@ impl Book {
         Percentiles::of(&self.certified_us)
     }
 
+    /// Everything told so far, which is then forgotten; empty unless it is kept.
+    pub fn take_ledger(&mut self) -> Ledger {
+        self.ledger.take().unwrap_or_default()
+    }
+
     /// Everything told so far; empty unless it is kept.
     pub fn ledger(&self) -> Ledger {
         self.ledger.clone().unwrap_or_default()
@@ -339,6 +366,10 @@ mod tests {
         Offer { tag: tag.into(), rollup: ROLLUP, data: vec![tag].into() }
     }
 
+    fn offer_one(book: &mut Book, tag: u8, via: usize, at: Instant) {
+        book.offer(&mut vec![Due::new(offer(tag), via, at)], at);
+    }
+
     fn id(tag: u8) -> TxId {
         tx_id(&[tag])
     }
@@ -352,7 +383,7 @@ mod tests {
     fn latency_counts_from_the_schedule_not_from_the_send() {
         let start = Instant::now();
         let mut book = Book::new(true);
-        assert!(book.offer(offer(1), 0, start, after(start, 400)));
+        book.offer(&mut vec![Due::new(offer(1), 0, start)], after(start, 400));
         book.order(1, Digest::ZERO, &[(ROLLUP, vec![id(1)])], after(start, 401));
         assert!((400.0..403.0).contains(&book.ordered_ms().p50), "{:?}", book.ordered_ms());
         book.certify(1, after(start, 500));
@@ -365,7 +396,7 @@ mod tests {
     fn a_transaction_ordered_twice_counts_once_and_stands_twice_in_the_ledger() {
         let start = Instant::now();
         let mut book = Book::new(true);
-        book.offer(offer(1), 0, start, start);
+        offer_one(&mut book, 1, 0, start);
         book.order(1, id(9), &[(ROLLUP, vec![id(1)])], after(start, 1));
         book.order(2, id(8), &[(ROLLUP, vec![id(1), id(2)])], after(start, 2));
         assert_eq!(book.counts().ordered, 1);
@@ -379,7 +410,7 @@ mod tests {
         let start = Instant::now();
         let patience = Duration::from_secs(1);
         let mut book = Book::new(false);
-        book.offer(offer(7), 2, start, start);
+        offer_one(&mut book, 7, 2, start);
         let mut overdue = |millis| book.overdue(patience, 3, after(start, millis), |via| (via + 1) % 4);
         assert!(overdue(999).is_empty());
         assert_eq!(overdue(1_000), [(offer(7), 3)]);
@@ -397,7 +428,7 @@ mod tests {
         let start = Instant::now();
         let patience = Duration::from_secs(5);
         let mut book = Book::new(false);
-        book.offer(offer(1), 0, start, start);
+        offer_one(&mut book, 1, 0, start);
         book.turned_away(99, patience, start);
         for second in 1..20 {
             book.turned_away(1, patience, after(start, second * 1_000));
@@ -408,11 +439,28 @@ mod tests {
     }
 
     #[test]
+    fn beyond_the_bound_nothing_is_sent_and_that_is_counted() {
+        let start = Instant::now();
+        let mut book = Book::new(false);
+        let due = |tag: usize| {
+            let data = Bytes::copy_from_slice(&tag.to_be_bytes());
+            Due::new(Offer { tag: tag as u64, rollup: ROLLUP, data }, 0, start)
+        };
+        let mut most: Vec<Due> = (0..MAX_PENDING - 1).map(due).collect();
+        book.offer(&mut most, start);
+        assert_eq!(most.len(), MAX_PENDING - 1);
+        let mut more: Vec<Due> = (MAX_PENDING..MAX_PENDING + 5).map(due).collect();
+        book.offer(&mut more, start);
+        assert_eq!((more.len(), book.pending(), book.counts().unsent), (1, MAX_PENDING, 4));
+        assert_eq!(book.counts().offered, MAX_PENDING as u64 + 4);
+    }
+
+    #[test]
     fn the_rate_is_of_late_only() {
         let start = Instant::now();
         let mut book = Book::new(false);
         for tag in 0..10_u8 {
-            book.offer(offer(tag), 0, start, start);
+            offer_one(&mut book, tag, 0, start);
         }
         let all = (0..10).map(id).collect();
         book.order(1, Digest::ZERO, &[(ROLLUP, all)], after(start, 100));

@@ -13,6 +13,8 @@ use crate::observe::locked;
 
 /// Bytes of transactions in one frame; the codec's overhead fits into the rest.
 const FRAME_BYTES: usize = MAX_CLIENT_FRAME_BYTES / 4;
+/// Batches of the sender that are looked at together.
+const BATCHES: usize = 16;
 /// Pause before a session is opened again.
 const RECONNECT: Duration = Duration::from_millis(300);
 
@@ -28,7 +30,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) async fn serve(self, mut submissions: mpsc::Receiver<Offer>, book: Arc<Mutex<Book>>) {
+    pub(super) async fn serve(self, mut submissions: mpsc::Receiver<Vec<Offer>>, book: Arc<Mutex<Book>>) {
         loop {
             match Session::open(&self.connector, &self.endpoint, &self.network, None).await {
                 Ok(session) => {
@@ -72,16 +74,16 @@ impl Door {
 }
 
 /// Sends what is queued, as many in a frame as are there. `None` when the queue has ended, `Some` when the session has.
-async fn submit(mut submitter: Submitter, submissions: &mut mpsc::Receiver<Offer>) -> Option<()> {
+async fn submit(mut submitter: Submitter, submissions: &mut mpsc::Receiver<Vec<Offer>>) -> Option<()> {
     let mut waiting = Vec::new();
     loop {
-        if submissions.recv_many(&mut waiting, MAX_SUBMIT_MANY).await == 0 {
+        if submissions.recv_many(&mut waiting, BATCHES).await == 0 {
             return None;
         }
-        let mut frame = Vec::new();
+        let mut frame = Vec::with_capacity(waiting.iter().map(Vec::len).sum::<usize>().min(MAX_SUBMIT_MANY));
         let mut bytes = 0;
-        for Offer { tag, rollup, data } in waiting.drain(..) {
-            if bytes + data.len() > FRAME_BYTES && !frame.is_empty() {
+        for Offer { tag, rollup, data } in waiting.drain(..).flatten() {
+            if (bytes + data.len() > FRAME_BYTES && !frame.is_empty()) || frame.len() >= MAX_SUBMIT_MANY {
                 if submitter.submit_many(std::mem::take(&mut frame)).await.is_err() {
                     return Some(());
                 }

@@ -19,8 +19,9 @@ use super::sender::{Sender, Way};
 use super::source::Source;
 use crate::observe::locked;
 
-/// Submissions that wait for one session; when it is full the next node is tried.
-const SESSION_QUEUE: usize = 4_096;
+/// Batches of the sender that wait for one session: one each few milliseconds. When it is full, what is sent now is sent again
+/// elsewhere in time.
+const SESSION_QUEUE: usize = 512;
 /// What the clients are to do.
 pub struct Plan {
     /// Of which network.
@@ -33,6 +34,8 @@ pub struct Plan {
     pub streams: Vec<(Source, f64)>,
     /// After this time without an answer a transaction goes to another node.
     pub patience: Duration,
+    /// Every transaction goes to every node at once.
+    pub everywhere: bool,
 }
 
 /// Running clients. Dropping it ends them.
@@ -71,7 +74,7 @@ impl Load {
             };
             tasks.spawn(door.serve(submissions, Arc::clone(&book)));
         }
-        let sender = Sender::new(ways, Arc::clone(&book), plan.patience);
+        let sender = Sender::new(ways, Arc::clone(&book), plan.patience, plan.everywhere);
         tasks.spawn(sender.run(plan.streams, offer));
         Ok(Self { book, offering, conflicts, tasks })
     }

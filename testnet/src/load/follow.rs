@@ -61,9 +61,12 @@ impl Told {
         match event {
             FollowEvent::Ordered(block) => {
                 let (height, header) = (block.header.height.get(), block.header.hash());
+                // Outside the lock; several followers may tell the same height.
+                let news = locked(&self.book).height() < height;
+                let sections = if news { sections(&block) } else { Vec::new() };
                 let mut book = locked(&self.book);
                 if height == book.height() + 1 {
-                    book.order(height, header, &sections(&block), Instant::now());
+                    book.order(height, header, &sections, Instant::now());
                 } else if book.header(height).is_some_and(|known| known != header) {
                     self.conflict(format!("height {height}: two headers, each with a certificate"));
                 }

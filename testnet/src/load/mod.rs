@@ -4,11 +4,12 @@ mod book;
 mod door;
 mod engine;
 mod follow;
+mod keyed;
 mod pace;
 mod sender;
 mod source;
 
-pub use book::{Book, Counts, Ledger, Offer, Percentiles, Section};
+pub use book::{Book, Counts, Due, Ledger, Offer, Percentiles, Section};
 pub use engine::{Load, Plan};
 pub use pace::Pace;
 pub use source::Source;

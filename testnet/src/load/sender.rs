@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::book::{Book, Offer};
+use super::book::{Book, Due, Offer};
 use super::pace::Pace;
 use super::source::Source;
 use crate::observe::locked;
 
 /// How often the schedule is looked at.
 const TICK: Duration = Duration::from_millis(2);
+/// Transactions offered under one lock.
+const BATCH: usize = 512;
 /// A transaction is sent at most this often.
 const MAX_TRIES: u8 = 20;
 /// How often transactions without an answer are looked for.
@@ -22,25 +24,31 @@ const SUSPECT_FOR: Duration = Duration::from_secs(3);
 /// The way to one node.
 pub(super) struct Way {
     /// To its session.
-    pub(super) queue: mpsc::Sender<Offer>,
+    pub(super) queue: mpsc::Sender<Vec<Offer>>,
     /// Tells the session that the node left a transaction without an answer.
     pub(super) silent: Arc<Notify>,
     /// When it last did.
     pub(super) suspect: Option<Instant>,
 }
 
-/// Offers transactions on schedule, over all nodes in turn.
+/// Offers transactions on schedule, over all nodes in turn, or each to all nodes.
 pub(super) struct Sender {
     ways: Vec<Way>,
     book: Arc<Mutex<Book>>,
     patience: Duration,
+    everywhere: bool,
     tag: u64,
     turn: usize,
 }
 
 impl Sender {
-    pub(super) const fn new(ways: Vec<Way>, book: Arc<Mutex<Book>>, patience: Duration) -> Self {
-        Self { ways, book, patience, tag: 0, turn: 0 }
+    pub(super) const fn new(
+        ways: Vec<Way>,
+        book: Arc<Mutex<Book>>,
+        patience: Duration,
+        everywhere: bool,
+    ) -> Self {
+        Self { ways, book, patience, everywhere, tag: 0, turn: 0 }
     }
 
     pub(super) async fn run(mut self, streams: Vec<(Source, f64)>, mut offering: watch::Receiver<bool>) {
@@ -68,35 +76,54 @@ impl Sender {
         }
     }
 
+    /// Takes what is due in batches: one lock of the books and one message to each session for many transactions.
     fn offer_due(&mut self, source: &mut Source, pace: &mut Pace) {
-        while let Some(scheduled) = pace.due(Instant::now()) {
-            let Some(data) = source.take() else { return };
-            self.tag += 1;
-            let offer = Offer { tag: self.tag, rollup: source.rollup(), data };
+        loop {
             let now = Instant::now();
-            let via = self.next_node(now);
-            if locked(&self.book).offer(offer.clone(), via, scheduled, now) {
-                self.send(offer, via);
+            let trusted = self.trusted(now);
+            let mut due = Vec::new();
+            while due.len() < BATCH {
+                let Some(scheduled) = pace.due(now) else { break };
+                let Some(data) = source.take() else { return };
+                self.tag += 1;
+                let offer = Offer { tag: self.tag, rollup: source.rollup(), data };
+                let via = trusted.get(self.turn % trusted.len().max(1)).copied().unwrap_or_default();
+                self.turn = self.turn.wrapping_add(1);
+                due.push(Due::new(offer, via, scheduled));
+            }
+            if due.is_empty() {
+                return;
+            }
+            let more = due.len() == BATCH;
+            locked(&self.book).offer(&mut due, now);
+            self.send(due.into_iter().map(|due| (due.offer, due.via)));
+            if !more {
+                return;
             }
         }
     }
 
-    fn next_node(&mut self, now: Instant) -> usize {
-        let count = self.ways.len().max(1);
-        let turn = self.turn;
-        self.turn = self.turn.wrapping_add(1);
-        let trusted = |index: &usize| {
-            let suspect = self.ways.get(*index).and_then(|way| way.suspect);
-            suspect.is_none_or(|since| now.duration_since(since) >= SUSPECT_FOR)
-        };
-        let mut candidates = (0..count).map(|step| (turn + step) % count);
-        candidates.find(trusted).unwrap_or(turn % count)
+    /// The nodes that are not under suspicion, or all if every one is.
+    fn trusted(&self, now: Instant) -> Vec<usize> {
+        let suspect = |way: &Way| way.suspect.is_some_and(|since| now.duration_since(since) < SUSPECT_FOR);
+        let trusted: Vec<usize> =
+            self.ways.iter().enumerate().filter(|(_, way)| !suspect(way)).map(|(index, _)| index).collect();
+        if trusted.is_empty() { (0..self.ways.len()).collect() } else { trusted }
     }
 
-    /// A full queue is a node that does not take anything: what it would have got is sent again elsewhere in time.
-    fn send(&self, offer: Offer, via: usize) {
-        if let Some(way) = self.ways.get(via) {
-            let _ = way.queue.try_send(offer);
+    /// One message to each session. A full queue is a node that does not take anything: what it would have got is sent again
+    /// elsewhere in time.
+    fn send(&self, offers: impl Iterator<Item = (Offer, usize)>) {
+        let mut batches: Vec<Vec<Offer>> = vec![Vec::new(); self.ways.len()];
+        for (offer, via) in offers {
+            if self.everywhere {
+                batches.iter_mut().for_each(|batch| batch.push(offer.clone()));
+            } else if let Some(batch) = batches.get_mut(via) {
+                batch.push(offer);
+            }
+        }
+        for (way, batch) in self.ways.iter().zip(batches).filter(|(_, batch)| !batch.is_empty()) {
+            let _ = way.queue.try_send(batch);
         }
     }
 
@@ -115,8 +142,6 @@ impl Sender {
                 way.silent.notify_one();
             }
         }
-        for (offer, via) in overdue {
-            self.send(offer, via);
-        }
+        self.send(overdue.into_iter());
     }
 }

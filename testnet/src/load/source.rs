@@ -1,4 +1,4 @@
-//! Where transactions come from: signed EVM transfers, or opaque random bytes.
+//! Where transactions come from: signed EVM transfers, or opaque bytes that look random.
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy::eips::eip2718::Encodable2718;
@@ -12,6 +12,10 @@ use rand_core::{RngCore, SeedableRng};
 
 /// Gas of a plain transfer.
 const TRANSFER_GAS: u64 = 21_000;
+/// Random bytes that opaque transactions are windows on.
+const BLOCK_BYTES: usize = 64 << 10;
+/// So far apart are fresh random bytes.
+const FRESH_EVERY: usize = 64;
 /// One gwei.
 const GWEI: u128 = 1_000_000_000;
 
@@ -23,7 +27,16 @@ pub struct Source {
 
 enum Kind {
     Evm { chain_id: u64, accounts: Vec<Account>, next: usize },
-    Opaque { bytes: usize, random: Box<ChaCha8Rng>, counter: u64 },
+    Opaque(Box<Opaque>),
+}
+
+/// Random bytes cost more than everything else that a client does with a transaction, so most of them are used again.
+struct Opaque {
+    bytes: usize,
+    random: ChaCha8Rng,
+    /// Random bytes; a transaction begins as a window on them.
+    block: Vec<u8>,
+    counter: u64,
 }
 
 struct Account {
@@ -38,10 +51,14 @@ impl Source {
         Self { rollup, kind: Kind::Evm { chain_id, accounts, next: 0 } }
     }
 
-    /// Random bytes: nothing compresses them. The first eight are a counter, so that no two are the same.
+    /// Bytes that look random: a window at a random place of 64 KiB of random bytes, with 8 fresh random bytes in every 64. The first
+    /// eight are a counter, so that no two are the same. One alone does not compress; many together do, so where compression
+    /// is measured this is not the source to use.
     pub fn opaque(rollup: RollupId, bytes: usize, seed: u64) -> Self {
-        let random = Box::new(ChaCha8Rng::seed_from_u64(seed));
-        Self { rollup, kind: Kind::Opaque { bytes, random, counter: 0 } }
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut block = vec![0; BLOCK_BYTES + bytes];
+        random.fill_bytes(&mut block);
+        Self { rollup, kind: Kind::Opaque(Box::new(Opaque { bytes, random, block, counter: 0 })) }
     }
 
     /// For which rollup.
@@ -59,16 +76,26 @@ impl Source {
                 *next = (*next + 1) % count.max(1);
                 Some(account.transfer(*chain_id, to))
             }
-            Kind::Opaque { bytes, random, counter } => {
-                let mut data = vec![0; *bytes];
-                random.fill_bytes(&mut data);
-                for (byte, count) in data.iter_mut().zip(counter.to_be_bytes()) {
-                    *byte = count;
-                }
-                *counter += 1;
-                Some(data.into())
+            Kind::Opaque(opaque) => Some(opaque.take()),
+        }
+    }
+}
+
+impl Opaque {
+    fn take(&mut self) -> Bytes {
+        let place = self.random.next_u32() as usize % BLOCK_BYTES;
+        let window = self.block.get(place..place + self.bytes).unwrap_or_default();
+        let mut data = window.to_vec();
+        for piece in data.chunks_mut(FRESH_EVERY) {
+            if let Some(fresh) = piece.first_chunk_mut() {
+                *fresh = self.random.next_u64().to_be_bytes();
             }
         }
+        if let Some(count) = data.first_chunk_mut() {
+            *count = self.counter.to_be_bytes();
+        }
+        self.counter += 1;
+        data.into()
     }
 }
 
