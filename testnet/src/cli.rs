@@ -49,6 +49,19 @@ pub(crate) struct Cli {
     pub(crate) up: UpArgs,
 }
 
+impl Cli {
+    /// What one value alone does not show.
+    pub(crate) fn check(&self) -> Result<(), ConditionsError> {
+        let relay = match &self.command {
+            None => self.up.relay,
+            Some(Command::Up(args)) => args.relay,
+            Some(Command::Bench(args)) => args.relay,
+            Some(_) => return Ok(()),
+        };
+        relay.settings().map(drop)
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -53,7 +53,8 @@ mod told;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use crate::cli::{Cli, Command};
 use crate::control::Request;
@@ -67,6 +68,9 @@ pub fn main_from_args(args: Vec<OsString>) -> ExitCode {
         return code;
     }
     let cli = Cli::parse_from(args);
+    if let Err(error) = cli.check() {
+        Cli::command().error(ErrorKind::ValueValidation, error).exit();
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),

@@ -20,7 +20,10 @@ fn said(output: &Output) -> String {
 #[test]
 fn commands_about_a_network_that_does_not_run_say_so() {
     let folder = tempfile::tempdir().unwrap();
-    for command in [&["status"][..], &["down"], &["kill", "2"], &["restart", "batcher-1"]] {
+    let links = [&["link", "cut", "1", "2"][..], &["link", "heal"], &["link", "show"]];
+    for command in
+        [&["status"][..], &["down"], &["kill", "2"], &["restart", "batcher-1"]].into_iter().chain(links)
+    {
         let output = testnet(folder.path(), command);
         assert_eq!(output.status.code(), Some(4), "{command:?}: {}", said(&output));
         assert!(said(&output).contains("testnet-data"), "{}", said(&output));
@@ -28,6 +31,27 @@ fn commands_about_a_network_that_does_not_run_say_so() {
     assert_eq!(testnet(folder.path(), &["reset"]).status.code(), Some(0));
     assert_eq!(testnet(folder.path(), &["kill", "nobody"]).status.code(), Some(2));
     assert_eq!(testnet(folder.path(), &["--nodes", "3"]).status.code(), Some(2));
+}
+
+/// Before anything is made or started.
+#[test]
+fn a_distance_that_cannot_be_is_a_wrong_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (line, expected) in [
+        ("--link-loss 101%", "expected a share such as 1%"),
+        ("--link-delay soon", "expected a time such as 60s"),
+        ("--link-jitter 5ms", "jitter cannot be more than its delay"),
+        ("bench --link-delay 5ms --link-jitter 6ms", "jitter cannot be more than its delay"),
+        ("up --link-delay 11s", "delay is at most 10 s"),
+        ("link cut", "--all"),
+        ("link set 1 2", "--delay"),
+    ] {
+        let args: Vec<&str> = line.split(' ').collect();
+        let output = testnet(folder.path(), &args);
+        assert_eq!(output.status.code(), Some(2), "{line}: {}", said(&output));
+        assert!(said(&output).contains(expected), "{line}: {}", said(&output));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

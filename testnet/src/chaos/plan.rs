@@ -64,7 +64,8 @@ pub struct Plan {
 pub enum PlanError {
     /// Not of the form.
     #[error(
-        "\"{0}\" is no step: say `kill node 2 at 10s`, `restart all nodes at 31s`, `cut node 3 at 40s` or `heal link 1-2 at 50s`, separated by commas"
+        "\"{0}\" is no step: say `kill node 2 at 10s` or `restart all nodes at 31s`, separated by commas; \
+         to links, `cut node 3 at 40s` or `heal link 1-2 at 50s`"
     )]
     Form(String),
     /// No such target.

@@ -217,8 +217,13 @@ fn effects(
     let of_links = matches!(done.step.target, Target::Link(..));
     match done.step.action {
         Action::Cut if done.quorum => {
-            let pause = timeline.longest_pause(done.at, end.0);
-            vec![Outcome::within(step, "ordering paused for", Some(pause), MAX_PAUSE)]
+            let pause = Some(timeline.longest_pause(done.at, end.0));
+            // A node that nobody reaches is as good as dead, and that has a price. Of single links nothing is promised.
+            vec![if of_links {
+                Outcome::happened(step, "ordering paused for", pause)
+            } else {
+                Outcome::within(step, "ordering paused for", pause, MAX_PAUSE)
+            }]
         }
         Action::Heal if !of_links && done.quorum && !done.before => {
             vec![Outcome::happened(step, "ordered transactions told after", timeline.resumed_after(done.at))]
