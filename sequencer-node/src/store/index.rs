@@ -1,22 +1,23 @@
-//! `store.redb`: where everything stands in the segments. Derived data: losing its last second, or all of it, costs a
-//! scan of the segments at the next start and nothing else.
+//! `store.redb`: where everything stands in the journal. Derived data: losing its last second, or all of it, costs a
+//! scan of the journal at the next start and nothing else.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ordering_types::{Digest, GroupSignature, Height, LaneId};
-use redb::{Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
 use super::StoreError;
-use super::log::{Location, Position};
-use super::wal::Ends;
+use super::segments::{Location, Position};
 
 /// Where a record stands, as stored.
 type Place = [u8; Location::BYTES];
 
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-/// Height → (head, body).
-pub(super) const BLOCKS: TableDefinition<u64, (Place, Place)> = TableDefinition::new("blocks");
+/// Height → head.
+pub(super) const BLOCKS: TableDefinition<u64, Place> = TableDefinition::new("blocks");
 /// Height → group signature.
 pub(super) const CERTIFIED: TableDefinition<u64, &[u8]> = TableDefinition::new("certified");
 /// Number → (sealed batch, its last height).
@@ -28,29 +29,32 @@ pub(super) const OPEN_CHUNKS: TableDefinition<(u16, u64, u64, [u8; 32]), Place> 
     TableDefinition::new("open_chunks");
 /// Lane → highest sequence that a decided cut covers.
 pub(super) const COVERED: TableDefinition<(u16, u64), u64> = TableDefinition::new("covered");
-/// Number of a full segment of chunks → height when it became full.
-pub(super) const FULL_CHUNKS: TableDefinition<u64, u64> = TableDefinition::new("full_chunks");
-/// The same for blocks.
-pub(super) const FULL_BLOCKS: TableDefinition<u64, u64> = TableDefinition::new("full_blocks");
+/// Entry of the consensus log, in the order written → its height, which is not decided yet.
+pub(super) const WAL: TableDefinition<Place, u64> = TableDefinition::new("wal");
+/// Burn, in the order written → (key, value).
+pub(super) const BURNS: TableDefinition<Place, (&[u8], &[u8])> = TableDefinition::new("burns");
+/// Number of a segment → highest height that needs something in it.
+pub(super) const NEEDED: TableDefinition<u64, u64> = TableDefinition::new("needed");
 
-const CHUNKS_END: &str = "chunks_end";
-const BLOCKS_END: &str = "blocks_end";
+const END: &str = "end";
+/// Burns kept. Only the newest matter: nonces live in memory and die with their process.
+pub(super) const MAX_BURNS: usize = 16_384;
 
 /// One thing to index.
 #[derive(Debug)]
 pub(super) enum Entry {
     /// A block.
-    Block(Box<BlockEntry>),
+    Block(BlockEntry),
     /// Its group signature.
-    Certified(Height, GroupSignature),
+    Certified { height: Height, signature: GroupSignature, at: Location },
     /// A sealed batch.
     Sealed { number: u64, last_height: Height, at: Location },
     /// A chunk.
     Chunk { lane: LaneId, sequence: u64, digest: Digest, at: Location },
-    /// A segment of chunks became full.
-    FullChunks(u64),
-    /// A segment of blocks became full.
-    FullBlocks(u64),
+    /// An entry of the consensus log.
+    Wal { height: Height, at: Location },
+    /// A used nonce.
+    Burn { key: Bytes, value: Bytes, at: Location },
 }
 
 /// What the index keeps of a block.
@@ -58,9 +62,10 @@ pub(super) enum Entry {
 pub(super) struct BlockEntry {
     pub(super) height: Height,
     pub(super) head: Location,
-    pub(super) body: Location,
     /// Lane and highest sequence that the cut covers.
     pub(super) tips: Vec<(LaneId, u64)>,
+    /// Digests of the chunks that it covers.
+    pub(super) covered: Vec<Digest>,
 }
 
 /// The open index; shared by the thread that writes it and all that read.
@@ -90,32 +95,30 @@ impl Index {
         transaction.open_table(CHUNKS)?;
         transaction.open_table(OPEN_CHUNKS)?;
         transaction.open_table(COVERED)?;
-        transaction.open_table(FULL_CHUNKS)?;
-        transaction.open_table(FULL_BLOCKS)?;
+        transaction.open_table(WAL)?;
+        transaction.open_table(BURNS)?;
+        transaction.open_table(NEEDED)?;
         transaction.commit()?;
         Ok(())
     }
 
-    /// Up to where the segments are indexed.
-    pub(super) fn ends(&self) -> Result<Ends, StoreError> {
-        let read = || -> Result<Ends, redb::Error> {
+    /// Up to where the journal is indexed.
+    pub(super) fn end(&self) -> Result<Position, StoreError> {
+        let read = || -> Result<Position, redb::Error> {
             let transaction = self.database.begin_write()?;
             let meta = transaction.open_table(META)?;
-            let end = |name| -> Result<Position, redb::Error> {
-                let stored = meta.get(name)?.and_then(|v| v.value().try_into().ok());
-                Ok(stored.map_or_else(Position::default, Position::from_bytes))
-            };
-            Ok(Ends { chunks: end(CHUNKS_END)?, blocks: end(BLOCKS_END)? })
+            let stored = meta.get(END)?.and_then(|v| v.value().try_into().ok());
+            Ok(stored.map_or_else(Position::default, Position::from_bytes))
         };
         read().map_err(StoreError::database(&self.path))
     }
 
-    /// Adds entries; `ends` is where the segments then are indexed up to.
-    pub(super) fn add(&self, entries: &[Entry], ends: Ends, durable: bool) -> Result<(), StoreError> {
-        self.add_inner(entries, ends, durable).map_err(StoreError::database(&self.path))
+    /// Adds entries; `end` is where the journal then is indexed up to.
+    pub(super) fn add(&self, entries: &[Entry], end: Position, durable: bool) -> Result<(), StoreError> {
+        self.add_inner(entries, end, durable).map_err(StoreError::database(&self.path))
     }
 
-    fn add_inner(&self, entries: &[Entry], ends: Ends, durable: bool) -> Result<(), redb::Error> {
+    fn add_inner(&self, entries: &[Entry], end: Position, durable: bool) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
         if durable {
             // Without this, opening after a crash walks the whole file.
@@ -123,44 +126,59 @@ impl Index {
         } else {
             transaction.set_durability(Durability::None)?;
         }
+        let mut needed = BTreeMap::new();
         for entry in entries {
-            add_entry(&transaction, entry)?;
+            add_entry(&transaction, &mut needed, entry)?;
         }
         {
-            let mut meta = transaction.open_table(META)?;
-            meta.insert(CHUNKS_END, ends.chunks.to_bytes().as_slice())?;
-            meta.insert(BLOCKS_END, ends.blocks.to_bytes().as_slice())?;
+            let mut table = transaction.open_table(NEEDED)?;
+            for (segment, height) in needed {
+                let known = table.get(segment)?.map_or(0, |v| v.value());
+                table.insert(segment, height.max(known))?;
+            }
+            transaction.open_table(META)?.insert(END, end.to_bytes().as_slice())?;
         }
         transaction.commit()?;
         Ok(())
     }
 }
 
-fn add_entry(transaction: &WriteTransaction, entry: &Entry) -> Result<(), redb::Error> {
+/// Segments and the highest height that needs them, as far as one commit changes that.
+type Needed = BTreeMap<u64, u64>;
+
+fn need(needed: &mut Needed, at: Location, height: u64) {
+    let known = needed.entry(at.segment).or_default();
+    *known = height.max(*known);
+}
+
+fn add_entry(transaction: &WriteTransaction, needed: &mut Needed, entry: &Entry) -> Result<(), redb::Error> {
     match entry {
-        Entry::Block(block) => add_block(transaction, block)?,
-        Entry::Certified(height, signature) => {
+        Entry::Block(block) => add_block(transaction, needed, block)?,
+        Entry::Certified { height, signature, at } => {
+            need(needed, *at, height.get());
             transaction.open_table(CERTIFIED)?.insert(height.get(), signature.as_bytes().as_slice())?;
         }
         Entry::Sealed { number, last_height, at } => {
+            need(needed, *at, last_height.get());
             transaction.open_table(SEALED)?.insert(number, (at.to_bytes(), last_height.get()))?;
         }
         Entry::Chunk { lane, sequence, digest, at } => {
+            need(needed, *at, 0);
             add_chunk(transaction, *lane, *sequence, *digest, *at)?
         }
-        Entry::FullChunks(segment) => mark_full(transaction, FULL_CHUNKS, *segment)?,
-        Entry::FullBlocks(segment) => mark_full(transaction, FULL_BLOCKS, *segment)?,
+        Entry::Wal { height, at } => {
+            need(needed, *at, height.get());
+            transaction.open_table(WAL)?.insert(at.to_bytes(), height.get())?;
+        }
+        Entry::Burn { key, value, at } => {
+            need(needed, *at, 0);
+            let mut burns = transaction.open_table(BURNS)?;
+            burns.insert(at.to_bytes(), (key.as_ref(), value.as_ref()))?;
+            while burns.len()? > MAX_BURNS as u64 {
+                burns.pop_first()?;
+            }
+        }
     }
-    Ok(())
-}
-
-fn mark_full(
-    transaction: &WriteTransaction,
-    table: TableDefinition<u64, u64>,
-    segment: u64,
-) -> Result<(), redb::Error> {
-    let tip = transaction.open_table(BLOCKS)?.last()?.map_or(0, |(height, _)| height.value());
-    transaction.open_table(table)?.insert(segment, tip)?;
     Ok(())
 }
 
@@ -181,9 +199,23 @@ fn add_chunk(
     Ok(())
 }
 
-fn add_block(transaction: &WriteTransaction, block: &BlockEntry) -> Result<(), redb::Error> {
+fn add_block(
+    transaction: &WriteTransaction,
+    needed: &mut Needed,
+    block: &BlockEntry,
+) -> Result<(), redb::Error> {
     let height = block.height.get();
-    transaction.open_table(BLOCKS)?.insert(height, (block.head.to_bytes(), block.body.to_bytes()))?;
+    need(needed, block.head, height);
+    let mut blocks = transaction.open_table(BLOCKS)?;
+    blocks.insert(height, block.head.to_bytes())?;
+    let chunks = transaction.open_table(CHUNKS)?;
+    for digest in &block.covered {
+        match chunks.get(digest.to_bytes())?.and_then(|place| Location::from_bytes(&place.value())) {
+            Some(at) => need(needed, at, height),
+            // Forgotten once, and seen again because the index is made anew: its chunks went with an older segment.
+            None => blocks.retain_in(..=height, |_, _| false)?,
+        }
+    }
     let mut covered = transaction.open_table(COVERED)?;
     let mut open = transaction.open_table(OPEN_CHUNKS)?;
     for (lane, sequence) in &block.tips {
@@ -191,5 +223,6 @@ fn add_block(transaction: &WriteTransaction, block: &BlockEntry) -> Result<(), r
         covered.insert(lane, sequence)?;
         open.retain_in((lane.0, lane.1, 0, [0; 32])..=(lane.0, lane.1, *sequence, [255; 32]), |_, _| false)?;
     }
+    transaction.open_table(WAL)?.retain(|_, of| of > height)?;
     Ok(())
 }

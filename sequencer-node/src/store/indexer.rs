@@ -5,14 +5,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ordering_types::{ChainSpec, LaneId};
+use ordering_types::ChainSpec;
 
 use super::StoreError;
 use super::ids::{self, IdsWriter};
-use super::index::{BlockEntry, Entry, Index};
-use super::log::Location;
+use super::index::{Entry, Index};
 use super::prune::Pruner;
-use super::wal::Ends;
+use super::segments::Position;
+use super::wal::Wal;
 use crate::core_api::Decided;
 
 /// Groups that may wait; then writing waits for the index.
@@ -22,66 +22,35 @@ const MAX_ENTRIES: usize = 8_192;
 /// The index is made durable this often: so much is scanned again after a crash.
 const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Something synced that is to be indexed.
-#[derive(Debug)]
-pub(super) enum Staged {
-    /// A block and where its two records stand.
-    Block { decided: Arc<Decided>, head: Location, body: Location },
-    /// Anything else.
-    Other(Entry),
-}
-
-/// What waits for the next commit.
-#[derive(Default)]
-struct Waiting {
-    entries: Vec<Entry>,
-    blocks: Vec<Arc<Decided>>,
-}
-
-impl Waiting {
-    fn take_in(&mut self, staged: Vec<Staged>) {
-        for one in staged {
-            self.entries.push(match one {
-                Staged::Other(entry) => entry,
-                Staged::Block { decided, head, body } => {
-                    let (height, tips) = (decided.block.header.height, tips(&decided.cut));
-                    self.blocks.push(decided);
-                    Entry::Block(Box::new(BlockEntry { height, head, body, tips }))
-                }
-            });
-        }
-    }
-}
-
-/// Lane and highest sequence that a cut covers.
-pub(super) fn tips(cut: &ordering_types::Cut) -> Vec<(LaneId, u64)> {
-    cut.tips.iter().map(|tip| (tip.lane, tip.sequence.get())).collect()
+/// What one sync made durable.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) entries: Vec<Entry>,
+    /// The blocks among them.
+    pub(super) blocks: Vec<Arc<Decided>>,
+    /// Up to where the journal then is synced.
+    pub(super) end: Position,
 }
 
 /// Handle of the thread.
 pub(super) struct Indexer {
-    groups: Option<SyncSender<(Vec<Staged>, Ends)>>,
+    groups: Option<SyncSender<Group>>,
     thread: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 impl Indexer {
-    pub(super) fn start(
-        index: Index,
-        ids: IdsWriter,
-        pruner: Pruner,
-        spec: Arc<ChainSpec>,
-        ends: Ends,
-    ) -> std::io::Result<Self> {
+    /// Starts the thread; `end` is where the journal is indexed up to.
+    pub(super) fn start(keeper: Keeper, end: Position) -> std::io::Result<Self> {
         let (groups, receiver) = sync_channel(MAX_WAITING_GROUPS);
-        let worker = Worker { index, ids, pruner, spec, ends, last_durable: Instant::now(), dirty: false };
+        let worker = Worker { keeper, end, last_durable: Instant::now(), dirty: false };
         let thread =
             std::thread::Builder::new().name("index".to_owned()).spawn(move || worker.run(&receiver))?;
         Ok(Self { groups: Some(groups), thread: Some(thread) })
     }
 
     /// Hands over one synced group; waits while too many wait.
-    pub(super) fn add(&mut self, staged: Vec<Staged>, ends: Ends) -> Result<(), StoreError> {
-        let sent = self.groups.as_ref().is_some_and(|groups| groups.send((staged, ends)).is_ok());
+    pub(super) fn add(&mut self, group: Group) -> Result<(), StoreError> {
+        let sent = self.groups.as_ref().is_some_and(|groups| groups.send(group).is_ok());
         // The thread only ends early with an error.
         if sent { Ok(()) } else { self.close() }
     }
@@ -94,61 +63,63 @@ impl Indexer {
     }
 }
 
+/// What the thread keeps up to date.
+pub(super) struct Keeper {
+    pub(super) index: Index,
+    pub(super) ids: IdsWriter,
+    pub(super) pruner: Pruner,
+    pub(super) wal: Arc<Wal>,
+    pub(super) spec: Arc<ChainSpec>,
+}
+
 struct Worker {
-    index: Index,
-    ids: IdsWriter,
-    pruner: Pruner,
-    spec: Arc<ChainSpec>,
-    ends: Ends,
+    keeper: Keeper,
+    end: Position,
     last_durable: Instant,
     dirty: bool,
 }
 
 impl Worker {
-    fn run(mut self, groups: &Receiver<(Vec<Staged>, Ends)>) -> Result<(), StoreError> {
+    fn run(mut self, groups: &Receiver<Group>) -> Result<(), StoreError> {
         loop {
             match groups.recv_timeout(DURABLE_INTERVAL) {
                 Ok(first) => self.add(first, groups)?,
-                Err(RecvTimeoutError::Timeout) if self.dirty => self.commit(Waiting::default(), true)?,
+                Err(RecvTimeoutError::Timeout) if self.dirty => self.commit(&Group::default(), true)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.commit(Waiting::default(), true)?;
-                    return self.ids.close();
+                    self.commit(&Group::default(), true)?;
+                    return self.keeper.ids.close();
                 }
             }
         }
     }
 
-    fn add(
-        &mut self,
-        (staged, ends): (Vec<Staged>, Ends),
-        groups: &Receiver<(Vec<Staged>, Ends)>,
-    ) -> Result<(), StoreError> {
-        let mut waiting = Waiting::default();
-        waiting.take_in(staged);
-        self.ends = ends;
-        while waiting.entries.len() < MAX_ENTRIES {
-            let Ok((staged, ends)) = groups.try_recv() else { break };
-            waiting.take_in(staged);
-            self.ends = ends;
+    fn add(&mut self, mut group: Group, groups: &Receiver<Group>) -> Result<(), StoreError> {
+        while group.entries.len() < MAX_ENTRIES {
+            let Ok(next) = groups.try_recv() else { break };
+            group.entries.extend(next.entries);
+            group.blocks.extend(next.blocks);
+            group.end = next.end;
         }
+        self.end = group.end;
         let durable = self.last_durable.elapsed() >= DURABLE_INTERVAL;
-        self.commit(waiting, durable)
+        self.commit(&group, durable)
     }
 
-    fn commit(&mut self, waiting: Waiting, durable: bool) -> Result<(), StoreError> {
-        self.index.add(&waiting.entries, self.ends, durable)?;
+    fn commit(&mut self, group: &Group, durable: bool) -> Result<(), StoreError> {
+        let Keeper { index, ids, pruner, wal, spec } = &mut self.keeper;
+        index.add(&group.entries, self.end, durable)?;
         self.dirty = !durable;
         // After the index: whoever finds an id finds its block.
-        for decided in waiting.blocks {
+        for decided in &group.blocks {
             let (height, sections) = (decided.block.header.height, &decided.block.sections);
-            let entries = ids::entries(&self.spec, height, sections, |rollup| decided.tree.leaves(rollup));
-            self.ids.add(height, entries)?;
+            ids.add(height, ids::entries(spec, height, sections, |rollup| decided.tree.leaves(rollup)))?;
         }
         if durable {
             self.last_durable = Instant::now();
-            self.pruner.step()?;
-            self.ids.forget(self.pruner.first()?)?;
+            wal.note_end(self.end)?;
+            pruner.step(self.end)?;
+            ids.forget(pruner.first()?)?;
         }
         Ok(())
     }

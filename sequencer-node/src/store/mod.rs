@@ -3,35 +3,49 @@
 //! ```text
 //!   lock                        held by the running process, says which
 //!   fresh                       made by `init`, gone after the first start
-//!   wal.redb                    votes, burnt nonces, secrets (encrypted), founding, start counter; durable commits only
-//!   segments/chunks-<n>.log     chunks, append-only
-//!   segments/blocks-<n>.log     decided blocks, group signatures, sealed batches; append-only
-//!   store.redb                  index of the segments; derived, rebuilt from them when missing
+//!   wal.redb                    rare and never lost: owner, start counter, secrets (encrypted), founding, and which
+//!                               part of the journal is known to be synced
+//!   segments/journal-<n>.log    everything else, append-only: chunks, entries of the consensus log, used nonces, blocks
+//!                               (without their transactions), group signatures, sealed batches
+//!   store.redb                  index of the journal; derived, made again from it when missing
+//!   ids/<first>-<last>.run      which block holds a transaction; derived, made again from the blocks
 //! ```
 //!
-//! **Rules.** A record counts once [`Store::sync`] returned: segments are synced first, then `wal.redb` commits, with
-//! the segments' lengths in it. So at a restart everything below those lengths must be whole (else the folder is
-//! damaged and the node refuses to start), and everything above may be torn (and is cut at the first bad record). A
+//! **Journal.** A transaction is written once, in its chunk; a block's record names the chunks that it covers and what
+//! it leaves out of them, and reading a block puts it together again. Records gather in groups; a group is one write
+//! and one `fdatasync`, and begins with a mark that only this folder's writer can make:
+//!
+//! ```text
+//!   file = head, with the end of the file before │ group │ group │ …        group = mark │ record │ record │ …
+//! ```
+//!
+//! **Rules.** A record counts once [`Store::sync`] returned. Before a group is written, or a file begun, everything
+//! before it is synced. So at a restart a bad record is damage, and the node refuses to start, if a later mark or file
+//! exists; otherwise it stands in the last group, which a crash may have torn, and is cut from there on. What a disk
+//! lost or spoilt of that last group after its sync cannot be told from a torn one; so the journal's end is noted in
+//! `wal.redb`, once a second and at a clean stop, off the path of votes, and below that everything must be whole. A
 //! failed write or sync is final: the process ends rather than guess what is on disk.
 //!
-//! `wal.redb` commits only when there is something for it (votes, burns, secrets, the founding) and at a clean stop: a
-//! second sync for every chunk would buy nothing against a crash. So after a crash, what the newest syncs wrote to the
-//! segments alone (chunks, blocks, signatures, batches) lies above the lengths. A disk that kept its promise still has
-//! all of it; one that lost it may not be found out: the tail is then cut as torn, as if it had never been here.
+//! **Forgetting.** Blocks leave the index once they are old and sealed; a segment goes, oldest first, once no height
+//! that is kept needs a record in it: not its own, not a chunk that it covers, not an entry of the log of an undecided
+//! height. Undecided chunks in it are written again at the journal's end first.
 //!
 //! **Restart.** A key without its `wal.redb` never votes: the node refuses to start, unless `init` has just made the
-//! folder. The index lags behind the segments and is brought up to date before the core starts.
+//! folder. The index lags behind the journal and is brought up to date before the core starts.
 
+mod carry;
 mod ids;
 mod index;
 mod indexer;
+mod journal;
 mod lock;
-mod log;
 mod prune;
 mod reader;
 mod record;
 mod recovery;
+mod scan;
 mod secret;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod wal;
@@ -104,7 +118,7 @@ pub(crate) enum StoreError {
         what: &'static str,
     },
     /// The genesis file's limits allow blocks that the store does not.
-    #[error("a record of {0} bytes: the store takes 1 to {max} bytes", max = log::MAX_RECORD_BYTES)]
+    #[error("a record of {0} bytes: the store takes 1 to {max} bytes", max = segments::MAX_RECORD_BYTES)]
     RecordLength(usize),
     /// A nonce would be used again.
     #[error("a signing nonce was about to be used a second time")]

@@ -1,40 +1,53 @@
 //! Forgetting old blocks: bounded steps, oldest first, whole segments at last.
+//!
+//! A segment goes once every height that needs something in it is forgotten, and never before an older one: a gap
+//! would look like damage. What it still holds for the future is carried forward first: chunks that no cut covers, of
+//! the newest lane of each validator. Older lanes are closed; what they left undecided for a whole retention is dropped.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
-use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+use ordering_types::{Digest, Height};
+use redb::{ReadableDatabase, ReadableTable};
 
 use super::StoreError;
+use super::carry::{Carry, MAX_CARRIED};
 use super::index;
-use super::log::{Position, Segments};
 use super::reader::Reader;
-use ordering_types::Height;
+use super::scan::scan_one;
+use super::segments::{Checked, Location, Position};
+use super::wal::Wal;
 
 /// Blocks forgotten in one step; steps come once a second, blocks seldom faster than that many.
-const BLOCKS_A_STEP: u64 = 64;
+const BLOCKS_A_STEP: u64 = 256;
+
+/// Key of [`index::OPEN_CHUNKS`].
+type OpenKey = (u16, u64, u64, [u8; 32]);
 
 /// Forgets what is older than the retention.
 pub(super) struct Pruner {
     pub(super) reader: Reader,
+    pub(super) carry: Carry,
+    pub(super) wal: Arc<Wal>,
     /// Blocks kept; 0 keeps all.
     pub(super) retain: u64,
 }
 
 impl Pruner {
-    /// One bounded step.
-    pub(super) fn step(&self) -> Result<(), StoreError> {
+    /// One bounded step; the journal is written at `end`.
+    pub(super) fn step(&self, end: Position) -> Result<(), StoreError> {
         if self.retain == 0 {
             return Ok(());
         }
         let Some((first, last)) = self.reader.range()? else { return Ok(()) };
         // What no batch has carried yet stays, however old.
         let horizon = last.get().saturating_sub(self.retain).min(self.sealed_height()?);
-        let end = horizon.min(first.get().saturating_add(BLOCKS_A_STEP));
-        for height in first.get()..end {
-            self.forget_block(Height::new(height))?;
+        let next = horizon.min(first.get().saturating_add(BLOCKS_A_STEP)).max(first.get());
+        if next > first.get() {
+            self.forget_blocks(first.get(), next)?;
         }
-        self.drop_segments(end.max(first.get()), index::FULL_BLOCKS, &self.reader.blocks, false)?;
-        self.drop_segments(end.max(first.get()), index::FULL_CHUNKS, &self.reader.chunks, true)
+        self.drop_segment(next, end)
     }
 
     /// Lowest height held.
@@ -54,14 +67,15 @@ impl Pruner {
         read().map_err(self.failed())
     }
 
-    fn forget_block(&self, height: Height) -> Result<(), StoreError> {
+    /// Forgets heights from `first` up to, but not, `next`.
+    fn forget_blocks(&self, first: u64, next: u64) -> Result<(), StoreError> {
         let run = || -> Result<(), redb::Error> {
             let transaction = self.reader.index.database.begin_write()?;
+            transaction.open_table(index::BLOCKS)?.retain_in(first..next, |_, _| false)?;
+            transaction.open_table(index::CERTIFIED)?.retain_in(first..next, |_, _| false)?;
             {
-                transaction.open_table(index::CERTIFIED)?.remove(height.get())?;
-                transaction.open_table(index::BLOCKS)?.remove(height.get())?;
                 let mut sealed = transaction.open_table(index::SEALED)?;
-                while sealed.first()?.is_some_and(|(_, v)| v.value().1 <= height.get()) {
+                while sealed.first()?.is_some_and(|(_, v)| v.value().1 < next) {
                     sealed.pop_first()?;
                 }
             }
@@ -71,41 +85,72 @@ impl Pruner {
         run().map_err(self.failed())
     }
 
-    /// Removes the oldest segment whose every block is forgotten, one a step.
-    fn drop_segments(
-        &self,
-        first: u64,
-        table: TableDefinition<u64, u64>,
-        segments: &Segments,
-        chunks: bool,
-    ) -> Result<(), StoreError> {
+    /// Removes the oldest segment if no height from `first` on needs it, one a step.
+    fn drop_segment(&self, first: u64, end: Position) -> Result<(), StoreError> {
         let oldest = || -> Result<Option<u64>, redb::Error> {
-            let table = self.reader.index.database.begin_read()?.open_table(table)?;
-            Ok(table.first()?.filter(|(_, tip)| tip.value() < first).map(|(segment, _)| segment.value()))
+            let table = self.reader.index.database.begin_read()?.open_table(index::NEEDED)?;
+            let oldest = table.first()?.map(|(segment, height)| (segment.value(), height.value()));
+            let free = oldest.filter(|(segment, height)| *segment < end.segment && *height < first);
+            Ok(free.map(|(segment, _)| segment))
         };
         let Some(segment) = oldest().map_err(self.failed())? else { return Ok(()) };
-        if chunks {
-            self.forget_chunks(segments, segment)?;
+        let open = self.live_chunks(segment).map_err(self.failed())?;
+        if !open.is_empty() {
+            let read = open.into_iter().take(MAX_CARRIED);
+            let chunks: Result<_, _> = read.map(|(at, digest)| self.reader.chunk_at(at, digest)).collect();
+            self.carry.offer(chunks?);
+            return Ok(());
         }
-        let path = segments.path(segment);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::io(&path)(e)),
-            _ => {}
+        let path = self.reader.segments.path(segment);
+        if path.exists() {
+            self.wal.note_start(segment + 1)?;
+            self.forget_chunks(segment)?;
+            fs::remove_file(&path).map_err(StoreError::io(&path))?;
         }
         let unmark = || -> Result<(), redb::Error> {
             let transaction = self.reader.index.database.begin_write()?;
-            transaction.open_table(table)?.remove(segment)?;
+            transaction.open_table(index::NEEDED)?.remove(segment)?;
             transaction.commit()?;
             Ok(())
         };
         unmark().map_err(self.failed())
     }
 
-    fn forget_chunks(&self, segments: &Segments, segment: u64) -> Result<(), StoreError> {
-        let mut keys = Vec::new();
-        segments.scan_one(segment, |_, payload| {
-            if let Ok(chunk) = ordering_types::Chunk::decode(payload) {
-                keys.push((chunk.lane(), chunk.sequence().get(), chunk.digest()));
+    /// Undecided chunks in a segment, of the newest lane of each validator.
+    fn live_chunks(&self, segment: u64) -> Result<Vec<(Location, Digest)>, redb::Error> {
+        let transaction = self.reader.index.database.begin_read()?;
+        let open = transaction.open_table(index::OPEN_CHUNKS)?;
+        let mut newest: BTreeMap<u16, u64> = BTreeMap::new();
+        let mut note = |validator, incarnation| {
+            let known = newest.entry(validator).or_insert(incarnation);
+            *known = incarnation.max(*known);
+        };
+        let mut rows: Vec<(OpenKey, Location)> = Vec::new();
+        for row in open.iter()? {
+            let (key, place) = row?;
+            note(key.value().0, key.value().1);
+            let place = Location::from_bytes(&place.value()).filter(|at| at.segment == segment);
+            rows.extend(place.map(|at| (key.value(), at)));
+        }
+        for row in transaction.open_table(index::COVERED)?.iter()? {
+            let (validator, incarnation) = row?.0.value();
+            note(validator, incarnation);
+        }
+        rows.retain(|((validator, incarnation, ..), _)| newest.get(validator) == Some(incarnation));
+        Ok(rows.into_iter().map(|((.., digest), at)| (at, Digest::new(digest))).collect())
+    }
+
+    fn forget_chunks(&self, segment: u64) -> Result<(), StoreError> {
+        let mut keys: Vec<OpenKey> = Vec::new();
+        scan_one(&self.reader.segments, segment, |_, record| {
+            if let Checked::Chunk(chunk) = record {
+                let (lane, sequence) = (chunk.lane(), chunk.sequence().get());
+                keys.push((
+                    lane.validator.get(),
+                    lane.incarnation.get(),
+                    sequence,
+                    chunk.digest().to_bytes(),
+                ));
             }
             Ok(())
         })?;
@@ -114,29 +159,18 @@ impl Pruner {
             {
                 let mut chunks = transaction.open_table(index::CHUNKS)?;
                 let mut open = transaction.open_table(index::OPEN_CHUNKS)?;
-                for (lane, sequence, digest) in &keys {
-                    chunks.remove(digest.to_bytes())?;
-                    let lane = (lane.validator.get(), lane.incarnation.get());
-                    open.remove((lane.0, lane.1, *sequence, digest.to_bytes()))?;
+                for key in keys {
+                    // It may stand in a newer segment again.
+                    let place = chunks.get(key.3)?.and_then(|place| Location::from_bytes(&place.value()));
+                    if place.is_some_and(|at| at.segment == segment) {
+                        chunks.remove(key.3)?;
+                        open.remove(key)?;
+                    }
                 }
             }
             transaction.commit()?;
             Ok(())
         };
         run().map_err(self.failed())
-    }
-}
-
-impl Segments {
-    /// Visits every record of one segment.
-    fn scan_one(
-        &self,
-        segment: u64,
-        mut visit: impl FnMut(super::log::Location, bytes::Bytes) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        if !self.path(segment).exists() {
-            return Ok(());
-        }
-        self.scan_file(segment, Position::START_OF_RECORDS, &mut visit).map(|_| ())
     }
 }

@@ -7,15 +7,16 @@ use bytes::Bytes;
 use ordering_types::block::InclusionProof;
 use ordering_types::transaction::tx_id;
 use ordering_types::{
-    Block, Chunk, CommitCertificate, Digest, GroupSignature, Header, Height, RollupId, RollupSection, TxId,
+    Block, Chunk, CommitCertificate, Digest, GroupSignature, Header, Height, RollupId, TxId,
 };
 use redb::ReadableDatabase;
+use serde::de::DeserializeOwned;
 
 use super::StoreError;
 use super::ids::{Ids, Spot};
 use super::index::{self, Index};
-use super::log::{Location, Segments};
-use super::record::{BlockRecord, Head};
+use super::record::{self, Head};
+use super::segments::{Checked, Kind, Location, Segments};
 use crate::core_api::{Decided, Founding};
 
 /// What a height costs in an answer beside its cut and its signatures.
@@ -26,8 +27,7 @@ const ITEM_BYTES: usize = 1_024;
 pub(crate) struct Reader {
     pub(super) index: Index,
     pub(super) ids: Ids,
-    pub(super) blocks: Segments,
-    pub(super) chunks: Segments,
+    pub(super) segments: Segments,
     pub(super) founding: Arc<OnceLock<Founding>>,
 }
 
@@ -67,38 +67,27 @@ impl Reader {
         })
     }
 
-    fn places(&self, height: Height) -> Result<Option<(Location, Location)>, StoreError> {
-        self.query(|t| {
-            let places = t.open_table(index::BLOCKS)?.get(height.get())?.map(|v| v.value());
-            Ok(places.and_then(|(head, body)| Location::from_bytes(&head).zip(Location::from_bytes(&body))))
-        })
-    }
-
-    fn record(&self, at: Location) -> Result<BlockRecord, StoreError> {
-        let payload = self.blocks.read(at)?;
-        BlockRecord::decode(&payload).map_err(|e| self.unreadable(at, &e.to_string()))
-    }
-
-    fn unreadable(&self, at: Location, why: &str) -> StoreError {
-        StoreError::Damaged { file: self.blocks.path(at.segment), offset: at.offset, why: why.to_owned() }
-    }
-
-    fn head_at(&self, at: Location) -> Result<Head, StoreError> {
-        match self.record(at)? {
-            BlockRecord::Head(head) => Ok(*head),
-            _ => Err(self.unreadable(at, "not the head of a block")),
+    /// The record at a place that the index names.
+    pub(super) fn record<T: DeserializeOwned>(&self, at: Location, kind: Kind) -> Result<T, StoreError> {
+        match self.segments.read(at)? {
+            Checked::Other(found, payload) if found == kind => {
+                record::decode(&payload).map_err(|e| self.unreadable(at, &e.to_string()))
+            }
+            _ => Err(self.unreadable(at, "a record of another kind")),
         }
     }
 
-    fn body_at(&self, at: Location) -> Result<Vec<RollupSection>, StoreError> {
-        match self.record(at)? {
-            BlockRecord::Body(sections) => Ok(sections),
-            _ => Err(self.unreadable(at, "not the body of a block")),
-        }
+    pub(super) fn unreadable(&self, at: Location, why: &str) -> StoreError {
+        self.segments.damaged(at.segment, at.offset, why)
+    }
+
+    fn place(&self, height: Height) -> Result<Option<Location>, StoreError> {
+        let place = self.query(|t| Ok(t.open_table(index::BLOCKS)?.get(height.get())?.map(|v| v.value())))?;
+        Ok(place.and_then(|p| Location::from_bytes(&p)))
     }
 
     pub(super) fn head(&self, height: Height) -> Result<Option<Head>, StoreError> {
-        self.places(height)?.map(|(head, _)| self.head_at(head)).transpose()
+        self.place(height)?.map(|at| self.record(at, Kind::Block)).transpose()
     }
 
     /// Header and certificate of one block.
@@ -113,9 +102,21 @@ impl Reader {
 
     /// One block with all that was stored beside it.
     pub(crate) fn decided(&self, height: Height) -> Result<Option<Decided>, StoreError> {
-        let Some((head, body)) = self.places(height)? else { return Ok(None) };
-        let decided = self.head_at(head)?.into_decided(self.body_at(body)?);
-        decided.map(Some).map_err(|e| self.unreadable(head, &e.to_string()))
+        let Some(at) = self.place(height)? else { return Ok(None) };
+        let head: Head = self.record(at, Kind::Block)?;
+        let mut chunks = Vec::with_capacity(head.covered.len());
+        for (digest, _) in &head.covered {
+            match self.chunk(*digest)? {
+                Some(chunk) => chunks.push(chunk),
+                // The block was forgotten meanwhile.
+                None if self.place(height)?.is_none() => return Ok(None),
+                None => return Err(self.unreadable(at, &format!("chunk {digest} of this block is missing"))),
+            }
+        }
+        let sections = head.sections(&chunks);
+        let sections =
+            sections.ok_or_else(|| self.unreadable(at, "the chunks do not give the block's transactions"))?;
+        head.into_decided(sections).map(Some).map_err(|e| self.unreadable(at, &e.to_string()))
     }
 
     /// Cut, header and certificate of heights from `first` to `last`, as far as there are any, until their cuts have
@@ -152,10 +153,7 @@ impl Reader {
     pub(crate) fn sealed(&self, number: u64) -> Result<Option<SealedBatch>, StoreError> {
         let place = self.query(|t| Ok(t.open_table(index::SEALED)?.get(number)?.map(|v| v.value().0)))?;
         let Some(at) = place.and_then(|p| Location::from_bytes(&p)) else { return Ok(None) };
-        match self.record(at)? {
-            BlockRecord::Sealed(batch) => Ok(Some(*batch)),
-            _ => Err(self.unreadable(at, "not a sealed batch")),
-        }
+        self.record(at, Kind::Sealed).map(Some)
     }
 
     /// Header of the newest batch up to which all are sealed.
@@ -182,16 +180,14 @@ impl Reader {
     pub(crate) fn chunk(&self, digest: Digest) -> Result<Option<Chunk>, StoreError> {
         let place =
             self.query(|t| Ok(t.open_table(index::CHUNKS)?.get(digest.to_bytes())?.map(|v| v.value())))?;
-        place.and_then(|p| Location::from_bytes(&p)).map(|at| self.chunk_at(at)).transpose()
+        place.and_then(|p| Location::from_bytes(&p)).map(|at| self.chunk_at(at, digest)).transpose()
     }
 
-    pub(super) fn chunk_at(&self, at: Location) -> Result<Chunk, StoreError> {
-        let payload: Bytes = self.chunks.read(at)?;
-        Chunk::decode(payload).map_err(|e| StoreError::Damaged {
-            file: self.chunks.path(at.segment),
-            offset: at.offset,
-            why: e.to_string(),
-        })
+    pub(super) fn chunk_at(&self, at: Location, digest: Digest) -> Result<Chunk, StoreError> {
+        match self.segments.read(at)? {
+            Checked::Chunk(chunk) if chunk.digest() == digest => Ok(chunk),
+            _ => Err(self.unreadable(at, "not the chunk that the index names")),
+        }
     }
 
     /// The founding, once there is one.

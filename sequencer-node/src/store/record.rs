@@ -1,30 +1,27 @@
-//! What stands in the log of blocks.
+//! What stands in the journal's records, beside chunks.
 //!
 //! ```text
-//!   transactions by rollup │ 1                 body of a block, always followed by its head
-//!   header, certificate, cut, snapshot, ids by rollup │ 2
-//!   height, group signature │ 3
-//!   sealed batch │ 4
+//!   wal         u64 height │ entry of the consensus log
+//!   burn        key, value
+//!   block       header, certificate, cut, covered chunks, snapshot, ids by rollup: all but the transactions
+//!   certified   height, group signature
+//!   sealed      sealed batch
 //! ```
 //!
-//! The kind stands last, so that no second buffer is needed to write it.
+//! A block's transactions stand in the chunks that it covers, once: reading it puts them together again.
 
-use bytes::{BufMut, Bytes};
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use ordering_types::block::TxTree;
 use ordering_types::codec::{self, DecodeError};
 use ordering_types::{
-    Block, CommitCertificate, Cut, Digest, GroupSignature, Header, Height, RollupId, RollupSection, TxId,
+    Block, Chunk, CommitCertificate, Cut, Digest, Header, Height, LaneId, RollupId, RollupSection, TxId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::log::MAX_RECORD_BYTES;
+use super::segments::MAX_RECORD_BYTES;
 use crate::core_api::{Covered, Decided};
-use batcher_format::SealedBatch;
-
-const BODY: u8 = 1;
-const HEAD: u8 = 2;
-const CERTIFIED: u8 = 3;
-const SEALED: u8 = 4;
 
 /// All of a block but its transactions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +56,25 @@ impl Head {
         TxTree::new(self.ids.clone())
     }
 
-    /// Put together with its body again.
+    /// The block's sections from its chunks, which stand in the order of [`Self::covered`]. `None` if they do not fit.
+    pub(super) fn sections(&self, chunks: &[Chunk]) -> Option<Vec<RollupSection>> {
+        let mut sections: BTreeMap<RollupId, Vec<Bytes>> = BTreeMap::new();
+        for (chunk, (_, left_out)) in chunks.iter().zip(&self.covered) {
+            let mut left_out = left_out.iter().peekable();
+            for (place, transaction) in (0..).zip(chunk.transactions()) {
+                if left_out.next_if(|left| **left == place).is_none() {
+                    sections.entry(transaction.rollup).or_default().push(transaction.data.clone());
+                }
+            }
+        }
+        let lengths = sections.iter().map(|(rollup, data)| (*rollup, data.len()));
+        lengths.eq(self.ids.iter().map(|(rollup, ids)| (*rollup, ids.len()))).then(|| {
+            let section = |(rollup, transactions)| RollupSection { rollup, transactions };
+            sections.into_iter().map(section).collect()
+        })
+    }
+
+    /// Put together with its transactions again.
     pub(super) fn into_decided(self, sections: Vec<RollupSection>) -> Result<Decided, DecodeError> {
         let cut = Cut::decode(&self.cut)?;
         let tree = self.tree();
@@ -70,55 +85,25 @@ impl Head {
     }
 }
 
-/// One record, decoded.
-#[derive(Debug)]
-pub(super) enum BlockRecord {
-    Body(Vec<RollupSection>),
-    Head(Box<Head>),
-    Certified(Height, GroupSignature),
-    Sealed(Box<SealedBatch>),
+/// Lane and highest sequence that a cut covers.
+pub(super) fn tips(cut: &Cut) -> Vec<(LaneId, u64)> {
+    cut.tips.iter().map(|tip| (tip.lane, tip.sequence.get())).collect()
 }
 
-fn encode(kind: u8, value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = codec::encode(value);
-    bytes.put_u8(kind);
-    bytes
+pub(super) fn encode_wal(height: Height, entry: &[u8]) -> Vec<u8> {
+    [&height.get().to_be_bytes(), entry].concat()
 }
 
-pub(super) fn encode_body(sections: &Vec<RollupSection>) -> Vec<u8> {
-    encode(BODY, sections)
+/// Height and entry.
+pub(super) fn decode_wal(payload: &Bytes) -> Option<(Height, Bytes)> {
+    let (height, _) = payload.split_first_chunk()?;
+    Some((Height::new(u64::from_be_bytes(*height)), payload.slice(8..)))
 }
 
-pub(super) fn encode_head(head: &Head) -> Vec<u8> {
-    encode(HEAD, head)
+pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
+    codec::encode(value)
 }
 
-pub(super) fn encode_certified(height: Height, signature: &GroupSignature) -> Vec<u8> {
-    encode(CERTIFIED, &(height, signature))
-}
-
-pub(super) fn encode_sealed(batch: &SealedBatch) -> Vec<u8> {
-    encode(SEALED, batch)
-}
-
-impl BlockRecord {
-    pub(super) fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        let Some((kind, value)) = payload.split_last() else {
-            return Err(DecodeError::Malformed("empty record".to_owned()));
-        };
-        Ok(match *kind {
-            BODY => Self::Body(read(value)?),
-            HEAD => Self::Head(Box::new(read(value)?)),
-            CERTIFIED => {
-                let (height, signature) = read(value)?;
-                Self::Certified(height, signature)
-            }
-            SEALED => Self::Sealed(Box::new(read(value)?)),
-            other => return Err(DecodeError::Malformed(format!("record of unknown kind {other}"))),
-        })
-    }
-}
-
-fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, DecodeError> {
-    codec::decode(value, MAX_RECORD_BYTES as usize)
+pub(super) fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, DecodeError> {
+    codec::decode(payload, MAX_RECORD_BYTES as usize)
 }

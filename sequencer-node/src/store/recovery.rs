@@ -4,22 +4,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use batcher_format::SealedBatch;
+use bytes::Bytes;
 use ordering_types::codec;
-use ordering_types::{ChainSpec, Cut, Height, SecretKey};
+use ordering_types::{ChainSpec, Cut, Digest, Height, SecretKey};
 use redb::{ReadableDatabase, ReadableTable};
 
 use super::StoreError;
+use super::carry::Carry;
 use super::ids::{self, Ids, IdsWriter};
 use super::index::{self, BlockEntry, Entry, Index};
-use super::indexer::{Indexer, tips};
+use super::indexer::{Group, Indexer, Keeper};
+use super::journal::Journal;
 use super::lock::{FRESH_FILE, Lock};
-use super::log::{Location, LogWriter, Position, Segments};
 use super::prune::Pruner;
 use super::reader::Reader;
-use super::record::BlockRecord;
+use super::record::{self, Head, tips};
+use super::scan::scan;
 use super::secret::SecretBox;
-use super::wal::{Ends, Pending, Wal, WalContents};
-use super::writer::Store;
+use super::segments::{Checked, Kind, Location, Position, Segments};
+use super::wal::{Rare, Wal, WalContents};
+use super::writer::{Burnt, Store};
 use crate::core_api::{Founding, OrderingRecovered, Recovered, Tip, UNCERTIFIED_WINDOW};
 
 /// What must never be lost.
@@ -72,41 +77,42 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
     let lock = Lock::take(folder)?;
     let fresh_path = folder.join(FRESH_FILE);
     let fresh = fresh_path.exists();
-    let mut wal = Wal::open(&wal_path, fresh, SecretBox::new(options.key))?;
+    let wal = Wal::open(&wal_path, fresh, SecretBox::new(options.key))?;
     let incarnation =
         wal.claim(folder, &options.key.public_key(), options.spec.hash(), options.now_micros)?;
     let contents = wal.contents()?;
-    let segments = segments_folder(folder, fresh)?;
+    let segments = Segments::new(&segments_folder(folder, fresh)?, contents.journal_key);
     let founding = Arc::new(OnceLock::new());
     if let Some(stored) = decode_founding(&wal_path, contents.founding.as_deref())? {
         let _ = founding.set(stored);
     }
     let index = Index::open(&folder.join(INDEX_FILE), options.cache_bytes)?;
-    let mut reader = Reader {
-        index,
-        ids: Ids::default(),
-        blocks: Segments::new(&segments, "blocks"),
-        chunks: Segments::new(&segments, "chunks"),
-        founding: Arc::clone(&founding),
-    };
-    let ends = catch_up(&reader, contents.ends)?;
-    let chunks = LogWriter::open(reader.chunks.clone(), ends.chunks)?;
-    let blocks = LogWriter::open(reader.blocks.clone(), ends.blocks)?;
-    let ends = Ends { chunks: chunks.end(), blocks: blocks.end() };
-    reader.index.add(&full_segments(&reader, ends)?, ends, true)?;
-    // From here on a missing log is a lost one.
-    wal.commit(&mut Pending::default(), ends)?;
+    let mut reader = Reader { index, ids: Ids::default(), segments, founding: Arc::clone(&founding) };
+    let end = catch_up(&reader, &contents)?;
+    let journal = Journal::open(reader.segments.clone(), end)?;
+    let end = journal.end();
+    reader.index.add(&[], end, true)?;
+    // From here on a missing journal is a lost one.
+    wal.note_end(end)?;
     if fresh {
         fs::remove_file(&fresh_path).map_err(StoreError::io(&fresh_path))?;
     }
     let ids = catch_up_ids(&folder.join(IDS_FOLDER), &reader, &options.spec)?;
     reader.ids = ids.ids();
-    let recovered = recover(&reader, &options.spec, contents)?;
-    let pruner = Pruner { reader: reader.clone(), retain: options.retain_blocks };
-    let indexer = Indexer::start(reader.index.clone(), ids, pruner, Arc::clone(&options.spec), ends)
-        .map_err(StoreError::io(folder))?;
-    let pending = Pending::default();
-    let store = Store { chunks, blocks, wal, pending, staged: Vec::new(), indexer, founding, _lock: lock };
+    let mut burnt = Burnt::default();
+    let recovered = recover(&reader, &options.spec, contents, &mut burnt)?;
+    let (wal, carry) = (Arc::new(wal), Carry::default());
+    let pruner = Pruner {
+        reader: reader.clone(),
+        carry: carry.clone(),
+        wal: Arc::clone(&wal),
+        retain: options.retain_blocks,
+    };
+    let spec = Arc::clone(&options.spec);
+    let keeper = Keeper { index: reader.index.clone(), ids, pruner, wal: Arc::clone(&wal), spec };
+    let indexer = Indexer::start(keeper, end).map_err(StoreError::io(folder))?;
+    let (rare, group) = (Rare::default(), Group::default());
+    let store = Store { journal, wal, rare, burnt, group, indexer, carry, founding, _lock: lock };
     Ok(Opened { store, reader, recovered, incarnation })
 }
 
@@ -130,59 +136,76 @@ fn decode_founding(wal: &Path, stored: Option<&[u8]>) -> Result<Option<Founding>
     })
 }
 
-/// Indexes what the segments hold beyond the index; gives the ends of the good records.
-fn catch_up(reader: &Reader, synced: Ends) -> Result<Ends, StoreError> {
-    let indexed = reader.index.ends()?;
-    let mut queue = Queue { reader, entries: Vec::new(), ends: indexed };
-    let mut body: Option<Location> = None;
-    let durable = synced.blocks.max(indexed.blocks);
-    let blocks = reader.blocks.scan(indexed.blocks, durable, |at, payload| {
-        let record = BlockRecord::decode(&payload).map_err(|e| StoreError::Damaged {
-            file: reader.blocks.path(at.segment),
-            offset: at.offset,
-            why: e.to_string(),
-        })?;
-        match record {
-            BlockRecord::Body(_) => {
-                body = Some(at);
-                // The index never points between a body and its head.
-                return Ok(());
-            }
-            BlockRecord::Head(head) => {
-                let Some(body_at) = body.take() else { return Ok(()) };
-                let cut = Cut::decode(&head.cut).map_err(|e| StoreError::Damaged {
-                    file: reader.blocks.path(at.segment),
-                    offset: at.offset,
-                    why: e.to_string(),
-                })?;
-                queue.entries.push(Entry::Block(Box::new(BlockEntry {
-                    height: head.header.height,
-                    head: at,
-                    body: body_at,
-                    tips: tips(&cut),
-                })));
-            }
-            BlockRecord::Certified(height, signature) => {
-                queue.entries.push(Entry::Certified(height, signature))
-            }
-            BlockRecord::Sealed(batch) => {
-                let (number, last_height) = (batch.header.number, batch.header.last_height);
-                queue.entries.push(Entry::Sealed { number, last_height, at });
-            }
+/// Indexes what the journal holds beyond the index; gives the end of the good records.
+fn catch_up(reader: &Reader, contents: &WalContents) -> Result<Position, StoreError> {
+    for segment in reader.segments.list()?.into_iter().filter(|segment| *segment < contents.start) {
+        let path = reader.segments.path(segment);
+        fs::remove_file(&path).map_err(StoreError::io(&path))?;
+    }
+    let indexed = reader.index.end()?.max(Position { segment: contents.start, offset: 0 });
+    // The end only moves once all is scanned: a crash meanwhile scans again.
+    let commit = |entries: &mut Vec<Entry>, end| -> Result<(), StoreError> {
+        reader.index.add(entries, end, false)?;
+        entries.clear();
+        Ok(())
+    };
+    let mut entries = Vec::new();
+    let mut newest = None;
+    let end = scan(&reader.segments, indexed, contents.end.max(indexed), |at, record| {
+        let entry = entry(at, record).map_err(|why| reader.unreadable(at, &why))?;
+        if let Some(Entry::Block(block)) = &entry {
+            newest = newest.max(Some(block.height));
         }
-        queue.commit_if_full()
+        entries.extend(entry);
+        if entries.len() < ENTRIES_A_COMMIT { Ok(()) } else { commit(&mut entries, indexed) }
     })?;
-    queue.ends.blocks = blocks;
-    let durable = synced.chunks.max(indexed.chunks);
-    let chunks = reader.chunks.scan(indexed.chunks, durable, |at, _| {
-        let chunk = reader.chunk_at(at)?;
-        let (lane, sequence, digest) = (chunk.lane(), chunk.sequence().get(), chunk.digest());
-        queue.entries.push(Entry::Chunk { lane, sequence, digest, at });
-        queue.commit_if_full()
-    })?;
-    queue.ends.chunks = chunks;
-    queue.commit()?;
-    Ok(queue.ends)
+    commit(&mut entries, end)?;
+    let held = reader.range()?.map(|(_, last)| last);
+    if newest > held {
+        return Err(reader.segments.damaged(
+            end.segment,
+            end.offset,
+            "chunks of the newest block are missing",
+        ));
+    }
+    Ok(end)
+}
+
+fn entry(at: Location, record: Checked) -> Result<Option<Entry>, String> {
+    let (kind, payload) = match record {
+        Checked::Chunk(chunk) => {
+            let (lane, sequence, digest) = (chunk.lane(), chunk.sequence().get(), chunk.digest());
+            return Ok(Some(Entry::Chunk { lane, sequence, digest, at }));
+        }
+        Checked::Other(kind, payload) => (kind, payload),
+    };
+    let bad = |e: ordering_types::codec::DecodeError| e.to_string();
+    Ok(Some(match kind {
+        // A chunk is checked as one, so it never comes here.
+        Kind::Group | Kind::Chunk => return Ok(None),
+        Kind::Wal => {
+            let (height, _) = record::decode_wal(&payload).ok_or("no entry of the consensus log")?;
+            Entry::Wal { height, at }
+        }
+        Kind::Burn => {
+            let (key, value): (Bytes, Bytes) = record::decode(&payload).map_err(bad)?;
+            Entry::Burn { key, value, at }
+        }
+        Kind::Block => {
+            let head: Head = record::decode(&payload).map_err(bad)?;
+            let cut = Cut::decode(&head.cut).map_err(bad)?;
+            let covered = head.covered.iter().map(|(digest, _)| *digest).collect();
+            Entry::Block(BlockEntry { height: head.header.height, head: at, tips: tips(&cut), covered })
+        }
+        Kind::Certified => {
+            let (height, signature) = record::decode(&payload).map_err(bad)?;
+            Entry::Certified { height, signature, at }
+        }
+        Kind::Sealed => {
+            let batch: SealedBatch = record::decode(&payload).map_err(bad)?;
+            Entry::Sealed { number: batch.header.number, last_height: batch.header.last_height, at }
+        }
+    }))
 }
 
 /// Adds the ids of the blocks that no run covers.
@@ -198,47 +221,12 @@ fn catch_up_ids(folder: &Path, reader: &Reader, spec: &ChainSpec) -> Result<IdsW
     Ok(ids)
 }
 
-/// Entries on their way into the index. Ends only move when a whole log is scanned: a crash meanwhile scans again.
-struct Queue<'a> {
-    reader: &'a Reader,
-    entries: Vec<Entry>,
-    ends: Ends,
-}
-
-impl Queue<'_> {
-    fn commit_if_full(&mut self) -> Result<(), StoreError> {
-        if self.entries.len() < ENTRIES_A_COMMIT { Ok(()) } else { self.commit() }
-    }
-
-    fn commit(&mut self) -> Result<(), StoreError> {
-        self.reader.index.add(&self.entries, self.ends, false)?;
-        self.entries.clear();
-        Ok(())
-    }
-}
-
-/// Marks segments that a crash kept from being marked.
-fn full_segments(reader: &Reader, ends: Ends) -> Result<Vec<Entry>, StoreError> {
-    let unmarked = |segments: &Segments, end: Position, table| -> Result<Vec<u64>, StoreError> {
-        let list = segments.list()?;
-        let read = || -> Result<Vec<u64>, redb::Error> {
-            let marked = reader.index.database.begin_read()?.open_table::<u64, u64>(table)?;
-            let mut missing = Vec::new();
-            for segment in list.into_iter().filter(|s| *s < end.segment) {
-                if marked.get(segment)?.is_none() {
-                    missing.push(segment);
-                }
-            }
-            Ok(missing)
-        };
-        read().map_err(StoreError::database(&reader.index.path))
-    };
-    let blocks = unmarked(&reader.blocks, ends.blocks, index::FULL_BLOCKS)?;
-    let chunks = unmarked(&reader.chunks, ends.chunks, index::FULL_CHUNKS)?;
-    Ok(blocks.into_iter().map(Entry::FullBlocks).chain(chunks.into_iter().map(Entry::FullChunks)).collect())
-}
-
-fn recover(reader: &Reader, spec: &ChainSpec, contents: WalContents) -> Result<Recovered, StoreError> {
+fn recover(
+    reader: &Reader,
+    spec: &ChainSpec,
+    contents: WalContents,
+    burnt: &mut Burnt,
+) -> Result<Recovered, StoreError> {
     let range = reader.range()?;
     let tip_height = range.map_or(Height::ZERO, |(_, last)| last);
     let first_height = range.map_or(Height::ZERO, |(first, _)| first);
@@ -275,12 +263,22 @@ fn recover(reader: &Reader, spec: &ChainSpec, contents: WalContents) -> Result<R
             uncertified.extend(reader.header(height)?.map(|(header, _)| (height, header.hash())));
         }
     }
-    let wal = contents.entries.into_iter().filter(|(height, _)| *height > tip_height).collect();
+    let mut burns = Vec::new();
+    for (key, value) in burns_kept(reader)? {
+        // Each was new when it was written.
+        burnt.add(key);
+        burns.push(value);
+    }
     Ok(Recovered {
-        ordering: OrderingRecovered { tip, recent, wal, chunks: open_chunks(reader)? },
+        ordering: OrderingRecovered {
+            tip,
+            recent,
+            wal: open_log(reader, tip_height)?,
+            chunks: open_chunks(reader)?,
+        },
         ceremony_seed: contents.seed,
         key_material: contents.key_material,
-        burns: contents.burns,
+        burns,
         founding,
         system_log,
         last_sealed,
@@ -293,18 +291,56 @@ fn heights(first: u64, last: Height) -> impl Iterator<Item = Height> {
     (first.max(1)..=last.get()).map(Height::new)
 }
 
+/// Entries of the consensus log above the tip, in the order written.
+fn open_log(reader: &Reader, tip: Height) -> Result<Vec<(Height, Bytes)>, StoreError> {
+    let read = || -> Result<Vec<Location>, redb::Error> {
+        let table = reader.index.database.begin_read()?.open_table(index::WAL)?;
+        let mut places = Vec::new();
+        for row in table.iter()? {
+            places.extend(Location::from_bytes(&row?.0.value()));
+        }
+        Ok(places)
+    };
+    let mut entries = Vec::new();
+    for at in read().map_err(StoreError::database(&reader.index.path))? {
+        match reader.segments.read(at)? {
+            Checked::Other(Kind::Wal, payload) => entries.extend(record::decode_wal(&payload)),
+            _ => return Err(reader.unreadable(at, "no entry of the consensus log")),
+        }
+    }
+    entries.retain(|(height, _)| *height > tip);
+    Ok(entries)
+}
+
+/// Keys and values of the newest burns, in the order written.
+fn burns_kept(reader: &Reader) -> Result<Vec<(Bytes, Vec<u8>)>, StoreError> {
+    let read = || -> Result<Vec<(Bytes, Vec<u8>)>, redb::Error> {
+        let table = reader.index.database.begin_read()?.open_table(index::BURNS)?;
+        let mut burns = Vec::new();
+        for row in table.iter()? {
+            let (_, burn) = row?;
+            let (key, value) = burn.value();
+            burns.push((Bytes::copy_from_slice(key), value.to_vec()));
+        }
+        Ok(burns)
+    };
+    read().map_err(StoreError::database(&reader.index.path))
+}
+
 /// Chunks that no cut covers, in the order written; the newest if there are too many.
 fn open_chunks(reader: &Reader) -> Result<Vec<ordering_types::Chunk>, StoreError> {
-    let read = || -> Result<Vec<Location>, redb::Error> {
+    let read = || -> Result<Vec<(Location, Digest)>, redb::Error> {
         let table = reader.index.database.begin_read()?.open_table(index::OPEN_CHUNKS)?;
         let mut places = Vec::new();
         for row in table.iter()? {
-            places.extend(Location::from_bytes(&row?.1.value()));
+            let (key, place) = row?;
+            let (.., digest) = key.value();
+            places.extend(Location::from_bytes(&place.value()).map(|at| (at, Digest::new(digest))));
         }
         Ok(places)
     };
     let mut places = read().map_err(StoreError::database(&reader.index.path))?;
-    places.sort_unstable_by_key(|at| (at.segment, at.offset));
+    places.sort_unstable();
     let skip = places.len().saturating_sub(MAX_RECOVERED_CHUNKS);
-    places.into_iter().skip(skip).map(|at| reader.chunk_at(at)).collect()
+    places.into_iter().skip(skip).map(|(at, digest)| reader.chunk_at(at, digest)).collect()
 }

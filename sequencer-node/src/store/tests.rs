@@ -240,14 +240,13 @@ fn a_torn_block_is_cut() {
     write_vote(&mut opened.store, 1);
     write_block(&mut opened.store, 1);
     opened.store.sync().unwrap();
-    let log = opened.reader.blocks.path(1);
+    let log = opened.reader.segments.path(1);
     shut(opened);
     let databases = ["store.redb", "wal.redb"].map(|name| folder.path().join(name));
     let saved = databases.each_ref().map(|path| fs::read(path).unwrap());
     let durable = fs::metadata(&log).unwrap().len() as usize;
     let mut opened = try_open(folder.path(), 1, 0).unwrap();
     write_block(&mut opened.store, 2);
-    // Blocks alone commit nothing to wal.redb: as after a crash, only the segments know of block 2.
     opened.store.sync().unwrap();
     shut(opened);
     let whole = fs::read(&log).unwrap();
@@ -284,22 +283,20 @@ fn must_be_whole(write: impl FnOnce(&mut Store)) {
     let mut opened = try_open(folder.path(), 1, 0).unwrap();
     write(&mut opened.store);
     opened.store.sync().unwrap();
-    let (blocks, chunks) = (opened.reader.blocks.path(1), opened.reader.chunks.path(1));
+    let log = opened.reader.segments.path(1);
     shut(opened);
     fs::remove_file(folder.path().join("store.redb")).unwrap();
-    for log in [blocks, chunks] {
-        let whole = fs::read(&log).unwrap();
-        let mut flipped = whole.clone();
-        flipped[whole.len() - 1] ^= 1;
-        for bad in [&whole[..whole.len() - 1], &flipped[..], &[]] {
-            fs::write(&log, bad).unwrap();
-            let error = try_open(folder.path(), 1, 0).err().unwrap();
-            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
-        }
-        fs::remove_file(&log).unwrap();
-        assert!(matches!(try_open(folder.path(), 1, 0).err().unwrap(), StoreError::Damaged { .. }));
-        fs::write(&log, &whole).unwrap();
+    let whole = fs::read(&log).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() - 1] ^= 1;
+    for bad in [&whole[..whole.len() - 1], &flipped[..], &[]] {
+        fs::write(&log, bad).unwrap();
+        let error = try_open(folder.path(), 1, 0).err().unwrap();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     }
+    fs::remove_file(&log).unwrap();
+    assert!(matches!(try_open(folder.path(), 1, 0).err().unwrap(), StoreError::Damaged { .. }));
+    fs::write(&log, &whole).unwrap();
     try_open(folder.path(), 1, 0).unwrap();
 }
 
@@ -333,8 +330,10 @@ fn a_nonce_is_burnt_once_over_restarts() {
     opened.store.sync().unwrap();
     shut(opened);
     let mut opened = try_open(folder.path(), 1, 0).unwrap();
-    opened.store.write(burn()).unwrap();
-    assert!(matches!(opened.store.sync(), Err(StoreError::NonceReused)));
+    assert!(matches!(opened.store.write(burn()), Err(StoreError::NonceReused)));
+    let other = Record::NonceBurn { key: b"other".to_vec(), value: b"second".to_vec() };
+    opened.store.write(other.clone()).unwrap();
+    assert!(matches!(opened.store.write(other), Err(StoreError::NonceReused)), "in one group, too");
 }
 
 #[test]

@@ -1,22 +1,17 @@
-//! `wal.redb`: what must never be lost, forgotten or repeated. Every commit is durable.
+//! `wal.redb`: what is rare and must never be lost: whose folder it is, the start counter, secrets, the founding, and
+//! up to where the journal is known to be synced. Every commit is durable, and none is on the path of votes.
 
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use ordering_types::{Digest, Height, PublicKey};
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use ordering_types::{Digest, PublicKey};
+use rand_core::{OsRng, RngCore};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use zeroize::Zeroizing;
 
 use super::StoreError;
-use super::log::Position;
 use super::secret::SecretBox;
+use super::segments::Position;
 
-/// (height, order of writing) → entry of the consensus log.
-const ENTRIES: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("entries");
-/// Burn's key → (order of writing, value).
-const BURNS: TableDefinition<&[u8], (u64, &[u8])> = TableDefinition::new("burns");
-/// Order of writing → burn's key.
-const BURN_ORDER: TableDefinition<u64, &[u8]> = TableDefinition::new("burn_order");
 /// Name → sealed bytes.
 const SECRETS: TableDefinition<&str, &[u8]> = TableDefinition::new("secrets");
 /// Name → bytes.
@@ -24,18 +19,17 @@ const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
 const OWNER: &str = "owner";
 const INCARNATION: &str = "incarnation";
-const CHUNKS_END: &str = "chunks_end";
-const BLOCKS_END: &str = "blocks_end";
+const JOURNAL_END: &str = "journal_end";
+const JOURNAL_START: &str = "journal_start";
+const JOURNAL_KEY: &str = "journal_key";
 const FOUNDING: &str = "founding";
 const SEED: &str = "ceremony_seed";
 const KEY_MATERIAL: &str = "key_material";
 
 /// Cache of this small file.
 const CACHE_BYTES: usize = 8 << 20;
-/// Burns kept. Only the newest matter: nonces live in memory and die with their process.
-const MAX_BURNS: u64 = 65_536;
-/// Most old entries removed in one commit, so that no commit is long.
-const MAX_REMOVALS: usize = 4_096;
+/// Changes with the layout of the folder, so that no version takes another's for an empty one.
+const LAYOUT: u32 = 2;
 
 /// Secrets by name.
 #[derive(Clone, Copy, Debug)]
@@ -57,32 +51,11 @@ impl SecretName {
 
 /// What waits for the next commit.
 #[derive(Default)]
-pub(super) struct Pending {
-    pub(super) entries: Vec<(Height, Bytes)>,
-    pub(super) burns: Vec<(Vec<u8>, Vec<u8>)>,
+pub(super) struct Rare {
     /// Sealed already.
     pub(super) secrets: Vec<(SecretName, Vec<u8>)>,
     /// Encoded.
     pub(super) founding: Option<Vec<u8>>,
-    /// Entries up to here are not needed any more.
-    pub(super) decided: Option<Height>,
-}
-
-impl Pending {
-    /// Whether a commit is needed at all: forgetting old entries can wait for the next one.
-    pub(super) fn is_urgent(&self) -> bool {
-        !(self.entries.is_empty()
-            && self.burns.is_empty()
-            && self.secrets.is_empty()
-            && self.founding.is_none())
-    }
-}
-
-/// Ends of the two logs at some sync.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ends {
-    pub(super) chunks: Position,
-    pub(super) blocks: Position,
 }
 
 /// The open file.
@@ -90,14 +63,16 @@ pub(super) struct Wal {
     database: Database,
     path: PathBuf,
     secrets: SecretBox,
-    sequence: u64,
 }
 
 /// What it held.
 pub(super) struct WalContents {
-    pub(super) ends: Ends,
-    pub(super) entries: Vec<(Height, Bytes)>,
-    pub(super) burns: Vec<Vec<u8>>,
+    /// Number of the journal's oldest segment that is not to be removed.
+    pub(super) start: u64,
+    /// Everything in the journal before this place was synced.
+    pub(super) end: Position,
+    /// Key of the journal's marks.
+    pub(super) journal_key: [u8; 32],
     pub(super) seed: Option<Zeroizing<Vec<u8>>>,
     pub(super) key_material: Option<Zeroizing<Vec<u8>>>,
     /// Encoded.
@@ -114,28 +89,25 @@ impl Wal {
             .set_cache_size(CACHE_BYTES)
             .create(path)
             .map_err(StoreError::database(path))?;
-        let mut wal = Self { database, path: path.to_owned(), secrets, sequence: 0 };
-        wal.sequence = wal.prepare().map_err(StoreError::database(path))?;
+        let wal = Self { database, path: path.to_owned(), secrets };
+        wal.prepare().map_err(StoreError::database(path))?;
         Ok(wal)
     }
 
-    /// Makes all tables and finds the highest order of writing.
-    fn prepare(&self) -> Result<u64, redb::Error> {
+    /// Makes all tables, and the journal's key if there is none.
+    fn prepare(&self) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
-        let highest = {
+        {
             transaction.open_table(SECRETS)?;
-            transaction.open_table(META)?;
-            transaction.open_table(BURNS)?;
-            let burn = transaction.open_table(BURN_ORDER)?.last()?.map_or(0, |(key, _)| key.value());
-            let entries = transaction.open_table(ENTRIES)?;
-            let mut entry = 0;
-            for row in entries.iter()? {
-                entry = entry.max(row?.0.value().1);
+            let mut meta = transaction.open_table(META)?;
+            if meta.get(JOURNAL_KEY)?.is_none() {
+                let mut key = [0; 32];
+                OsRng.fill_bytes(&mut key);
+                meta.insert(JOURNAL_KEY, key.as_slice())?;
             }
-            burn.max(entry)
-        };
+        }
         transaction.commit()?;
-        Ok(highest)
+        Ok(())
     }
 
     /// Checks that the folder belongs to this key and network, or claims it; counts this start.
@@ -146,7 +118,7 @@ impl Wal {
         chain_spec: Digest,
         at_least: u64,
     ) -> Result<u64, StoreError> {
-        let expected = format!("key {key} in network {chain_spec}");
+        let expected = format!("key {key} in network {chain_spec}, layout {LAYOUT}");
         let (found, incarnation) =
             self.claim_inner(&expected, at_least).map_err(StoreError::database(&self.path))?;
         match found {
@@ -175,56 +147,52 @@ impl Wal {
         Ok(result)
     }
 
-    /// Encrypts a secret for [`Pending::secrets`].
+    /// Encrypts a secret for [`Rare::secrets`].
     pub(super) fn seal(&self, name: SecretName, secret: &[u8]) -> Vec<u8> {
         self.secrets.seal(name.as_str(), secret)
     }
 
-    /// Writes all that is pending, durably, together with the ends of the synced logs.
-    pub(super) fn commit(&mut self, pending: &mut Pending, ends: Ends) -> Result<(), StoreError> {
-        let pending = std::mem::take(pending);
-        let fresh = self.commit_inner(pending, ends).map_err(StoreError::database(&self.path))?;
-        if fresh { Ok(()) } else { Err(StoreError::NonceReused) }
+    /// Writes all that waits, if anything does.
+    pub(super) fn commit(&self, rare: &mut Rare) -> Result<(), StoreError> {
+        if rare.secrets.is_empty() && rare.founding.is_none() {
+            return Ok(());
+        }
+        self.commit_inner(&std::mem::take(rare)).map_err(StoreError::database(&self.path))
     }
 
-    /// Gives false, and writes nothing, if a burn's key is there already.
-    fn commit_inner(&mut self, pending: Pending, ends: Ends) -> Result<bool, redb::Error> {
+    fn commit_inner(&self, rare: &Rare) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         {
-            let mut entries = transaction.open_table(ENTRIES)?;
-            if let Some(decided) = pending.decided {
-                forget(&mut entries, decided)?;
-            }
-            for (height, entry) in pending.entries {
-                self.sequence += 1;
-                entries.insert((height.get(), self.sequence), entry.as_ref())?;
-            }
-            let mut burns = transaction.open_table(BURNS)?;
-            let mut order = transaction.open_table(BURN_ORDER)?;
-            for (key, value) in pending.burns {
-                self.sequence += 1;
-                if burns.insert(key.as_slice(), (self.sequence, value.as_slice()))?.is_some() {
-                    return Ok(false);
-                }
-                order.insert(self.sequence, key.as_slice())?;
-            }
-            while order.len()? > MAX_BURNS {
-                let Some((_, key)) = order.pop_first()? else { break };
-                burns.remove(key.value())?;
-            }
             let mut secrets = transaction.open_table(SECRETS)?;
-            for (name, sealed) in pending.secrets {
+            for (name, sealed) in &rare.secrets {
                 secrets.insert(name.as_str(), sealed.as_slice())?;
             }
-            let mut meta = transaction.open_table(META)?;
-            if let Some(founding) = pending.founding {
-                meta.insert(FOUNDING, founding.as_slice())?;
+            if let Some(founding) = &rare.founding {
+                transaction.open_table(META)?.insert(FOUNDING, founding.as_slice())?;
             }
-            meta.insert(CHUNKS_END, ends.chunks.to_bytes().as_slice())?;
-            meta.insert(BLOCKS_END, ends.blocks.to_bytes().as_slice())?;
         }
         transaction.commit()?;
-        Ok(true)
+        Ok(())
+    }
+
+    /// Notes up to where the journal is synced.
+    pub(super) fn note_end(&self, end: Position) -> Result<(), StoreError> {
+        self.note(JOURNAL_END, &end.to_bytes())
+    }
+
+    /// Notes that segments before this one are removed, before they are.
+    pub(super) fn note_start(&self, segment: u64) -> Result<(), StoreError> {
+        self.note(JOURNAL_START, &segment.to_be_bytes())
+    }
+
+    fn note(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let run = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            transaction.open_table(META)?.insert(name, value)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        run().map_err(StoreError::database(&self.path))
     }
 
     /// Reads everything back.
@@ -240,28 +208,17 @@ impl Wal {
     fn read(&self) -> Result<WalContents, redb::Error> {
         let transaction = self.database.begin_read()?;
         let meta = transaction.open_table(META)?;
-        let end = |name| -> Result<Position, redb::Error> {
-            let stored = meta.get(name)?.and_then(|v| v.value().try_into().ok());
-            Ok(stored.map_or_else(Position::default, Position::from_bytes))
-        };
-        let ends = Ends { chunks: end(CHUNKS_END)?, blocks: end(BLOCKS_END)? };
-        let mut entries = Vec::new();
-        for row in transaction.open_table(ENTRIES)?.iter()? {
-            let (key, value) = row?;
-            let (height, sequence) = key.value();
-            entries.push((sequence, Height::new(height), Bytes::copy_from_slice(value.value())));
-        }
-        entries.sort_by_key(|(sequence, ..)| *sequence);
-        let table = transaction.open_table(BURNS)?;
-        let mut burns = Vec::new();
-        for row in transaction.open_table(BURN_ORDER)?.iter()? {
-            if let Some(burn) = table.get(row?.1.value())? {
-                burns.push(burn.value().1.to_vec());
-            }
-        }
-        let entries = entries.into_iter().map(|(_, height, entry)| (height, entry)).collect();
-        let founding = meta.get(FOUNDING)?.map(|v| v.value().to_vec());
-        Ok(WalContents { ends, entries, burns, seed: None, key_material: None, founding })
+        let end = meta.get(JOURNAL_END)?.and_then(|v| v.value().try_into().ok());
+        let start = meta.get(JOURNAL_START)?.and_then(|v| v.value().try_into().ok());
+        let key = meta.get(JOURNAL_KEY)?.and_then(|v| v.value().try_into().ok());
+        Ok(WalContents {
+            start: start.map_or(1, u64::from_be_bytes),
+            end: end.map_or_else(Position::default, Position::from_bytes),
+            journal_key: key.unwrap_or_default(),
+            seed: None,
+            key_material: None,
+            founding: meta.get(FOUNDING)?.map(|v| v.value().to_vec()),
+        })
     }
 
     fn secret(&self, name: SecretName) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
@@ -275,19 +232,4 @@ impl Wal {
             None => Err(StoreError::Secret { file: self.path.clone(), what: name.as_str() }),
         }
     }
-}
-
-/// Removes entries up to `decided`, a bounded number at a time.
-fn forget(
-    entries: &mut redb::Table<'_, (u64, u64), &'static [u8]>,
-    decided: Height,
-) -> Result<(), redb::Error> {
-    for _ in 0..MAX_REMOVALS {
-        let old = entries.first()?.is_some_and(|(key, _)| key.value().0 <= decided.get());
-        if !old {
-            break;
-        }
-        entries.pop_first()?;
-    }
-    Ok(())
 }

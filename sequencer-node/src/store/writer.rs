@@ -1,26 +1,31 @@
 //! Writing records. One thread owns the [`Store`].
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
-use ordering_types::codec;
+use bytes::Bytes;
+use ordering_types::{Digest, codec};
 
 use super::StoreError;
-use super::index::Entry;
-use super::indexer::{Indexer, Staged};
+use super::carry::Carry;
+use super::index::{BlockEntry, Entry, MAX_BURNS};
+use super::indexer::{Group, Indexer};
+use super::journal::Journal;
 use super::lock::Lock;
-use super::log::LogWriter;
 use super::record;
-use super::wal::{Ends, Pending, SecretName, Wal};
+use super::segments::Kind;
+use super::wal::{Rare, SecretName, Wal};
 use crate::core_api::{Decided, Founding, OrderingRecord, Record};
 
 /// The data folder, open for writing.
 pub(crate) struct Store {
-    pub(super) chunks: LogWriter,
-    pub(super) blocks: LogWriter,
-    pub(super) wal: Wal,
-    pub(super) pending: Pending,
-    pub(super) staged: Vec<Staged>,
+    pub(super) journal: Journal,
+    pub(super) wal: Arc<Wal>,
+    pub(super) rare: Rare,
+    pub(super) burnt: Burnt,
+    pub(super) group: Group,
     pub(super) indexer: Indexer,
+    pub(super) carry: Carry,
     pub(super) founding: Arc<OnceLock<Founding>>,
     pub(super) _lock: Lock,
 }
@@ -30,28 +35,34 @@ impl Store {
     pub(crate) fn write(&mut self, record: Record) -> Result<(), StoreError> {
         match record {
             Record::Ordering(OrderingRecord::Wal { height, entry }) => {
-                self.pending.entries.push((height, entry))
+                let at = self.journal.append(Kind::Wal, &record::encode_wal(height, &entry), None)?;
+                self.group.entries.push(Entry::Wal { height, at });
             }
-            Record::Ordering(OrderingRecord::Chunk(chunk)) => {
-                let at = self.chunks.append(chunk.bytes(), Some(chunk.digest()))?;
-                let (lane, sequence, digest) = (chunk.lane(), chunk.sequence().get(), chunk.digest());
-                self.staged.push(Staged::Other(Entry::Chunk { lane, sequence, digest, at }));
-            }
+            Record::Ordering(OrderingRecord::Chunk(chunk)) => self.write_chunk(&chunk)?,
             Record::Ordering(OrderingRecord::Decided(decided)) => self.write_block(decided)?,
             Record::CeremonySeed(secret) => self.write_secret(SecretName::Seed, &secret),
             Record::KeyMaterial(secret) => self.write_secret(SecretName::KeyMaterial, &secret),
-            Record::NonceBurn { key, value } => self.pending.burns.push((key, value)),
+            Record::NonceBurn { key, value } => {
+                let (key, value) = (Bytes::from(key), Bytes::from(value));
+                if !self.burnt.add(key.clone()) {
+                    return Err(StoreError::NonceReused);
+                }
+                let payload = record::encode(&(&key, &value));
+                let at = self.journal.append(Kind::Burn, &payload, None)?;
+                self.group.entries.push(Entry::Burn { key, value, at });
+            }
             Record::Certified { height, signature } => {
-                self.blocks.append(&record::encode_certified(height, &signature), None)?;
-                self.staged.push(Staged::Other(Entry::Certified(height, signature)));
+                let at =
+                    self.journal.append(Kind::Certified, &record::encode(&(height, &signature)), None)?;
+                self.group.entries.push(Entry::Certified { height, signature, at });
             }
             Record::Sealed(batch) => {
-                let at = self.blocks.append(&record::encode_sealed(&batch), None)?;
+                let at = self.journal.append(Kind::Sealed, &record::encode(batch.as_ref()), None)?;
                 let (number, last_height) = (batch.header.number, batch.header.last_height);
-                self.staged.push(Staged::Other(Entry::Sealed { number, last_height, at }));
+                self.group.entries.push(Entry::Sealed { number, last_height, at });
             }
             Record::Founded(founding) => {
-                self.pending.founding = Some(codec::encode(founding.as_ref()));
+                self.rare.founding = Some(codec::encode(founding.as_ref()));
                 // A second founding is the first one again: the core founds once.
                 let _ = self.founding.set(Founding::clone(&founding));
             }
@@ -59,45 +70,66 @@ impl Store {
         Ok(())
     }
 
-    fn write_secret(&mut self, name: SecretName, secret: &[u8]) {
-        let sealed = self.wal.seal(name, secret);
-        self.pending.secrets.push((name, sealed));
-    }
-
-    fn write_block(&mut self, decided: Arc<Decided>) -> Result<(), StoreError> {
-        let body = self.blocks.append(&record::encode_body(&decided.block.sections), None)?;
-        let head = self.blocks.append(&record::encode_head(&record::Head::of(&decided)), None)?;
-        self.pending.decided = self.pending.decided.max(Some(decided.block.header.height));
-        self.staged.push(Staged::Block { decided, head, body });
+    fn write_chunk(&mut self, chunk: &ordering_types::Chunk) -> Result<(), StoreError> {
+        let at = self.journal.append(Kind::Chunk, chunk.bytes(), Some(chunk.digest()))?;
+        let (lane, sequence, digest) = (chunk.lane(), chunk.sequence().get(), chunk.digest());
+        self.group.entries.push(Entry::Chunk { lane, sequence, digest, at });
         Ok(())
     }
 
-    /// Makes everything written so far durable: segments first, then votes, which may speak of them.
+    fn write_secret(&mut self, name: SecretName, secret: &[u8]) {
+        let sealed = self.wal.seal(name, secret);
+        self.rare.secrets.push((name, sealed));
+    }
+
+    fn write_block(&mut self, decided: Arc<Decided>) -> Result<(), StoreError> {
+        let head = self.journal.append(Kind::Block, &record::encode(&record::Head::of(&decided)), None)?;
+        let covered: Vec<Digest> = decided.covered.iter().map(|covered| covered.digest).collect();
+        let (height, tips) = (decided.block.header.height, record::tips(&decided.cut));
+        self.group.entries.push(Entry::Block(BlockEntry { height, head, tips, covered }));
+        self.group.blocks.push(decided);
+        Ok(())
+    }
+
+    /// Makes everything written so far durable: one write and one sync, and a commit of `wal.redb` if there is
+    /// something rare.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
-        // The order also keeps a vote's log from being forgotten before its block is on disk.
-        let full_chunks = self.chunks.sync()?;
-        let full_blocks = self.blocks.sync()?;
-        let ends = self.ends();
-        if self.pending.is_urgent() {
-            self.wal.commit(&mut self.pending, ends)?;
+        for chunk in self.carry.take() {
+            self.write_chunk(&chunk)?;
         }
-        self.staged.extend(full_chunks.map(|segment| Staged::Other(Entry::FullChunks(segment))));
-        self.staged.extend(full_blocks.map(|segment| Staged::Other(Entry::FullBlocks(segment))));
-        if self.staged.is_empty() {
+        let end = self.journal.sync()?;
+        self.wal.commit(&mut self.rare)?;
+        if self.group.entries.is_empty() {
             return Ok(());
         }
-        self.indexer.add(std::mem::take(&mut self.staged), ends)
+        self.group.end = end;
+        self.indexer.add(std::mem::take(&mut self.group))
     }
 
-    fn ends(&self) -> Ends {
-        Ends { chunks: self.chunks.end(), blocks: self.blocks.end() }
-    }
-
-    /// Syncs, notes how long the segments are, brings the index up to date and lets go of the folder.
+    /// Syncs, brings the index up to date, notes how long the journal is and lets go of the folder.
     pub(crate) fn close(mut self) -> Result<(), StoreError> {
         self.sync()?;
-        let ends = self.ends();
-        self.wal.commit(&mut self.pending, ends)?;
         self.indexer.close()
+    }
+}
+
+/// Keys of the newest burns: none is used twice.
+#[derive(Debug, Default)]
+pub(super) struct Burnt {
+    keys: BTreeSet<Bytes>,
+    order: VecDeque<Bytes>,
+}
+
+impl Burnt {
+    /// False: it is there already.
+    pub(super) fn add(&mut self, key: Bytes) -> bool {
+        if !self.keys.insert(key.clone()) {
+            return false;
+        }
+        self.order.push_back(key);
+        if self.order.len() > MAX_BURNS {
+            self.order.pop_front().map(|old| self.keys.remove(&old));
+        }
+        true
     }
 }

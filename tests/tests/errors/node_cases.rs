@@ -153,7 +153,7 @@ pub(crate) fn segment_damaged(_: &World) -> String {
     let answer = crate::support::call(rpc, "/", "seq_submit", &params);
     assert!(answer["result"].is_object(), "{answer}");
     let segments = folders.home(1).join("data/segments");
-    let log = segments.join("chunks-0000000001.log");
+    let log = segments.join("journal-0000000001.log");
     until("a chunk in the log", Duration::from_secs(20), || {
         fs::metadata(&log).is_ok_and(|data| data.len() > 64).then_some(())
     });
