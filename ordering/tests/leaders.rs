@@ -187,3 +187,22 @@ fn a_rollup_over_its_quota_does_not_delay_another() {
     let (alone, flooded) = (late(0), late(33));
     assert!(flooded <= alone + alone / 5, "99 % wait {alone:?} alone, {flooded:?} beside a flood");
 }
+
+/// Far apart, honest leaders are not suspected: the timeouts leave a proposal the time that it needs.
+#[test]
+fn no_round_fails_over_slow_links() {
+    let far = Link { delay: 140 * MILLISECOND, jitter: 20 * MILLISECOND, ..Link::GOOD };
+    for nodes in [4, 7] {
+        let mut network = Network::new(nodes, 37, far);
+        network.run(3 * SECOND);
+        for i in 0..500_u32 {
+            let node = usize::try_from(i).unwrap() % nodes;
+            network.submit(node, OPAQUE, i.to_be_bytes().to_vec());
+            network.run(40 * MILLISECOND);
+        }
+        network.wait(3 * SECOND, "everything ordered", Network::all_ordered);
+        assert!(applied(&network, 0) > 20);
+        assert_eq!(failed_rounds(&network, 0, 0..u64::MAX), 0, "{nodes} nodes");
+        network.check();
+    }
+}

@@ -6,10 +6,11 @@ use ordering_types::{Address, Incarnation, RollupId, Round, SignedVote, Vote, Vo
 
 use super::*;
 use crate::Silence;
-use crate::api::{Class, Decided, Recipient, Record, Tip};
-use crate::wire::{FetchVote, FetchedVote, Message};
+use crate::api::{Decided, Recipient, Record, Tip};
+use crate::wire::{FetchVote, FetchedVote, Message, ProposedCut};
 
 const NOW: Time = Time::from_millis(1_700_000_000_000);
+const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
 fn key(n: u8) -> SecretKey {
     SecretKey::from_bytes([n; 32]).unwrap()
@@ -152,28 +153,6 @@ fn only_a_vote_that_it_signed_itself_silences_a_node() {
     assert_eq!(answer(4, Some(vote_of(1, 1, 9)), NOW), (Some(Silence::Until(Height::new(9))), 0));
 }
 
-/// Also in the middle of a height that it takes part in.
-#[test]
-fn a_late_answer_silences_a_running_node() {
-    let mut node = start("a", key(1), Recovered::default()).unwrap();
-    for from in [2, 3] {
-        tell(&mut node, from, &Message::FetchedVote(FetchedVote { stamp: NOW, newest: None }));
-    }
-    let due = NOW + std::time::Duration::from_secs(2);
-    node.handle(due, Input::Wake);
-    assert!(node.is_running());
-    tell(&mut node, 4, &Message::FetchedVote(FetchedVote { stamp: NOW, newest: Some(vote_of(1, 1, 1)) }));
-    while node.next_output().is_some() {}
-    for second in 3..10 {
-        node.handle(NOW + std::time::Duration::from_secs(second), Input::Wake);
-        while let Some(output) = node.next_output() {
-            let voted = matches!(&output, Output::Send { to: Recipient::All, class: Class::Consensus, .. });
-            assert!(!voted, "{output:?}");
-        }
-    }
-    assert_eq!(node.silence(), Some(Silence::Until(Height::new(1))));
-}
-
 /// A node whose peers know no vote of it.
 fn ready(n: u8, now: Time) -> Ordering {
     let recovered = Recovered::default();
@@ -194,19 +173,38 @@ fn sent(node: &mut Ordering) -> Vec<Message> {
     sent.collect()
 }
 
-/// Otherwise a value that others are locked on could be one that a validator with a slow clock never votes for.
-#[test]
-fn a_time_in_the_future_is_waited_for_until_a_quorum_prevoted_it() {
-    let second = std::time::Duration::from_secs(1);
-    let ahead = NOW + second * 10;
-    // Validator 2 leads height 1, and its clock is fast.
+/// Validator 2 leads height 1, and its clock is ten seconds ahead of ours.
+fn proposal_ahead() -> ProposedCut {
+    let ahead = NOW + SECOND * 10;
     let mut leader = ready(2, ahead);
-    leader.handle(ahead + second, Input::Wake);
+    leader.handle(ahead + SECOND, Input::Wake);
     let proposed = sent(&mut leader).into_iter().find_map(|message| match message {
         Message::Proposal(proposed) => Some(proposed),
         _ => None,
     });
-    let proposed = proposed.unwrap();
+    proposed.unwrap()
+}
+
+/// Also in the middle of a height that it takes part in, and when a proposal that it waited with becomes one that it would vote for.
+#[test]
+fn a_late_answer_silences_a_running_node() {
+    let mut node = ready(4, NOW);
+    tell(&mut node, 2, &Message::Proposal(proposal_ahead()));
+    assert!(node.is_running());
+    sent(&mut node);
+    tell(&mut node, 3, &Message::FetchedVote(FetchedVote { stamp: NOW, newest: Some(vote_of(4, 4, 1)) }));
+    for second in 1..20 {
+        node.handle(NOW + SECOND * second, Input::Wake);
+        let said = sent(&mut node);
+        assert!(!said.iter().any(|m| matches!(m, Message::Vote(_) | Message::Proposal(_))), "{said:?}");
+    }
+    assert_eq!(node.silence(), Some(Silence::Until(Height::new(1))));
+}
+
+/// Otherwise a value that others are locked on could be one that a validator with a slow clock never votes for.
+#[test]
+fn a_time_in_the_future_is_waited_for_until_a_quorum_prevoted_it() {
+    let proposed = proposal_ahead();
     let value = proposed.proposal.proposal.value;
     let mut node = ready(4, NOW);
     let votes = |node: &mut Ordering, kind: VoteKind| -> usize {

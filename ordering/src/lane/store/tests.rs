@@ -152,3 +152,26 @@ fn undecided_and_decided_chunks_are_bounded() {
     }
     assert_eq!(store.chunks.len(), RETAINED_BLOCKS);
 }
+
+/// An owner that sends large chunks faster than they are decided fills its lane and no more. What a cut names is stored all the same.
+#[test]
+fn undecided_bytes_of_a_lane_are_bounded() {
+    let (rules, mut store) = (crate::load::tests::generous_rules(), LaneStore::default());
+    let data = Bytes::from(vec![7; 128 * 1024]);
+    let large = |sequence: u64, parent| {
+        let transactions = [0; 7].map(|_| Transaction { rollup: RollupId::new(1), data: data.clone() });
+        Chunk::new(lane(1), LaneSequence::new(sequence), parent, &transactions).unwrap()
+    };
+    let mut parent = Digest::ZERO;
+    let refused = (1..).find_map(|sequence| {
+        let next = large(sequence, parent);
+        parent = next.digest();
+        store.insert(next.clone(), false, START, &rules).err().map(|why| (why, next))
+    });
+    let (why, next) = refused.unwrap();
+    assert_eq!(why, Refused::Full);
+    let (chunks, bytes) = store.backlog(lane(1));
+    assert!(bytes <= MAX_UNDECIDED_BYTES && bytes + next.bytes().len() > MAX_UNDECIDED_BYTES);
+    assert_eq!(chunks as u64 + 1, next.sequence().get());
+    store.insert(next, true, START, &rules).unwrap();
+}
