@@ -72,6 +72,11 @@ impl Fetch {
         self.wants.get(&digest).is_some_and(|want| want.named)
     }
 
+    /// Whether this very chunk is wanted.
+    pub(crate) fn wants(&self, digest: Digest) -> bool {
+        self.wants.contains_key(&digest)
+    }
+
     /// Whether `from` was asked for this chunk, or for its place in its lane.
     pub(crate) fn expects(&self, from: ValidatorId, chunk: &Chunk) -> bool {
         let place = self.expected.get(&(from, chunk.lane()));

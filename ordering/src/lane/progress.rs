@@ -85,11 +85,12 @@ impl Progress {
         self.reports.iter().filter(|(_, r)| holds(r)).map(|(id, _)| *id).collect()
     }
 
-    /// Tips that peers report beyond what we hold: at most one a lane, with one who reports it.
+    /// Tips beyond what we hold that their lanes' owners report. Chunks are not signed, so nobody else is believed: who made up a
+    /// tip of another's lane could serve the chunk as well, and fork that lane.
     pub(crate) fn beyond(&self, store: &LaneStore) -> Vec<(LaneTip, ValidatorId)> {
         let mut beyond: BTreeMap<LaneId, (LaneTip, ValidatorId)> = BTreeMap::new();
         for (id, report) in &self.reports {
-            for (lane, (sequence, digest)) in &report.lanes {
+            for (lane, (sequence, digest)) in report.lanes.iter().filter(|(lane, _)| lane.validator == *id) {
                 let ours = store.held_sequence(*lane);
                 let known = beyond.get(lane).map_or(ours, |(tip, _)| tip.sequence);
                 if *sequence > known {
@@ -109,6 +110,20 @@ mod tests {
 
     use super::*;
     use crate::load::tests::generous_rules;
+
+    /// Found by the simulator (a liar that answers requests for chunks with turned bits): a tip of another's lane that somebody
+    /// reported was fetched from whoever had it, so one liar could fork an honest validator's lane and have its own transactions ordered there.
+    #[test]
+    fn only_its_owner_is_believed_about_a_lane() {
+        let [owner, liar] = [2, 3].map(ValidatorId::new);
+        let lane = LaneId { validator: owner, incarnation: Incarnation::new(1) };
+        let tip = LaneTip { lane, sequence: LaneSequence::new(1), digest: Digest::sha256(&[b"x"]) };
+        let (mut progress, store) = (Progress::default(), LaneStore::default());
+        progress.report(liar, Time::from_millis(1), Height::ZERO, &[tip]);
+        assert_eq!(progress.beyond(&store), vec![]);
+        progress.report(owner, Time::from_millis(1), Height::ZERO, &[tip]);
+        assert_eq!(progress.beyond(&store), vec![(tip, owner)]);
+    }
 
     /// What fewer than n − f hold is not proposed: after f failures nobody might have it.
     #[test]

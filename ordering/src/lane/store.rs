@@ -221,6 +221,13 @@ impl LaneStore {
         LaneSequence::default()
     }
 
+    /// Whether a held chunk names this one as the one before it.
+    pub(crate) fn is_parent(&self, chunk: &Chunk) -> bool {
+        let names = |d: &Digest| self.chunks.get(d).is_some_and(|h| h.chunk.parent() == chunk.digest());
+        let places = self.lanes.get(&chunk.lane()).map(|entry| &entry.places);
+        places.and_then(|p| p.get(&chunk.sequence().next())).is_some_and(|after| after.iter().any(names))
+    }
+
     /// The held chain beyond the decided tip, up to `sequence`, oldest first.
     pub(crate) fn chain(&self, lane: LaneId, sequence: LaneSequence) -> Vec<Arc<Held>> {
         let Some(entry) = self.lanes.get(&lane) else { return Vec::new() };

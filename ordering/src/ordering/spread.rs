@@ -68,9 +68,13 @@ impl Ordering {
         self.store_chunk(now, from, chunk);
     }
 
-    /// A chunk that was asked for.
+    /// A chunk that was asked for: by its digest, or as an ancestor of one that is held, or of its owner. From anybody else its place alone
+    /// proves nothing: found by the simulator, a peer that was asked for an ancestor put transactions of its own into an honest
+    /// validator's lane.
     pub(super) fn take_fetched(&mut self, now: Time, from: ValidatorId, chunk: Chunk) {
-        if self.fetch.expects(from, &chunk) && self.admits_lane(chunk.lane()) {
+        let owned = chunk.lane().validator == from;
+        let known = owned || self.fetch.wants(chunk.digest()) || self.store.is_parent(&chunk);
+        if known && self.fetch.expects(from, &chunk) && self.admits_lane(chunk.lane()) {
             self.store_chunk(now, from, chunk);
         }
     }
