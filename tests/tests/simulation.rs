@@ -1,6 +1,7 @@
 //! The simulator's own promises, and a few seeds under `cargo test`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use tests::sim::campaign::{Totals, campaign};
 use tests::sim::{Plan, run};
 
 #[test]
@@ -14,13 +15,41 @@ fn the_same_seed_twice_gives_the_same_events() {
 }
 
 #[test]
-fn promises_hold_under_loss_crashes_and_partitions() {
-    let mut crashes = 0;
-    for seed in 0..6 {
-        let report = run(&Plan::from_seed(seed, None), None);
-        assert!(report.violations.is_empty(), "seed {seed}: {:?}", report.violations);
-        assert!(report.transactions > 0 && report.batches > 0, "seed {seed} did nothing: {report:?}");
-        crashes += report.crashes;
+fn promises_hold_under_faults_and_liars() {
+    let mut totals = Totals::default();
+    campaign(&mut totals, 16, 2, |seed| Plan::from_seed(seed, None), |_, _| true);
+    assert_eq!(totals.failures, []);
+    assert!(totals.transactions > 100 && totals.batches > 10, "nothing happened: {totals:?}");
+    for kind in ["crash", "message lost", "partition", "liar", "clock set wrong", "failed sync"] {
+        assert!(totals.faults.of(kind) > 0, "no {kind} in {totals:?}");
     }
-    assert!(crashes > 0, "no seed of these crashes anybody");
+}
+
+#[test]
+fn real_signatures_keep_the_same_promises() {
+    let real = Plan { real_signatures: true, ..Plan::from_seed(3, Some(4)) };
+    let fast = Plan { real_signatures: false, ..real.clone() };
+    for plan in [real, fast] {
+        let report = run(&plan, None);
+        assert_eq!(report.violations, []);
+        assert!(report.transactions > 0 && report.batches > 0, "{report:?}");
+    }
+}
+
+#[test]
+fn a_stopped_campaign_goes_on_to_the_same_end() {
+    let plan = |seed| Plan::from_seed(seed, Some(4));
+    let mut whole = Totals::default();
+    campaign(&mut whole, 4, 1, plan, |_, _| true);
+    let mut halves = Totals::default();
+    campaign(&mut halves, 4, 1, plan, |totals, _| totals.seeds < 2);
+    assert_eq!(halves.seeds, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.json");
+    assert_eq!(Totals::load(&path), Ok(None));
+    halves.save(&path).unwrap();
+    let mut halves = Totals::load(&path).unwrap().unwrap();
+    campaign(&mut halves, 4, 2, plan, |_, _| true);
+    (whole.cpu_ms, halves.cpu_ms) = (0, 0);
+    assert_eq!(whole, halves);
 }

@@ -1,16 +1,22 @@
 //! Runs seeded simulations of whole networks and reports what broke.
 
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use tests::sim::{Faults, Plan, Report, run};
+use tests::sim::campaign::{Totals, campaign};
+use tests::sim::{Plan, run};
 
-/// Simulates whole networks of node cores under seeded faults.
+/// How often a campaign's state is written.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Simulates whole networks of node cores under seeded faults and liars.
 #[derive(Parser)]
 #[command(
-    after_help = "Examples:\n  sim --seeds 300            the first 300 seeds\n  sim --seed 42 --trace      replay one seed, a line an event\n  sim --seeds 100 --nodes 7  seven nodes in every run\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
+    after_help = "Examples:\n  sim --seeds 300                      the first 300 seeds\n  sim --seed 42 --trace                replay one seed, a line an event\n  sim --seeds 100 --nodes 7            seven validators in every run\n  sim --seeds 20000 --state sim.json   a long campaign; the same command goes on where it was stopped\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
 )]
 struct Arguments {
     /// How many seeds to run.
@@ -20,14 +26,20 @@ struct Arguments {
     #[arg(long, default_value_t = 0)]
     first: u64,
     /// Run only this seed.
-    #[arg(long, conflicts_with_all = ["seeds", "first"])]
+    #[arg(long, conflicts_with_all = ["seeds", "first", "state"])]
     seed: Option<u64>,
     /// Print a line an event.
-    #[arg(long)]
+    #[arg(long, requires = "seed")]
     trace: bool,
-    /// Number of nodes, instead of the seed's choice of 4 to 7.
+    /// Number of validators, instead of the seed's choice of 4 to 10.
     #[arg(long, value_parser = clap::value_parser!(u8).range(4..=40))]
     nodes: Option<u8>,
+    /// Threads; as many as there are processors if not given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Keep what was done in this file, and go on from it.
+    #[arg(long)]
+    state: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -35,82 +47,128 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let seeds = match arguments.seed {
-        Some(seed) => seed..=seed,
-        None => arguments.first..=(arguments.first + arguments.seeds.max(1) - 1),
+    let outcome = match arguments.seed {
+        Some(seed) => Ok(replay(seed, &arguments)),
+        None => run_campaign(&arguments),
     };
-    let bar = ProgressBar::new(seeds.end() - seeds.start() + 1);
+    match outcome {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// One seed; how many promises broke.
+fn replay(seed: u64, arguments: &Arguments) -> u64 {
+    let plan = Plan::from_seed(seed, arguments.nodes.map(usize::from));
+    let mut out = std::io::stdout().lock();
+    // Whoever reads may have seen enough and closed the pipe.
+    let mut print = |line: String| drop(writeln!(out, "{line}"));
+    if arguments.trace {
+        print(format!("{plan:#?}"));
+    }
+    let report = run(&plan, arguments.trace.then_some(&mut print as &mut dyn FnMut(String)));
+    for violation in &report.violations {
+        print(format!("seed {seed}: {} broke: {}", violation.promise, violation.seen));
+    }
+    for (kind, count) in report.faults.iter() {
+        print(format!("{count:>9} {kind}"));
+    }
+    print(format!(
+        "seed {seed}: {} violations, {} blocks, {} transactions, {} batches, event hash {}",
+        report.violations.len(),
+        report.blocks,
+        report.transactions,
+        report.batches,
+        report.event_hash
+    ));
+    report.violations.len() as u64
+}
+
+fn run_campaign(arguments: &Arguments) -> Result<u64, String> {
+    let fresh = Totals { first: arguments.first, ..Totals::default() };
+    let mut totals = match &arguments.state {
+        None => fresh,
+        Some(path) => Totals::load(path).map_err(|e| format!("{}: {e}", path.display()))?.unwrap_or(fresh),
+    };
+    if totals.first != arguments.first {
+        return Err(format!("that campaign begins at seed {}: give --first {0}", totals.first));
+    }
+    let jobs = arguments
+        .jobs
+        .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
+    let nodes = arguments.nodes.map(usize::from);
+    let bar = ProgressBar::new(arguments.seeds);
     bar.set_style(
-        ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {elapsed}, {msg}").expect("valid"),
+        ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {elapsed}, {eta} left, {msg}")
+            .expect("valid"),
     );
-    let started = Instant::now();
-    let mut totals = Totals::default();
-    for seed in seeds {
-        let plan = Plan::from_seed(seed, arguments.nodes.map(usize::from));
-        let mut print = |line: String| println!("{line}");
-        let report = run(&plan, arguments.trace.then_some(&mut print as &mut dyn FnMut(String)));
-        for violation in &report.violations {
-            bar.suspend(|| println!("seed {seed}: {} broke: {}", violation.promise, violation.seen));
-        }
-        if arguments.trace {
-            println!("seed {seed}: event hash {}", report.event_hash);
-        }
-        totals.add(&report);
-        bar.set_message(format!("{} violations", totals.violations));
-        bar.inc(1);
-    }
+    let (mut saved, mut failed_to_save) = (Instant::now(), None);
+    let end = arguments.first + arguments.seeds;
+    campaign(
+        &mut totals,
+        end,
+        jobs,
+        |seed| Plan::from_seed(seed, nodes),
+        |totals, report| {
+            for violation in &report.violations {
+                let line = format!("seed {}: {} broke: {}", report.seed, violation.promise, violation.seen);
+                bar.suspend(|| eprintln!("{line}"));
+            }
+            bar.set_position(totals.seeds);
+            bar.set_message(format!("{} violations", totals.violations));
+            let last = totals.first + totals.seeds == end;
+            if let Some(path) = arguments.state.as_deref().filter(|_| last || saved.elapsed() >= SAVE_EVERY) {
+                saved = Instant::now();
+                failed_to_save = totals.save(path).err();
+            }
+            failed_to_save.is_none()
+        },
+    );
     bar.finish_and_clear();
-    totals.print(started.elapsed().as_secs_f64(), arguments.json);
-    if totals.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-#[derive(Default)]
-struct Totals {
-    seeds: u64,
-    events: u64,
-    blocks: u64,
-    transactions: u64,
-    batches: u64,
-    faults: Faults,
-    violations: u64,
-    failed: Vec<u64>,
-}
-
-impl Totals {
-    fn add(&mut self, report: &Report) {
-        self.seeds += 1;
-        self.events += report.events;
-        self.blocks += report.blocks;
-        self.transactions += report.transactions;
-        self.batches += report.batches;
-        self.faults.merge(&report.faults);
-        self.violations += report.violations.len() as u64;
-        if !report.violations.is_empty() {
-            self.failed.push(report.seed);
-        }
+    print(&totals, arguments.json);
+    match failed_to_save {
+        Some(error) => Err(format!("the campaign's state cannot be kept: {error}")),
+        None => Ok(totals.violations),
     }
+}
 
-    fn print(&self, seconds: f64, json: bool) {
-        if json {
-            let object = serde_json::json!({
-                "seeds": self.seeds, "seconds": seconds, "events": self.events, "blocks": self.blocks,
-                "transactions": self.transactions, "batches": self.batches,
-                "violations": self.violations, "failed_seeds": self.failed,
-            });
-            println!("{object}");
-            return;
-        }
-        println!("{} seeds in {seconds:.1} s, {:.2} s a seed", self.seeds, seconds / self.seeds as f64);
+fn print(totals: &Totals, json: bool) {
+    if json {
+        println!("{}", serde_json::to_string(totals).expect("counts and names"));
+        return;
+    }
+    let cpu = totals.cpu_ms as f64 / 1_000.0;
+    println!(
+        "{} seeds from {} on, {} of them with real signatures; {cpu:.1} CPU seconds, {:.2} a seed",
+        totals.seeds,
+        totals.first,
+        totals.real_signatures,
+        cpu / totals.seeds.max(1) as f64
+    );
+    println!(
+        "{} events, {} blocks, {} transactions, {} batches; slowest recovery {:.1} simulated seconds",
+        totals.events,
+        totals.blocks,
+        totals.transactions,
+        totals.batches,
+        totals.slowest_recovery_ms as f64 / 1_000.0
+    );
+    println!(
+        "{} seeds with more than f liars; forks where more than f voted twice, recorded only: {}",
+        totals.beyond, totals.forked_beyond
+    );
+    println!("injected:");
+    for (kind, count) in totals.faults.iter() {
+        println!("{count:>11} {kind}");
+    }
+    println!("{} violations", totals.violations);
+    for seed in totals.failed_seeds() {
         println!(
-            "{} events, {} blocks, {} transactions, {} batches",
-            self.events, self.blocks, self.transactions, self.batches
+            "  seed {seed}    (replay: cargo run --release -p tests --bin sim -- --seed {seed} --trace)"
         );
-        for (kind, count) in self.faults.iter() {
-            println!("  {count:>9} {kind}");
-        }
-        println!("{} violations{}", self.violations, if self.failed.is_empty() { "" } else { ", in seeds:" });
-        for seed in &self.failed {
-            println!("  {seed}    (replay: cargo run --release -p tests --bin sim -- --seed {seed} --trace)");
-        }
     }
 }

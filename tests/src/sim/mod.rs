@@ -17,8 +17,10 @@
 //! | [`wire`] | what validators say, written down a second time |
 //! | [`oracle`] | the promises, checked from outside by code of its own |
 //! | [`faults`] | what was done to the network, counted |
+//! | [`campaign`] | many seeds on several threads |
 
 pub mod byzantine;
+pub mod campaign;
 pub mod clock;
 pub mod disk;
 pub mod faults;
