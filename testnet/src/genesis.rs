@@ -80,10 +80,6 @@ pub const FLOODED: RollupId = RollupId::new(4);
 /// Its quota: ten times as much is little for the machine, so that what is measured is fairness, not exhaustion.
 pub const FLOODED_QUOTA_BYTES: u32 = 16 << 10;
 
-/// Blocks' worth of the bulk rollup that may be on their way at a time: a lane's share of the quota is what it may have in
-/// undecided chunks, and at 120,000 transactions of 512 bytes a second a block's worth lasts a quarter of a second.
-const BULK_BLOCKS: u32 = 4;
-
 /// How this network differs from the plainest one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Variant {
@@ -114,7 +110,9 @@ pub fn rollups(limits: &Limits, flood: bool) -> Vec<Rollup> {
     let mut all = vec![
         evm(ALPHA, "alpha", 900_001),
         evm(BETA, "beta", 900_002),
-        opaque(BULK, "bulk", 900_003, limits.block_bytes.saturating_mul(BULK_BLOCKS)),
+        // As much as there is. A lane may have its share of a block in undecided chunks: 4 MiB of 16 with four lanes, which at 120,000
+        // transactions of 512 bytes a second are a quarter of a second's.
+        opaque(BULK, "bulk", 900_003, limits.block_bytes),
     ];
     if flood {
         all.push(opaque(FLOODED, "flooded", 900_004, FLOODED_QUOTA_BYTES));
