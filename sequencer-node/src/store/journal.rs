@@ -28,7 +28,8 @@ pub(super) struct Journal {
     end: Position,
     buffer: Vec<u8>,
     unsynced: bool,
-    full_at: u64,
+    /// Changed by tests only.
+    pub(super) full_at: u64,
 }
 
 impl Journal {

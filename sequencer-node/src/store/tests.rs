@@ -88,6 +88,11 @@ fn decided(height: u64) -> Arc<Decided> {
     let chunk = chunk(height);
     let sections =
         vec![RollupSection { rollup: ROLLUP, transactions: vec![chunk.transactions()[0].data.clone()] }];
+    let covered = vec![Covered { digest: chunk.digest(), left_out: Vec::new() }];
+    block_of(height, &chunk, sections, covered)
+}
+
+fn block_of(height: u64, chunk: &Chunk, sections: Vec<RollupSection>, covered: Vec<Covered>) -> Arc<Decided> {
     let tip = LaneTip { lane: lane(), sequence: LaneSequence::new(height), digest: chunk.digest() };
     let payload = format!("system {height}").into_bytes();
     let cut = Cut {
@@ -128,7 +133,6 @@ fn decided(height: u64) -> Arc<Decided> {
         signatures: vec![(ValidatorId::new(1), Signature::new([1; 65]))],
     };
     let (cut_bytes, snapshot) = (cut.encode().into(), Bytes::from(format!("snapshot {height}")));
-    let covered = vec![Covered { digest: chunk.digest(), left_out: Vec::new() }];
     Arc::new(Decided { block, tree, certificate, cut, cut_bytes, covered, snapshot })
 }
 
@@ -356,4 +360,152 @@ fn old_blocks_are_forgotten_once_sealed() {
     let kept = chunk(20).transactions()[0].id();
     assert!(opened.reader.find(ROLLUP, kept).unwrap().is_some());
     assert!(matches!(opened.reader.latest_sealed(), Ok(Some(header)) if header.number == 1));
+}
+
+/// A transaction stands on disk once, in its chunk: the block is put together from the chunks, in their order, without
+/// what was left out.
+#[test]
+fn a_block_is_put_together_from_its_chunks() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    let other = RollupId::new(9);
+    let transaction =
+        |rollup, text: &'static str| Transaction { rollup, data: Bytes::from_static(text.as_bytes()) };
+    let make = |sequence, transactions: &[Transaction]| {
+        Chunk::new(lane(), LaneSequence::new(sequence), Digest::ZERO, transactions).unwrap()
+    };
+    let first = make(1, &[transaction(other, "a"), transaction(ROLLUP, "b"), transaction(ROLLUP, "dropped")]);
+    let second = make(2, &[transaction(ROLLUP, "b"), transaction(ROLLUP, "c"), transaction(other, "d")]);
+    let sections = [(ROLLUP, ["b", "c"]), (other, ["a", "d"])].map(|(rollup, texts)| RollupSection {
+        rollup,
+        transactions: texts.map(|text| Bytes::from_static(text.as_bytes())).to_vec(),
+    });
+    let covered = vec![
+        Covered { digest: first.digest(), left_out: vec![2] },
+        Covered { digest: second.digest(), left_out: vec![0] },
+    ];
+    let block = block_of(1, &second, sections.to_vec(), covered);
+    for chunk in [&second, &first] {
+        opened.store.write(Record::Ordering(OrderingRecord::Chunk(chunk.clone()))).unwrap();
+    }
+    opened.store.write(Record::Ordering(OrderingRecord::Decided(Arc::clone(&block)))).unwrap();
+    shut(opened);
+    let opened = try_open(folder.path(), 1, 0).unwrap();
+    assert_eq!(opened.reader.decided(Height::new(1)).unwrap().as_ref(), Some(block.as_ref()));
+    assert_eq!(opened.recovered.unsealed, [Arc::new(block.block.clone())]);
+    let c = ordering_types::transaction::tx_id(b"c");
+    assert!(opened.reader.find(ROLLUP, c).unwrap().is_some());
+    assert_eq!(opened.reader.find(other, c).unwrap(), None);
+    // The id is no Ethereum hash, though both stand in the same runs.
+    assert_eq!(opened.reader.find_eth(ROLLUP, c).unwrap(), None);
+    assert!(opened.reader.find_eth(ROLLUP, Digest::keccak256(&[b"c"])).unwrap().is_some());
+}
+
+/// Segments go with the blocks, oldest first; what the future still needs is carried out of them.
+#[test]
+fn segments_go_with_their_blocks_and_undecided_chunks_are_carried_on() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 10).unwrap();
+    opened.store.journal.full_at = 2_048;
+    let of = |incarnation| {
+        let lane = LaneId { incarnation: Incarnation::new(incarnation), ..lane() };
+        let transaction = Transaction { rollup: ROLLUP, data: Bytes::from_static(b"undecided") };
+        Chunk::new(lane, LaneSequence::new(900), Digest::ZERO, &[transaction]).unwrap()
+    };
+    let (live, closed) = (of(9), of(8));
+    for chunk in [&live, &closed] {
+        opened.store.write(Record::Ordering(OrderingRecord::Chunk(chunk.clone()))).unwrap();
+    }
+    opened.store.write(Record::NonceBurn { key: b"nonce".to_vec(), value: b"burn".to_vec() }).unwrap();
+    for height in 1..=40 {
+        write_block(&mut opened.store, height);
+        opened.store.sync().unwrap();
+    }
+    opened.store.write(Record::Sealed(sealed(1, 1, 20))).unwrap();
+    let segments = opened.reader.segments.clone();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while segments.list().unwrap()[0] < 3 {
+        assert!(Instant::now() < deadline, "{:?}", segments.list());
+        write_vote(&mut opened.store, 41);
+        opened.store.sync().unwrap();
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    assert_eq!(opened.reader.chunk(closed.digest()).unwrap(), None);
+    let check = |opened: &Opened| {
+        let (first, last) = opened.reader.range().unwrap().unwrap();
+        assert!(first <= Height::new(20) && last == Height::new(40));
+        for height in first.get()..=40 {
+            let found = opened.reader.decided(Height::new(height)).unwrap();
+            assert_eq!(found.as_ref(), Some(decided(height).as_ref()));
+            assert!(opened.reader.find(ROLLUP, chunk(height).transactions()[0].id()).unwrap().is_some());
+        }
+        assert_eq!(opened.reader.find(ROLLUP, chunk(1).transactions()[0].id()).unwrap(), None);
+        assert_eq!(opened.reader.chunk(live.digest()).unwrap().as_ref(), Some(&live));
+    };
+    check(&opened);
+    shut(opened);
+    let opened = try_open(folder.path(), 1, 10).unwrap();
+    check(&opened);
+    assert_eq!(opened.recovered.ordering.chunks, std::slice::from_ref(&live));
+    assert!(opened.recovered.ordering.wal.iter().all(|(height, _)| *height == Height::new(41)));
+    assert!(!opened.recovered.ordering.wal.is_empty());
+    assert_eq!(opened.recovered.burns, [b"burn".to_vec()]);
+    shut(opened);
+    fs::remove_file(folder.path().join("store.redb")).unwrap();
+    fs::remove_dir_all(folder.path().join("ids")).unwrap();
+    let opened = try_open(folder.path(), 1, 10).unwrap();
+    check(&opened);
+    assert_eq!(opened.recovered.ordering.chunks, std::slice::from_ref(&live));
+    shut(opened);
+    fs::remove_file(folder.path().join("store.redb")).unwrap();
+    fs::remove_file(segments.path(segments.list().unwrap()[0])).unwrap();
+    let error = try_open(folder.path(), 1, 10).err().unwrap();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+/// A power cut or a bad sector anywhere in what a node wrote, with all but the last second noted: it comes back with
+/// every vote that it had synced before its last group, or it refuses.
+#[test]
+fn no_synced_vote_is_lost_wherever_the_journal_is_cut_or_spoilt() {
+    let folder = fresh_folder();
+    let opened = try_open(folder.path(), 1, 0).unwrap();
+    let log = opened.reader.segments.path(1);
+    shut(opened);
+    let databases = ["store.redb", "wal.redb"].map(|name| folder.path().join(name));
+    let saved = databases.each_ref().map(|path| fs::read(path).unwrap());
+    let noted = fs::metadata(&log).unwrap().len() as usize;
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    let mut ends = Vec::new();
+    for round in 1..=3 {
+        let entry = Bytes::from(format!("vote of round {round}"));
+        opened.store.write(Record::Ordering(OrderingRecord::Wal { height: Height::new(1), entry })).unwrap();
+        opened.store.sync().unwrap();
+        ends.push(fs::metadata(&log).unwrap().len() as usize);
+    }
+    shut(opened);
+    let whole = fs::read(&log).unwrap();
+    // The journal's own test has every byte; opening a folder costs more.
+    for place in (noted..whole.len()).step_by(5) {
+        let mut flipped = whole.clone();
+        flipped[place] ^= 1;
+        let reopened = |bad: &[u8]| {
+            for (path, bytes) in databases.iter().zip(&saved) {
+                fs::write(path, bytes).unwrap();
+            }
+            fs::write(&log, bad).unwrap();
+            match try_open(folder.path(), 1, 0) {
+                Ok(opened) => {
+                    let votes = opened.recovered.ordering.wal.len();
+                    shut(opened);
+                    Some(votes)
+                }
+                Err(StoreError::Damaged { .. }) => None,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let before = ends.iter().filter(|end| **end <= place).count();
+        assert_eq!(reopened(&whole[..place]), Some(before), "cut at {place}");
+        let expected = (place >= ends[1]).then_some(2);
+        assert_eq!(reopened(&flipped), expected, "flipped at {place}");
+    }
 }

@@ -71,7 +71,12 @@ fn cut_or_flipped_at_every_byte_it_recovers_or_refuses() {
                 assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
                 match records(&segments, Position::default()) {
                     Ok((found, _)) => {
-                        assert!(found.len() < all.len(), "{segment} at {place} of {}: {}", whole.len(), found.len());
+                        assert!(
+                            found.len() < all.len(),
+                            "{segment} at {place} of {}: {}",
+                            whole.len(),
+                            found.len()
+                        );
                         assert_eq!(found, all[..found.len()]);
                         // A cut may take whole groups off the end of the last file: nothing there tells of them.
                         assert!(found.len() >= 30 || bad.len() == place, "{segment} at {place}");
