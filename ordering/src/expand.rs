@@ -8,7 +8,7 @@
 //! A transaction of an unknown rollup, and one that the duplicate window (or this block, earlier) has already. Nothing else:
 //! a cut that covers more than the limits is invalid as a whole, so nothing that honest validators took in is lost to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,9 +17,11 @@ use ordering_types::header::PROTOCOL_VERSION;
 use ordering_types::{Chunk, Cut, Digest, Header, LaneTip, RollupId, RollupSection, TxId};
 
 use crate::api::Covered;
+use crate::ids::IdSet;
 use crate::lane::store::Held;
 use crate::load::Rules;
-use crate::state::{ReplayState, Window};
+use crate::state::ReplayState;
+use crate::window::Window;
 
 /// What a cut stands for.
 #[derive(Debug)]
@@ -70,14 +72,15 @@ pub(crate) fn expand(
 ) -> Expansion {
     let covered = interleave(cut.parent, lanes);
     let mut sections: BTreeMap<RollupId, (Vec<Bytes>, Vec<TxId>)> = BTreeMap::new();
-    let mut seen: BTreeSet<(RollupId, TxId)> = BTreeSet::new();
+    let count = covered.iter().map(|held| held.ids.len()).sum();
+    let mut seen = IdSet::with_capacity(window.hasher(), count);
     let mut blob_bytes = 0;
     let mut places = Vec::with_capacity(covered.len());
     for held in &covered {
         let mut left_out = Vec::new();
         for (place, (transaction, id)) in (0..).zip(held.chunk.transactions().iter().zip(&held.ids)) {
             let rollup = transaction.rollup;
-            if !rules.knows(rollup) || window.contains(rollup, *id) || !seen.insert((rollup, *id)) {
+            if !rules.knows(rollup) || window.contains(rollup, *id) || !seen.insert(rollup, *id) {
                 left_out.push(place);
                 continue;
             }
@@ -123,12 +126,12 @@ pub(crate) fn expand(
 
 /// Blob bytes that a block over these chunks adds to its batch; decides whether it must seal.
 pub(crate) fn blob_bytes(rules: &Rules, window: &Window, covered: &[Arc<Held>]) -> u64 {
-    let mut seen = BTreeSet::new();
+    let mut seen = IdSet::new(window.hasher());
     let mut bytes = 0;
     for held in covered {
         for (transaction, id) in held.chunk.transactions().iter().zip(&held.ids) {
             let rollup = transaction.rollup;
-            if rules.is_blob(rollup) && !window.contains(rollup, *id) && seen.insert((rollup, *id)) {
+            if rules.is_blob(rollup) && !window.contains(rollup, *id) && seen.insert(rollup, *id) {
                 bytes += Chunk::cost(transaction.data.len()) as u64;
             }
         }

@@ -10,6 +10,7 @@ pub mod api;
 mod cut;
 mod expand;
 mod fetch;
+mod ids;
 mod lane;
 mod load;
 mod log;
@@ -20,6 +21,7 @@ pub mod settings;
 mod state;
 mod sync;
 mod system;
+mod window;
 pub mod wire;
 
 pub use lane::buffer::SubmitError;

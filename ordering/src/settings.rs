@@ -17,9 +17,13 @@ pub struct Settings {
     pub progress_delay: Duration,
     /// Without any news, progress is still reported so often: it is also the heartbeat that lost messages recover by.
     pub status_interval: Duration,
-    /// A height is started at the earliest so long after the one before was, however much waits.
-    /// Every height costs its committee a few signatures, so many tiny ones are dear.
+    /// A height is started so long after the one before was, if little waits. Every height costs its committee a few
+    /// signatures and L1 a head, so many tiny ones are dear.
     pub block_interval: Duration,
+    /// With so many bytes waiting, the next height is worth its price at once.
+    pub block_bytes: usize,
+    /// But not sooner after the one before than this.
+    pub shortest_block_interval: Duration,
     /// An unanswered request is sent to another peer after so long.
     pub retry_delay: Duration,
     /// Most bytes of transactions that wait to be cut into chunks.
@@ -72,10 +76,12 @@ impl Settings {
         Self {
             incarnation,
             chunk_bytes: 256 * 1024,
-            chunk_delay: Duration::from_millis(8),
-            progress_delay: Duration::from_millis(2),
+            chunk_delay: Duration::from_millis(3),
+            progress_delay: Duration::from_millis(1),
             status_interval: Duration::from_millis(500),
             block_interval: Duration::from_millis(30),
+            block_bytes: 12 << 10,
+            shortest_block_interval: Duration::from_millis(6),
             retry_delay: Duration::from_millis(100),
             pending_bytes: 32 << 20,
             pending_transactions: 200_000,

@@ -1,4 +1,4 @@
-//! What replay needs: the state after a block, its root, and the duplicate window.
+//! What replay needs: the state after a block, and its root.
 //!
 //! ```text
 //!   state root = SHA-256( "mpc-sequencer/state/2" │ u64 epoch │ 32 committee
@@ -11,14 +11,12 @@
 //! Integers are big-endian, lanes and validators ascending. `window` is a chain over all transaction roots so far,
 //! wₕ = SHA-256(wₕ₋₁ ‖ tx_rootₕ): it fixes every transaction of the duplicate window.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ordering_types::chain_spec::{Committee, Limits};
 use ordering_types::codec::{self, DecodeError};
-use ordering_types::{
-    Digest, Epoch, Header, Height, L1Reference, LaneId, LaneSequence, RollupId, TxId, ValidatorId,
-};
+use ordering_types::{Digest, Epoch, Header, Height, L1Reference, LaneId, LaneSequence, ValidatorId};
 use serde::{Deserialize, Serialize};
 
 use crate::reputation::{Record, Reputation, Rotation};
@@ -243,44 +241,11 @@ impl ReplayState {
     }
 }
 
-/// Ids of the transactions of the last blocks: each is ordered once within the window.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Window {
-    blocks: VecDeque<(Height, Vec<(RollupId, TxId)>)>,
-    ids: BTreeSet<(RollupId, TxId)>,
-    length: u64,
-}
-
-impl Window {
-    pub(crate) fn new(length: u32, recent: Vec<(Height, Vec<(RollupId, TxId)>)>) -> Self {
-        let mut window = Self { length: u64::from(length), ..Self::default() };
-        for (height, ids) in recent {
-            window.push(height, ids);
-        }
-        window
-    }
-
-    pub(crate) fn contains(&self, rollup: RollupId, id: TxId) -> bool {
-        self.ids.contains(&(rollup, id))
-    }
-
-    pub(crate) fn push(&mut self, height: Height, ids: Vec<(RollupId, TxId)>) {
-        self.ids.extend(ids.iter().copied());
-        self.blocks.push_back((height, ids));
-        while let Some((oldest, _)) = self.blocks.front()
-            && oldest.get() + self.length <= height.get()
-        {
-            let (_, ids) = self.blocks.pop_front().unwrap_or_default();
-            for id in ids {
-                self.ids.remove(&id);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use ordering_types::Incarnation;
 
     use super::*;
@@ -332,17 +297,6 @@ mod tests {
         state.advance(lane(50), LaneSequence::new(1), Digest::ZERO);
         assert!(!state.is_open(lane(10)));
         assert_eq!(state.replayed.tips.len(), LANES_PER_VALIDATOR);
-    }
-
-    #[test]
-    fn an_id_leaves_the_window_after_exactly_its_length() {
-        let id = (RollupId::new(1), Digest::sha256(&[b"x"]));
-        let mut window = Window::new(3, vec![(Height::new(1), vec![id])]);
-        window.push(Height::new(2), vec![]);
-        window.push(Height::new(3), vec![]);
-        assert!(window.contains(id.0, id.1), "block 4 is the third after block 1");
-        window.push(Height::new(4), vec![]);
-        assert!(!window.contains(id.0, id.1));
     }
 
     #[test]

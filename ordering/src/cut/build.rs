@@ -7,7 +7,8 @@ use ordering_types::{Cut, LaneTip, ParentCommit, SystemMessage};
 use crate::expand::{blob_bytes, first_lane};
 use crate::lane::store::Held;
 use crate::load::{Load, Rules};
-use crate::state::{ReplayState, Window};
+use crate::state::ReplayState;
+use crate::window::Window;
 
 /// A lane in its turn.
 struct Turn<'a> {

@@ -12,8 +12,9 @@ use ordering_types::{CommitCertificate, Cut, Height, LaneId, Round, Signature, S
 use crate::expand::blob_bytes;
 use crate::lane::store::Held;
 use crate::load::{Load, Rules};
-use crate::state::{ReplayState, Window};
+use crate::state::ReplayState;
 use crate::system::MAX_SYSTEM_BYTES_PER_CUT;
+use crate::window::Window;
 
 /// Why a cut is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,6 +7,7 @@ use ordering_types::{
 };
 
 use super::*;
+use crate::ids::tests::hasher;
 
 const ROLLUP: RollupId = RollupId::new(1);
 const UNKNOWN: RollupId = RollupId::new(2);
@@ -89,7 +90,7 @@ fn lanes_take_turns_from_the_one_that_the_parent_points_at() {
         lane(2, &[&[(ROLLUP, "b1")]]),
         lane(3, &[&[(ROLLUP, "c1")], &[(ROLLUP, "c2")]]),
     ];
-    let window = Window::new(10, vec![]);
+    let window = Window::new(hasher(), 10, vec![]);
     assert_eq!(texts(&expanded(parent(0), &window, &lanes)), ["a1", "b1", "c1", "a2", "c2", "a3"]);
     assert_eq!(texts(&expanded(parent(1), &window, &lanes)), ["b1", "c1", "a1", "c2", "a2", "a3"]);
     assert_eq!(texts(&expanded(parent(5), &window, &lanes)), ["c1", "a1", "b1", "c2", "a2", "a3"]);
@@ -102,13 +103,14 @@ fn duplicates_and_unknown_rollups_are_left_out() {
         lane(2, &[&[(ROLLUP, "x"), (ROLLUP, "y"), (ROLLUP, "y")]]),
     ];
     let old = (ROLLUP, ordering_types::transaction::tx_id(b"old"));
-    let expansion = expanded(parent(0), &Window::new(10, vec![(Height::new(1), vec![old])]), &lanes);
+    let expansion =
+        expanded(parent(0), &Window::new(hasher(), 10, vec![(Height::new(1), vec![old])]), &lanes);
     assert_eq!(texts(&expansion), ["x", "y"]);
     assert_eq!(expansion.header.tx_count, 2);
     assert_eq!(expansion.state.replayed.batch.blob_bytes, 18, "eight and one byte each");
     assert_eq!(expansion.ids.len(), 2);
     let covered: Vec<_> = expansion.covered.clone();
-    let again = blob_bytes(&rules(), &Window::new(10, vec![(Height::new(1), vec![old])]), &covered);
+    let again = blob_bytes(&rules(), &Window::new(hasher(), 10, vec![(Height::new(1), vec![old])]), &covered);
     assert_eq!(again, 18, "what decides on sealing is what expansion counts");
     let left_out: Vec<_> = expansion.places.iter().map(|place| place.left_out.as_slice()).collect();
     assert_eq!(left_out, [[1, 2], [0, 2]], "whoever stores the block puts it together from the rest");
@@ -117,7 +119,7 @@ fn duplicates_and_unknown_rollups_are_left_out() {
 #[test]
 fn the_header_commits_to_tree_cut_and_state() {
     let lanes = [lane(1, &[&[(ROLLUP, "x")]])];
-    let expansion = expanded(parent(3), &Window::new(10, vec![]), &lanes);
+    let expansion = expanded(parent(3), &Window::new(hasher(), 10, vec![]), &lanes);
     let header = &expansion.header;
     assert_eq!(header.tx_root, expansion.tree.root());
     assert_eq!(header.cut, Digest::sha256(&[&expansion.cut_bytes]));

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use ordering_types::chunk::{MAX_CHUNK_BYTES, MAX_CHUNK_TRANSACTIONS};
 use ordering_types::{Chunk, RollupId, Time, Transaction, TxId};
 
+use crate::ids::{IdHasher, IdSet};
 use crate::load::{Load, Rules};
 use crate::settings::Settings;
 
@@ -93,7 +94,7 @@ struct Active {
 pub(crate) struct Buffer {
     queues: BTreeMap<RollupId, Queue>,
     active: Active,
-    known: BTreeSet<(RollupId, TxId)>,
+    known: IdSet,
     bytes: usize,
     transactions: usize,
     /// Since when the oldest cut is owed.
@@ -104,11 +105,11 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    pub(crate) fn new(members: usize) -> Self {
+    pub(crate) fn new(members: usize, hasher: IdHasher) -> Self {
         Self {
             queues: BTreeMap::new(),
             active: Active::default(),
-            known: BTreeSet::new(),
+            known: IdSet::new(hasher),
             bytes: 0,
             transactions: 0,
             since: None,
@@ -139,7 +140,7 @@ impl Buffer {
         }
         self.check_room(rollup, cost, rules, settings)?;
         let id = transaction.id();
-        if !self.known.insert((rollup, id)) {
+        if !self.known.insert(rollup, id) {
             return Err(SubmitError::Pending(id));
         }
         let queue = self.queues.entry(rollup).or_default();
@@ -280,8 +281,8 @@ impl Buffer {
         load: &Load,
         rules: &Rules,
     ) {
-        for id in ids {
-            self.known.remove(&id);
+        for (rollup, id) in ids {
+            self.known.remove(rollup, &id);
         }
         for (rollup, bytes) in &load.rollups {
             if let Some(queue) = self.queues.get_mut(rollup) {

@@ -189,6 +189,11 @@ impl LaneStore {
         }
     }
 
+    /// Bytes of undecided chunks of all lanes.
+    pub(crate) fn undecided_bytes(&self) -> usize {
+        self.lanes.values().map(|lane| lane.bytes).sum()
+    }
+
     pub(crate) fn get(&self, digest: Digest) -> Option<&Arc<Held>> {
         self.chunks.get(&digest)
     }

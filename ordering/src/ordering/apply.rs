@@ -90,6 +90,7 @@ impl Ordering {
         self.fetch.decided(|lane| self.state.tip(lane).0);
         self.unusable.clear();
         self.pace.last_block = now;
+        self.pace.last_duration = now.since(self.pace.last_start);
         self.report_soon(now);
     }
 }

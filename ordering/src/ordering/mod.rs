@@ -43,6 +43,7 @@ use crate::agreement::{Agreement, LogError, Malachite, Setup, SignedProposal};
 use crate::api::{Input, Output, Recovered};
 use crate::cut::check::ParentSignatures;
 use crate::fetch::Fetch;
+use crate::ids::IdHasher;
 use crate::lane::buffer::{Buffer, SubmitError};
 use crate::lane::progress::Progress;
 use crate::lane::store::LaneStore;
@@ -51,9 +52,10 @@ use crate::log::LogEntry;
 use crate::reputation::Rotation;
 use crate::restart::{Restart, Silence};
 use crate::settings::Settings;
-use crate::state::{ReplayState, SnapshotError, Window};
+use crate::state::{ReplayState, SnapshotError};
 use crate::sync::Sync;
 use crate::system::SystemLog;
+use crate::window::Window;
 use height::Candidate;
 use pace::Pace;
 use receive::EarlyKey;
@@ -180,13 +182,14 @@ impl Ordering {
         let commit = recovered.tip.map(|tip| tip.certificate);
         commit.iter().for_each(|certificate| agreement.witness_certificate(certificate));
         let lane = LaneId { validator: me, incarnation: settings.incarnation };
-        let window = Window::new(rules.limits.duplicate_window_blocks, recovered.recent);
+        let hasher = IdHasher::new(&key);
+        let window = Window::new(hasher, rules.limits.duplicate_window_blocks, recovered.recent);
         let mut ordering = Self {
             me,
             key,
             spec: spec_hash,
             domain,
-            buffer: Buffer::new(committee.len()),
+            buffer: Buffer::new(committee.len(), hasher),
             peers: committee.ids().filter(|id| *id != me).collect(),
             rules,
             committee,

@@ -8,13 +8,19 @@ use ordering_types::{LaneTip, Time, ValidatorId};
 use super::Ordering;
 use crate::agreement::{Agreement, Event};
 use crate::api::{Class, Recipient};
+use crate::settings::Settings;
 use crate::wire::Message;
+
+/// A height that took so long is followed by the next this many hundredths of it later, if that is not too soon or late.
+const UNHURRIED_PERCENT: u32 = 150;
 
 /// Times of the last and next things that happen by themselves.
 #[derive(Debug)]
 pub(super) struct Pace {
     pub(super) last_block: Time,
     pub(super) last_start: Time,
+    /// From the start of the newest height to its decision.
+    pub(super) last_duration: Duration,
     pub(super) report_due: Option<Time>,
     pub(super) status_due: Time,
     pub(super) gap: Option<(Time, Vec<(LaneTip, ValidatorId)>)>,
@@ -29,6 +35,7 @@ impl Pace {
         Self {
             last_block: now,
             last_start: now,
+            last_duration: Duration::ZERO,
             report_due: None,
             status_due: now,
             gap: None,
@@ -99,7 +106,7 @@ impl Ordering {
         }
         let idle = Duration::from_millis(u64::from(self.rules.limits.idle_block_interval_ms));
         let idle = self.pace.last_block + idle;
-        let soonest = self.pace.last_start + self.settings.block_interval;
+        let soonest = self.pace.last_start + self.pause();
         if self.is_orderable() {
             return Some(soonest.min(idle));
         }
@@ -109,6 +116,20 @@ impl Ordering {
             Time::from_millis(batch.first_time_ms.saturating_add(interval)).max(soonest)
         });
         Some(sealing.map_or(idle, |sealing| sealing.min(idle)))
+    }
+
+    /// From the start of one height to that of the next. When heights take long because the machine has no time for them, fewer
+    /// and larger ones leave it more. Never so many that a batch is full before its time: L1 takes no more batches for that.
+    fn pause(&self) -> Duration {
+        let Settings { block_interval, block_bytes, shortest_block_interval, .. } = self.settings;
+        let limits = &self.rules.limits;
+        let batch_interval = Duration::from_millis(limits.batch_interval_ms.into());
+        let shortest = shortest_block_interval.max(batch_interval / limits.blocks_per_batch.max(1));
+        let longest = block_interval.max(shortest);
+        if self.store.undecided_bytes() < block_bytes {
+            return longest;
+        }
+        (self.pace.last_duration * UNHURRIED_PERCENT / 100).clamp(shortest, longest)
     }
 
     /// Asks a peer for heights that it decided and we did not.

@@ -9,6 +9,7 @@ use ordering_types::{
 
 use super::*;
 use crate::cut::build::build;
+use crate::ids::tests::hasher;
 
 const ROLLUP: RollupId = RollupId::new(1);
 
@@ -186,7 +187,7 @@ fn the_first_cut_has_no_block_before_it() {
 
 #[test]
 fn a_cut_over_a_blocks_limits_is_invalid_as_a_whole() {
-    let (rules, state, window) = (rules(), state(), Window::new(10, vec![]));
+    let (rules, state, window) = (rules(), state(), Window::new(hasher(), 10, vec![]));
     let lanes = [chunks(1, 1, 440), chunks(2, 1, 440)];
     let cut = Cut { seals_batch: true, ..good() };
     check_covered(&cut, &lanes, &rules, &state, &window).unwrap();
@@ -196,7 +197,7 @@ fn a_cut_over_a_blocks_limits_is_invalid_as_a_whole() {
 
 #[test]
 fn a_batch_that_could_overflow_must_be_sealed() {
-    let (rules, window) = (rules(), Window::new(10, vec![]));
+    let (rules, window) = (rules(), Window::new(hasher(), 10, vec![]));
     let lanes = [chunks(1, 1, 440)];
     let mut state = state();
     state.replayed.batch = state.replayed.batch.with(0, 100, 0);
@@ -207,13 +208,13 @@ fn a_batch_that_could_overflow_must_be_sealed() {
     // What the window skips does not count.
     cut.seals_batch = false;
     let id = (ROLLUP, lanes[0][0].ids[0]);
-    let seen = Window::new(10, vec![(Height::new(1), vec![id])]);
+    let seen = Window::new(hasher(), 10, vec![(Height::new(1), vec![id])]);
     check_covered(&cut, &lanes, &rules, &state, &seen).unwrap();
 }
 
 #[test]
 fn what_is_built_is_valid_and_gives_each_lane_its_turn() {
-    let (rules, state, window) = (rules(), state(), Window::new(10, vec![]));
+    let (rules, state, window) = (rules(), state(), Window::new(hasher(), 10, vec![]));
     let ready = [chunks(1, 9, 192), chunks(2, 9, 192)];
     let cut = build(700, &rules, &state, &window, &ready, vec![], None);
     check(&cut).unwrap();
@@ -229,7 +230,7 @@ fn what_is_built_is_valid_and_gives_each_lane_its_turn() {
 /// the first turn.
 #[test]
 fn an_owner_that_crowds_a_quota_does_not_keep_others_out() {
-    let (rules, window) = (rules(), Window::new(10, vec![]));
+    let (rules, window) = (rules(), Window::new(hasher(), 10, vec![]));
     let ready = [chunks(1, 1, 192), chunks(2, 3, 892), chunks(3, 1, 192), chunks(4, 1, 192)];
     for first in 0..4 {
         let mut state = state();

@@ -4,6 +4,7 @@ use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind};
 use ordering_types::{Address, ChainSpec, Incarnation};
 
 use super::*;
+use crate::ids::tests::hasher;
 
 const A: RollupId = RollupId::new(1);
 const B: RollupId = RollupId::new(2);
@@ -41,7 +42,7 @@ fn transaction(rollup: RollupId, number: u32, length: usize) -> Transaction {
 #[test]
 fn bad_transactions_are_refused_each_for_its_reason() {
     let (rules, settings) = (rules(1_000), settings());
-    let mut buffer = Buffer::new(4);
+    let mut buffer = Buffer::new(4, hasher());
     let mut push = |t| buffer.push(NOW, t, &rules, &settings);
     let unknown = RollupId::new(9);
     assert_eq!(push(transaction(unknown, 0, 10)), Err(SubmitError::UnknownRollup(unknown)));
@@ -55,7 +56,7 @@ fn bad_transactions_are_refused_each_for_its_reason() {
 #[test]
 fn a_flooding_rollup_is_refused_and_does_not_stand_before_another() {
     let (rules, settings) = (rules(1_000), Settings { pending_transactions: 200, ..settings() });
-    let mut buffer = Buffer::new(4);
+    let mut buffer = Buffer::new(4, hasher());
     let refused = (0..).find_map(|i| buffer.push(NOW, transaction(A, i, 92), &rules, &settings).err());
     assert_eq!(refused, Some(SubmitError::OverQuota { rollup: A, waiting: 8_000, limit: 8_000 }));
     buffer.push(NOW, transaction(B, 0, 92), &rules, &settings).unwrap();
@@ -77,7 +78,7 @@ fn a_flooding_rollup_is_refused_and_does_not_stand_before_another() {
 #[test]
 fn a_chunk_is_due_after_the_delay_or_when_it_is_full() {
     let (rules, settings) = (rules(100_000), settings());
-    let mut buffer = Buffer::new(1);
+    let mut buffer = Buffer::new(1, hasher());
     assert_eq!(buffer.deadline(&rules, &settings), None);
     buffer.push(NOW, transaction(A, 0, 92), &rules, &settings).unwrap();
     assert_eq!(buffer.deadline(&rules, &settings), Some(NOW + settings.chunk_delay));
@@ -93,7 +94,7 @@ fn a_chunk_is_due_after_the_delay_or_when_it_is_full() {
 fn a_chunk_never_holds_more_than_a_block_may() {
     let rules = rules(100_000);
     let settings = Settings { chunk_bytes: 100_000, ..settings() };
-    let mut buffer = Buffer::new(1);
+    let mut buffer = Buffer::new(1, hasher());
     for i in 0..30 {
         buffer.push(NOW, transaction(A, i, 92), &rules, &settings).unwrap();
     }
@@ -105,21 +106,21 @@ fn a_chunk_never_holds_more_than_a_block_may() {
 #[test]
 fn a_full_buffer_says_so_and_keeps_room_for_others() {
     let (rules, settings) = (rules(100_000), settings());
-    let mut buffer = Buffer::new(4);
+    let mut buffer = Buffer::new(4, hasher());
     let fill = |buffer: &mut Buffer, rollup| {
         (0..).find_map(|i| buffer.push(NOW, transaction(rollup, i, 92), &rules, &settings).err()).unwrap()
     };
     assert_eq!(fill(&mut buffer, A), SubmitError::Full { transactions: 75, bytes: 7_500 });
     assert_eq!(fill(&mut buffer, B), SubmitError::Full { transactions: 100, bytes: 10_000 });
     let settings = Settings { pending_bytes: 4_000, ..settings };
-    let mut buffer = Buffer::new(4);
+    let mut buffer = Buffer::new(4, hasher());
     let fill = |buffer: &mut Buffer, rollup| {
         (0..).find_map(|i| buffer.push(NOW, transaction(rollup, i, 92), &rules, &settings).err()).unwrap()
     };
     let over = |rollup, waiting, limit| SubmitError::OverQuota { rollup, waiting, limit };
     assert_eq!(fill(&mut buffer, A), over(A, 3_000, 3_000));
     assert_eq!(fill(&mut buffer, B), SubmitError::Full { transactions: 40, bytes: 4_000 });
-    let mut buffer = Buffer::new(4);
+    let mut buffer = Buffer::new(4, hasher());
     buffer.push(NOW, transaction(A, 0, 92), &rules, &settings).unwrap();
     assert_eq!(fill(&mut buffer, B), over(B, 1_500, 1_500));
 }
@@ -130,7 +131,7 @@ fn a_full_buffer_says_so_and_keeps_room_for_others() {
 fn chunks_are_shared_by_bytes_and_quota() {
     let rules = rules(2_000);
     let settings = Settings { chunk_bytes: 1_100, ..settings() };
-    let mut buffer = Buffer::new(1);
+    let mut buffer = Buffer::new(1, hasher());
     for i in 0..10 {
         buffer.push(NOW, transaction(A, i, 492), &rules, &settings).unwrap();
     }
@@ -143,7 +144,7 @@ fn chunks_are_shared_by_bytes_and_quota() {
     let chunk = buffer.take(NOW, &rules, &settings);
     assert_eq!((bytes(&chunk, A), bytes(&chunk, B)), (500, 600));
     // What comes later to an empty queue is the next to be taken, not the last.
-    let mut buffer = Buffer::new(1);
+    let mut buffer = Buffer::new(1, hasher());
     for i in 0..10 {
         buffer.push(NOW, transaction(A, i, 192), &rules, &settings).unwrap();
     }
@@ -159,7 +160,7 @@ fn active_rollups_never_have_more_in_flight_than_a_block_holds() {
     let rules = rules(1_900);
     let settings = Settings { chunk_bytes: 100_000, ..settings() };
     let in_flight = |both: bool| {
-        let mut buffer = Buffer::new(2);
+        let mut buffer = Buffer::new(2, hasher());
         for i in 0..30 {
             buffer.push(NOW, transaction(A, i, 42), &rules, &settings).unwrap();
             if both {
@@ -179,7 +180,7 @@ fn active_rollups_never_have_more_in_flight_than_a_block_holds() {
 #[test]
 fn a_flood_that_waits_does_not_make_tiny_chunks() {
     let (rules, settings) = (rules(1_000), settings());
-    let mut buffer = Buffer::new(4);
+    let mut buffer = Buffer::new(4, hasher());
     for i in 0..40 {
         buffer.push(NOW, transaction(A, i, 92), &rules, &settings).unwrap();
     }
@@ -192,7 +193,7 @@ fn a_flood_that_waits_does_not_make_tiny_chunks() {
 #[test]
 fn an_idle_rollup_takes_no_part() {
     let (rules, settings) = (rules(1_900), settings());
-    let mut buffer = Buffer::new(1);
+    let mut buffer = Buffer::new(1, hasher());
     buffer.push(NOW, transaction(B, 0, 92), &rules, &settings).unwrap();
     buffer.push(NOW, transaction(A, 0, 92), &rules, &settings).unwrap();
     assert_eq!(buffer.share(A, &rules), 1_000);

@@ -3,6 +3,8 @@
 //! What it prints is CPU time of the cores alone, without sockets, disks and threads: the part of a transaction's price
 //! that no faster network brings down. Profile it with `perf record` to see where that goes.
 
+#![allow(clippy::disallowed_methods, reason = "a stopwatch around the core, not in it")]
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,7 +18,6 @@ use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validat
 use ordering_types::{Address, ChainSpec, RollupId, SecretKey, Time, Transaction, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
-use tests::sim::prover;
 
 /// When the virtual clock starts.
 const START: Time = Time::from_millis(1_700_000_000_000);
@@ -29,7 +30,7 @@ const GROUP: Duration = Duration::from_millis(1);
 
 /// Measures the CPU time of the pure cores.
 #[derive(Parser)]
-#[command(after_help = "Examples:\n  core_speed --rate 60000\n  core_speed --nodes 10 --rate 5000 --seconds 5 --json")]
+#[command(after_help = "Examples:\n  cargo run --release -p node-core --example core_speed -- --rate 60000\n  cargo run --release -p node-core --example core_speed -- --nodes 10 --rate 5000 --seconds 5 --json")]
 struct Arguments {
     /// Number of nodes.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=100))]
@@ -230,7 +231,7 @@ impl Bench {
                 Output::Send { to, class, bytes, after_sync: true } => after_sync.push((to, class, bytes)),
                 Output::Send { to, class, bytes, .. } => self.send(node, HOP, to, class, &bytes),
                 Output::Job(job) => {
-                    let result = prover::run(job, &self.spec);
+                    let result = job.run(&self.spec);
                     self.schedule(self.now + Duration::from_millis(50), Event::Done { node, result });
                 }
                 Output::Ordered(decided) if node == 0 => {
