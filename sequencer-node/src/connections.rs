@@ -4,6 +4,8 @@
 //! the connection, not for a request, and is given back only when the connection is gone: what became a WebSocket
 //! keeps the place that it came with.
 
+mod flow;
+
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -22,6 +24,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower::{BoxError, Service};
+
+pub(crate) use flow::Calls;
+use flow::Flow;
 
 /// Pause after a failed accept (such as no free file handle).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -53,11 +58,11 @@ pub(crate) struct Limits {
 }
 
 /// Serves HTTP/1.1 until `stopped` completes and the requests under way are answered. Dropping it ends all connections
-/// that are not upgraded. `service` is called once a connection.
+/// that are not upgraded. `service` is called once a connection; its calls may be counted.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     limits: Limits,
-    mut service: impl FnMut() -> S,
+    mut service: impl FnMut(&Arc<Calls>) -> S,
     stopped: impl Future<Output = ()> + Clone + Send + 'static,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -76,8 +81,10 @@ pub(crate) async fn serve<S, B>(
             Some(_) = running.join_next() => {}
             (stream, place) = accept(&listener, &places, limits.crowded) => {
                 let idle = Box::pin(sleep(limits.stall));
-                let connection = Connection { stream, stall: limits.stall, idle, _place: place };
-                running.spawn(converse(connection, limits, service(), stopped.clone()));
+                let flow = Flow::new();
+                let service = service(&flow.calls);
+                let connection = Connection { stream, stall: limits.stall, idle, flow, _place: place };
+                running.spawn(converse(connection, limits, service, stopped.clone()));
             }
         }
     }
@@ -147,6 +154,7 @@ struct Connection {
     stream: TcpStream,
     stall: Duration,
     idle: Pin<Box<Sleep>>,
+    flow: Flow,
     _place: OwnedSemaphorePermit,
 }
 
@@ -168,7 +176,12 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.flow.poll_read(context).is_pending() {
+            return self.watch(context, Poll::Pending);
+        }
+        let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.flow.read(buffer.filled().len() - before);
         self.watch(context, outcome)
     }
 }
@@ -180,6 +193,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.flow.wrote(outcome.is_pending());
         self.watch(context, outcome)
     }
 
@@ -189,6 +203,7 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.flow.wrote(outcome.is_pending());
         self.watch(context, outcome)
     }
 

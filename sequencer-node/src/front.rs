@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ordering_types::{ChainSpec, Digest, SecretKey, Transaction, TxId, ValidatorId};
 use tokio::sync::Semaphore;
+use tracing::{Instrument, field};
 
 use crate::admission::{self, AdmissionError};
 use crate::core_api::Status;
@@ -52,6 +53,16 @@ impl Front {
 
     /// Checks transactions and hands the good ones to the core. One answer each, in order.
     pub(crate) async fn submit(&self, transactions: Vec<Transaction>) -> Vec<Result<TxId, AdmissionError>> {
+        // OpenTelemetry has no unsigned numbers; they would become texts.
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let sent = number(transactions.len());
+        let span = tracing::info_span!("submit", transactions = sent, refused = field::Empty);
+        let answers = self.take(transactions).instrument(span.clone()).await;
+        span.record("refused", number(answers.iter().filter(|answer| answer.is_err()).count()));
+        answers
+    }
+
+    async fn take(&self, transactions: Vec<Transaction>) -> Vec<Result<TxId, AdmissionError>> {
         let (good, mut answers) = self.check(transactions).await;
         if good.is_empty() {
             return answers;

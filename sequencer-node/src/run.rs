@@ -33,8 +33,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         .thread_name("io")
         .build()
         .map_err(|e| Failure::new(Exit::Failure, e))?;
-    let telemetry =
-        telemetry::start(&setup.config.log, runtime.handle()).map_err(|e| Failure::new(Exit::Config, e))?;
+    let telemetry = telemetry::start(&setup, runtime.handle()).map_err(|e| Failure::new(Exit::Config, e))?;
     let outcome = run_on(&runtime, &setup, &telemetry, args);
     telemetry.stop();
     // Threads that read for clients are not waited for.

@@ -40,7 +40,7 @@ async fn start(limits: Limits) -> SocketAddr {
         .route("/", get(|| async { "here" }))
         .route("/body", post(|body: String| async { body }))
         .route("/upgrade", get(upgrade));
-    tokio::spawn(serve(listener, limits, move || router.clone(), std::future::pending()));
+    tokio::spawn(serve(listener, limits, move |_| router.clone(), std::future::pending()));
     address
 }
 
@@ -103,7 +103,7 @@ async fn a_client_that_does_not_read_is_left() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/", get(|| async { vec![0_u8; 32 << 20] }));
-    tokio::spawn(serve(listener, limits, move || router.clone(), std::future::pending()));
+    tokio::spawn(serve(listener, limits, move |_| router.clone(), std::future::pending()));
     let _deaf = open(address, REQUEST).await;
     finds_a_place(address).await;
 }

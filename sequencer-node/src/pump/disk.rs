@@ -9,6 +9,7 @@ use bytes::Bytes;
 use ordering_types::{Digest, Epoch, Height};
 use rollup::wire::Certified;
 use tokio::sync::broadcast;
+use tracing::Span;
 
 use super::Outbound;
 use super::events::Event;
@@ -22,6 +23,8 @@ const MAX_WAITING_BYTES: usize = 64 << 20;
 const OPERATION_COST: usize = 512;
 /// Header hashes of the newest blocks, kept for their soft confirmations.
 const MAX_HEADERS: usize = 4_096;
+/// Blocks whose soft confirmation is timed; the oldest go first.
+const MAX_SPANS: usize = 256;
 
 /// Something for the disk thread, in the core's order.
 #[derive(Debug)]
@@ -129,6 +132,8 @@ pub(super) struct Disk<S> {
     pub(super) events: broadcast::Sender<Event>,
     pub(super) counters: Arc<Counters>,
     pub(super) headers: BTreeMap<Height, (Epoch, Digest)>,
+    /// Blocks on their way from ordered to softly confirmed: for whoever traces the node.
+    pub(super) unconfirmed: BTreeMap<Height, Span>,
 }
 
 impl<S: Outbound> Disk<S> {
@@ -187,9 +192,19 @@ impl<S: Outbound> Disk<S> {
                 if self.headers.len() > MAX_HEADERS {
                     self.headers.pop_first();
                 }
+                // OpenTelemetry has no unsigned numbers; they would become texts.
+                let number = i64::try_from(header.height.get()).unwrap_or(i64::MAX);
+                let transactions = i64::from(header.tx_count);
+                let span = tracing::info_span!(parent: None, "block", height = number, transactions);
+                self.unconfirmed.insert(header.height, span);
+                if self.unconfirmed.len() > MAX_SPANS {
+                    self.unconfirmed.pop_first();
+                }
                 Event::Ordered(decided)
             }
             Output::Certified { height, signature } => {
+                // Ends here.
+                self.unconfirmed.remove(&height);
                 self.counters.certified.fetch_max(height.get(), Ordering::Relaxed);
                 let header = match self.headers.get(&height) {
                     Some(known) => Some(*known),

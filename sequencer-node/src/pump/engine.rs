@@ -116,6 +116,7 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
         events: handle.events.clone(),
         counters: Arc::clone(&counters),
         headers: BTreeMap::new(),
+        unconfirmed: BTreeMap::new(),
     };
     let (job_sender, job_receiver) = std::sync::mpsc::sync_channel(MAX_WAITING_JOBS);
     let (result_sender, results) = mpsc::channel(MAX_WAITING_JOBS);

@@ -2,6 +2,7 @@
 
 mod error;
 mod eth;
+mod pace;
 mod seq;
 mod server;
 

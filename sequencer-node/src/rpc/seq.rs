@@ -1,6 +1,7 @@
 //! The `seq_*` methods: submit, look, prove, follow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jsonrpsee::core::{RegisterMethodError, SubscriptionResult};
@@ -15,6 +16,12 @@ use super::error;
 use crate::front::Front;
 use crate::pump::Event;
 use crate::store::Found;
+
+/// The index follows the newest block within milliseconds; it is waited for, but not for ever.
+const INDEX_POLL: Duration = Duration::from_millis(5);
+const MAX_INDEX_POLLS: usize = 200;
+/// Blocks that may not be in the index yet.
+const MAX_INDEX_LAG: u64 = 1_024;
 
 /// What a followed block says of itself, before and after its soft confirmation.
 #[derive(Debug, Serialize)]
@@ -57,7 +64,7 @@ pub(super) fn module(front: Arc<Front>) -> Result<RpcModule<Front>, RegisterMeth
         "seq_subscribe",
         "seq_subscription",
         "seq_unsubscribe",
-        |_, pending, front, _| follow(pending, front),
+        |params, pending, front, _| async move { follow(&params, pending, front).await },
     )?;
     Ok(module)
 }
@@ -99,8 +106,19 @@ async fn block(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectO
         (Value::String(text), _) if text == "latest" => front.handle.height(),
         _ => return Err(error::invalid("not a height", hint)),
     };
-    let read = front.read(move |store| Ok((store.decided(height)?, store.certified(height)?)));
-    let (decided, signature) = read.await.map_err(|e| error::unreadable(&e))?;
+    let read = async || front.read(move |store| Ok((store.decided(height)?, store.certified(height)?))).await;
+    let mut found = read().await;
+    // A height is told of before the index has it: whoever heard of it and asks must not be told otherwise.
+    let newest = front.handle.height();
+    let newer = height <= newest && height.get().saturating_add(MAX_INDEX_LAG) > newest.get();
+    for _ in 0..MAX_INDEX_POLLS {
+        if !newer || !matches!(found, Ok((None, _))) {
+            break;
+        }
+        tokio::time::sleep(INDEX_POLL).await;
+        found = read().await;
+    }
+    let (decided, signature) = found.map_err(|e| error::unreadable(&e))?;
     let Some(decided) = decided else {
         let newest = front.handle.height();
         let what = format!("no block {height} here; the newest is {newest}");
@@ -181,7 +199,16 @@ async fn sealed_batch(params: &Params<'_>, front: &Front) -> Result<Value, Error
 }
 
 /// Headers as they are ordered and certified. A reader that lags is told so and cut.
-async fn follow(pending: PendingSubscriptionSink, front: Arc<Front>) -> SubscriptionResult {
+async fn follow(
+    params: &Params<'_>,
+    pending: PendingSubscriptionSink,
+    front: Arc<Front>,
+) -> SubscriptionResult {
+    if params.as_str().is_some() && params.parse::<[Value; 0]>().is_err() {
+        let hint = "send none; ask seq_block for the transactions of a height";
+        pending.reject(error::invalid("seq_subscribe takes no parameters", hint)).await;
+        return Ok(());
+    }
     let mut events = front.handle.subscribe();
     let sink = pending.accept().await?;
     loop {

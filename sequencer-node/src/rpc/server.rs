@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use jsonrpsee::Methods;
+use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::{
     BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, PingConfig, Server, ServerConfig, ServerHandle,
     stop_channel,
@@ -17,8 +18,9 @@ use tokio::net::TcpListener;
 use tower::{Layer, Service};
 use tower_http::cors::{Any, CorsLayer};
 
+use super::pace::PaceLayer;
 use super::{eth, seq};
-use crate::connections::{self, Crowded, Limits};
+use crate::connections::{self, Calls, Crowded, Limits};
 use crate::front::Front;
 
 /// Longest request: a transaction of 128 KiB in hexadecimal, a few times over in a batch.
@@ -27,9 +29,10 @@ const MAX_REQUEST_BYTES: u32 = 2 << 20;
 const MAX_RESPONSE_BYTES: u32 = 48 << 20;
 /// Calls in one batch.
 const MAX_BATCH: u32 = 100;
-/// Subscriptions of one connection, and messages that one may have unread.
+/// Subscriptions of one connection.
 const MAX_SUBSCRIPTIONS: u32 = 16;
-const MAX_UNREAD: u32 = 256;
+/// Messages that wait for a WebSocket client, each as long as an answer may be.
+const MAX_UNREAD: u32 = 32;
 /// A connection without a request for so long is closed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -90,7 +93,10 @@ impl Rpc {
         let methods = Methods::from(module);
         let (stop, handle) = stop_channel();
         let stopped = stop.clone().shutdown().boxed().shared();
-        let service = move || builder.clone().build(methods.clone(), stop.clone());
+        let service = move |calls: &Arc<Calls>| {
+            let paced = RpcServiceBuilder::new().layer(PaceLayer(Arc::clone(calls)));
+            builder.clone().set_rpc_middleware(paced).build(methods.clone(), stop.clone())
+        };
         tokio::spawn(connections::serve(listener, limits(max_connections), service, stopped));
         Ok(Self { handle, address })
     }

@@ -5,6 +5,7 @@ mod logging;
 mod metrics;
 mod otlp;
 mod server;
+mod variables;
 
 pub(crate) use logging::{Telemetry, start};
 pub(crate) use server::{Health, HealthServer};

@@ -83,7 +83,7 @@ impl HealthServer {
             .with_state(answers);
         // Serving ends with the task only.
         let never = std::future::pending();
-        let serving = tokio::spawn(connections::serve(listener, LIMITS, move || router.clone(), never));
+        let serving = tokio::spawn(connections::serve(listener, LIMITS, move |_| router.clone(), never));
         Ok(Self { task: serving.abort_handle(), address })
     }
 }

@@ -4,3 +4,5 @@
 mod commands;
 mod network;
 mod node;
+mod subscribe;
+mod telemetry;

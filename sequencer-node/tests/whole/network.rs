@@ -21,15 +21,21 @@ use rollup::wire::{
     self, ClientMessage, Hello, NodeMessage, Opening, Refusal, Rollups, Submit, Subscription,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::node::{Folders, Running};
 
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.unwrap_or_else(|_| panic!("{what}: too late"))
 }
 
 /// Asks until there is an answer that is `good`.
-async fn until(client: &HttpClient, method: &str, params: Value, good: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until(
+    client: &HttpClient,
+    method: &str,
+    params: Value,
+    good: impl Fn(&Value) -> bool,
+) -> Value {
     let list = params.as_array().unwrap().clone();
     within(method, async {
         loop {
@@ -44,7 +50,21 @@ async fn until(client: &HttpClient, method: &str, params: Value, good: impl Fn(&
     .await
 }
 
-fn transfer(chain_id: u64, nonce: u64) -> Vec<u8> {
+/// Transactions one after another, so that blocks come as fast as the nodes make them; ends when dropped.
+pub(crate) fn load(node: &Running) -> JoinSet<()> {
+    let client = HttpClientBuilder::default().build(format!("http://{}", node.address("rpc"))).unwrap();
+    let mut load = JoinSet::new();
+    load.spawn(async move {
+        for number in 0_u64.. {
+            // A node that stops refuses.
+            let _ = client.request::<Value, _>("seq_submit", rpc_params![2, format!("{number:#018x}")]).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    load
+}
+
+pub(crate) fn transfer(chain_id: u64, nonce: u64) -> Vec<u8> {
     let signer = PrivateKeySigner::from_slice(&[7; 32]).unwrap();
     let transaction = TxEip1559 {
         chain_id,
@@ -57,7 +77,7 @@ fn transfer(chain_id: u64, nonce: u64) -> Vec<u8> {
     TxEnvelope::from(transaction.into_signed(signature)).encoded_2718()
 }
 
-fn code(error: Error) -> i32 {
+pub(crate) fn code(error: Error) -> i32 {
     match error {
         Error::Call(object) => {
             assert!(object.data().is_some(), "{object:?} says neither why nor what to do");

@@ -6,7 +6,11 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// The binary.
@@ -88,9 +92,16 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a node and waits for its ready line.
     pub(crate) fn start(config: &Path) -> Self {
+        Self::start_with(config, &[], Stdio::inherit())
+    }
+
+    /// The same with more environment, and its log lines elsewhere.
+    pub(crate) fn start_with(config: &Path, environment: &[(&str, &str)], log: Stdio) -> Self {
         let mut child = node()
             .args(["run", "--json", "--exit-on-stdin-eof", "--config"])
             .arg(config)
+            .envs(environment.iter().copied())
+            .stderr(log)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -113,6 +124,20 @@ impl Running {
         self.child.wait().unwrap().code()
     }
 
+    /// Sends SIGTERM; gives the exit code, and how long the end took.
+    pub(crate) fn terminate(&mut self) -> (Option<i32>, Duration) {
+        let start = Instant::now();
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        (self.child.wait().unwrap().code(), start.elapsed())
+    }
+
+    /// Bytes of memory that the process holds.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
+
     pub(crate) fn address(&self, door: &str) -> String {
         self.ready[door].as_str().unwrap().to_owned()
     }
@@ -126,18 +151,26 @@ impl Drop for Running {
     }
 }
 
-/// A base whose sixteen ports are free now.
+/// A base whose sixteen ports are free now. Below the ports that the system gives to whoever asks for any: nodes do, for
+/// every connection that they open, and one took a port of the next node to start.
 fn free_base() -> u16 {
-    loop {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let base = socket.local_addr().unwrap().port();
-        let free = |port: u16| {
-            UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
-                && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
-        };
+    const LOWEST: u32 = 10_000;
+    /// Between two bases; a network's ports take 304 of them.
+    const STEP: u32 = 400;
+    const BASES: u32 = 55;
+    /// Tests of one process run beside each other.
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let free = |port: u16| {
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+            && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+    };
+    for _ in 0..BASES {
+        let place = std::process::id().wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % BASES;
+        let base = u16::try_from(LOWEST + place * STEP).unwrap();
         let offsets = [0, 100, 200, 300];
-        if base < 65_000 && offsets.iter().all(|offset| (1..=4).all(|id| free(base + offset + id))) {
+        if offsets.iter().all(|offset| (1..=4).all(|id| free(base + offset + id))) {
             return base;
         }
     }
+    panic!("no free ports between {LOWEST} and {}", LOWEST + BASES * STEP);
 }
