@@ -22,6 +22,10 @@ pub(crate) const CLIENT: &str = "__client";
 
 /// The node's own variable for what it logs.
 const LOG_FILTER: &str = "SEQUENCER_LOG__FILTER";
+/// Its variable for where it takes chunks.
+const CHUNKS_LISTEN: &str = "SEQUENCER_NETWORK__CHUNKS_LISTEN";
+/// Its variable for the port that the others are told.
+const CHUNKS_ANNOUNCE: &str = "SEQUENCER_NETWORK__CHUNKS_ANNOUNCE";
 
 fn launch(role: Role, folder: &DataFolder, args: Vec<OsString>) -> Launch {
     // Linux names it even after the file was replaced by a newer build.
@@ -53,8 +57,8 @@ pub(crate) fn node_config(folder: &DataFolder, number: u16) -> PathBuf {
     folder.home(Role::Node(number)).join("node.toml")
 }
 
-/// A node.
-pub(crate) fn node(folder: &DataFolder, number: u16) -> Launch {
+/// A node; with a relay the others are told its front instead of the port at which the node takes chunks.
+pub(crate) fn node(folder: &DataFolder, number: u16, ports: Ports, relay: bool) -> Launch {
     let args = vec![
         NODE.into(),
         "run".into(),
@@ -63,6 +67,11 @@ pub(crate) fn node(folder: &DataFolder, number: u16) -> Launch {
         "--exit-on-stdin-eof".into(),
     ];
     let mut launch = launch(Role::Node(number), folder, args);
+    let chunks = format!("127.0.0.1:{}", ports.chunks(number));
+    launch.env.push((CHUNKS_LISTEN.into(), chunks.into()));
+    if relay {
+        launch.env.push((CHUNKS_ANNOUNCE.into(), ports.chunks_front(number).to_string().into()));
+    }
     // The consensus library tells every vote at level info: hundreds of megabytes an hour. Who wants them sets this.
     if std::env::var_os(LOG_FILTER).is_none() {
         launch.env.push((LOG_FILTER.into(), "info,arc_malachitebft_core_consensus=warn".into()));

@@ -200,7 +200,7 @@ async fn start_nodes(
     {
         let mut network = session.network.lock().await;
         for number in 1..=nodes {
-            network.start(launch::node(&session.folder, number))?;
+            network.start(launch::node(&session.folder, number, session.ports, session.relay.is_some()))?;
         }
         for number in 1..=BATCHERS {
             network.start(launch::batcher(&session.folder, number))?;

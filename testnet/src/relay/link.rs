@@ -89,6 +89,8 @@ pub enum Verdict {
     Lost,
     /// The link is cut.
     Cut,
+    /// Too much waits already; the queue says so, not the link.
+    Full,
 }
 
 /// One directed link.

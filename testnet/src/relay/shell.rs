@@ -1,29 +1,32 @@
 //! Sockets and the clock around the [`Wire`].
 //!
-//! One thread does it all: a socket's task reads whole trains (GRO), asks the wire, and sends what is due as whole trains
-//! (GSO); a ticker sends what falls due in between.
+//! Tasks on one thread read the sockets, whole trains at a time (GRO), and ask the wire. A thread of its own sends what falls
+//! due, as whole trains again (GSO): the runtime's timers know milliseconds only.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::command::LinkCommand;
-use super::link::{Class, ConditionsError, LinkId};
+use super::link::{Class, ConditionsError, LinkId, Verdict};
 use super::plan::{Plan, PlanError};
 use super::stats::{RelayStats, kernel_drops};
 use super::wire::{Train, Wire};
 use crate::observe::locked;
 
-/// What waits is looked at so often.
-const TICK: Duration = Duration::from_millis(1);
+/// While something waits, it is looked at no more often than this, so that trains stay long,
+const TICK: Duration = Duration::from_micros(500);
+/// and no less often than this: what comes meanwhile may be due before all the rest.
+const LONG_TICK: Duration = Duration::from_millis(1);
 /// A train of the kernel fits into one buffer.
 const BUFFER_BYTES: usize = 65_535;
 /// Trains read by one system call.
@@ -47,6 +50,9 @@ pub enum RelayError {
         /// Why not.
         source: io::Error,
     },
+    /// The thread that sends.
+    #[error("thread: {0}")]
+    Thread(io::Error),
 }
 
 struct FrontSocket {
@@ -72,13 +78,21 @@ struct Inner {
     /// Whose a node's socket is.
     senders: BTreeMap<SocketAddr, (Class, u16)>,
     shared: Mutex<Shared>,
-    queued: Notify,
+    ended: AtomicBool,
 }
 
 /// A running relay; it stops when dropped.
 pub struct Relay {
     inner: Arc<Inner>,
+    ticker: JoinHandle<()>,
     _tasks: JoinSet<()>,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.inner.ended.store(true, Ordering::Relaxed);
+        self.ticker.thread().unpark();
+    }
 }
 
 impl Relay {
@@ -105,14 +119,16 @@ impl Relay {
             fronts,
             senders,
             shared: Mutex::new(shared),
-            queued: Notify::new(),
+            ended: AtomicBool::new(false),
         });
+        let ticking = Arc::clone(&inner);
+        let ticker = std::thread::Builder::new().name("ticker".into()).spawn(move || ticking.tick());
+        let ticker = ticker.map_err(RelayError::Thread)?;
         let mut tasks = JoinSet::new();
         for key in inner.fronts.keys().copied() {
-            tasks.spawn(Arc::clone(&inner).receive(key));
+            tasks.spawn(Arc::clone(&inner).receive(key, ticker.thread().clone()));
         }
-        tasks.spawn(Arc::clone(&inner).tick());
-        Ok(Self { inner, _tasks: tasks })
+        Ok(Self { inner, ticker, _tasks: tasks })
     }
 
     /// Where a front listens.
@@ -165,8 +181,8 @@ impl FrontSocket {
             segment_size: (train.count > 1).then_some(train.segment),
             src_ip: None,
         };
-        let send = || self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
-        self.socket.try_io(Interest::WRITABLE, send)
+        // Not through the runtime: the ticker's thread sends, too, and waits for nothing.
+        self.state.try_send(UdpSockRef::from(&self.socket), &transmit)
     }
 }
 
@@ -176,14 +192,14 @@ impl Inner {
     }
 
     /// Takes in what comes to one front.
-    async fn receive(self: Arc<Self>, (class, to): (Class, u16)) {
+    async fn receive(self: Arc<Self>, (class, to): (Class, u16), ticker: Thread) {
         let Some(front) = self.fronts.get(&(class, to)) else { return };
         loop {
             if front.socket.readable().await.is_err() {
                 return;
             }
             for _ in 0..CALLS_IN_A_ROW {
-                match self.receive_once(front, class, to) {
+                match self.receive_once(front, LinkId { class, from: 0, to }, &ticker) {
                     Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => {
@@ -198,30 +214,37 @@ impl Inner {
         }
     }
 
-    fn receive_once(&self, front: &FrontSocket, class: Class, to: u16) -> io::Result<()> {
+    /// `link`: on which link it comes, less its sender.
+    fn receive_once(&self, front: &FrontSocket, link: LinkId, ticker: &Thread) -> io::Result<()> {
         let mut metas = [RecvMeta::default(); BUFFERS];
         let mut guard = locked(&self.shared);
         let Shared { wire, buffers, strangers, .. } = &mut *guard;
         let count = front.read(buffers, &mut metas)?;
         let now = self.now();
+        let idle = wire.next_due().is_none();
+        let mut at_once = false;
         for (meta, buffer) in metas.iter().zip(buffers.iter()).take(count) {
             let bytes = buffer.get(..meta.len).unwrap_or_default();
             let ecn = meta.ecn.map_or(0, |ecn| ecn as u8);
-            let sender = self.senders.get(&meta.addr).filter(|(theirs, _)| *theirs == class);
-            let id = sender.map(|(_, from)| LinkId { class, from: *from, to });
-            let mut offer = |datagram: &[u8]| {
-                if !id.is_some_and(|id| wire.offer(now, id, datagram, ecn)) {
-                    *strangers += 1;
-                }
+            let sender = self.senders.get(&meta.addr).filter(|(theirs, _)| *theirs == link.class);
+            let id = sender.map(|(_, from)| LinkId { from: *from, ..link });
+            let mut offer = |datagram: &[u8]| match id.and_then(|id| wire.offer(now, id, datagram, ecn)) {
+                Some(Verdict::Deliver(due)) => at_once |= due <= now,
+                Some(_) => {}
+                None => *strangers += 1,
             };
             if bytes.is_empty() {
                 offer(bytes);
             }
             bytes.chunks(meta.stride.max(1)).for_each(&mut offer);
         }
-        self.send_due(&mut guard);
+        if at_once {
+            self.send_due(&mut guard);
+        }
         drop(guard);
-        self.queued.notify_one();
+        if idle {
+            ticker.unpark();
+        }
         Ok(())
     }
 
@@ -244,21 +267,17 @@ impl Inner {
         self.fronts.values().next().map_or(1, |front| front.state.max_gso_segments()).max(1)
     }
 
-    /// Sends what falls due while nothing comes.
-    async fn tick(self: Arc<Self>) {
-        loop {
+    /// Sends what falls due. Sleeps while nothing waits.
+    fn tick(&self) {
+        while !self.ended.load(Ordering::Relaxed) {
             let next = {
                 let mut guard = locked(&self.shared);
                 self.send_due(&mut guard);
                 guard.wire.next_due()
             };
             match next {
-                Some(due) => {
-                    let wait = due.saturating_sub(self.now());
-                    // What comes meanwhile may be due earlier.
-                    tokio::time::sleep(wait.min(TICK)).await;
-                }
-                None => self.queued.notified().await,
+                Some(due) => std::thread::sleep(due.saturating_sub(self.now()).clamp(TICK, LONG_TICK)),
+                None => std::thread::park(),
             }
         }
     }

@@ -16,9 +16,9 @@ const MAX_LINK_DATAGRAMS: usize = 65_536;
 const MAX_QUEUED_BYTES: usize = 512 << 20;
 /// Longest payload of UDP over IPv4.
 const MAX_DATAGRAM: usize = 65_507;
-/// What is due within this time is due: the clock that wakes us ticks in milliseconds, and half of one early is as
-/// wrong as half of one late.
-const SLACK: Duration = Duration::from_micros(500);
+/// What is due within this time is due: we are woken every half a millisecond, and half of that early is as wrong as half of
+/// that late.
+const SLACK: Duration = Duration::from_micros(250);
 
 /// A datagram under way. The order of the fields is the order of arrival.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,20 +98,19 @@ impl Wire {
         }
     }
 
-    /// A datagram comes. Returns whether there is such a link.
-    pub fn offer(&mut self, now: Duration, id: LinkId, data: &[u8], ecn: u8) -> bool {
-        let Some(queue) = self.links.get_mut(&id) else { return false };
+    /// A datagram comes. Says what becomes of it, `None` if there is no such link.
+    pub fn offer(&mut self, now: Duration, id: LinkId, data: &[u8], ecn: u8) -> Option<Verdict> {
+        let queue = self.links.get_mut(&id)?;
         queue.counts.datagrams += 1;
         queue.counts.bytes += data.len() as u64;
         let due = match queue.link.decide(now) {
             Verdict::Deliver(due) => due,
-            Verdict::Lost => {
-                queue.counts.lost += 1;
-                return true;
-            }
-            Verdict::Cut => {
-                queue.counts.cut += 1;
-                return true;
+            other => {
+                match other {
+                    Verdict::Cut => queue.counts.cut += 1,
+                    _ => queue.counts.lost += 1,
+                }
+                return Some(other);
             }
         };
         let full = queue.bytes + data.len() > MAX_LINK_BYTES
@@ -119,7 +118,7 @@ impl Wire {
             || self.queued + data.len() > MAX_QUEUED_BYTES;
         if full {
             queue.counts.full += 1;
-            return true;
+            return Some(Verdict::Full);
         }
         self.number += 1;
         self.queued += data.len();
@@ -130,7 +129,7 @@ impl Wire {
         queue.waiting.push(Reverse(Datagram { due, number: self.number, ecn, data: data.into() }));
         queue.counts.queued_max_bytes = queue.counts.queued_max_bytes.max(queue.bytes as u64);
         queue.counts.queued_max_datagrams = queue.counts.queued_max_datagrams.max(queue.waiting.len() as u64);
-        true
+        Some(Verdict::Deliver(due))
     }
 
     /// When something is due next.
@@ -245,7 +244,8 @@ mod tests {
     fn datagrams_arrive_after_the_delay_in_order_and_of_one_length_together() {
         let mut wire = wire(MS * 10);
         for (at, byte, length) in [(0, 1, 4), (1, 2, 4), (2, 3, 3), (2, 4, 4), (2, 5, 9)] {
-            assert!(wire.offer(MS * at, AB, &vec![byte; length], 0));
+            let fate = wire.offer(MS * at, AB, &vec![byte; length], 0);
+            assert_eq!(fate, Some(Verdict::Deliver(MS * (at + 10))));
         }
         wire.offer(MS, BA, &[9], 0);
         assert_eq!(wire.next_due(), Some(MS * 10 - SLACK));
@@ -318,6 +318,6 @@ mod tests {
         assert_eq!(wire.command(&LinkCommand { change: Change::Set(set), links: everything }), Ok(2));
         assert!(wire.stats().iter().all(|link| link.conditions.jitter == MS * 2 && !link.is_cut));
         assert_eq!(wire.command(&cut(Selection { from: Some(9), ..everything })), Ok(0));
-        assert!(!wire.offer(MS, LinkId { from: 9, ..AB }, &[], 0));
+        assert_eq!(wire.offer(MS, LinkId { from: 9, ..AB }, &[], 0), None);
     }
 }
