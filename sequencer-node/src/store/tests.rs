@@ -509,3 +509,82 @@ fn no_synced_vote_is_lost_wherever_the_journal_is_cut_or_spoilt() {
         assert_eq!(reopened(&flipped), expected, "flipped at {place}");
     }
 }
+
+/// What a transaction of 512 bytes costs the store: 250 in a chunk, twelve chunks in a block, a sync for each chunk and
+/// three more for votes. Small here; `STORE_BENCH` sets the blocks.
+#[test]
+fn a_transaction_is_written_about_once() {
+    let blocks = std::env::var("STORE_BENCH").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    let (mut syncs, mut sequence, mut longest) = (0_u64, 0, Duration::ZERO);
+    let (mut spent, mut wall) = (0, Duration::ZERO);
+    for height in 1..=blocks {
+        let chunks: Vec<Chunk> = (0..12)
+            .map(|_| {
+                sequence += 1;
+                let transaction = |place: u64| {
+                    let data = (sequence << 32 | place).to_be_bytes().repeat(64).into();
+                    Transaction { rollup: RollupId::new(9), data }
+                };
+                let all: Vec<_> = (0..250).map(transaction).collect();
+                Chunk::new(lane(), LaneSequence::new(sequence), Digest::ZERO, &all).unwrap()
+            })
+            .collect();
+        let data = chunks.iter().flat_map(Chunk::transactions).map(|t| t.data.clone()).collect();
+        let sections = vec![RollupSection { rollup: RollupId::new(9), transactions: data }];
+        let covered = chunks.iter().map(|c| Covered { digest: c.digest(), left_out: Vec::new() }).collect();
+        let last = chunks.last().unwrap().clone();
+        let block = block_of(height, &last, sections, covered);
+        let (start, cpu) = (Instant::now(), cpu_ticks());
+        let mut sync = |store: &mut Store| {
+            let start = Instant::now();
+            store.sync().unwrap();
+            longest = longest.max(start.elapsed());
+            syncs += 1;
+        };
+        for chunk in chunks {
+            opened.store.write(Record::Ordering(OrderingRecord::Chunk(chunk))).unwrap();
+            sync(&mut opened.store);
+        }
+        for _ in 0..3 {
+            write_vote(&mut opened.store, height);
+            sync(&mut opened.store);
+        }
+        opened.store.write(Record::Ordering(OrderingRecord::Decided(block))).unwrap();
+        sync(&mut opened.store);
+        wall += start.elapsed();
+        spent += cpu_ticks() - cpu;
+    }
+    let cpu = cpu_ticks();
+    shut(opened);
+    spent += cpu_ticks() - cpu;
+    let payload = blocks * 12 * 250 * 512;
+    let size = |name: &str| -> u64 {
+        let path = folder.path().join(name);
+        if path.is_file() {
+            return fs::metadata(path).unwrap().len();
+        }
+        fs::read_dir(path).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum()
+    };
+    let ratio = |name| size(name) as f64 / payload as f64;
+    let each = |time: f64| time / (blocks * 3_000) as f64;
+    println!(
+        "{syncs} syncs, {:.0?} each, at most {longest:.0?}; {:.2} µs of wall and {:.2} µs of CPU a transaction; \
+         bytes written for each of payload: journal {:.3}, ids {:.3}; index file {:.3}",
+        wall / syncs as u32,
+        each(wall.as_secs_f64() * 1e6),
+        each(spent as f64 * 1e4),
+        ratio("segments"),
+        ratio("ids"),
+        ratio("store.redb"),
+    );
+    assert!(ratio("segments") < 1.15, "{}", ratio("segments"));
+}
+
+/// Hundredths of a second of CPU of this process, user and system.
+fn cpu_ticks() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
