@@ -76,21 +76,24 @@ impl SecretKey {
 
     /// Signs a digest.
     pub fn sign(&self, digest: Digest) -> Signature {
-        let key = match &self.0 {
-            Secret::Curve(key) => key,
+        match &self.0 {
+            Secret::Curve(key) => sign_on_curve(key, digest),
             #[cfg(feature = "simulation")]
-            Secret::Simulated(seed) => return simulated::sign(&simulated::public(seed), digest),
-        };
-        let signature = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.to_bytes()), key);
-        let (id, compact) = signature.serialize_compact();
-        let mut bytes = [0; 65];
-        let (rs, v) = bytes.split_at_mut(64);
-        rs.copy_from_slice(&compact);
-        if let [v] = v {
-            *v = 27 + u8::from(i32::from(id) & 1 == 1);
+            Secret::Simulated(seed) => simulated::sign(&simulated::public(seed), digest),
         }
-        Signature(bytes)
     }
+}
+
+fn sign_on_curve(key: &secp256k1::SecretKey, digest: Digest) -> Signature {
+    let signature = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.to_bytes()), key);
+    let (id, compact) = signature.serialize_compact();
+    let mut bytes = [0; 65];
+    let (rs, v) = bytes.split_at_mut(64);
+    rs.copy_from_slice(&compact);
+    if let [v] = v {
+        *v = 27 + u8::from(i32::from(id) & 1 == 1);
+    }
+    Signature(bytes)
 }
 
 impl Drop for SecretKey {
@@ -151,15 +154,18 @@ impl PublicKey {
 
     /// Whether `signature` is this key's over `digest`. High-s signatures are refused, as on L1.
     pub fn verify(&self, digest: Digest, signature: &Signature) -> bool {
-        let key = match &self.0 {
-            Public::Curve(key) => key,
+        match &self.0 {
+            Public::Curve(key) => verify_on_curve(key, digest, signature),
             #[cfg(feature = "simulation")]
-            Public::Simulated(public) => return simulated::sign(public, digest) == *signature,
-        };
-        let Some((compact, _)) = signature.0.split_first_chunk::<64>() else { return false };
-        let Ok(signature) = secp256k1::ecdsa::Signature::from_compact(compact) else { return false };
-        SECP256K1.verify_ecdsa(Message::from_digest(digest.to_bytes()), &signature, key).is_ok()
+            Public::Simulated(public) => simulated::sign(public, digest) == *signature,
+        }
     }
+}
+
+fn verify_on_curve(key: &secp256k1::PublicKey, digest: Digest, signature: &Signature) -> bool {
+    let Some((compact, _)) = signature.0.split_first_chunk::<64>() else { return false };
+    let Ok(signature) = secp256k1::ecdsa::Signature::from_compact(compact) else { return false };
+    SECP256K1.verify_ecdsa(Message::from_digest(digest.to_bytes()), &signature, key).is_ok()
 }
 
 impl fmt::Display for PublicKey {
