@@ -15,6 +15,7 @@ mod lane;
 mod load;
 mod log;
 mod ordering;
+pub mod planted;
 mod reputation;
 mod restart;
 pub mod settings;

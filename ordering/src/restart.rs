@@ -53,6 +53,11 @@ pub(crate) struct Restart {
 }
 
 impl Restart {
+    /// Takes the rule out; see [`PlantedBug::VotesForgotten`](crate::planted::PlantedBug::VotesForgotten).
+    pub(crate) fn never_ask(&mut self) {
+        (self.needed, self.ask_due) = (0, Time::from_micros(u64::MAX));
+    }
+
     pub(crate) fn new(now: Time, committee: &Committee) -> Self {
         Self {
             stamp: now,

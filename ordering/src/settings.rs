@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ordering_types::Incarnation;
 
+use crate::planted::PlantedBug;
+
 /// One node's choices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -32,6 +34,9 @@ pub struct Settings {
     pub pending_transactions: usize,
     /// When rounds give up.
     pub timeouts: Timeouts,
+    /// A bug on purpose; none unless a simulator says so.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<PlantedBug>,
 }
 
 /// How long the steps of a round wait, in round 0 and more in each later round.
@@ -86,6 +91,21 @@ impl Settings {
             pending_bytes: 32 << 20,
             pending_transactions: 200_000,
             timeouts: Timeouts::default(),
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
+    }
+
+    /// Whether this rule is taken out: never but in a simulator.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn lacks(&self, bug: PlantedBug) -> bool {
+        self.planted == Some(bug)
+    }
+
+    /// Whether this rule is taken out: never but in a simulator.
+    #[cfg(not(feature = "planted-bugs"))]
+    #[allow(clippy::unused_self)]
+    pub(crate) const fn lacks(&self, _: PlantedBug) -> bool {
+        false
     }
 }

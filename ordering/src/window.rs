@@ -31,6 +31,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// One that remembers nothing; see [`PlantedBug::DuplicatesOrdered`](crate::planted::PlantedBug::DuplicatesOrdered).
+    pub(crate) fn forgetful(&self) -> Self {
+        Self::new(self.hasher, 0, Vec::new())
+    }
+
     pub(crate) fn new(hasher: IdHasher, length: u32, recent: Vec<(Height, Vec<Id>)>) -> Self {
         let mut window = Self {
             hasher,

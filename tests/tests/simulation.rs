@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use tests::sim::campaign::{Totals, campaign};
-use tests::sim::{Plan, run};
+use tests::sim::{Plan, Planted, run};
 
 #[test]
 fn the_same_seed_twice_gives_the_same_events() {
@@ -52,4 +52,15 @@ fn a_stopped_campaign_goes_on_to_the_same_end() {
     campaign(&mut halves, 4, 2, plan, |_, _| true);
     (whole.cpu_ms, halves.cpu_ms) = (0, 0);
     assert_eq!(whole, halves);
+}
+
+/// The tests are tested: each rule that is taken out must be missed.
+#[test]
+fn every_planted_bug_is_found() {
+    let missed: Vec<&str> = Planted::all()
+        .into_iter()
+        .filter(|(_, bug)| bug.hunt(None, 2).is_none())
+        .map(|(name, _)| name)
+        .collect();
+    assert!(missed.is_empty(), "nothing broke without these rules: {missed:?}");
 }

@@ -11,6 +11,7 @@ use crate::agreement::Agreement;
 use crate::api::{Decided, Output, Record};
 use crate::cut::check::ParentSignatures;
 use crate::expand::Expansion;
+use crate::planted::PlantedBug;
 use crate::wire::SyncItem;
 
 impl Ordering {
@@ -63,6 +64,9 @@ impl Ordering {
             snapshot: Bytes::from(e.state.snapshot()),
         });
         self.outputs.push_back(Output::Persist(Record::Decided(Arc::clone(&decided))));
+        if self.settings.lacks(PlantedBug::DecidedTwice) {
+            self.outputs.push_back(Output::Decided(Arc::clone(&decided)));
+        }
         self.outputs.push_back(Output::Decided(decided));
 
         self.state = e.state.clone();

@@ -14,6 +14,7 @@ use crate::cut::check::{CutError, check_covered, check_parent_commit, check_shap
 use crate::expand::{Expansion, expand};
 use crate::lane::store::{Held, PathError};
 use crate::log::LogEntry;
+use crate::planted::PlantedBug;
 use crate::wire::{FetchProposal, Message, ProposedCut};
 
 /// Most cuts that are kept for one height.
@@ -61,6 +62,7 @@ impl Ordering {
     pub(super) fn drain_agreement(&mut self, now: Time) {
         while let Some(effect) = self.agreement.next_effect() {
             match effect {
+                Effect::Log { .. } if self.settings.lacks(PlantedBug::VoteNotLogged) => {}
                 Effect::Log { height, entry } => {
                     let entry = LogEntry::Agreement(entry).encode();
                     self.outputs.push_back(Output::Persist(Record::Wal { height, entry }));
@@ -92,7 +94,7 @@ impl Ordering {
             to: Recipient::All,
             class: Class::Consensus,
             bytes: message.encode(),
-            after_sync: true,
+            after_sync: !self.settings.lacks(PlantedBug::VoteBeforeSync),
         });
     }
 
@@ -156,7 +158,9 @@ impl Ordering {
     }
 
     fn expand(&self, cut: Cut, cut_bytes: Bytes, lanes: &[Vec<Arc<Held>>]) -> Expansion {
-        expand(self.spec, &self.rules, &self.state, &self.window, (cut, cut_bytes), lanes)
+        let forgetful = self.settings.lacks(PlantedBug::DuplicatesOrdered).then(|| self.window.forgetful());
+        let window = forgetful.as_ref().unwrap_or(&self.window);
+        expand(self.spec, &self.rules, &self.state, window, (cut, cut_bytes), lanes)
     }
 
     pub(super) fn expand_proven(&self, cut: Cut, cut_bytes: Bytes, lanes: &[Vec<Arc<Held>>]) -> Expansion {
@@ -265,6 +269,9 @@ impl Ordering {
         match self.candidates.get(&signed.proposal.value).map(|c| &c.standing) {
             Some(Standing::Valid(_)) => self.tell_judgement(now, signed, true),
             Some(Standing::Invalid) => self.tell_judgement(now, signed, false),
+            Some(Standing::Open { .. }) if self.settings.lacks(PlantedBug::MissingDataVoted) => {
+                self.tell_judgement(now, signed, true);
+            }
             Some(Standing::Open { .. }) | None => {}
         }
     }
@@ -315,7 +322,10 @@ impl Ordering {
         cut_bytes: Bytes,
         (from, logged): (Option<ValidatorId>, bool),
     ) -> Standing {
-        let waived = logged || self.is_certified(value) || self.agreement.has_prevote_quorum(value);
+        let waived = self.settings.lacks(PlantedBug::FutureAccepted)
+            || logged
+            || self.is_certified(value)
+            || self.agreement.has_prevote_quorum(value);
         let drift = Duration::from_millis(u64::from(self.rules.limits.max_clock_drift_ms));
         if cut.time_ms > (now + drift).as_millis() && !waived {
             let wait = cut.time_ms.saturating_sub(u64::from(self.rules.limits.max_clock_drift_ms));
@@ -330,7 +340,8 @@ impl Ordering {
             return Standing::Invalid;
         }
         let expansion = self.expand(cut, cut_bytes, &lanes);
-        if expansion.hash == value { Standing::Valid(Arc::new(expansion)) } else { Standing::Invalid }
+        let accepted = expansion.hash == value || self.settings.lacks(PlantedBug::WrongHeaderAccepted);
+        if accepted { Standing::Valid(Arc::new(expansion)) } else { Standing::Invalid }
     }
 
     /// The chunks of every tip of a cut; what is missing is fetched.

@@ -49,6 +49,7 @@ use crate::lane::progress::Progress;
 use crate::lane::store::LaneStore;
 use crate::load::Rules;
 use crate::log::LogEntry;
+use crate::planted::PlantedBug;
 use crate::reputation::Rotation;
 use crate::restart::{Restart, Silence};
 use crate::settings::Settings;
@@ -168,17 +169,22 @@ impl Ordering {
         let (spec_hash, domain, rules) = (spec.hash(), spec.domain(), Rules::new(&spec));
         let state = recover_state(&recovered, spec_hash, &domain, &committee)?;
         let (agreement_log, cuts) = split_log(&recovered)?;
+        let agreement_log =
+            if settings.lacks(PlantedBug::VotesForgotten) { AgreementLog::new() } else { agreement_log };
         let setup = Setup {
             domain,
             epoch: state.replayed.epoch,
             committee: committee.clone(),
             me,
             key: key.clone(),
-            timeouts: settings.timeouts,
+            settings,
             decided: state.height,
         };
         let mut agreement = Malachite::new(setup, &agreement_log)?;
-        let restart = Restart::new(now, &committee);
+        let mut restart = Restart::new(now, &committee);
+        if settings.lacks(PlantedBug::VotesForgotten) {
+            restart.never_ask();
+        }
         let commit = recovered.tip.map(|tip| tip.certificate);
         commit.iter().for_each(|certificate| agreement.witness_certificate(certificate));
         let lane = LaneId { validator: me, incarnation: settings.incarnation };
@@ -201,7 +207,7 @@ impl Ordering {
             fetch: Fetch::default(),
             unusable: BTreeSet::new(),
             system: SystemLog::new(me, domain),
-            sync: Sync::default(),
+            sync: Sync::new(settings.lacks(PlantedBug::SyncUnchecked)),
             agreement,
             restart,
             candidates: BTreeMap::new(),

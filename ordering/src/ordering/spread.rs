@@ -6,6 +6,7 @@ use super::Ordering;
 use crate::agreement::Agreement;
 use crate::api::{Class, Output, Recipient, Record, StoreRequest};
 use crate::lane::store::{MAX_UNDECIDED_BYTES, MAX_UNDECIDED_CHUNKS, Refused};
+use crate::planted::PlantedBug;
 use crate::wire::{FetchChunk, Message, Report};
 
 /// Most ancestors that one request brings.
@@ -86,7 +87,9 @@ impl Ordering {
         self.fetch.arrived(digest);
         match self.store.insert(chunk.clone(), named, decided, &self.rules) {
             Ok(_) => {
-                self.outputs.push_back(Output::Persist(Record::Chunk(chunk)));
+                if !self.settings.lacks(PlantedBug::ChunkNotStored) {
+                    self.outputs.push_back(Output::Persist(Record::Chunk(chunk)));
+                }
                 self.report_soon(now);
             }
             Err(Refused::Known) => return,

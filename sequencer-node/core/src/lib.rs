@@ -27,6 +27,7 @@ mod founding;
 mod job;
 mod key_material;
 mod node;
+pub mod planted;
 mod sealing;
 pub mod settings;
 mod status;

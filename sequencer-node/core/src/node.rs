@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mpc::signing::{BootId, BurnRecord, ItemId, NonceSeed, Signing, SigningConfig};
+use mpc::signing::{BootId, BurnRecord, ItemId, NonceSeed, Signing};
 use mpc::{KeyMaterial, MemberId};
 use ordering::Ordering;
 use ordering_types::cut::SystemMessage;
@@ -15,12 +15,13 @@ use ordering_types::{
 };
 use zeroize::Zeroizing;
 
-use crate::api::{Class, Decided, Input, Output, Recipient, Record, Recovered};
+use crate::api::{Class, Decided, Input, JobResult, Output, Recipient, Record, Recovered};
 use crate::entropy::Entropy;
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
 use crate::key_material;
+use crate::planted::PlantedBug;
 use crate::sealing::{MAX_OPEN_BATCHES, Sealing, SealingEvent, Ticket};
-use crate::settings::{Config, StartError};
+use crate::settings::{Config, Settings, StartError};
 use crate::status::Status;
 use crate::wire::PeerMessage;
 
@@ -52,7 +53,7 @@ pub struct NodeCore {
     founding: Option<Founding>,
     founding_failed: Option<String>,
     founded: bool,
-    signing_config: SigningConfig,
+    settings: Settings,
     signing: Option<Signing>,
     group_key: Option<GroupKey>,
     sealing: Sealing,
@@ -89,7 +90,7 @@ impl NodeCore {
             founding: None,
             founding_failed: None,
             founded: recovered.founding.is_some(),
-            signing_config: settings.signing,
+            settings,
             signing: None,
             group_key: None,
             sealing: Sealing::new(domain, me, members, recovered.last_sealed.as_ref()),
@@ -134,6 +135,12 @@ impl NodeCore {
                 self.ordering.handle(now, ordering::api::Input::Message { from, bytes });
             }
             Input::JobDone(result) => {
+                let result = match result {
+                    JobResult::Checked { id, .. } if self.settings.lacks(PlantedBug::BatchUnchecked) => {
+                        JobResult::Checked { id, result: Ok(()) }
+                    }
+                    result => result,
+                };
                 let events = self.sealing.on_job(result);
                 self.on_sealing(events, now);
             }
@@ -291,7 +298,7 @@ impl NodeCore {
         let boot = self.entropy.draw(b"boot id");
         let boot = BootId(*boot.first_chunk().expect("32 bytes hold 16"));
         let nonces = NonceSeed::new(*self.entropy.draw(b"nonces"));
-        let mut signing = Signing::new(self.signing_config.clone(), material, boot, nonces);
+        let mut signing = Signing::new(self.settings.signing.clone(), material, boot, nonces);
         burns
             .iter()
             .filter_map(|bytes| BurnRecord::from_bytes(bytes).ok())
@@ -337,13 +344,20 @@ impl NodeCore {
     fn on_signing(&mut self, output: mpc::signing::Output, now: Time) {
         use mpc::signing::Output as From;
         match output {
+            From::Persist(_) if self.settings.lacks(PlantedBug::NonceNotBurnt) => {}
             From::Persist(burn) => {
                 let (key, value) = (burn_key(&burn), burn.to_bytes());
                 self.outputs.push_back(Output::Persist(Record::NonceBurn { key, value }));
             }
             From::Send { to, bytes } => {
                 let message = PeerMessage::Signing(bytes.into()).encode();
-                self.send(Recipient::One(ValidatorId::new(to.number())), Class::Ceremony, message, true);
+                let after_sync = !self.settings.lacks(PlantedBug::ShareBeforeSync);
+                self.send(
+                    Recipient::One(ValidatorId::new(to.number())),
+                    Class::Ceremony,
+                    message,
+                    after_sync,
+                );
             }
             From::Broadcast(bytes) => {
                 let message = PeerMessage::Signing(bytes.into()).encode();

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use ordering_types::{ChainSpec, Incarnation, ValidatorId};
 
+use crate::planted::PlantedBug;
+
 /// One node's place in one network.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -24,6 +26,24 @@ pub struct Settings {
     pub ordering: ordering::Settings,
     /// Of the signing machine.
     pub signing: mpc::signing::SigningConfig,
+    /// A bug on purpose; none unless a simulator says so.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<PlantedBug>,
+}
+
+impl Settings {
+    /// Whether this rule is taken out: never but in a simulator.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn lacks(&self, bug: PlantedBug) -> bool {
+        self.planted == Some(bug)
+    }
+
+    /// Whether this rule is taken out: never but in a simulator.
+    #[cfg(not(feature = "planted-bugs"))]
+    #[allow(clippy::unused_self)]
+    pub(crate) const fn lacks(&self, _: PlantedBug) -> bool {
+        false
+    }
 }
 
 impl Default for Settings {
@@ -31,6 +51,8 @@ impl Default for Settings {
         Self {
             ordering: ordering::Settings::new(Incarnation::new(0)),
             signing: mpc::signing::SigningConfig::new(0),
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }

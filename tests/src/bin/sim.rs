@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use tests::sim::campaign::{Totals, campaign};
-use tests::sim::{Plan, run};
+use tests::sim::{Plan, Planted, planted, run};
 
 /// How often a campaign's state is written.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -16,7 +16,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// Simulates whole networks of node cores under seeded faults and liars.
 #[derive(Parser)]
 #[command(
-    after_help = "Examples:\n  sim --seeds 300                      the first 300 seeds\n  sim --seed 42 --trace                replay one seed, a line an event\n  sim --seeds 100 --nodes 7            seven validators in every run\n  sim --seeds 20000 --state sim.json   a long campaign; the same command goes on where it was stopped\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
+    after_help = "Examples:\n  sim --seeds 300                      the first 300 seeds\n  sim --seed 42 --trace                replay one seed, a line an event\n  sim --seeds 100 --nodes 7            seven validators in every run\n  sim --seeds 20000 --state sim.json   a long campaign; the same command goes on where it was stopped\n  sim --planted all                    does the simulator find bugs on purpose?\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
 )]
 struct Arguments {
     /// How many seeds to run.
@@ -40,6 +40,9 @@ struct Arguments {
     /// Keep what was done in this file, and go on from it.
     #[arg(long)]
     state: Option<PathBuf>,
+    /// Plant this bug in every node and run seeds until it is found; `all` makes a table of all bugs.
+    #[arg(long, value_name = "BUG", conflicts_with_all = ["seeds", "first", "state", "json"])]
+    planted: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -47,9 +50,12 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = match arguments.seed {
-        Some(seed) => Ok(replay(seed, &arguments)),
-        None => run_campaign(&arguments),
+    let outcome = match (arguments.seed, &arguments.planted) {
+        (Some(seed), planted) => {
+            choose(planted.as_deref()).map(|bugs| replay(seed, bugs.first().map(|(_, bug)| *bug), &arguments))
+        }
+        (None, Some(name)) => choose(Some(name)).map(|bugs| hunt(&bugs, &arguments)),
+        (None, None) => run_campaign(&arguments),
     };
     match outcome {
         Ok(0) => ExitCode::SUCCESS,
@@ -61,9 +67,45 @@ fn main() -> ExitCode {
     }
 }
 
+fn jobs(arguments: &Arguments) -> usize {
+    let processors = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    arguments.jobs.map_or_else(processors, usize::from)
+}
+
+fn choose(name: Option<&str>) -> Result<Vec<(&'static str, Planted)>, String> {
+    let all = Planted::all();
+    match name {
+        None => Ok(Vec::new()),
+        Some("all") => Ok(all.into_iter().collect()),
+        Some(name) => match all.get_key_value(name) {
+            Some((name, bug)) => Ok(vec![(*name, *bug)]),
+            None => {
+                let names: Vec<&str> = all.into_keys().collect();
+                Err(format!("no such bug; there are all, {}", names.join(", ")))
+            }
+        },
+    }
+}
+
+/// A table of bugs; how many were not found.
+fn hunt(bugs: &[(&'static str, Planted)], arguments: &Arguments) -> u64 {
+    println!("{:<24}{:>6}  {:<22}first seen", "bug", "seeds", "found by");
+    let mut missed = 0;
+    for (name, bug) in bugs {
+        match bug.hunt(arguments.nodes.map(usize::from), jobs(arguments)) {
+            Some(found) => println!("{name:<24}{:>6}  {:<22}{}", found.seeds, found.promise, found.seen),
+            None => {
+                missed += 1;
+                println!("{name:<24}{:>6}  NOT FOUND", planted::MOST_SEEDS);
+            }
+        }
+    }
+    missed
+}
+
 /// One seed; how many promises broke.
-fn replay(seed: u64, arguments: &Arguments) -> u64 {
-    let plan = Plan::from_seed(seed, arguments.nodes.map(usize::from));
+fn replay(seed: u64, planted: Option<Planted>, arguments: &Arguments) -> u64 {
+    let plan = Plan { planted, ..Plan::from_seed(seed, arguments.nodes.map(usize::from)) };
     let mut out = std::io::stdout().lock();
     // Whoever reads may have seen enough and closed the pipe.
     let mut print = |line: String| drop(writeln!(out, "{line}"));
@@ -97,9 +139,6 @@ fn run_campaign(arguments: &Arguments) -> Result<u64, String> {
     if totals.first != arguments.first {
         return Err(format!("that campaign begins at seed {}: give --first {0}", totals.first));
     }
-    let jobs = arguments
-        .jobs
-        .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
     let nodes = arguments.nodes.map(usize::from);
     let bar = ProgressBar::new(arguments.seeds);
     bar.set_style(
@@ -111,7 +150,7 @@ fn run_campaign(arguments: &Arguments) -> Result<u64, String> {
     campaign(
         &mut totals,
         end,
-        jobs,
+        jobs(arguments),
         |seed| Plan::from_seed(seed, nodes),
         |totals, report| {
             for violation in &report.violations {

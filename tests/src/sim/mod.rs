@@ -17,6 +17,7 @@
 //! | [`wire`] | what validators say, written down a second time |
 //! | [`oracle`] | the promises, checked from outside by code of its own |
 //! | [`faults`] | what was done to the network, counted |
+//! | [`planted`] | bugs on purpose, which it must find |
 //! | [`campaign`] | many seeds on several threads |
 
 pub mod byzantine;
@@ -29,6 +30,7 @@ pub mod network;
 mod node;
 pub mod oracle;
 pub mod plan;
+pub mod planted;
 pub mod prover;
 pub mod wire;
 pub mod world;
@@ -36,4 +38,5 @@ pub mod world;
 pub use faults::Faults;
 pub use oracle::Violation;
 pub use plan::Plan;
+pub use planted::Planted;
 pub use world::{Report, run};

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::byzantine::Lie;
+use super::planted::Planted;
 
 /// When every simulated network begins, by a clock that is right.
 pub const START: Time = Time::from_millis(1_700_000_000_000);
@@ -117,6 +118,8 @@ pub struct Plan {
     pub stalls: Vec<Stall>,
     /// Transactions submitted.
     pub transactions: u64,
+    /// A bug on purpose in every node.
+    pub planted: Option<Planted>,
 }
 
 impl Plan {
@@ -143,6 +146,7 @@ impl Plan {
             clocks: Vec::new(),
             stalls: Vec::new(),
             transactions: 20 + below(&mut rng, 40) as u64,
+            planted: None,
         };
         for _ in 0..below(&mut rng, 4) {
             let link = (below(&mut rng, slots), below(&mut rng, slots), millis(&mut rng, 20, 400));

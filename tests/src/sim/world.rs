@@ -570,6 +570,9 @@ impl<'a> World<'a> {
         state.clock.restart();
         let mut settings = Settings::default();
         settings.signing.pool_target = NONCE_POOL;
+        if let Some(bug) = self.plan.planted {
+            bug.plant(&mut settings);
+        }
         let config = Config { spec: Arc::clone(&self.spec), me: state.id, incarnation: state.life, settings };
         let recovered = state.disk.recover(&self.spec);
         let local = state.clock.read(now);

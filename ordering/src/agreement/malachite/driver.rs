@@ -21,8 +21,9 @@ use super::host::{Host, Replay};
 use super::verify::Verifier;
 use crate::agreement::guard::{Conflict, Step, VoteGuard};
 use crate::agreement::{Agreement, Broadcast, Effect, Event, Taken};
+use crate::planted::PlantedBug;
 use crate::reputation::Rotation;
-use crate::settings::Timeouts;
+use crate::settings::Settings;
 
 /// A log that cannot be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +43,7 @@ pub(crate) struct Setup {
     pub(crate) committee: Committee,
     pub(crate) me: ValidatorId,
     pub(crate) key: SecretKey,
-    pub(crate) timeouts: Timeouts,
+    pub(crate) settings: Settings,
     /// The newest decided height.
     pub(crate) decided: Height,
 }
@@ -77,9 +78,13 @@ impl Malachite {
         // Each height brings its own rotation.
         let rotation = Rotation::of_all(&setup.committee.ids().collect::<Vec<_>>());
         let committee = CoreCommittee { members, rotation };
+        let mut threshold_params = ThresholdParams::default();
+        if setup.settings.lacks(PlantedBug::QuorumTooSmall) {
+            threshold_params.quorum = mt::ThresholdParam::new(1, 3);
+        }
         let params = Params {
             address: CoreAddress(setup.me),
-            threshold_params: ThresholdParams::default(),
+            threshold_params,
             value_payload: ValuePayload::ProposalAndParts,
             enabled: true,
         };
@@ -92,7 +97,9 @@ impl Malachite {
                 key: setup.key,
                 verifier,
                 guard,
-                timeouts: setup.timeouts.into(),
+                timeouts: setup.settings.timeouts.into(),
+                settings: setup.settings,
+                acceptable: None,
                 timers: BTreeMap::new(),
                 effects: VecDeque::new(),
                 replay: None,
@@ -299,6 +306,7 @@ impl Agreement for Malachite {
                 self.feed(input);
             }
             Event::Judged { proposal, valid } if self.wants(proposal.height) => {
+                self.host.acceptable = valid.then_some((proposal.height, proposal.round, proposal.value));
                 self.feed(Convert::judged_in(&proposal, valid));
             }
             Event::Propose { height, round, value } if self.wants(height) => {

@@ -10,7 +10,7 @@ use mt::{
     CertificateError, Context as _, NilOrVal, RoundCertificateType, SignedMessage, Timeout, TimeoutKind,
 };
 use ordering_types::preimage::Domain;
-use ordering_types::{Height, Round, SecretKey, SignedVote, Time, VoteKind};
+use ordering_types::{Digest, Height, Round, SecretKey, SignedVote, Time, VoteKind};
 
 use super::context::Context;
 use super::convert::{Convert, round_out};
@@ -18,6 +18,8 @@ use super::verify::Verifier;
 use crate::agreement::guard::{Step, VoteGuard};
 use crate::agreement::{Broadcast, Effect, Proposal, SignedProposal};
 use crate::api::Evidence;
+use crate::planted::PlantedBug;
+use crate::settings::Settings;
 
 /// Which timer, in the core's order of kinds.
 pub(super) type TimerKey = (u8, Round);
@@ -39,6 +41,9 @@ pub(super) struct Host {
     pub(super) verifier: Verifier,
     pub(super) guard: VoteGuard,
     pub(super) timeouts: mt::LinearTimeouts,
+    pub(super) settings: Settings,
+    /// The newest value that was found valid, and its round.
+    pub(super) acceptable: Option<(Height, Round, Digest)>,
     pub(super) timers: BTreeMap<TimerKey, (Time, Timeout)>,
     pub(super) effects: VecDeque<Effect>,
     pub(super) replay: Option<Replay>,
@@ -126,10 +131,15 @@ impl Host {
                 self.evidence(evidence.votes.iter().flat_map(|(_, pairs)| pairs));
                 r.resume_with(())
             }
-            CoreEffect::SignVote(vote, r) => match self.sign_vote(&self.convert.bare_vote_out(&vote)) {
-                Some(signed) => r.resume_with(mt::SignedVote::new(vote, signed.signature)),
-                None => Resume::Continue,
-            },
+            CoreEffect::SignVote(mut vote, r) => {
+                if self.settings.lacks(PlantedBug::LockDropped) {
+                    self.drop_lock(&mut vote);
+                }
+                match self.sign_vote(&self.convert.bare_vote_out(&vote)) {
+                    Some(signed) => r.resume_with(mt::SignedVote::new(vote, signed.signature)),
+                    None => Resume::Continue,
+                }
+            }
             CoreEffect::SignProposal(proposal, r) => {
                 match self.sign_proposal(self.convert.bare_proposal_out(&proposal)) {
                     Some(signed) => r.resume_with(mt::SignedProposal::new(proposal, signed.signature)),
@@ -197,6 +207,16 @@ impl Host {
         }
     }
 
+    /// Prevotes what the round proposes although another value is locked; see [`PlantedBug::LockDropped`].
+    fn drop_lock(&self, vote: &mut super::context::CoreVote) {
+        let nil_prevote = vote.kind == mt::VoteType::Prevote && vote.value == NilOrVal::Nil;
+        if let (true, Some((height, round, value))) = (nil_prevote, self.acceptable)
+            && (height.get(), round) == (vote.height.0, round_out(vote.round))
+        {
+            vote.value = NilOrVal::Val(value);
+        }
+    }
+
     fn sign_vote(&mut self, vote: &ordering_types::Vote) -> Option<SignedVote> {
         let step = match vote.kind {
             VoteKind::Prevote => Step::Prevote,
@@ -248,7 +268,9 @@ impl Host {
                 SignedVote { vote: self.convert.bare_vote_out(&vote), signature: s.signature }
             })
             .collect();
-        let quorum = self.verifier.committee().quorum();
+        // The core asserts this of its own decisions.
+        let any = self.settings.lacks(PlantedBug::QuorumTooSmall);
+        let quorum = if any { 1 } else { self.verifier.committee().quorum() };
         self.verifier.votes(&votes, quorum)
     }
 

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    Address, Digest, Epoch, Height, Round, SecretKey, SignedVote, Time, ValidatorId, Vote, VoteKind,
+    Address, Digest, Epoch, Height, Incarnation, Round, SecretKey, SignedVote, Time, ValidatorId, Vote,
+    VoteKind,
 };
 
 use super::{Malachite, Setup};
 use crate::agreement::{Agreement, Broadcast, BundleKind, Effect, Event, Proposal, Taken, VoteBundle};
 use crate::reputation::Rotation;
-use crate::settings::Timeouts;
+use crate::settings::Settings;
 
 const H1: Height = Height::new(1);
 const R0: Round = Round::new(0);
@@ -38,7 +39,7 @@ fn core_of(n: u16, me: u16, log: &[(Height, Bytes)]) -> Malachite {
         committee: Committee::new(members),
         me: ValidatorId::new(me),
         key: key(me),
-        timeouts: Timeouts::default(),
+        settings: Settings::new(Incarnation::new(1)),
         decided: Height::ZERO,
     };
     Malachite::new(setup, log).unwrap()

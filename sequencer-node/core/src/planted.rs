@@ -1,0 +1,12 @@
+//! Bugs on purpose, for the simulator that must find them; as in [`ordering::planted`], none exists in what is shipped.
+
+/// A rule that one may take out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlantedBug {
+    /// A peer's batch encoding is signed whatever the comparison says.
+    BatchUnchecked,
+    /// Nonces are used without a record of it.
+    NonceNotBurnt,
+    /// A signature share leaves before the record of its nonce is synced.
+    ShareBeforeSync,
+}

@@ -1,0 +1,74 @@
+//! The simulator's own test: bugs on purpose, each of which it must find.
+
+use std::collections::BTreeMap;
+
+use node_core::Settings;
+use node_core::planted::PlantedBug as NodeBug;
+use ordering::planted::PlantedBug as OrderingBug;
+
+use super::campaign::{Totals, campaign};
+use super::plan::Plan;
+
+/// Seeds within which every bug must be found.
+pub const MOST_SEEDS: u64 = 60;
+
+/// A rule taken out of every honest node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// One of the ordering core.
+    Ordering(OrderingBug),
+    /// One of signing and sealing.
+    Node(NodeBug),
+}
+
+/// How a bug was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Seeds run until then.
+    pub seeds: u64,
+    /// The promise that broke first.
+    pub promise: String,
+    /// What was seen.
+    pub seen: String,
+}
+
+impl Planted {
+    /// Every bug by name.
+    pub fn all() -> BTreeMap<&'static str, Self> {
+        use OrderingBug as O;
+        BTreeMap::from([
+            ("quorum-too-small", Self::Ordering(O::QuorumTooSmall)),
+            ("vote-before-sync", Self::Ordering(O::VoteBeforeSync)),
+            ("vote-not-logged", Self::Ordering(O::VoteNotLogged)),
+            ("votes-forgotten", Self::Ordering(O::VotesForgotten)),
+            ("lock-dropped", Self::Ordering(O::LockDropped)),
+            ("missing-data-voted", Self::Ordering(O::MissingDataVoted)),
+            ("chunk-not-stored", Self::Ordering(O::ChunkNotStored)),
+            ("wrong-header-accepted", Self::Ordering(O::WrongHeaderAccepted)),
+            ("duplicates-ordered", Self::Ordering(O::DuplicatesOrdered)),
+            ("sync-unchecked", Self::Ordering(O::SyncUnchecked)),
+            ("future-accepted", Self::Ordering(O::FutureAccepted)),
+            ("decided-twice", Self::Ordering(O::DecidedTwice)),
+            ("batch-unchecked", Self::Node(NodeBug::BatchUnchecked)),
+            ("nonce-not-burnt", Self::Node(NodeBug::NonceNotBurnt)),
+            ("share-before-sync", Self::Node(NodeBug::ShareBeforeSync)),
+        ])
+    }
+
+    pub(super) fn plant(self, settings: &mut Settings) {
+        match self {
+            Self::Ordering(bug) => settings.ordering.planted = Some(bug),
+            Self::Node(bug) => settings.planted = Some(bug),
+        }
+    }
+
+    /// Runs seeds until a promise breaks, at most [`MOST_SEEDS`].
+    pub fn hunt(self, nodes: Option<usize>, jobs: usize) -> Option<Found> {
+        let plan = |seed| Plan { planted: Some(self), ..Plan::from_seed(seed, nodes) };
+        // Seed 0 and every 20th run with real signatures, which finds nothing more and takes longer.
+        let mut totals = Totals { first: 1, ..Totals::default() };
+        campaign(&mut totals, 1 + MOST_SEEDS, jobs, plan, |totals, _| totals.violations == 0);
+        let (_, promise, seen) = totals.failures.first()?;
+        Some(Found { seeds: totals.seeds, promise: promise.clone(), seen: seen.clone() })
+    }
+}
