@@ -17,9 +17,9 @@ lint:
 test:
     cargo test --workspace
 
-# Seeded simulation of whole networks of pure cores.
-sim seeds="300":
-    cargo run --release -p tests --bin sim -- --seeds {{seeds}}
+# Seeded simulation of whole networks of pure cores; `just sim 20000 --state sim.json` goes on where it was stopped.
+sim seeds="300" *args:
+    cargo run --release -p tests --bin sim -- --seeds {{seeds}} {{args}}
 
 # The standard benchmark: opaque transactions, data policy `committee`.
 bench:
