@@ -22,6 +22,7 @@
 //! holds without this rule, which keeps one careless restore from being held against its validator as evidence.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use ordering_types::chain_spec::Committee;
@@ -39,6 +40,24 @@ pub enum Silence {
     },
     /// A peer knows a vote of this validator that the log here does not have: up to this height anything could contradict it.
     Until(Height),
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asking { answered, needed } => {
+                write!(
+                    f,
+                    "{answered} of {needed} peers have said which newest vote of this validator they know"
+                )
+            }
+            Self::Until(height) => write!(
+                f,
+                "a peer knows a vote of this validator at height {height} that is not in its log: the data folder is an old \
+                 copy, or the key runs twice; silent until that height is decided"
+            ),
+        }
+    }
 }
 
 /// The question, and what is known so far.

@@ -30,7 +30,9 @@ const GROUP: Duration = Duration::from_millis(1);
 
 /// Measures the CPU time of the pure cores.
 #[derive(Parser)]
-#[command(after_help = "Examples:\n  cargo run --release -p node-core --example core_speed -- --rate 60000\n  cargo run --release -p node-core --example core_speed -- --nodes 10 --rate 5000 --seconds 5 --json")]
+#[command(
+    after_help = "Examples:\n  cargo run --release -p node-core --example core_speed -- --rate 60000\n  cargo run --release -p node-core --example core_speed -- --nodes 10 --rate 5000 --seconds 5 --json"
+)]
 struct Arguments {
     /// Number of nodes.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=100))]
@@ -170,7 +172,9 @@ impl Bench {
                 return self.schedule(self.now + GROUP, Event::Submit);
             }
             Event::Message { to, from, class, bytes } => {
-                self.timed(to, Some(class), |core, now| core.handle(now, Input::Message { from, class, bytes }));
+                self.timed(to, Some(class), |core, now| {
+                    core.handle(now, Input::Message { from, class, bytes })
+                });
                 to
             }
             Event::Wake { node } => {

@@ -430,6 +430,7 @@ impl NodeCore {
             proposer: self.ordering.proposer(),
             committee: self.spec.committee().ids().collect(),
             syncing: self.ordering.is_syncing(),
+            silence: self.ordering.silence().map(|silence| silence.to_string()),
             certified_height: self.newest_certified,
             key_ready: self.signing.is_some(),
             founded: self.founded,

@@ -22,6 +22,8 @@ pub struct Status {
     pub committee: Vec<ValidatorId>,
     /// Whether this node is catching up and does not vote.
     pub syncing: bool,
+    /// Why it does not vote although it is up to date, in words, if it does not.
+    pub silence: Option<String>,
     /// Newest height that the committee signed, as far as this node saw since its start.
     pub certified_height: Height,
     /// Whether this node holds its key share.

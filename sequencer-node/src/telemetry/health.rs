@@ -37,6 +37,9 @@ impl Readiness {
         if status.syncing || heard.saturating_sub(height) > MAX_BEHIND {
             missing.push(format!("synced: at height {height}, peers are at {heard}"));
         }
+        if let Some(why) = &status.silence {
+            missing.push(format!("voting: {why}"));
+        }
         if connected + 1 < quorum {
             missing.push(format!("peers: {connected} connected, {} needed for a quorum", quorum - 1));
         }
@@ -48,7 +51,7 @@ impl Readiness {
             missing,
             height,
             heard_height: heard,
-            voting: !status.syncing,
+            voting: !status.syncing && status.silence.is_none(),
             key_share: status.key_ready,
             l1,
         }

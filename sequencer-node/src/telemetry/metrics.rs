@@ -47,6 +47,16 @@ fn register_peers(meter: &opentelemetry::metrics::Meter, front: &Arc<Front>) {
         .build();
     let source = Arc::clone(front);
     meter
+        .u64_observable_gauge("sequencer_peer_direct")
+        .with_description("1 where chunks go to the validator on a connection of their own")
+        .with_callback(move |observer| {
+            for peer in (source.peers)() {
+                observer.observe(peer.direct.into(), &label(peer.validator));
+            }
+        })
+        .build();
+    let source = Arc::clone(front);
+    meter
         .u64_observable_gauge("sequencer_peer_dropped_messages")
         .with_description("Messages dropped because the queue towards the validator was full")
         .with_callback(move |observer| {
