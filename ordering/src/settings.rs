@@ -15,8 +15,10 @@ pub struct Settings {
     pub chunk_bytes: usize,
     /// A chunk is cut at the latest so long after its first transaction came.
     pub chunk_delay: Duration,
-    /// Progress is reported at most so often.
+    /// Progress is reported to the next leader so long after there is news: it waits for it.
     pub progress_delay: Duration,
+    /// And to everybody so long after.
+    pub spread_delay: Duration,
     /// Without any news, progress is still reported so often: it is also the heartbeat that lost messages recover by.
     pub status_interval: Duration,
     /// A height is started so long after the one before was, if little waits. Every height costs its committee a few
@@ -83,6 +85,7 @@ impl Settings {
             chunk_bytes: 256 * 1024,
             chunk_delay: Duration::from_millis(3),
             progress_delay: Duration::from_millis(1),
+            spread_delay: Duration::from_millis(25),
             status_interval: Duration::from_millis(500),
             block_interval: Duration::from_millis(30),
             block_bytes: 12 << 10,

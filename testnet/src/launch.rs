@@ -20,8 +20,9 @@ pub(crate) const RELAY: &str = "__relay";
 /// Hidden first argument of the bench's client.
 pub(crate) const CLIENT: &str = "__client";
 
-/// The node's own variable for what it logs.
-const LOG_FILTER: &str = "SEQUENCER_LOG__FILTER";
+/// The async runtime's variable for its number of threads, and how many nodes a machine is assumed to run.
+const IO_THREADS: &str = "TOKIO_WORKER_THREADS";
+const NODES_A_MACHINE: usize = 4;
 /// Its variable for where it takes chunks.
 const CHUNKS_LISTEN: &str = "SEQUENCER_NETWORK__CHUNKS_LISTEN";
 /// Its variable for the port that the others are told.
@@ -72,9 +73,10 @@ pub(crate) fn node(folder: &DataFolder, number: u16, ports: Ports, relay: bool) 
     if relay {
         launch.env.push((CHUNKS_ANNOUNCE.into(), ports.chunks_front(number).to_string().into()));
     }
-    // The consensus library tells every vote at level info: hundreds of megabytes an hour. Who wants them sets this.
-    if std::env::var_os(LOG_FILTER).is_none() {
-        launch.env.push((LOG_FILTER.into(), "info,arc_malachitebft_core_consensus=warn".into()));
+    // Many nodes share this machine: more threads would mostly wake each other.
+    if std::env::var_os(IO_THREADS).is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        launch.env.push((IO_THREADS.into(), (cores / NODES_A_MACHINE).max(1).to_string().into()));
     }
     launch
 }

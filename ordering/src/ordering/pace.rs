@@ -22,6 +22,7 @@ pub(super) struct Pace {
     /// From the start of the newest height to its decision.
     pub(super) last_duration: Duration,
     pub(super) report_due: Option<Time>,
+    pub(super) spread_due: Option<Time>,
     pub(super) status_due: Time,
     pub(super) gap: Option<(Time, Vec<(LaneTip, ValidatorId)>)>,
     pub(super) proposal_ask: Time,
@@ -37,6 +38,7 @@ impl Pace {
             last_start: now,
             last_duration: Duration::ZERO,
             report_due: None,
+            spread_due: None,
             status_due: now,
             gap: None,
             proposal_ask: now,
@@ -119,17 +121,16 @@ impl Ordering {
     }
 
     /// From the start of one height to that of the next. When heights take long because the machine has no time for them, fewer
-    /// and larger ones leave it more. Never so many that a batch is full before its time: L1 takes no more batches for that.
+    /// and larger ones leave it more. Nor is any hurry of use that fills a batch before its time: L1 takes no more for that.
     fn pause(&self) -> Duration {
         let Settings { block_interval, block_bytes, shortest_block_interval, .. } = self.settings;
         let limits = &self.rules.limits;
         let batch_interval = Duration::from_millis(limits.batch_interval_ms.into());
         let shortest = shortest_block_interval.max(batch_interval / limits.blocks_per_batch.max(1));
-        let longest = block_interval.max(shortest);
         if self.store.undecided_bytes() < block_bytes {
-            return longest;
+            return block_interval;
         }
-        (self.pace.last_duration * UNHURRIED_PERCENT / 100).clamp(shortest, longest)
+        (self.pace.last_duration * UNHURRIED_PERCENT / 100).max(shortest).min(block_interval)
     }
 
     /// Asks a peer for heights that it decided and we did not.
@@ -159,6 +160,7 @@ impl Ordering {
             self.proposal_deadline(),
             self.fetch.next_deadline(),
             self.pace.report_due,
+            self.pace.spread_due,
             Some(self.pace.status_due),
         ]
         .into_iter()

@@ -208,12 +208,21 @@ impl Ordering {
 
     pub(super) fn report_soon(&mut self, now: Time) {
         self.pace.report_due.get_or_insert(now + self.settings.progress_delay);
+        self.pace.spread_due.get_or_insert(now + self.settings.spread_delay);
     }
 
     /// Reports progress when there is news, and as a heartbeat; a heartbeat also repeats what may have been lost.
+    ///
+    /// The leader of the next height can only propose what it knows a quorum to hold, so it hears soon; for all others, who
+    /// only judge whether a height is worth starting, some milliseconds later will do. So of n² reports a block n remain.
     pub(super) fn report(&mut self, now: Time) {
+        let is_due = |due: Option<Time>| due.is_some_and(|due| due <= now);
         let heartbeat = self.pace.status_due <= now;
-        if !heartbeat && self.pace.report_due.is_none_or(|due| due > now) {
+        if !heartbeat && !is_due(self.pace.spread_due) {
+            if is_due(self.pace.report_due) {
+                self.pace.report_due = None;
+                self.report_to_leader(now);
+            }
             return;
         }
         if heartbeat {
@@ -223,9 +232,19 @@ impl Ordering {
                 self.spread_system(message);
             }
         }
-        self.pace.report_due = None;
+        (self.pace.report_due, self.pace.spread_due) = (None, None);
         let report = self.own_report(now);
         self.send(Recipient::All, Class::Chunks, &report);
+    }
+
+    fn report_to_leader(&mut self, now: Time) {
+        // The leader of a running height has proposed, or soon will, what it knows now.
+        let next = if self.is_running() { self.height().next() } else { self.height() };
+        let leader = self.rotation.leader(next, ordering_types::Round::new(0));
+        if leader != self.me {
+            let report = self.own_report(now);
+            self.send(Recipient::One(leader), Class::Chunks, &report);
+        }
     }
 
     fn own_report(&self, now: Time) -> Message {

@@ -205,6 +205,7 @@ impl Default for StoreConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Human, filter: "info".to_owned() }
+        // The consensus library tells every vote at level info: hundreds of megabytes an hour.
+        Self { format: LogFormat::Human, filter: "info,arc_malachitebft_core_consensus=warn".to_owned() }
     }
 }

@@ -1,9 +1,12 @@
 //! The disk thread: writes records, syncs once a group, then lets go of what waited.
+//!
+//! Blocks are told without waiting for this node's own record of them: the votes that decided them waited for the disks of a
+//! quorum, and after a crash of everybody the same votes decide the same block again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ordering_types::{Digest, Epoch, Height};
@@ -19,6 +22,10 @@ use crate::store::{Reader, Store, StoreError};
 
 /// Bytes that may wait for the disk; then the core waits.
 const MAX_WAITING_BYTES: usize = 64 << 20;
+/// Records that nothing waits for are written at the latest after this time, and synced with what is.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Or as soon as there is so much of them.
+const MANY_BYTES: usize = 256 << 10;
 /// What an operation costs beside its bytes.
 const OPERATION_COST: usize = 512;
 /// Header hashes of the newest blocks, kept for their soft confirmations.
@@ -73,6 +80,8 @@ pub(super) struct DiskQueue {
 struct State {
     operations: VecDeque<Operation>,
     bytes: usize,
+    /// Something among them should not wait: it leaves the node, or there is much.
+    urgent: bool,
     closed: bool,
 }
 
@@ -97,22 +106,30 @@ impl DiskQueue {
             return false;
         }
         state.bytes += cost;
+        let urgent = !matches!(operation, Operation::Persist(_)) || state.bytes >= MANY_BYTES;
         state.operations.push_back(operation);
-        self.changed.notify_all();
+        if urgent && !state.urgent {
+            state.urgent = true;
+            self.changed.notify_all();
+        }
         true
     }
 
-    /// Everything that waits, or `None` once the queue is closed and empty.
+    /// Everything that waits, as soon as something is urgent, and at the latest after [`PATIENCE`]; `None` once the queue is
+    /// closed and empty.
     fn take(&self) -> Option<VecDeque<Operation>> {
-        let mut state = self.lock();
-        while state.operations.is_empty() {
-            if state.closed {
-                return None;
-            }
-            state = self.wait(state);
+        let state = self.lock();
+        let idle = |state: &mut State| !state.urgent && !state.closed;
+        let waited = self.changed.wait_timeout_while(state, PATIENCE, idle);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.closed && state.operations.is_empty() {
+            return None;
+        }
+        state.urgent = false;
+        if state.bytes > MAX_WAITING_BYTES {
+            self.changed.notify_all();
         }
         state.bytes = 0;
-        self.changed.notify_all();
         Some(std::mem::take(&mut state.operations))
     }
 
@@ -131,6 +148,8 @@ pub(super) struct Disk<S> {
     pub(super) outbound: S,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) counters: Arc<Counters>,
+    /// Since when there are records that are written and not synced.
+    pub(super) unsynced: Option<Instant>,
     pub(super) headers: BTreeMap<Height, (Epoch, Digest)>,
     /// Blocks on their way from ordered to softly confirmed: for whoever traces the node.
     pub(super) unconfirmed: BTreeMap<Height, Span>,
@@ -153,33 +172,34 @@ impl<S: Outbound> Disk<S> {
 
     fn group(&mut self, group: VecDeque<Operation>) -> Result<(), StoreError> {
         let mut held = Vec::new();
-        let mut unsynced = false;
         for operation in group {
             match operation {
                 Operation::Persist(record) => {
+                    self.unsynced.get_or_insert_with(Instant::now);
                     self.store.write(record)?;
-                    unsynced = true;
                 }
-                other if unsynced => held.push(other),
-                other => self.release(other)?,
+                Operation::Send { to, class, bytes } if self.unsynced.is_some() => {
+                    held.push((to, class, bytes));
+                }
+                Operation::Send { to, class, bytes } => self.outbound.send(to, class, &bytes),
+                Operation::Tell(output) => self.tell(output)?,
             }
         }
-        if unsynced {
-            let start = Instant::now();
-            self.store.sync()?;
-            let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.counters.syncs.fetch_add(1, Ordering::Relaxed);
-            self.counters.sync_micros.fetch_add(micros, Ordering::Relaxed);
+        // What nobody waits for is synced with the next that somebody does.
+        if self.unsynced.is_some_and(|since| !held.is_empty() || since.elapsed() >= PATIENCE) {
+            self.sync()?;
         }
-        held.into_iter().try_for_each(|operation| self.release(operation))
+        held.into_iter().for_each(|(to, class, bytes)| self.outbound.send(to, class, &bytes));
+        Ok(())
     }
 
-    fn release(&mut self, operation: Operation) -> Result<(), StoreError> {
-        match operation {
-            Operation::Send { to, class, bytes } => self.outbound.send(to, class, &bytes),
-            Operation::Tell(output) => self.tell(output)?,
-            Operation::Persist(_) => unreachable!("records are written, never held"),
-        }
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let start = Instant::now();
+        self.store.sync()?;
+        self.unsynced = None;
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        self.counters.sync_micros.fetch_add(micros, Ordering::Relaxed);
         Ok(())
     }
 

@@ -115,6 +115,7 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
         outbound: outbound.clone(),
         events: handle.events.clone(),
         counters: Arc::clone(&counters),
+        unsynced: None,
         headers: BTreeMap::new(),
         unconfirmed: BTreeMap::new(),
     };

@@ -31,7 +31,7 @@ pub(super) struct Submission {
 /// Numbers that many threads read and write.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Newest ordered height, durable here.
+    /// Newest ordered height.
     pub(super) height: AtomicU64,
     /// Newest softly confirmed height.
     pub(super) certified: AtomicU64,
@@ -52,7 +52,7 @@ impl Counters {
     pub(crate) fn list(&self) -> [(&'static str, &'static str, u64); 7] {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
-            ("sequencer_height", "Newest ordered height, durable here", get(&self.height)),
+            ("sequencer_height", "Newest ordered height", get(&self.height)),
             ("sequencer_certified_height", "Newest softly confirmed height", get(&self.certified)),
             ("sequencer_sealed_batch", "Number of the newest sealed batch", get(&self.sealed)),
             (
@@ -118,7 +118,7 @@ impl Handle {
         self.status.borrow().clone()
     }
 
-    /// Newest ordered height, durable here.
+    /// Newest ordered height.
     pub(crate) fn height(&self) -> Height {
         Height::new(self.counters.height.load(Ordering::Acquire))
     }

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! **Rule.** What must not leave before a sync goes through the disk thread, in the core's order: it takes everything that
-//! waits, writes the records, syncs once, and then lets the sends and events go. While one sync runs, the next
-//! group gathers; that is the group commit.
+//! waits, writes the records, syncs once, and then lets the sends go. While one sync runs, the next
+//! group gathers; that is the group commit. Records that no send waits for are synced with the next that one does.
 //!
 //! **Bounds.** Every queue has a limit in bytes or messages. A slow disk stops the core thread, which stops reading
 //! from peers (their streams push back) and from clients (who are told `Full`).

@@ -19,6 +19,8 @@ use crate::core_api::Decided;
 const MAX_WAITING_GROUPS: usize = 256;
 /// Entries in one commit of the index.
 const MAX_ENTRIES: usize = 8_192;
+/// Groups are gathered for so long: a commit costs about the same for one as for many.
+const GATHER: Duration = Duration::from_millis(10);
 /// The index is made durable this often: so much is scanned again after a crash.
 const DURABLE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -83,7 +85,10 @@ impl Worker {
     fn run(mut self, groups: &Receiver<Group>) -> Result<(), StoreError> {
         loop {
             match groups.recv_timeout(DURABLE_INTERVAL) {
-                Ok(first) => self.add(first, groups)?,
+                Ok(first) => {
+                    std::thread::sleep(GATHER);
+                    self.add(first, groups)?;
+                }
                 Err(RecvTimeoutError::Timeout) if self.dirty => self.commit(&Group::default(), true)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
