@@ -128,7 +128,8 @@ pub fn spec(
     ports: Ports,
     variant: Variant,
 ) -> ChainSpec {
-    let limits = Limits::default();
+    // The development L1 is quick, so batches may be as full of blocks as their blobs allow.
+    let limits = Limits { blocks_per_batch: 600, ..Limits::default() };
     let mesh = |number| if variant.relay { ports.mesh_front(number) } else { ports.p2p(number) };
     let validators = (1_u16..).zip(keys).map(|(number, key)| Validator {
         id: ValidatorId::new(number),
