@@ -16,6 +16,7 @@
 //! | `network` | towards the other validators |
 //! | `admission`, `front`, `ingress`, `rpc` | towards clients |
 //! | `quic`, `connections` | what the node's own QUIC and TCP ports share |
+//! | `priority` | background threads give way |
 //! | `l1`, `ports`, `telemetry` | what an operator is told |
 
 mod admission;
@@ -32,6 +33,7 @@ mod keys;
 mod l1;
 mod network;
 mod ports;
+mod priority;
 mod pump;
 mod quic;
 mod rpc;

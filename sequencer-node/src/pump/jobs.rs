@@ -13,6 +13,7 @@ pub(super) const MAX_WAITING_JOBS: usize = 256;
 
 /// Runs jobs until the core is gone.
 pub(super) fn run(jobs: &Receiver<Job>, results: &mpsc::Sender<JobResult>, spec: &Arc<ChainSpec>) {
+    crate::priority::give_way();
     // The trusted setup takes seconds to load: before the first job, and off every other thread.
     let _ = batcher_format::kzg::Kzg::shared();
     while let Ok(job) = jobs.recv() {

@@ -83,6 +83,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, groups: &Receiver<Group>) -> Result<(), StoreError> {
+        crate::priority::give_way();
         loop {
             match groups.recv_timeout(DURABLE_INTERVAL) {
                 Ok(first) => {

@@ -16,7 +16,10 @@ impl Merging {
     /// Merges neighbours; entries of heights below `first` are left out.
     pub(super) fn start(folder: &Path, runs: Vec<Arc<Run>>, first: u64) -> Result<Self, StoreError> {
         let at = folder.to_owned();
-        let work = move || merge(&at, &runs, first);
+        let work = move || {
+            crate::priority::give_way();
+            merge(&at, &runs, first)
+        };
         let thread = std::thread::Builder::new().name("merge".to_owned()).spawn(work);
         Ok(Self(thread.map_err(StoreError::io(folder))?))
     }
