@@ -5,7 +5,8 @@ use ordering_types::chunk::{ChunkError, MAX_CHUNK_BYTES};
 use ordering_types::codec::{self, DecodeError};
 use ordering_types::cut::{MAX_CUT_BYTES, MAX_CUT_LANES, MAX_SYSTEM_MESSAGE_BYTES};
 use ordering_types::{
-    Chunk, CommitCertificate, Digest, Header, Height, LaneTip, Round, SignedVote, SystemMessage, Time,
+    Chunk, CommitCertificate, Digest, Header, Height, Incarnation, LaneTip, Round, SignedVote, SystemMessage,
+    Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +23,19 @@ const HEAD_BYTES: usize = 1_024;
 const MAX_BUNDLE_BYTES: usize = 64 * 1024;
 const MAX_PROGRESS_BYTES: usize = HEAD_BYTES + MAX_CUT_LANES * 64;
 
+/// Orders one sender's reports. Its clock alone would not: one that was ahead, and is set right at a restart, would have everybody
+/// take each new report for an old one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    pub(crate) incarnation: Incarnation,
+    /// The sender's clock, which does not go back while it runs.
+    pub(crate) time: Time,
+}
+
 /// Up to where a validator holds each lane, and what it decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// The sender's clock; orders its reports.
-    pub(crate) stamp: Time,
+    pub(crate) stamp: Stamp,
     pub(crate) decided: Height,
     pub(crate) lanes: Vec<LaneTip>,
 }
@@ -231,7 +240,7 @@ mod tests {
         let fetch = FetchChunk { digest: Digest::sha256(&[b"x"]), ancestors: 3 };
         for message in [
             Message::FetchChunk(fetch),
-            Message::Report(Report { stamp: Time::from_millis(5), decided: Height::new(2), lanes: vec![] }),
+            Message::Report(Report { stamp: Stamp::default(), decided: Height::new(2), lanes: vec![] }),
             Message::Decided(vec![]),
             Message::FetchVote(FetchVote { stamp: Time::from_millis(5) }),
             Message::FetchedVote(FetchedVote { stamp: Time::from_millis(5), newest: None }),

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use ordering_types::chain_spec::Committee;
-use ordering_types::{Digest, Height, LaneId, LaneSequence, LaneTip, Time, ValidatorId};
+use ordering_types::{Digest, Height, LaneId, LaneSequence, LaneTip, ValidatorId};
 
 use super::store::LaneStore;
+use crate::wire::Stamp;
 
 /// The newest report of one peer.
 #[derive(Clone, Debug, Default)]
 struct Report {
-    stamp: Time,
+    stamp: Stamp,
     decided: Height,
     lanes: BTreeMap<LaneId, (LaneSequence, Digest)>,
 }
@@ -23,7 +24,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Takes a report, unless a newer one came before it. The caller checked that `from` is a member.
-    pub(crate) fn report(&mut self, from: ValidatorId, stamp: Time, decided: Height, lanes: &[LaneTip]) {
+    pub(crate) fn report(&mut self, from: ValidatorId, stamp: Stamp, decided: Height, lanes: &[LaneTip]) {
         let report = self.reports.entry(from).or_default();
         if stamp < report.stamp {
             return;
@@ -106,10 +107,28 @@ impl Progress {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use ordering_types::{Chunk, Incarnation, RollupId, SecretKey, Transaction};
+    use ordering_types::{Chunk, Incarnation, RollupId, SecretKey, Time, Transaction};
 
     use super::*;
     use crate::load::tests::generous_rules;
+
+    fn stamp(millis: u64) -> Stamp {
+        Stamp { incarnation: Incarnation::new(1), time: Time::from_millis(millis) }
+    }
+
+    /// Found by the simulator: a validator whose clock was 37 s ahead restarted with the right one, and nobody listened to its reports
+    /// until that time had come. Its transactions waited as long.
+    #[test]
+    fn reports_of_a_later_start_count_whatever_its_clock_says() {
+        let peer = ValidatorId::new(2);
+        let mut progress = Progress::default();
+        progress.report(peer, stamp(37_000), Height::new(5), &[]);
+        progress.report(peer, stamp(36_000), Height::new(6), &[]);
+        assert!(progress.ahead(Height::new(6)).is_empty(), "an older report came late");
+        let restarted = Stamp { incarnation: Incarnation::new(2), time: Time::from_millis(100) };
+        progress.report(peer, restarted, Height::new(7), &[]);
+        assert_eq!(progress.ahead(Height::new(7)), [peer]);
+    }
 
     /// Found by the simulator (a liar that answers requests for chunks with turned bits): a tip of another's lane that somebody
     /// reported was fetched from whoever had it, so one liar could fork an honest validator's lane and have its own transactions ordered there.
@@ -119,9 +138,9 @@ mod tests {
         let lane = LaneId { validator: owner, incarnation: Incarnation::new(1) };
         let tip = LaneTip { lane, sequence: LaneSequence::new(1), digest: Digest::sha256(&[b"x"]) };
         let (mut progress, store) = (Progress::default(), LaneStore::default());
-        progress.report(liar, Time::from_millis(1), Height::ZERO, &[tip]);
+        progress.report(liar, stamp(1), Height::ZERO, &[tip]);
         assert_eq!(progress.beyond(&store), vec![]);
-        progress.report(owner, Time::from_millis(1), Height::ZERO, &[tip]);
+        progress.report(owner, stamp(1), Height::ZERO, &[tip]);
         assert_eq!(progress.beyond(&store), vec![(tip, owner)]);
     }
 
@@ -141,11 +160,11 @@ mod tests {
             // The owner and we hold it, so q − 2 others must say so. One of them holds another branch.
             let me = ValidatorId::new(2);
             let fork = LaneTip { digest: Digest::sha256(&[b"fork"]), ..tip };
-            progress.report(ValidatorId::new(3), Time::from_millis(1), Height::ZERO, &[fork]);
+            progress.report(ValidatorId::new(3), stamp(1), Height::ZERO, &[fork]);
             for peer in 3..=quorum {
                 let held = progress.quorum_sequence(lane, &store, me, &committee);
                 assert_eq!(held, Some(LaneSequence::new(0)), "{n} members, {peer} have not reported");
-                progress.report(ValidatorId::new(peer), Time::from_millis(2), Height::ZERO, &[tip]);
+                progress.report(ValidatorId::new(peer), stamp(2), Height::ZERO, &[tip]);
             }
             let held = progress.quorum_sequence(lane, &store, me, &committee);
             assert_eq!(held, Some(tip.sequence), "{n} members");

@@ -7,7 +7,7 @@ use crate::agreement::Agreement;
 use crate::api::{Class, Output, Recipient, Record, StoreRequest};
 use crate::lane::store::{MAX_UNDECIDED_BYTES, MAX_UNDECIDED_CHUNKS, Refused};
 use crate::planted::PlantedBug;
-use crate::wire::{FetchChunk, Message, Report};
+use crate::wire::{FetchChunk, Message, Report, Stamp};
 
 /// Most ancestors that one request brings.
 const MAX_ANCESTORS: u64 = 64;
@@ -249,7 +249,8 @@ impl Ordering {
 
     fn own_report(&self, now: Time) -> Message {
         let lanes = self.store.heads().take(ordering_types::cut::MAX_CUT_LANES).collect();
-        Message::Report(Report { stamp: now, decided: self.state.height, lanes })
+        let stamp = Stamp { incarnation: self.lane.incarnation, time: now };
+        Message::Report(Report { stamp, decided: self.state.height, lanes })
     }
 
     /// A peer speaks of a height that is decided here: tell it so, but not at every word.

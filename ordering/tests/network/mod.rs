@@ -470,7 +470,7 @@ impl Network {
 
     /// A report of progress that does not speak of the censored lanes.
     fn without_censored(&self, report: &Bytes) -> Bytes {
-        let (stamp, decided, mut lanes): (Time, Height, Vec<LaneTip>) =
+        let (stamp, decided, mut lanes): ((Incarnation, Time), Height, Vec<LaneTip>) =
             codec::decode(&report[1..], 1 << 20).unwrap();
         lanes.retain(|tip| tip.lane.validator != self.censored);
         [&[REPORT], &codec::encode(&(stamp, decided, lanes))[..]].concat().into()

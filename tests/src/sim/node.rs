@@ -29,6 +29,8 @@ pub(super) struct Node {
     pub(super) wake_at: Option<Time>,
     /// Alarms in a row that were due when they were asked for.
     pub(super) overdue: u32,
+    /// The alarm has just rung.
+    pub(super) woke: bool,
     /// Transactions taken up to here may have died in a crash.
     pub(super) lost_before: Time,
     /// What happens at its next sync, and how long it is away then.
@@ -58,6 +60,7 @@ impl Node {
             busy_until: START,
             wake_at: None,
             overdue: 0,
+            woke: false,
             lost_before: Time::default(),
             trap: None,
             stall: None,

@@ -6,8 +6,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use ordering_types::codec;
 use ordering_types::{
-    CommitCertificate, Cut, Digest, Epoch, Header, Height, LaneTip, Round, SecretKey, Signature, SignedVote,
-    Time, ValidatorId, VoteKind, preimage::Domain,
+    CommitCertificate, Cut, Digest, Epoch, Header, Height, Incarnation, LaneTip, Round, SecretKey, Signature,
+    SignedVote, Time, ValidatorId, VoteKind, preimage::Domain,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +76,8 @@ impl ProposedCut {
 /// Up to where a validator holds each lane, and what it decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Orders its sender's reports.
-    pub stamp: Time,
+    /// Orders its sender's reports: number of its start, and its clock.
+    pub stamp: (Incarnation, Time),
     /// Newest decided height.
     pub decided: Height,
     /// Newest chunk of each lane.

@@ -20,7 +20,7 @@ pub(super) fn speak(scene: &mut Scene<'_>, message: Sent) -> Vec<Sent> {
         match below(scene.rng, 5) {
             0 => lie.decided = Height::new(lie.decided.get() + 1 + below(scene.rng, 1_000) as u64),
             1 => lie.decided = Height::new(u64::MAX),
-            2 => lie.stamp = Time::from_micros(u64::MAX),
+            2 => lie.stamp.1 = Time::from_micros(u64::MAX),
             3 => lie.lanes.clear(),
             _ => {}
         }
