@@ -20,6 +20,8 @@ pub(crate) const RELAY: &str = "__relay";
 /// Hidden first argument of the bench's client.
 pub(crate) const CLIENT: &str = "__client";
 
+/// The node's variable for how the sending rate of chunks is found.
+const CONGESTION: &str = "SEQUENCER_NETWORK__CONGESTION";
 /// The async runtime's variable for its number of threads, and how many nodes a machine is assumed to run.
 const IO_THREADS: &str = "TOKIO_WORKER_THREADS";
 const NODES_A_MACHINE: usize = 4;
@@ -72,6 +74,9 @@ pub(crate) fn node(folder: &DataFolder, number: u16, ports: Ports, relay: bool) 
     launch.env.push((CHUNKS_LISTEN.into(), chunks.into()));
     if relay {
         launch.env.push((CHUNKS_ANNOUNCE.into(), ports.chunks_front(number).to_string().into()));
+    } else if std::env::var_os(CONGESTION).is_none() {
+        // Nothing is lost within a machine.
+        launch.env.push((CONGESTION.into(), "cubic".into()));
     }
     // Many nodes share this machine: more threads would mostly wake each other.
     if std::env::var_os(IO_THREADS).is_none() {

@@ -106,7 +106,7 @@ listen = "{listen}"
 {chunks}
 # The port that the others are told, if they reach this node under another one (behind a NAT).
 {announce}
-# How fast chunks are sent: cubic, or bbr for long paths that lose packets.
+# How the rate of chunks is found: bbr keeps long paths full that lose packets, cubic is a little cheaper in one place.
 congestion = "{congestion}"
 "#
     )

@@ -35,10 +35,10 @@ const MAX_HANDSHAKE_BYTES: (u64, u64) = (16 << 10, 1 << 20);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Congestion {
-    /// Loss-based (RFC 9438): careful on paths that lose packets, and slow there.
-    #[default]
+    /// Loss-based (RFC 9438): slow on long paths that lose packets, a little cheaper within a machine or a rack.
     Cubic,
     /// Model-based: keeps long paths full although they lose some packets.
+    #[default]
     Bbr,
 }
 
