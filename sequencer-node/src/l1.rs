@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use alloy::providers::{Provider, ProviderBuilder};
-use alloy::transports::http::reqwest::Client;
+use alloy::transports::http::reqwest::{Client, Url};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -68,20 +68,31 @@ pub(crate) enum L1Error {
 
 /// Asks once.
 pub(crate) async fn check(endpoint: &str, expected: u64) -> Result<(), L1Error> {
-    let unreachable = |why: String| L1Error::Unreachable { endpoint: endpoint.to_owned(), why };
-    let url = endpoint.parse().map_err(|e| unreachable(format!("not a URL: {e}")))?;
+    let url = Url::parse(endpoint).map_err(|e| L1Error::Unreachable {
+        endpoint: "(l1.endpoint)".to_owned(),
+        why: format!("not a URL: {e}"),
+    })?;
+    let name = name(&url);
+    // The HTTP client's errors repeat the URL, without user and password.
+    let mut repeated = url.clone();
+    let stripped = repeated.set_username("").and_then(|()| repeated.set_password(None));
+    let unreachable = |why: String| L1Error::Unreachable {
+        endpoint: name.clone(),
+        why: if stripped.is_ok() { why.replace(repeated.as_str(), &name) } else { "no answer".to_owned() },
+    };
     // The provider's own client panics where it cannot be made, such as on a machine without CA certificates.
     let client = Client::builder().build().map_err(|e| unreachable(with_causes(&e)))?;
-    let provider = ProviderBuilder::new().connect_reqwest(client, url);
+    let provider = ProviderBuilder::new().connect_reqwest(client, url.clone());
     let answer = timeout(ANSWER_TIMEOUT, provider.get_chain_id()).await;
     let got = answer
         .map_err(|_| unreachable(format!("nothing within {} s", ANSWER_TIMEOUT.as_secs())))?
         .map_err(|e| unreachable(e.to_string()))?;
-    if got == expected {
-        Ok(())
-    } else {
-        Err(L1Error::WrongChain { endpoint: endpoint.to_owned(), got, expected })
-    }
+    if got == expected { Ok(()) } else { Err(L1Error::WrongChain { endpoint: name, got, expected }) }
+}
+
+/// Scheme, host and port: the path of an endpoint often is a key.
+fn name(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
 /// An error that does not repeat its causes, with them.
@@ -111,7 +122,7 @@ pub(crate) async fn watch_endpoint(endpoint: String, expected: u64, state: watch
         let changed = std::mem::discriminant(&new) != std::mem::discriminant(&*state.borrow());
         if changed {
             match &outcome {
-                Ok(()) => tracing::info!(%endpoint, "the L1 endpoint answers again"),
+                Ok(()) => tracing::info!("the L1 endpoint answers again"),
                 Err(error) => report(error),
             }
         }
@@ -127,5 +138,19 @@ pub(crate) fn report(error: &L1Error) {
             "{error}. Ordering goes on and the node tries again; if it stays so, check the endpoint or set another one \
              in l1.endpoint"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_path_of_an_endpoint_stays_out_of_errors() {
+        let dead = check("http://user:secret@127.0.0.1:1/v3/secret?key=secret", 1).await;
+        let said = dead.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(said.contains("http://127.0.0.1:1 ") && !said.contains("secret"), "{said}");
+        let bad = check("secret", 1).await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(bad.contains("not a URL") && !bad.contains("secret"), "{bad}");
     }
 }
