@@ -4,7 +4,6 @@ use std::io::Read;
 use std::sync::Arc;
 
 use node_core::NodeCore;
-use ordering_types::{Digest, SecretKey};
 use rand_core::{OsRng, RngCore};
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -18,6 +17,7 @@ use crate::ingress::Ingress;
 use crate::l1::{self, L1State};
 use crate::network::{ChunksPort, Network, NetworkError, NetworkOptions};
 use crate::pump::{self, Clock, Handle, Pump, PumpOptions};
+use crate::quic::reset;
 use crate::rpc::Rpc;
 use crate::setup::Setup;
 use crate::store::{self, Opened, Reader};
@@ -134,11 +134,6 @@ async fn start_core(
     Ok((network, pump, handle, reader))
 }
 
-/// Only its owner can make it, at every start the same.
-fn reset_key(key: &SecretKey) -> [u8; 32] {
-    Digest::sha256(&[b"mpc-sequencer/quic-reset/1", &key.secret_bytes()]).to_bytes()
-}
-
 /// The ports that clients and operators use.
 struct Doors {
     ingress: Ingress,
@@ -162,8 +157,13 @@ impl Doors {
         let front = Arc::new(Front::new(spec, setup.me, key, handle, reader, peers));
         let busy = |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Exit::PortBusy, error);
         let (listen, limit) = (config.ingress.listen, config.ingress.max_connections);
-        let ingress = Ingress::start(listen, limit, reset_key(&setup.key), Arc::clone(&front))
-            .map_err(|e| busy(e.into()))?;
+        let ingress = Ingress::start(
+            listen,
+            limit,
+            reset::key("mpc-sequencer/quic-reset/1", &setup.key),
+            Arc::clone(&front),
+        )
+        .map_err(|e| busy(e.into()))?;
         // Keys were checked to be numbers when the config was read.
         let execution =
             config.execution.iter().filter_map(|(c, url)| Some((c.parse().ok()?, url.clone()))).collect();

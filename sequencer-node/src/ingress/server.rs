@@ -137,27 +137,11 @@ impl Server {
             tokio::select! {
                 incoming = endpoint.accept() => {
                     let Some(incoming) = incoming else { return };
-                    if let Some((incoming, permit)) = self.admit(incoming) {
+                    if let Some((incoming, permit)) = quic::admit(incoming, &self.connections) {
                         connections.spawn(self.clone().connection(incoming, permit));
                     }
                 }
                 Some(_) = connections.join_next() => {}
-            }
-        }
-    }
-
-    /// Makes unknown addresses prove themselves, and refuses those beyond the limit.
-    fn admit(&self, incoming: Incoming) -> Option<(Incoming, OwnedSemaphorePermit)> {
-        if !incoming.remote_address_validated() {
-            // Fails only for addresses that are validated.
-            let _ = incoming.retry();
-            return None;
-        }
-        match Arc::clone(&self.connections).try_acquire_owned() {
-            Ok(permit) => Some((incoming, permit)),
-            Err(_) => {
-                incoming.refuse();
-                None
             }
         }
     }

@@ -7,13 +7,31 @@ pub(crate) mod reset;
 
 use std::sync::Arc;
 
+use quinn::Incoming;
 use quinn::crypto::rustls::QuicServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// No certificate, or no TLS settings.
 #[derive(Debug, thiserror::Error)]
 #[error("TLS: {0}")]
 pub(crate) struct TlsError(String);
+
+/// Makes unknown addresses prove themselves (Retry), and refuses connections beyond `places`.
+pub(crate) fn admit(incoming: Incoming, places: &Arc<Semaphore>) -> Option<(Incoming, OwnedSemaphorePermit)> {
+    if !incoming.remote_address_validated() {
+        // Fails only for addresses that are validated.
+        let _ = incoming.retry();
+        return None;
+    }
+    match Arc::clone(places).try_acquire_owned() {
+        Ok(place) => Some((incoming, place)),
+        Err(_) => {
+            incoming.refuse();
+            None
+        }
+    }
+}
 
 /// The server's side of TLS, under a fresh self-signed certificate.
 pub(crate) fn server_tls(alpn: &[u8]) -> Result<QuicServerConfig, TlsError> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, Mac};
+use ordering_types::{Digest, SecretKey};
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
 use rand_core::{OsRng, RngCore};
@@ -21,6 +22,11 @@ pub(crate) fn endpoint_config(key: [u8; 32]) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(ResetKey(key)));
     config.cid_generator(|| Box::new(RandomIds));
     config
+}
+
+/// The key of one endpoint, which `name` tells from the node's others. Only its owner can make it, at every start the same.
+pub(crate) fn key(name: &str, secret: &SecretKey) -> [u8; 32] {
+    Digest::sha256(&[name.as_bytes(), &secret.secret_bytes()]).to_bytes()
 }
 
 struct ResetKey([u8; 32]);

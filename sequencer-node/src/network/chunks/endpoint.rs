@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ordering_types::{Digest, SecretKey};
+use ordering_types::SecretKey;
 use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
 use quinn::{
     ClientConfig, Endpoint, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig,
@@ -73,16 +73,11 @@ pub(super) fn open(
     let mut client = ClientConfig::new(Arc::new(rollup::client::client_tls(ALPN)?));
     client.transport_config(transport);
     let socket = UdpSocket::bind(listen).map_err(EndpointError::Listen)?;
-    let mut config = reset::endpoint_config(reset_key(key));
+    let mut config = reset::endpoint_config(reset::key("mpc-sequencer/chunks-reset/1", key));
     config.max_udp_payload_size(MAX_DATAGRAM_BYTES).expect("within the protocol's bounds");
     let endpoint =
         Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime)).map_err(EndpointError::Listen)?;
     Ok((endpoint, client))
-}
-
-/// Only its owner can make it, at every start the same.
-fn reset_key(key: &SecretKey) -> [u8; 32] {
-    Digest::sha256(&[b"mpc-sequencer/chunks-reset/1", &key.secret_bytes()]).to_bytes()
 }
 
 fn transport(congestion: Congestion) -> TransportConfig {

@@ -16,6 +16,7 @@ use crate::core_api::Class;
 use crate::network::frame::{self, StreamError};
 use crate::network::peer::{HANDSHAKE_TIMEOUT, Peer};
 use crate::network::swarm::{InboxSender, Intake};
+use crate::quic;
 
 /// Connections whose other end has not yet shown who it is.
 const MAX_UNKNOWN: usize = 64;
@@ -38,7 +39,7 @@ pub(super) async fn accept(
         tokio::select! {
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { return };
-                if let Some((incoming, permit)) = admit(incoming, &unknown) {
+                if let Some((incoming, permit)) = quic::admit(incoming, &unknown) {
                     let (identity, known) = (Arc::clone(&identity), known.clone());
                     greetings.spawn(welcome(incoming, permit, identity, known));
                 }
@@ -52,22 +53,6 @@ pub(super) async fn accept(
             }
             Some(_) = greetings.join_next() => {}
             Some(_) = readers.join_next() => {}
-        }
-    }
-}
-
-/// Makes unknown addresses prove themselves, and drops those beyond the limit.
-fn admit(incoming: Incoming, unknown: &Arc<Semaphore>) -> Option<(Incoming, OwnedSemaphorePermit)> {
-    if !incoming.remote_address_validated() {
-        // Fails only for addresses that are validated.
-        let _ = incoming.retry();
-        return None;
-    }
-    match Arc::clone(unknown).try_acquire_owned() {
-        Ok(permit) => Some((incoming, permit)),
-        Err(_) => {
-            incoming.refuse();
-            None
         }
     }
 }
