@@ -16,6 +16,8 @@
 //! signed.
 
 pub mod ceremony;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod keys;
 mod member;
 mod secret_stream;

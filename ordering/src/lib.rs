@@ -10,6 +10,8 @@ pub mod api;
 mod cut;
 mod expand;
 mod fetch;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ids;
 mod lane;
 mod load;

@@ -92,6 +92,16 @@ pub(crate) struct Replayed {
     pub(crate) reputation: Reputation,
 }
 
+impl Replayed {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode(bytes, MAX_SNAPSHOT_BYTES)
+    }
+}
+
 /// Why a stored state is not the one that its block commits to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SnapshotError {
@@ -145,7 +155,7 @@ impl ReplayState {
             l1_reference: header.l1_reference,
             committee: committee_hash(committee),
             members: committee.ids().collect(),
-            replayed: codec::decode(snapshot, MAX_SNAPSHOT_BYTES)?,
+            replayed: Replayed::decode(snapshot)?,
         };
         if state.root() != header.state_root {
             return Err(SnapshotError::Root);
@@ -155,7 +165,7 @@ impl ReplayState {
 
     /// What [`restore`](Self::restore) reads.
     pub(crate) fn snapshot(&self) -> Vec<u8> {
-        codec::encode(&self.replayed)
+        self.replayed.encode()
     }
 
     /// The commitment in the header; see the module's layout.

@@ -13,6 +13,8 @@
 
 pub mod client;
 pub mod derive;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod inbox;
 pub mod l1;
 pub mod verify;

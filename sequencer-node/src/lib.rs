@@ -27,6 +27,8 @@ mod connections;
 mod core_api;
 mod exit;
 mod front;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ingress;
 mod init;
 mod keys;

@@ -87,6 +87,8 @@ mod context;
 mod dealer;
 mod dealing;
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod id;
 mod machine;
 mod payload;

@@ -76,6 +76,8 @@ mod commitment;
 mod config;
 mod coordinator;
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod held;
 mod item;
 mod machine;

@@ -26,6 +26,8 @@ use ordering_types::{
 };
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use malachite::LogEntry;
 pub(crate) use malachite::{LogError, Malachite, Setup};
 
 use crate::api::Evidence;

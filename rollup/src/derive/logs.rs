@@ -89,6 +89,12 @@ impl Logs {
     }
 }
 
+/// For fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_log(log: &Log) {
+    let _ = read(log);
+}
+
 /// `None` for what is not the contract's event in a mined block: a node that serves such a log is ignored.
 fn read(log: &Log) -> Option<(Place, InboxEvent)> {
     if log.removed {

@@ -18,6 +18,8 @@ mod logs;
 mod reader;
 
 pub use logs::MAX_LOG_RANGE;
+#[cfg(feature = "fuzzing")]
+pub(crate) use logs::read_log;
 pub use reader::{
     DeriveConfig, DeriveError, DerivedBatch, DerivedTransaction, Deriver, Finality, Proof, Url,
 };

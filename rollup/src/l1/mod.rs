@@ -4,6 +4,10 @@ mod beacon;
 mod http;
 mod rpc;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use beacon::read_any_answer;
 pub use beacon::{Beacon, BeaconError};
 pub use http::{EndpointError, HttpError};
+#[cfg(feature = "fuzzing")]
+pub(crate) use rpc::read_answer;
 pub use rpc::{Rpc, RpcError, RpcRefusal};

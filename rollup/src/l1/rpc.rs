@@ -107,14 +107,18 @@ impl Rpc {
             .await
             .map_err(|error| RpcError::Unreachable { endpoint: name(url), error })?;
         let malformed = |why: String| RpcError::Malformed { endpoint: name(url), method, why };
-        let mut answer: Value =
-            serde_json::from_slice(&answer).map_err(|error| malformed(error.to_string()))?;
-        if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
-            return Err(refusal(error).into());
-        }
-        let result = answer.get_mut("result").ok_or_else(|| malformed("no result".to_owned()))?.take();
-        serde_json::from_value(result).map_err(|error| malformed(error.to_string()))
+        Ok(read_answer(&answer).map_err(malformed)??)
     }
+}
+
+/// The result in an answer, or the node's refusal; what is neither is an error in words.
+pub(crate) fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<Result<T, RpcRefusal>, String> {
+    let mut answer: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
+        return Ok(Err(refusal(error)));
+    }
+    let result = answer.get_mut("result").ok_or("no result")?.take();
+    serde_json::from_value(result).map(Ok).map_err(|error| error.to_string())
 }
 
 fn refusal(error: &Value) -> RpcRefusal {

@@ -24,6 +24,8 @@
 pub mod api;
 mod entropy;
 mod founding;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod job;
 mod key_material;
 mod node;

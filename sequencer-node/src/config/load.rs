@@ -270,11 +270,28 @@ fn check_url(url: &str) -> Result<(), String> {
 
 /// Reads and checks the genesis file.
 pub(crate) fn load_chain_spec(path: &Path) -> Result<ChainSpec, ConfigError> {
-    let text = read("genesis file", path)?;
+    parse_chain_spec(&read("genesis file", path)?, path)
+}
+
+fn parse_chain_spec(text: &str, path: &Path) -> Result<ChainSpec, ConfigError> {
     let refuse = |why: String| ConfigError::ChainSpec { path: path.to_owned(), why };
-    let spec: ChainSpec = toml::from_str(&text).map_err(|e| refuse(e.to_string().trim_end().to_owned()))?;
+    let spec: ChainSpec = toml::from_str(text).map_err(|e| refuse(e.to_string().trim_end().to_owned()))?;
     spec.validate().map_err(|e| refuse(e.to_string()))?;
     Ok(spec)
+}
+
+/// For fuzz targets: both files.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn parse_any(text: &str) {
+    let path = Path::new("file");
+    if let Ok(config) = parse(text, "file", path, &Overrides::default()) {
+        let _ = validate(&config, "file");
+    }
+    if let Ok(spec) = parse_chain_spec(text, path) {
+        let again = toml::to_string(&spec).expect("a genesis file that was read can be written");
+        let again = parse_chain_spec(&again, path).expect("a genesis file that was written can be read");
+        assert_eq!(again, spec);
+    }
 }
 
 #[cfg(test)]

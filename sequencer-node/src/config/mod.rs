@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::Congestion;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use load::parse_any;
 pub(crate) use load::{Overrides, load, load_chain_spec};
 pub(crate) use template::template;
 

@@ -17,7 +17,7 @@ use super::Password;
 /// A keystore is about 500 bytes.
 const MAX_KEYSTORE_BYTES: u64 = 64 * 1024;
 /// scrypt takes 128 · n · r bytes of memory: 1 GiB at most for a file that someone else wrote.
-const MAX_SCRYPT_MEMORY: u64 = 1 << 30;
+const MAX_SCRYPT_MEMORY: u128 = 1 << 30;
 /// Bounds the time that a hostile file can cost.
 const MAX_PBKDF2_ROUNDS: u32 = 10_000_000;
 const DERIVED_KEY_BYTES: u8 = 32;
@@ -163,7 +163,7 @@ fn check_parameters(keystore: &EthKeystore) -> Result<(), &'static str> {
             }
         }
         KdfparamsType::Scrypt { dklen, n, p, r, .. } => {
-            let memory = 128 * u64::from(*n) * u64::from(*r);
+            let memory = 128 * u128::from(*n) * u128::from(*r);
             if *dklen != DERIVED_KEY_BYTES
                 || !n.is_power_of_two()
                 || *n < 2
@@ -192,9 +192,20 @@ fn malformed(path: &Path, why: &str) -> KeyFileError {
     KeyFileError::Malformed { path: path.to_owned(), why: why.to_owned() }
 }
 
+/// For fuzz targets: the file is read and its parameters are checked; deriving a key is left out, it is made to take long.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn parse_any(text: &str) {
+    let _ = serde_json::from_str::<PublicKeyFile>(text);
+    if let Ok(keystore) = serde_json::from_str::<EthKeystore>(text) {
+        let _ = check_parameters(&keystore);
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn password(text: &str) -> Password {
@@ -223,8 +234,13 @@ mod tests {
         let path = folder.path().join("key.json");
         create(&path, &password("p")).unwrap();
         let good: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        let cases: [(&str, serde_json::Value); 5] = [
+        let cases: [(&str, serde_json::Value); 6] = [
             ("/crypto/kdfparams/dklen", 4.into()),
+            // 128 · n · r is just 2^64 then: computed in 64 bits it was nothing, and passed for little memory.
+            (
+                "/crypto/kdfparams",
+                json!({ "dklen": 32, "n": 1_u32 << 31, "r": 1_u32 << 26, "p": 1, "salt": "00" }),
+            ),
             ("/crypto/kdfparams/n", 2_147_483_648_u32.into()),
             ("/crypto/kdfparams/n", 0.into()),
             ("/crypto/cipherparams/iv", "00".into()),

@@ -3,5 +3,7 @@
 mod keystore;
 mod password;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use keystore::parse_any;
 pub(crate) use keystore::{create, open, public};
 pub(crate) use password::{Password, PasswordSource};

@@ -17,6 +17,8 @@
 pub(crate) mod address;
 mod chunks;
 pub(crate) mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub(crate) mod identity;
 mod peer;
 mod queue;

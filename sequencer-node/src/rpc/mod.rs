@@ -6,4 +6,6 @@ mod pace;
 mod seq;
 mod server;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use seq::parse_any;
 pub(crate) use server::Rpc;

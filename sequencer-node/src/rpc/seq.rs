@@ -69,6 +69,17 @@ pub(super) fn module(front: Arc<Front>) -> Result<RpcModule<Front>, RegisterMeth
     Ok(module)
 }
 
+/// For fuzz targets: what the methods read their parameters into.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn parse_any(params: &Params<'_>) {
+    if let Ok((_, data)) = params.parse::<(RollupId, String)>() {
+        let _ = bytes(&data);
+    }
+    let _ = params.parse::<(RollupId, Named)>();
+    let _ = params.one::<Value>().map(|which| which.as_u64());
+    let _ = params.one::<String>().map(|text| bytes(&text));
+}
+
 fn bytes(text: &str) -> Result<Bytes, ErrorObjectOwned> {
     hex::decode(text.strip_prefix("0x").unwrap_or(text))
         .map(Bytes::from)

@@ -34,6 +34,8 @@
 //! folder. The index lags behind the journal and is brought up to date before the core starts.
 
 mod carry;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod ids;
 mod index;
 mod indexer;

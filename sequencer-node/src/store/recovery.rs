@@ -127,7 +127,7 @@ fn segments_folder(folder: &Path, fresh: bool) -> Result<PathBuf, StoreError> {
     Ok(path)
 }
 
-fn decode_founding(wal: &Path, stored: Option<&[u8]>) -> Result<Option<Founding>, StoreError> {
+pub(super) fn decode_founding(wal: &Path, stored: Option<&[u8]>) -> Result<Option<Founding>, StoreError> {
     let decode = |bytes| codec::decode(bytes, MAX_FOUNDING_BYTES);
     stored.map(decode).transpose().map_err(|e| StoreError::Damaged {
         file: wal.to_owned(),
@@ -171,7 +171,7 @@ fn catch_up(reader: &Reader, contents: &WalContents) -> Result<Position, StoreEr
     Ok(end)
 }
 
-fn entry(at: Location, record: Checked) -> Result<Option<Entry>, String> {
+pub(super) fn entry(at: Location, record: Checked) -> Result<Option<Entry>, String> {
     let (kind, payload) = match record {
         Checked::Chunk(chunk) => {
             let (lane, sequence, digest) = (chunk.lane(), chunk.sequence().get(), chunk.digest());

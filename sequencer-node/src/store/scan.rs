@@ -6,7 +6,8 @@
 //! 1. it stands below the noted end, or
 //! 2. a later group has begun: its mark stands somewhere behind, and a group is only written after all before it is
 //!    synced, or
-//! 3. a later segment exists: it is only made after the one before is synced, and says where that one ends.
+//! 3. a later segment exists: it is only made after the one before is synced, and says where that one ends, or
+//! 4. it is the head of a segment that the index has reached: a segment is used only once its head is synced.
 //!
 //! Then it is *damage*, and the node refuses to start. What remains is the last group written: whether a bad record in
 //! it was torn by a crash or spoilt after its sync, nothing on this disk can tell until the end is noted.
@@ -38,7 +39,9 @@ pub(super) fn scan(
         }
         let mut file = Segment::open(segments, segment)?;
         let Some(before) = file.before()? else {
-            if list.peek().is_some() || file.marked_from(0)? {
+            // Who reads on behind a head has seen it whole.
+            let seen = segment == from.segment && from.offset >= FILE_HEAD_BYTES as u64;
+            if seen || list.peek().is_some() || file.marked_from(0)? {
                 return Err(segments.damaged(segment, 0, "bad head of a file that had been written"));
             }
             // Made just before a crash: its writer had not yet used it.

@@ -19,7 +19,7 @@ const MAX_ENTRY_BYTES: usize = 64 * 1024;
 
 /// One input of the core, as logged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum LogEntry {
+pub(crate) enum LogEntry {
     Vote(SignedVote),
     Proposal(SignedProposal),
     Judged { proposal: Proposal, valid: bool },
@@ -28,18 +28,18 @@ pub(super) enum LogEntry {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum TimeoutStep {
+pub(crate) enum TimeoutStep {
     Propose,
     Prevote,
     Precommit,
 }
 
 impl LogEntry {
-    pub(super) fn encode(&self) -> Bytes {
+    pub(crate) fn encode(&self) -> Bytes {
         codec::encode(self).into()
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         codec::decode(bytes, MAX_ENTRY_BYTES)
     }
 }

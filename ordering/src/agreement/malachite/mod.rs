@@ -18,4 +18,6 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use convert::LogEntry;
 pub(crate) use driver::{LogError, Malachite, Setup};

@@ -99,6 +99,20 @@ pub(super) struct Ids {
     view: Arc<RwLock<View>>,
 }
 
+/// For fuzz targets: opens whatever runs stand in the folder and reads all of them.
+#[cfg(feature = "fuzzing")]
+pub(super) fn read_any(folder: &Path) {
+    let heights = Some((Height::new(1), Height::new(2)));
+    let Ok(opened) = IdsWriter::open(folder, heights) else { return };
+    let view = opened.ids.view.read().unwrap_or_else(PoisonError::into_inner).clone();
+    for run in &view.runs {
+        for page in 0..run.pages() {
+            let Ok(entries) = run.page(page) else { continue };
+            entries.iter().for_each(|entry| _ = run.find(entry.key));
+        }
+    }
+}
+
 impl Ids {
     /// Where the newest transaction of `rollup` under this id or hash may be: the caller compares the whole digest.
     pub(super) fn find(&self, rollup: RollupId, digest: Digest) -> Result<Option<Spot>, StoreError> {

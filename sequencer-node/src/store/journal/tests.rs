@@ -48,6 +48,23 @@ fn written(segments: &Segments) -> (Vec<Bytes>, Position) {
     (all, journal.end())
 }
 
+/// A segment whose head was spoilt after the index had reached it counted as one that a crash had kept from being made. It was written
+/// on without a head, and the next start refused all of it, with the votes in it.
+#[test]
+fn a_spoilt_head_that_had_been_read_before_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let segments = segments(folder.path());
+    Journal::open(segments.clone(), Position::default()).unwrap();
+    let whole = fs::read(segments.path(1)).unwrap();
+    for length in 0..whole.len() {
+        fs::write(segments.path(1), &whole[..length]).unwrap();
+        let from = |from| scan(&segments, from, Position::default(), |_, _| Ok(()));
+        assert!(matches!(from(Position::start_of(1)), Err(StoreError::Damaged { .. })), "{length} bytes");
+        // Made just before a crash: nothing was ever read of it.
+        assert_eq!(from(FIRST).unwrap(), FIRST);
+    }
+}
+
 /// Only the last group may be gone after a cut or a wrong bit, and only while its end is not noted; anything else that
 /// was synced is there, or the node refuses.
 #[test]
