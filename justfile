@@ -21,6 +21,10 @@ test:
 sim seeds="300" *args:
     cargo run --release -p tests --bin sim -- --seeds {{seeds}} {{args}}
 
+# Fuzzing: `just fuzz 300` for all targets, two at a time; `just fuzz 60 peer disk` for some (tests/fuzz/targets).
+fuzz seconds="300" *targets:
+    tests/fuzz/run {{seconds}} {{targets}}
+
 # The standard benchmark: opaque transactions, data policy `committee`.
 bench:
     cargo run --release -p testnet -- bench --nodes 4 --tx-bytes 512 --rate 2000 --seconds 20 --json
@@ -36,6 +40,7 @@ contracts:
 # More seeds than fit into CI.
 nightly:
     just sim 20000
+    just fuzz 7200
     cargo run --release -p testnet -- --for 600s
 
 # What CI runs.

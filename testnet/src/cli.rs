@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, value_parser};
 
+use crate::bench::Attack;
 use crate::chaos::Plan;
 use crate::control::Request;
 use crate::layout::{BENCH_PORT_BASE, DEFAULT_DATA_FOLDER, DEFAULT_PORT_BASE, MAX_NODES};
@@ -302,6 +303,9 @@ pub(crate) struct BenchArgs {
     /// Measure the offered load alone and then beside a second rollup that offers ten times its quota
     #[arg(long, conflicts_with_all = ["idle", "real", "duplicates"])]
     pub(crate) rollup_flood: bool,
+    /// Measure the offered load through one node in peace, and then while that node's doors are attacked
+    #[arg(long, value_name = "KIND", conflicts_with_all = ["idle", "real", "duplicates", "rollup_flood"])]
+    pub(crate) attack: Option<Attack>,
     /// Send every transaction to every node; each must be ordered once
     #[arg(long, conflicts_with = "idle")]
     pub(crate) duplicates: bool,

@@ -19,6 +19,8 @@ pub(crate) const DEV_L1: &str = "__dev-l1";
 pub(crate) const RELAY: &str = "__relay";
 /// Hidden first argument of the bench's client.
 pub(crate) const CLIENT: &str = "__client";
+/// Hidden first argument of the bench's attacker.
+pub(crate) const ATTACKER: &str = "__attacker";
 
 /// The node's variable for how the sending rate of chunks is found.
 const CONGESTION: &str = "SEQUENCER_NETWORK__CONGESTION";
@@ -131,6 +133,7 @@ pub(crate) fn become_other(args: &[OsString]) -> Option<ExitCode> {
             }
         }),
         RELAY => Some(crate::relay::main_from_args(rest("testnet-relay"))),
+        ATTACKER => Some(crate::bench::attacker_main(rest("testnet-attacker"))),
         CLIENT => Some(crate::client::main_from_args(rest("testnet-client"))),
         _ => None,
     }

@@ -1,5 +1,6 @@
 //! `testnet bench`: a network of its own on a real disk, a client process, one JSON object.
 
+mod attack;
 mod clients;
 mod disk;
 mod distance;
@@ -22,6 +23,7 @@ use crate::relay::ConditionsError;
 use crate::run::l1_summary;
 use crate::session::{Session, SessionError, Wanted, describe};
 use crate::stages::{self, StartError, Up};
+pub(crate) use attack::{Attack, main_from_args as attacker_main};
 use clients::Offered;
 use distance::Distance;
 use flood::Flood;
@@ -138,6 +140,9 @@ async fn measured(
         let idle = Idle::new(&machine, &meter.stop(session).await);
         return Ok((idle.text(), output::json(&idle), idle.held()));
     }
+    if let Some(kind) = args.attack {
+        return attacked(kind, args, session, progress, &up, &observer).await;
+    }
     if args.rollup_flood {
         return flooded(args, session, progress, &up, &observer).await;
     }
@@ -181,6 +186,23 @@ async fn loaded(
         trouble: trouble(&from_l1, &ledger),
     });
     Ok((load.text(), output::json(&load), load.held()))
+}
+
+async fn attacked(
+    kind: Attack,
+    args: &BenchArgs,
+    session: &Session,
+    progress: &mut Progress,
+    up: &Up,
+    observer: &Observer,
+) -> Result<Printed, BenchError> {
+    let (report, ledger) = attack::measure(kind, args, session, up, progress).await?;
+    let from_l1 = drained(up, observer, progress, &ledger).await;
+    if let Some(trouble) = trouble(&from_l1, &ledger) {
+        progress.say(&format!("TROUBLE: {trouble}"));
+    }
+    let report = report.judged(output::account(&ledger, &from_l1));
+    Ok((report.text(), output::json(&report), report.held()))
 }
 
 async fn flooded(
