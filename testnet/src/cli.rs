@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::bench::Attack;
 use crate::chaos::Plan;
+use crate::client::MAX_SIGNED;
 use crate::control::Request;
 use crate::layout::{BENCH_PORT_BASE, DEFAULT_DATA_FOLDER, DEFAULT_PORT_BASE, MAX_NODES};
 use crate::relay::{Change, Conditions, ConditionsError, LinkCommand, RelaySettings, Selection, Settings};
@@ -52,15 +53,27 @@ pub(crate) struct Cli {
 
 impl Cli {
     /// What one value alone does not show.
-    pub(crate) fn check(&self) -> Result<(), ConditionsError> {
+    pub(crate) fn check(&self) -> Result<(), CheckError> {
         let relay = match &self.command {
             None => self.up.relay,
             Some(Command::Up(args)) => args.relay,
-            Some(Command::Bench(args)) => args.relay,
+            Some(Command::Bench(args)) => args.check()?.relay,
             Some(_) => return Ok(()),
         };
-        relay.settings().map(drop)
+        relay.settings()?;
+        Ok(())
     }
+}
+
+/// Values that make no sense together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CheckError {
+    /// The relay.
+    #[error(transparent)]
+    Conditions(#[from] ConditionsError),
+    /// More than there is time and memory for.
+    #[error("--real signs everything beforehand, at most {MAX_SIGNED} transactions; {0} are asked for")]
+    Signed(u64),
 }
 
 /// What to do.
@@ -294,9 +307,12 @@ pub(crate) struct BenchArgs {
     /// How long to offer them
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
-    /// Signed EVM transactions of the first rollup, carried in blobs
+    /// Signed EVM transactions of the first rollup, signed before the measurement begins
     #[arg(long, conflicts_with = "idle")]
     pub(crate) real: bool,
+    /// Where their data goes: to L1 in blobs, or nowhere but to the committee, as that of opaque transactions
+    #[arg(long, value_name = "POLICY", requires = "real", default_value = "blob")]
+    pub(crate) policy: Policy,
     /// Offer nothing, and measure what an idle network costs
     #[arg(long)]
     pub(crate) idle: bool,
@@ -320,6 +336,25 @@ pub(crate) struct BenchArgs {
     /// Print one JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `--policy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Policy {
+    /// On L1; proving blobs limits the rate
+    Blob,
+    /// With the committee; L1 has only the commitment
+    Committee,
+}
+
+impl BenchArgs {
+    fn check(&self) -> Result<&Self, CheckError> {
+        let signed = u64::from(self.rate).saturating_mul(self.seconds);
+        if self.real && signed > MAX_SIGNED {
+            return Err(CheckError::Signed(signed));
+        }
+        Ok(self)
+    }
 }
 
 /// Parses `60`, `60s`, `1.5s`, `200ms`, `2m` or `1h`.
@@ -388,6 +423,8 @@ mod tests {
             "testnet link heal --one-way",
             "testnet bench --rollup-flood --idle",
             "testnet bench --rollup-flood --duplicates",
+            "testnet bench --policy committee",
+            "testnet bench --real --policy none",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
@@ -421,6 +458,15 @@ mod tests {
         assert_eq!((far.conditions.delay.as_millis(), far.conditions.jitter.as_millis()), (50, 5));
         assert!((far.conditions.loss - 0.01).abs() < 1e-12);
         assert_eq!(settings("testnet --link-jitter 5ms"), Err(ConditionsError::Jitter));
+    }
+
+    #[test]
+    fn no_more_is_signed_beforehand_than_there_is_memory_for() {
+        let check = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().check();
+        assert_eq!(check("testnet bench --real --rate 100000 --seconds 20"), Ok(()));
+        let many = check("testnet bench --real --rate 100000 --seconds 21");
+        assert_eq!(many, Err(CheckError::Signed(2_100_000)));
+        assert_eq!(check("testnet bench --rate 100000 --seconds 21"), Ok(()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The bench's client: a process of its own that knows the genesis file and the nodes' public addresses, nothing else.
 //!
-//! It speaks JSON lines on standard output: `begin` when the load starts, `end` when it is over, and `result` when
-//! everything is drained. Latency is open loop: from the moment a transaction was due.
+//! It speaks JSON lines on standard output: `signing` while it makes transactions, `begin` when the load starts, `end` when it is
+//! over, and `result` when everything is drained. Latency is open loop: from the moment a transaction was due.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use clap::Parser;
 use ordering_types::chain_spec::RollupKind;
 use ordering_types::{ChainSpec, RollupId};
@@ -16,9 +17,8 @@ use rollup::client::{ConnectError, Nodes, RequestError};
 use rollup::verify::Network;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::L1Error;
-use crate::genesis::senders;
-use crate::load::{self, Book, Counts, Load, Percentiles, Source};
+use crate::genesis::many_senders;
+use crate::load::{self, Book, Counts, Load, Percentiles, Source, Transfers};
 use crate::observe::locked;
 use crate::procfs::{ProcessId, Usage};
 use crate::told;
@@ -28,6 +28,10 @@ use crate::told;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long catching up with the order may take before the load starts.
 const CATCH_UP: Duration = Duration::from_secs(30);
+/// Accounts that send signed transactions.
+const SENDERS: u32 = 1_000;
+/// Most transactions that are signed beforehand.
+pub(crate) const MAX_SIGNED: u64 = 2_000_000;
 /// How long answers may take once the load is over.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -65,6 +69,13 @@ struct Args {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum Said {
+    /// Transactions are signed before the load starts.
+    Signing {
+        /// So many are.
+        done: u64,
+        /// So many will be.
+        of: u64,
+    },
     /// The load starts.
     Begin,
     /// The load is over.
@@ -115,8 +126,6 @@ enum ClientError {
     Silent(RequestError),
     #[error("the order could not be caught up with: at height {0} of {1}")]
     Behind(u64, u64),
-    #[error("{0}")]
-    Account(#[from] L1Error),
 }
 
 fn say(said: &Said) {
@@ -152,7 +161,7 @@ async fn run(args: &Args) -> Result<Outcome, ClientError> {
     let id = RollupId::new(args.rollup);
     let rollup = network.spec().rollup(id).ok_or(ClientError::NoRollup(args.rollup))?.clone();
     let source = match rollup.kind {
-        RollupKind::Evm => Source::evm(id, rollup.chain_id, senders()?),
+        RollupKind::Evm => Source::ready(id, signed(rollup.chain_id, args)),
         RollupKind::Opaque => Source::opaque(id, args.tx_bytes, u64::from(std::process::id())),
     };
     let book = Arc::new(Mutex::new(Book::new(true)));
@@ -185,6 +194,14 @@ async fn run(args: &Args) -> Result<Outcome, ClientError> {
     }
     load.stop().await;
     Ok(outcome)
+}
+
+/// Everything that the load will offer: signing costs more than sending, and must not be part of what is measured.
+fn signed(chain_id: u64, args: &Args) -> Vec<Bytes> {
+    let wanted = u64::from(args.rate).saturating_mul(args.seconds).min(MAX_SIGNED);
+    let transfers = Transfers::new(chain_id, &many_senders(SENDERS));
+    let said = |done| say(&Said::Signing { done: done as u64, of: wanted });
+    transfers.first(usize::try_from(wanted).unwrap_or(usize::MAX), said)
 }
 
 fn own_usage() -> Usage {

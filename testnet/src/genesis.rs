@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use alloy::primitives::keccak256;
 use alloy::signers::local::PrivateKeySigner;
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{Address, ChainSpec, PublicKey, RollupId, ValidatorId};
@@ -87,18 +88,24 @@ pub struct Variant {
     pub relay: bool,
     /// There is a rollup to be flooded.
     pub flood: bool,
+    /// The first EVM rollup leaves its data with the committee and may fill whole blocks.
+    pub committee: bool,
 }
 
 /// The rollups of every local network.
-pub fn rollups(limits: &Limits, flood: bool) -> Vec<Rollup> {
-    let evm = |id, name: &str, chain_id| Rollup {
+pub fn rollups(limits: &Limits, variant: Variant) -> Vec<Rollup> {
+    let evm = |id, name: &str, chain_id, data| Rollup {
         id,
         name: name.to_owned(),
         kind: RollupKind::Evm,
         chain_id,
-        data: DataPolicy::Blob,
-        quota_bytes_per_block: limits.blob_bytes_per_block,
+        data,
+        quota_bytes_per_block: match data {
+            DataPolicy::Blob => limits.blob_bytes_per_block,
+            DataPolicy::Committee => limits.block_bytes,
+        },
     };
+    let first = if variant.committee { DataPolicy::Committee } else { DataPolicy::Blob };
     let opaque = |id, name: &str, chain_id, quota_bytes_per_block| Rollup {
         id,
         name: name.to_owned(),
@@ -108,13 +115,13 @@ pub fn rollups(limits: &Limits, flood: bool) -> Vec<Rollup> {
         quota_bytes_per_block,
     };
     let mut all = vec![
-        evm(ALPHA, "alpha", 900_001),
-        evm(BETA, "beta", 900_002),
+        evm(ALPHA, "alpha", 900_001, first),
+        evm(BETA, "beta", 900_002, DataPolicy::Blob),
         // As much as there is. A lane may have its share of a block in undecided chunks: 4 MiB of 16 with four lanes, which at 120,000
         // transactions of 512 bytes a second are a quarter of a second's.
         opaque(BULK, "bulk", 900_003, limits.block_bytes),
     ];
-    if flood {
+    if variant.flood {
         all.push(opaque(FLOODED, "flooded", 900_004, FLOODED_QUOTA_BYTES));
     }
     all
@@ -142,13 +149,20 @@ pub fn spec(
         inbox,
         limits,
         validators: validators.collect(),
-        rollups: rollups(&limits, variant.flood),
+        rollups: rollups(&limits, variant),
     }
 }
 
 /// Accounts that send transactions on the rollups.
 pub fn senders() -> Result<Vec<PrivateKeySigner>, L1Error> {
     (FIRST_SENDER..FIRST_SENDER + SENDERS).map(|index| account(MNEMONIC, index)).collect()
+}
+
+/// As many accounts as wanted, which exist only in this load: nothing executes what they send.
+pub fn many_senders(count: u32) -> Vec<PrivateKeySigner> {
+    let key = |index: u32| keccak256([b"testnet sender ".as_slice(), &index.to_be_bytes()].concat());
+    // Keys that are none have a chance of 2^-128.
+    (0..count).filter_map(|index| PrivateKeySigner::from_bytes(&key(index)).ok()).collect()
 }
 
 /// Accounts of the batchers.
@@ -296,7 +310,7 @@ mod tests {
         for nodes in [4_u8, 5, 7, 10] {
             let keys: Vec<_> =
                 (1..=nodes).map(|i| SecretKey::from_bytes([i; 32]).unwrap().public_key()).collect();
-            for variant in [Variant::default(), Variant { relay: true, flood: true }] {
+            for variant in [Variant::default(), Variant { relay: true, flood: true, committee: true }] {
                 let spec = spec(1337, Address::new([7; 20]), &keys, ports, variant);
                 spec.validate().unwrap();
                 let read: ChainSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();

@@ -42,7 +42,7 @@ impl Progress {
         let name = STAGES.get(self.done).copied().unwrap_or("more");
         self.done += 1;
         let label = format!("[{}/{}] {name:<18}", self.done, STAGES.len());
-        let bar = (self.terminal && !self.quiet).then(|| {
+        let bar = self.terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{prefix} {spinner} {msg}") {
                 bar.set_style(style);
@@ -52,6 +52,24 @@ impl Progress {
             bar
         });
         Stage { label, began: Instant::now(), bar, quiet: self.quiet }
+    }
+
+    /// Something that not every start has and that is so much work.
+    pub(crate) fn counted(&self, name: &str, of: u64) -> Stage {
+        let mut stage = self.aside(name);
+        stage.bar = self.terminal().then(|| {
+            let bar = ProgressBar::new(of);
+            if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:40} {human_pos} of {human_len}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(stage.label.clone());
+            bar
+        });
+        stage
+    }
+
+    const fn terminal(&self) -> bool {
+        self.terminal && !self.quiet
     }
 
     /// Something that not every start has.
@@ -65,6 +83,13 @@ impl Stage {
     pub(crate) fn note(&self, text: impl Into<String>) {
         if let Some(bar) = &self.bar {
             bar.set_message(text.into());
+        }
+    }
+
+    /// Says how much of the work is done.
+    pub(crate) fn reached(&self, done: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
         }
     }
 

@@ -11,9 +11,9 @@ use crate::chaos::{self, Aftermath, Outcome};
 use crate::cli::UpArgs;
 use crate::contract::L1Error;
 use crate::exit::Exit;
-use crate::genesis::{ALPHA, BETA, MNEMONIC, senders};
+use crate::genesis::{ALPHA, BETA, MNEMONIC, Variant, senders};
 use crate::judge::{self, Evidence, FromL1};
-use crate::load::{self, Book, Load, Source};
+use crate::load::{self, Book, Load, Source, Transfers};
 use crate::observe::{Observer, locked};
 use crate::progress::Progress;
 use crate::relay::{ConditionsError, RelaySettings};
@@ -133,7 +133,8 @@ async fn conclude(ended: Ended, session: Session, json: bool) -> Result<Exit, Up
 
 /// Everything between the preflight and the stop. Without `--for` it never returns.
 async fn body(args: &UpArgs, session: &Session, progress: &mut Progress) -> Result<Summary, UpError> {
-    let up = stages::bring_up(session, args.nodes, args.block_time, false, progress).await?;
+    let variant = Variant { relay: session.relay.is_some(), ..Variant::default() };
+    let up = stages::bring_up(session, args.nodes, args.block_time, variant, progress).await?;
     progress.say(&banner(session, &up));
     let book = Arc::new(Mutex::new(Book::new(args.duration.is_some())));
     let observer = Observer::new(
@@ -161,7 +162,8 @@ fn start_load(args: &UpArgs, up: &Up, book: Arc<Mutex<Book>>) -> Result<Load, Up
     let mut streams = Vec::new();
     for rollup in [ALPHA, BETA] {
         let chain_id = up.spec.rollup(rollup).map_or(0, |rollup| rollup.chain_id);
-        streams.push((Source::evm(rollup, chain_id, senders()?), f64::from(args.tps)));
+        let transfers = Transfers::new(chain_id, &senders()?);
+        streams.push((Source::transfers(rollup, transfers), f64::from(args.tps)));
     }
     let plan = load::Plan {
         network: ClientNetwork::new(Arc::clone(&up.spec)),

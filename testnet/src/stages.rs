@@ -99,7 +99,7 @@ pub(crate) async fn bring_up(
     session: &Session,
     nodes: u16,
     block_time: Duration,
-    flood: bool,
+    variant: Variant,
     progress: &mut Progress,
 ) -> Result<Up, StartError> {
     let keys = make_keys(session, nodes, progress).await?;
@@ -107,7 +107,6 @@ pub(crate) async fn bring_up(
     let l1_chain = start_l1(session, &l1, block_time, progress).await?;
     let inbox = deploy_inbox(session, &keys, progress).await?;
     let own_inbox = ordering_types::Address::new(inbox.into_array());
-    let variant = Variant { relay: session.relay.is_some(), flood };
     let spec = genesis::spec(l1_chain, own_inbox, &keys, session.ports, variant);
     start_relay(session, nodes, progress).await?;
     let batchers = start_nodes(session, nodes, block_time, &spec, progress).await?;

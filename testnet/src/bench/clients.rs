@@ -12,6 +12,7 @@ use super::BenchError;
 use super::measure::{Meter, Used};
 use crate::client::{Outcome, Said};
 use crate::launch::CLIENT;
+use crate::progress::{Progress, Stage};
 use crate::session::Session;
 
 /// How long a client may take beyond the load itself.
@@ -66,21 +67,39 @@ impl Offered<'_> {
     }
 
     /// Runs it, measures between its `begin` and `end`, and gives its result.
-    pub(super) async fn run(&self, session: &Session) -> Result<(Outcome, Used), BenchError> {
+    pub(super) async fn run(
+        &self,
+        session: &Session,
+        progress: &Progress,
+    ) -> Result<(Outcome, Used), BenchError> {
         let mut client = self.start(session).map_err(BenchError::Client)?;
         let patience = Duration::from_secs(self.seconds) + PATIENCE;
-        let watched = tokio::time::timeout(patience, watch(&mut client, session)).await;
+        let watched = tokio::time::timeout(patience, watch(&mut client, session, progress)).await;
         watched.map_err(|_| BenchError::GaveUp("it does not end".into()))?
     }
 }
 
-async fn watch(client: &mut Child, session: &Session) -> Result<(Outcome, Used), BenchError> {
+async fn watch(
+    client: &mut Child,
+    session: &Session,
+    progress: &Progress,
+) -> Result<(Outcome, Used), BenchError> {
     let silent = || BenchError::GaveUp("it ended without a result".to_owned());
     let mut lines = BufReader::new(client.stdout.take().ok_or_else(silent)?).lines();
     let (mut meter, mut used) = (None, Used::default());
+    let mut signing: Option<Stage> = None;
     while let Some(line) = lines.next_line().await.map_err(BenchError::Client)? {
         match serde_json::from_str(&line) {
-            Ok(Said::Begin) => meter = Some(Meter::start(session).await),
+            Ok(Said::Signing { done, of }) => {
+                let stage = signing.get_or_insert_with(|| progress.counted("signing", of));
+                stage.reached(done);
+            }
+            Ok(Said::Begin) => {
+                if let Some(stage) = signing.take() {
+                    stage.done("transactions are signed");
+                }
+                meter = Some(Meter::start(session).await);
+            }
             Ok(Said::End) => {
                 if let Some(meter) = meter.take() {
                     used = meter.stop(session).await;

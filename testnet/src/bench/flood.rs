@@ -86,13 +86,14 @@ impl Flood {
         };
         let normal = |name| offered(name, BULK, args.rate, args.seconds);
         progress.say(&format!("offering {} transactions a second alone for {} s", args.rate, args.seconds));
-        let (alone, _) = normal("alone").run(session).await?;
+        let (alone, _) = normal("alone").run(session, progress).await?;
         let rate = flood_rate(alone.blocks as f64 / args.seconds as f64, args.tx_bytes);
         progress.say(&format!("the same beside a rollup that offers {rate} a second, ten times its quota"));
         // The flood is there before and after what is measured.
         let beside = normal("beside");
         let flood = offered("flood", FLOODED, rate, args.seconds + 2);
-        let (beside_outcome, flood_outcome) = tokio::join!(beside.run(session), flood.run(session));
+        let (beside_outcome, flood_outcome) =
+            tokio::join!(beside.run(session, progress), flood.run(session, progress));
         let ((beside_outcome, used), (flood_outcome, _)) = (beside_outcome?, flood_outcome?);
         let growth = beside_outcome.ordered_ms.p99 / alone.ordered_ms.p99.max(0.01);
         let result = Self {

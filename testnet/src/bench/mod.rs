@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, Policy};
 use crate::exit::Exit;
-use crate::genesis::{ALPHA, BULK};
+use crate::genesis::{ALPHA, BULK, Variant};
 use crate::judge::{self, FromL1};
 use crate::load::{Book, Ledger};
 use crate::observe::Observer;
@@ -115,7 +115,12 @@ async fn measured(
     progress: &mut Progress,
 ) -> Result<Printed, BenchError> {
     let fsync_p50_us = disk::fsync_p50_us(session.folder.root()).map_err(BenchError::Disk)?;
-    let up = stages::bring_up(session, args.nodes, args.block_time, args.rollup_flood, progress).await?;
+    let variant = Variant {
+        relay: session.relay.is_some(),
+        flood: args.rollup_flood,
+        committee: args.policy == Policy::Committee,
+    };
+    let up = stages::bring_up(session, args.nodes, args.block_time, variant, progress).await?;
     let observer = Observer::new(
         Arc::clone(&session.network),
         Arc::new(Mutex::new(Book::new(false))),
@@ -168,7 +173,7 @@ async fn loaded(
         tx_bytes: args.tx_bytes,
         everywhere: args.duplicates,
     };
-    let (outcome, used) = offered.run(session).await?;
+    let (outcome, used) = offered.run(session, progress).await?;
     let distance = Distance::of(session).await;
     let ledger = ledger_of(&offered, session)?;
     let from_l1 = drained(up, observer, progress, &ledger).await;

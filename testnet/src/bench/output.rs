@@ -192,6 +192,10 @@ pub(super) struct Load {
     ordered_ms: Percentiles,
     certified_ms: Percentiles,
     nodes: Vec<Node>,
+    /// CPU time of all nodes by ordered transactions.
+    cpu_us_per_tx: f64,
+    /// Of each node.
+    node_cpu_us_per_tx: Vec<f64>,
     client_cpu_s: f64,
     processes: BTreeMap<String, Node>,
     blocks_per_s: f64,
@@ -231,6 +235,8 @@ impl Load {
             ordered_ms: outcome.ordered_ms,
             certified_ms: outcome.certified_ms,
             nodes: nodes(used),
+            cpu_us_per_tx: cpu_us_per_tx(used.nodes().map(|node| node.cpu).sum(), counts.ordered),
+            node_cpu_us_per_tx: used.nodes().map(|node| cpu_us_per_tx(node.cpu, counts.ordered)).collect(),
             client_cpu_s: rounded(outcome.client_cpu_s, 2),
             processes,
             blocks_per_s: rounded(outcome.blocks as f64 / args.seconds as f64, 1),
@@ -268,6 +274,8 @@ impl Load {
         for (name, used) in &self.processes {
             row(name, format!("{:.1} CPU s, {:.0} MB at most", used.cpu_s, used.rss_peak_mb));
         }
+        let each: Vec<String> = self.node_cpu_us_per_tx.iter().map(|us| format!("{us:.1}")).collect();
+        row("CPU per tx", format!("{:.1} us in all nodes: {}", self.cpu_us_per_tx, each.join(", ")));
         if let Some(relay) = &self.relay {
             row("distance", relay.text());
         }
@@ -284,6 +292,10 @@ impl Load {
         }
         text
     }
+}
+
+fn cpu_us_per_tx(cpu: Duration, ordered: u64) -> f64 {
+    rounded(cpu.as_secs_f64() * 1e6 / ordered.max(1) as f64, 2)
 }
 
 const fn policy_name(policy: DataPolicy) -> &'static str {
@@ -314,6 +326,12 @@ mod tests {
     fn ledger(rollup: RollupId, placed: &[(u64, u8)]) -> Ledger {
         let ordered = placed.iter().map(|(height, byte)| (*height, Digest::new([*byte; 32]))).collect();
         Ledger { headers: BTreeMap::from([(9, Digest::ZERO)]), ordered: BTreeMap::from([(rollup, ordered)]) }
+    }
+
+    #[test]
+    fn what_a_transaction_costs() {
+        assert!((cpu_us_per_tx(Duration::from_secs(3), 40_000) - 75.0).abs() < 1e-9);
+        assert!((cpu_us_per_tx(Duration::ZERO, 0)).abs() < 1e-9);
     }
 
     #[test]

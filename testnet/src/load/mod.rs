@@ -3,6 +3,7 @@
 mod book;
 mod door;
 mod engine;
+mod evm;
 mod follow;
 mod keyed;
 mod pace;
@@ -11,5 +12,6 @@ mod source;
 
 pub use book::{Book, Counts, Due, Ledger, Offer, Percentiles, Section};
 pub use engine::{Load, Plan};
+pub use evm::Transfers;
 pub use pace::Pace;
 pub use source::Source;

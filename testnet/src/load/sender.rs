@@ -84,7 +84,7 @@ impl Sender {
             let mut due = Vec::new();
             while due.len() < BATCH {
                 let Some(scheduled) = pace.due(now) else { break };
-                let Some(data) = source.take() else { return };
+                let Some(data) = source.take() else { break };
                 self.tag += 1;
                 let offer = Offer { tag: self.tag, rollup: source.rollup(), data };
                 let via = trusted.get(self.turn % trusted.len().max(1)).copied().unwrap_or_default();

@@ -1,32 +1,26 @@
-//! Where transactions come from: signed EVM transfers, or opaque bytes that look random.
+//! Where transactions come from: signed EVM transfers, signed now or beforehand, or opaque bytes that look random.
 
-use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
-use alloy::eips::eip2718::Encodable2718;
-use alloy::network::TxSignerSync;
-use alloy::primitives::{Address, TxKind, U256};
-use alloy::signers::local::PrivateKeySigner;
 use bytes::Bytes;
 use ordering_types::RollupId;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
-/// Gas of a plain transfer.
-const TRANSFER_GAS: u64 = 21_000;
+use super::evm::Transfers;
+
 /// Random bytes that opaque transactions are windows on.
 const BLOCK_BYTES: usize = 64 << 10;
 /// So far apart are fresh random bytes.
 const FRESH_EVERY: usize = 64;
-/// One gwei.
-const GWEI: u128 = 1_000_000_000;
 
-/// An endless supply of distinct transactions for one rollup.
+/// A supply of distinct transactions for one rollup.
 pub struct Source {
     rollup: RollupId,
     kind: Kind,
 }
 
 enum Kind {
-    Evm { chain_id: u64, accounts: Vec<Account>, next: usize },
+    Transfers { transfers: Transfers, next: u64 },
+    Ready(std::vec::IntoIter<Bytes>),
     Opaque(Box<Opaque>),
 }
 
@@ -39,16 +33,15 @@ struct Opaque {
     counter: u64,
 }
 
-struct Account {
-    signer: PrivateKeySigner,
-    nonce: u64,
-}
-
 impl Source {
-    /// EIP-1559 transfers of one wei among these accounts, in turn, each with its nonces in order.
-    pub fn evm(rollup: RollupId, chain_id: u64, signers: Vec<PrivateKeySigner>) -> Self {
-        let accounts = signers.into_iter().map(|signer| Account { signer, nonce: 0 }).collect();
-        Self { rollup, kind: Kind::Evm { chain_id, accounts, next: 0 } }
+    /// Transfers, each signed when it is taken.
+    pub const fn transfers(rollup: RollupId, transfers: Transfers) -> Self {
+        Self { rollup, kind: Kind::Transfers { transfers, next: 0 } }
+    }
+
+    /// These and no more.
+    pub fn ready(rollup: RollupId, transactions: Vec<Bytes>) -> Self {
+        Self { rollup, kind: Kind::Ready(transactions.into_iter()) }
     }
 
     /// Bytes that look random: a window at a random place of 64 KiB of random bytes, with 8 fresh random bytes in every 64. The first
@@ -66,16 +59,15 @@ impl Source {
         self.rollup
     }
 
-    /// The next transaction; `None` only if there are no accounts.
+    /// The next transaction; `None` if there is none left.
     pub fn take(&mut self) -> Option<Bytes> {
         match &mut self.kind {
-            Kind::Evm { chain_id, accounts, next } => {
-                let count = accounts.len();
-                let to = accounts.get((*next + 1) % count.max(1))?.signer.address();
-                let account = accounts.get_mut(*next)?;
-                *next = (*next + 1) % count.max(1);
-                Some(account.transfer(*chain_id, to))
+            Kind::Transfers { transfers, next } => {
+                let number = *next;
+                *next += 1;
+                transfers.nth(number)
             }
+            Kind::Ready(transactions) => transactions.next(),
             Kind::Opaque(opaque) => Some(opaque.take()),
         }
     }
@@ -99,51 +91,22 @@ impl Opaque {
     }
 }
 
-impl Account {
-    fn transfer(&mut self, chain_id: u64, to: Address) -> Bytes {
-        let mut transaction = TxEip1559 {
-            chain_id,
-            nonce: self.nonce,
-            gas_limit: TRANSFER_GAS,
-            max_fee_per_gas: 2 * GWEI,
-            max_priority_fee_per_gas: GWEI,
-            to: TxKind::Call(to),
-            value: U256::from(1),
-            ..TxEip1559::default()
-        };
-        self.nonce += 1;
-        let signature =
-            self.signer.sign_transaction_sync(&mut transaction).expect("a local key signs any transaction");
-        TxEnvelope::from(transaction.into_signed(signature)).encoded_2718().into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use std::collections::BTreeSet;
 
-    use alloy::consensus::Transaction;
-    use alloy::eips::eip2718::Decodable2718;
-
     use super::*;
-    use crate::contract::account;
 
     #[test]
-    fn evm_transactions_are_signed_for_their_chain_with_nonces_in_order() {
-        let signers: Vec<_> = (3..5).map(|index| account(dev_l1::DEFAULT_MNEMONIC, index).unwrap()).collect();
-        let addresses: Vec<_> = signers.iter().map(PrivateKeySigner::address).collect();
-        let mut source = Source::evm(RollupId::new(1), 900_001, signers);
-        for i in 0..6_usize {
-            let raw = source.take().unwrap();
-            let decoded = TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap();
-            let signed = decoded.as_eip1559().unwrap();
-            let signer = signed.signature().recover_address_from_prehash(&signed.signature_hash());
-            assert_eq!(signer.unwrap(), addresses[i % 2]);
-            assert_eq!((decoded.chain_id(), decoded.nonce()), (Some(900_001), i as u64 / 2));
-        }
-        assert!(Source::evm(RollupId::new(1), 1, Vec::new()).take().is_none());
+    fn what_was_made_beforehand_comes_in_order_and_ends() {
+        let all: Vec<Bytes> = [vec![1], vec![2]].map(Bytes::from).to_vec();
+        let mut source = Source::ready(RollupId::new(1), all.clone());
+        assert_eq!(
+            [source.take(), source.take(), source.take()],
+            [Some(all[0].clone()), Some(all[1].clone()), None]
+        );
     }
 
     #[test]

@@ -82,12 +82,12 @@ pub(super) async fn measure(
     };
     progress.say(&format!("offering {} transactions a second through node {VICTIM} in peace", args.rate));
     let calm_load = offered("calm");
-    let (calm, calm_seen) = phase(&calm_load, session).await?;
+    let (calm, calm_seen) = phase(&calm_load, session, progress).await?;
     progress.say("the same under attack");
     let mut attacker = start(attack, session)?;
     tokio::time::sleep(LEAD).await;
     let attacked_load = offered("attacked");
-    let attacked = phase(&attacked_load, session).await;
+    let attacked = phase(&attacked_load, session, progress).await;
     let deeds = end(&mut attacker).await?;
     let (attacked, attacked_seen) = attacked?;
     progress.say("waiting until the node has let go of what it held for the attacker");
@@ -100,9 +100,10 @@ pub(super) async fn measure(
 async fn phase(
     load: &Offered<'_>,
     session: &Session,
+    progress: &Progress,
 ) -> Result<(crate::client::Outcome, Watched), BenchError> {
     let probe = Probe::start(session, VICTIM).await;
-    let outcome = load.run(session).await;
+    let outcome = load.run(session, progress).await;
     let seen = probe.stop().await;
     Ok((outcome?.0, seen))
 }
