@@ -1,6 +1,8 @@
 //! The command line.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
@@ -23,6 +25,7 @@ Examples:
   testnet --for 60s --chaos 'kill node 2 at 10s, restart node 2 at 20s, kill active batcher at 30s'
   testnet bench --rate 2000 --tx-bytes 512 --seconds 20 --json
   testnet bench --rate 2000 --link-delay 50ms --link-jitter 5ms --link-loss 1%
+  testnet bench --rate 5000 --dead-node 2@8s
   testnet --link-delay 20ms            the nodes are 20 ms apart; another terminal cuts, heals and changes links:
   testnet link cut 1 2 | link cut 3 | link heal | link set --delay 80ms --loss 2% | link show
   testnet --for 60s --chaos 'cut node 2 at 10s, heal node 2 at 20s, cut link 1-3 at 30s, heal all links at 40s'
@@ -74,6 +77,9 @@ pub(crate) enum CheckError {
     /// More than there is time and memory for.
     #[error("--real signs everything beforehand, at most {MAX_SIGNED} transactions; {0} are asked for")]
     Signed(u64),
+    /// There is nothing to see.
+    #[error("--dead-node {0}: name one of the nodes and a time within the load")]
+    DeadNode(DeadNode),
 }
 
 /// What to do.
@@ -325,6 +331,9 @@ pub(crate) struct BenchArgs {
     /// Send every transaction to every node; each must be ordered once
     #[arg(long, conflicts_with = "idle")]
     pub(crate) duplicates: bool,
+    /// kill -9 this node so long after the load began, and measure what clients of the others notice: `2@8s`
+    #[arg(long, value_name = "NODE@TIME", conflicts_with_all = ["idle", "rollup_flood", "attack"])]
+    pub(crate) dead_node: Option<DeadNode>,
     #[command(flatten)]
     pub(crate) relay: RelayArgs,
     /// Slot time of the development L1
@@ -347,11 +356,42 @@ pub(crate) enum Policy {
     Committee,
 }
 
+/// `--dead-node`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeadNode {
+    /// Which.
+    pub(crate) node: u16,
+    /// When, from the beginning of the load.
+    pub(crate) after: Duration,
+}
+
+impl FromStr for DeadNode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let error = || "expected a node and a time such as 2@8s".to_owned();
+        let (node, after) = text.split_once('@').ok_or_else(error)?;
+        Ok(Self { node: node.parse().map_err(|_| error())?, after: parse_duration(after)? })
+    }
+}
+
+impl fmt::Display for DeadNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}s", self.node, self.after.as_secs_f64())
+    }
+}
+
 impl BenchArgs {
     fn check(&self) -> Result<&Self, CheckError> {
         let signed = u64::from(self.rate).saturating_mul(self.seconds);
         if self.real && signed > MAX_SIGNED {
             return Err(CheckError::Signed(signed));
+        }
+        let seen = |dead: &DeadNode| {
+            (1..=self.nodes).contains(&dead.node) && dead.after < Duration::from_secs(self.seconds)
+        };
+        if let Some(dead) = self.dead_node.filter(|dead| !seen(dead)) {
+            return Err(CheckError::DeadNode(dead));
         }
         Ok(self)
     }
@@ -425,6 +465,9 @@ mod tests {
             "testnet bench --rollup-flood --duplicates",
             "testnet bench --policy committee",
             "testnet bench --real --policy none",
+            "testnet bench --dead-node 2",
+            "testnet bench --dead-node @8s",
+            "testnet bench --dead-node 2@8s --idle",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
@@ -467,6 +510,16 @@ mod tests {
         let many = check("testnet bench --real --rate 100000 --seconds 21");
         assert_eq!(many, Err(CheckError::Signed(2_100_000)));
         assert_eq!(check("testnet bench --rate 100000 --seconds 21"), Ok(()));
+    }
+
+    #[test]
+    fn a_node_that_dies_is_one_of_the_nodes_and_dies_under_load() {
+        let check = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().check();
+        assert_eq!(check("testnet bench --dead-node 4@19.9s"), Ok(()));
+        for dead in ["0@8s", "5@8s", "2@20s"] {
+            let error = check(&format!("testnet bench --dead-node {dead}"));
+            assert_eq!(error, Err(CheckError::DeadNode(dead.parse().unwrap())));
+        }
     }
 
     #[test]

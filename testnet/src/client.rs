@@ -4,9 +4,10 @@
 //! over, and `result` when everything is drained. Latency is open loop: from the moment a transaction was due.
 
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use rollup::verify::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::genesis::many_senders;
-use crate::load::{self, Book, Counts, Load, Percentiles, Source, Transfers};
+use crate::load::{self, Book, Counts, Load, Outage, Percentiles, Source, Transfers};
 use crate::observe::locked;
 use crate::procfs::{ProcessId, Usage};
 use crate::told;
@@ -60,10 +61,16 @@ struct Args {
     /// Every transaction goes to every node at once.
     #[arg(long)]
     everywhere: bool,
+    /// A node will die, which a line on standard input tells: measure what that costs.
+    #[arg(long)]
+    outage: bool,
     /// Everything told goes there.
     #[arg(long)]
     ledger: Option<PathBuf>,
 }
+
+/// When the bench killed a node.
+static DIED: OnceLock<Instant> = OnceLock::new();
 
 /// What the client says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -81,7 +88,7 @@ pub(crate) enum Said {
     /// The load is over.
     End,
     /// Everything is drained, or the patience is over.
-    Result(Outcome),
+    Result(Box<Outcome>),
     /// It cannot be done.
     Error {
         /// Why.
@@ -108,6 +115,8 @@ pub(crate) struct Outcome {
     pub(crate) client_cpu_s: f64,
     /// Most resident memory of the client, bytes.
     pub(crate) client_rss_peak: u64,
+    /// What the death of a node cost, if one died.
+    pub(crate) outage: Option<Outage>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -136,15 +145,18 @@ fn say(said: &Said) {
 pub(crate) fn main_from_args(args: Vec<OsString>) -> ExitCode {
     let args = Args::parse_from(args);
     std::thread::spawn(|| {
-        // The bench holds the other end: when it goes, we go.
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        // The bench holds the other end: when it goes, we go. A word from it means that it kills a node now.
+        let mut word = [0; 64];
+        while std::io::stdin().read(&mut word).is_ok_and(|length| length > 0) {
+            DIED.get_or_init(Instant::now);
+        }
         std::process::exit(1);
     });
     let result =
         tokio::runtime::Runtime::new().map_err(ClientError::from).and_then(|rt| rt.block_on(run(&args)));
     match result {
         Ok(outcome) => {
-            say(&Said::Result(outcome));
+            say(&Said::Result(Box::new(outcome)));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -165,6 +177,9 @@ async fn run(args: &Args) -> Result<Outcome, ClientError> {
         RollupKind::Opaque => Source::opaque(id, args.tx_bytes, u64::from(std::process::id())),
     };
     let book = Arc::new(Mutex::new(Book::new(true)));
+    if args.outage {
+        locked(&book).keep_samples();
+    }
     let plan = load::Plan {
         network: network.clone(),
         endpoints: args.endpoint.clone(),
@@ -180,6 +195,7 @@ async fn run(args: &Args) -> Result<Outcome, ClientError> {
     load.begin();
     tokio::time::sleep(Duration::from_secs(args.seconds)).await;
     load.end();
+    let over = Instant::now();
     let (ended, last) = (own_usage(), locked(&book).height());
     say(&Said::End);
     load.drained(Instant::now() + DRAIN).await;
@@ -187,6 +203,7 @@ async fn run(args: &Args) -> Result<Outcome, ClientError> {
         blocks: last.saturating_sub(first),
         client_cpu_s: ended.cpu.saturating_sub(began.cpu).as_secs_f64(),
         client_rss_peak: own_usage().rss_peak,
+        outage: DIED.get().map(|died| outage(&locked(&book), *died, over)),
         ..outcome(&locked(&book))
     };
     if let Some(path) = &args.ledger {
@@ -228,6 +245,10 @@ async fn catch_up(nodes: &Nodes, book: &Mutex<Book>) -> Result<(), ClientError> 
     }
 }
 
+fn outage(book: &Book, died: Instant, over: Instant) -> Outage {
+    Outage::of(book.samples(), book.receipts().iter().map(|(at, _)| *at), died, over)
+}
+
 fn outcome(book: &Book) -> Outcome {
     let receipts = book.receipts();
     let span =
@@ -250,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_the_client_says_reads_back() {
-        let text = serde_json::to_string(&Said::Result(Outcome::default())).unwrap();
+        let text = serde_json::to_string(&Said::Result(Box::default())).unwrap();
         assert!(text.contains("\"event\":\"result\""), "{text}");
         assert!(matches!(serde_json::from_str(&text).unwrap(), Said::Result(_)));
     }

@@ -5,14 +5,17 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use ordering_types::RollupId;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use super::BenchError;
 use super::measure::{Meter, Used};
+use crate::cli::DeadNode;
 use crate::client::{Outcome, Said};
 use crate::launch::CLIENT;
 use crate::progress::{Progress, Stage};
+use crate::role::Role;
 use crate::session::Session;
 
 /// How long a client may take beyond the load itself.
@@ -34,6 +37,8 @@ pub(super) struct Offered<'a> {
     pub(super) tx_bytes: u32,
     /// To every node at once.
     pub(super) everywhere: bool,
+    /// The node that dies meanwhile.
+    pub(super) dead: Option<DeadNode>,
 }
 
 impl Offered<'_> {
@@ -51,6 +56,9 @@ impl Offered<'_> {
         }
         if self.everywhere {
             command.arg("--everywhere");
+        }
+        if self.dead.is_some() {
+            command.arg("--outage");
         }
         let log = std::fs::File::create(session.folder.logs().join(format!("{}.log", self.name)))?;
         command
@@ -74,7 +82,7 @@ impl Offered<'_> {
     ) -> Result<(Outcome, Used), BenchError> {
         let mut client = self.start(session).map_err(BenchError::Client)?;
         let patience = Duration::from_secs(self.seconds) + PATIENCE;
-        let watched = tokio::time::timeout(patience, watch(&mut client, session, progress)).await;
+        let watched = tokio::time::timeout(patience, watch(&mut client, session, progress, self.dead)).await;
         watched.map_err(|_| BenchError::GaveUp("it does not end".into()))?
     }
 }
@@ -83,12 +91,22 @@ async fn watch(
     client: &mut Child,
     session: &Session,
     progress: &Progress,
+    dead: Option<DeadNode>,
 ) -> Result<(Outcome, Used), BenchError> {
     let silent = || BenchError::GaveUp("it ended without a result".to_owned());
     let mut lines = BufReader::new(client.stdout.take().ok_or_else(silent)?).lines();
     let (mut meter, mut used) = (None, Used::default());
     let mut signing: Option<Stage> = None;
-    while let Some(line) = lines.next_line().await.map_err(BenchError::Client)? {
+    let mut death = None;
+    loop {
+        let line = tokio::select! {
+            line = lines.next_line() => line.map_err(BenchError::Client)?.ok_or_else(silent)?,
+            node = due(death) => {
+                death = None;
+                kill(session, node, client).await?;
+                continue;
+            }
+        };
         match serde_json::from_str(&line) {
             Ok(Said::Signing { done, of }) => {
                 let stage = signing.get_or_insert_with(|| progress.counted("signing", of));
@@ -99,16 +117,37 @@ async fn watch(
                     stage.done("transactions are signed");
                 }
                 meter = Some(Meter::start(session).await);
+                death = dead.map(|dead| (dead.node, Instant::now() + dead.after));
             }
             Ok(Said::End) => {
                 if let Some(meter) = meter.take() {
                     used = meter.stop(session).await;
                 }
             }
-            Ok(Said::Result(outcome)) => return Ok((outcome, used)),
+            Ok(Said::Result(outcome)) => return Ok((*outcome, used)),
             Ok(Said::Error { why }) => return Err(BenchError::GaveUp(why)),
             Err(_) => {}
         }
     }
-    Err(silent())
+}
+
+/// Completes when the node has to die.
+async fn due(death: Option<(u16, Instant)>) -> u16 {
+    match death {
+        Some((node, at)) => {
+            tokio::time::sleep_until(at).await;
+            node
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Kills a node and tells the client, which measures from there.
+async fn kill(session: &Session, node: u16, client: &mut Child) -> Result<(), BenchError> {
+    if let Some(input) = &mut client.stdin {
+        input.write_all(b"died\n").await.map_err(BenchError::Client)?;
+        input.flush().await.map_err(BenchError::Client)?;
+    }
+    session.network.lock().await.kill(Role::Node(node)).await.map_err(BenchError::Kill)?;
+    Ok(())
 }

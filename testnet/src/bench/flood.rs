@@ -83,6 +83,7 @@ impl Flood {
             seconds,
             tx_bytes: args.tx_bytes,
             everywhere: false,
+            dead: None,
         };
         let normal = |name| offered(name, BULK, args.rate, args.seconds);
         progress.say(&format!("offering {} transactions a second alone for {} s", args.rate, args.seconds));

@@ -2,6 +2,7 @@
 
 mod attack;
 mod clients;
+mod dead;
 mod disk;
 mod distance;
 mod flood;
@@ -17,6 +18,7 @@ use crate::exit::Exit;
 use crate::genesis::{ALPHA, BULK, Variant};
 use crate::judge::{self, FromL1};
 use crate::load::{Book, Ledger};
+use crate::network::NetworkError;
 use crate::observe::Observer;
 use crate::progress::Progress;
 use crate::relay::ConditionsError;
@@ -56,6 +58,9 @@ pub(crate) enum BenchError {
     /// The client gave up.
     #[error("client: {0}")]
     GaveUp(String),
+    /// A node could not be killed.
+    #[error(transparent)]
+    Kill(NetworkError),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -164,14 +169,19 @@ async fn loaded(
 ) -> Result<Printed, BenchError> {
     let rollup = if args.real { ALPHA } else { BULK };
     progress.say(&format!("offering {} transactions a second for {} s", args.rate, args.seconds));
+    // What the dead node took and had not yet passed on, nobody was promised; so clients talk to the others.
+    let dead = args.dead_node.map(|dead| usize::from(dead.node));
+    let others = up.endpoints.iter().zip(1..).filter(|(_, number)| dead != Some(*number));
+    let endpoints: Vec<String> = others.map(|(endpoint, _)| endpoint.clone()).collect();
     let offered = Offered {
         name: "client",
-        endpoints: &up.endpoints,
+        endpoints: &endpoints,
         rollup,
         rate: args.rate,
         seconds: args.seconds,
         tx_bytes: args.tx_bytes,
         everywhere: args.duplicates,
+        dead: args.dead_node,
     };
     let (outcome, used) = offered.run(session, progress).await?;
     let distance = Distance::of(session).await;

@@ -8,6 +8,7 @@ use ordering_types::chain_spec::DataPolicy;
 use ordering_types::{RollupId, TxId, merkle};
 use serde::Serialize;
 
+use super::dead::Dead;
 use super::distance::Distance;
 use super::measure::{ProcessUse, Used};
 use crate::cli::BenchArgs;
@@ -210,6 +211,8 @@ pub(super) struct Load {
     seconds: u64,
     refused: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    dead_node: Option<Dead>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     relay: Option<Distance>,
     load_average: f64,
     #[serde(flatten)]
@@ -250,6 +253,7 @@ impl Load {
             everywhere: args.duplicates,
             seconds: args.seconds,
             refused: counts.refused,
+            dead_node: outcome.outage.zip(args.dead_node).map(|(outage, dead)| Dead::new(dead, outage)),
             relay: distance,
             load_average: used.load_average,
             machine: machine.clone(),
@@ -257,9 +261,10 @@ impl Load {
         }
     }
 
-    /// Whether nothing was lost or duplicated. Speed is for the reader to judge.
-    pub(super) const fn held(&self) -> bool {
-        self.lost == 0 && self.duplicated == 0 && self.trouble.is_none()
+    /// Whether nothing was lost or duplicated, and a dead node cost no more than promised. Speed is for the reader to judge.
+    pub(super) fn held(&self) -> bool {
+        let cheap = self.dead_node.as_ref().is_none_or(Dead::held);
+        self.lost == 0 && self.duplicated == 0 && self.trouble.is_none() && cheap
     }
 
     pub(super) fn text(&self) -> String {
@@ -276,6 +281,9 @@ impl Load {
         }
         let each: Vec<String> = self.node_cpu_us_per_tx.iter().map(|us| format!("{us:.1}")).collect();
         row("CPU per tx", format!("{:.1} us in all nodes: {}", self.cpu_us_per_tx, each.join(", ")));
+        if let Some(dead) = &self.dead_node {
+            dead.rows().into_iter().for_each(|(name, value)| row(name, value));
+        }
         if let Some(relay) = &self.relay {
             row("distance", relay.text());
         }

@@ -12,6 +12,7 @@ use ordering_types::transaction::tx_id;
 use ordering_types::{Digest, RollupId, TxId};
 
 use super::keyed::{Keyed, keyed};
+use super::outage::Sample;
 
 /// Most transactions that may wait for an answer; beyond it nothing more is sent, and that counts as not ordered.
 const MAX_PENDING: usize = 500_000;
@@ -23,6 +24,8 @@ const MAX_HEADERS: usize = 100_000;
 const MAX_HEIGHTS: usize = 1_000_000;
 /// Most receipts remembered for the measurement of pauses.
 const MAX_RECEIPTS: usize = 4_000_000;
+/// Most transactions whose own latency is remembered.
+const MAX_SAMPLES: usize = 4_000_000;
 /// What a node cannot take now is sent elsewhere after this time.
 const TRY_AGAIN: Duration = Duration::from_millis(300);
 /// Longest latency that is told apart from longer ones, in microseconds: ten minutes.
@@ -107,6 +110,8 @@ pub struct Book {
     ordered_us: Histogram<u64>,
     certified_us: Histogram<u64>,
     ledger: Option<Ledger>,
+    /// Of each ordered transaction, if they are wanted.
+    samples: Option<Vec<Sample>>,
     height: u64,
 }
 
@@ -149,8 +154,19 @@ impl Book {
             ordered_us: histogram(),
             certified_us: histogram(),
             ledger: keep.then(Ledger::default),
+            samples: None,
             height: 0,
         }
+    }
+
+    /// Remembers the latency of every transaction from now on.
+    pub fn keep_samples(&mut self) {
+        self.samples.get_or_insert_default();
+    }
+
+    /// Every ordered transaction, in the order of receipt; empty unless they are kept.
+    pub fn samples(&self) -> &[Sample] {
+        self.samples.as_deref().unwrap_or_default()
     }
 
     /// Transactions fall due; keeps those in `due` that may be sent.
@@ -182,7 +198,11 @@ impl Book {
         for id in sections.iter().flat_map(|(_, ids)| ids) {
             if let Some(pending) = self.pending.remove(id) {
                 self.tags.remove(&pending.offer.tag);
-                self.ordered_us.saturating_record(micros(now.duration_since(pending.scheduled)));
+                let latency = now.duration_since(pending.scheduled);
+                self.ordered_us.saturating_record(micros(latency));
+                if let Some(samples) = self.samples.as_mut().filter(|samples| samples.len() < MAX_SAMPLES) {
+                    samples.push((pending.scheduled, latency));
+                }
                 ours.push(pending.scheduled);
             }
         }

@@ -79,6 +79,7 @@ pub(super) async fn measure(
         seconds: args.seconds,
         tx_bytes: args.tx_bytes,
         everywhere: false,
+        dead: None,
     };
     progress.say(&format!("offering {} transactions a second through node {VICTIM} in peace", args.rate));
     let calm_load = offered("calm");
