@@ -12,7 +12,9 @@ use crate::chaos::Plan;
 use crate::client::MAX_SIGNED;
 use crate::control::Request;
 use crate::layout::{BENCH_PORT_BASE, DEFAULT_DATA_FOLDER, DEFAULT_PORT_BASE, MAX_NODES};
-use crate::relay::{Change, Conditions, ConditionsError, LinkCommand, RelaySettings, Selection, Settings};
+use crate::relay::{
+    Change, Conditions, ConditionsError, LinkCommand, MIN_MTU, RelaySettings, Selection, Settings,
+};
 use crate::role::Role;
 
 const EXAMPLES: &str = "\
@@ -145,7 +147,7 @@ pub(crate) enum LinkVerb {
     Cut(CutArgs),
     /// Let everything pass again
     Heal(SelectArgs),
-    /// Change delay, jitter, loss or reordering; what is not named stays
+    /// Change delay, jitter, loss, reordering or the longest datagram; what is not named stays
     Set(SetArgs),
     /// Say what every link does and what it carried
     Show(StatusArgs),
@@ -195,6 +197,9 @@ pub(crate) struct SetArgs {
     /// Share of datagrams that are overtaken by the next ones
     #[arg(long, value_name = "SHARE", value_parser = parse_share, group = "setting")]
     pub(crate) reorder: Option<f64>,
+    /// Longest payload of a datagram that passes
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u16).range(i64::from(MIN_MTU)..), group = "setting")]
+    pub(crate) mtu: Option<u16>,
 }
 
 impl SelectArgs {
@@ -212,8 +217,8 @@ impl LinkVerb {
         match self {
             Self::Cut(args) => (args.links.folder.data.clone(), link(&args.links, Change::Cut), false),
             Self::Heal(args) => (args.folder.data.clone(), link(&args, Change::Heal), false),
-            Self::Set(SetArgs { links, delay, jitter, loss, reorder }) => {
-                let change = Change::Set(Settings { delay, jitter, loss, reorder });
+            Self::Set(SetArgs { links, delay, jitter, loss, reorder, mtu }) => {
+                let change = Change::Set(Settings { delay, jitter, loss, reorder, mtu });
                 (links.folder.data.clone(), link(&links, change), false)
             }
             Self::Show(args) => (args.folder.data, Request::Links, args.json),
@@ -237,6 +242,9 @@ pub(crate) struct RelayArgs {
     /// Share of datagrams that are overtaken by the next ones: 0.1%
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub(crate) link_reorder: Option<f64>,
+    /// Longest payload of a datagram that passes: 1472 on a path of Ethernet (1,500 bytes less the headers of IP and UDP)
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u16).range(i64::from(MIN_MTU)..))]
+    pub(crate) link_mtu: Option<u16>,
     /// Seed of all chance on the links
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(crate) relay_seed: u64,
@@ -250,9 +258,14 @@ impl RelayArgs {
 
     /// The relay asked for, if any.
     pub(crate) fn settings(self) -> Result<Option<RelaySettings>, ConditionsError> {
-        let Self { link_delay, link_jitter, link_loss, link_reorder, relay_seed } = self;
-        let asked =
-            Settings { delay: link_delay, jitter: link_jitter, loss: link_loss, reorder: link_reorder };
+        let Self { link_delay, link_jitter, link_loss, link_reorder, link_mtu, relay_seed } = self;
+        let asked = Settings {
+            delay: link_delay,
+            jitter: link_jitter,
+            loss: link_loss,
+            reorder: link_reorder,
+            mtu: link_mtu,
+        };
         if asked == Settings::default() {
             return Ok(None);
         }
@@ -456,6 +469,8 @@ mod tests {
             "testnet --link-loss 101%",
             "testnet --link-loss many",
             "testnet --link-delay -1ms",
+            "testnet --link-mtu 1199",
+            "testnet link set --mtu 70000",
             "testnet link cut",
             "testnet link set",
             "testnet link set 1 2",
@@ -498,6 +513,7 @@ mod tests {
         let direct = settings("testnet --link-delay 0ms --relay-seed 7").unwrap().unwrap();
         assert_eq!((direct.conditions, direct.seed), (Conditions::default(), 7));
         let far = settings("testnet --link-delay 50ms --link-jitter 5ms --link-loss 1%").unwrap().unwrap();
+        assert_eq!(settings("testnet --link-mtu 1472").unwrap().unwrap().conditions.mtu, Some(1_472));
         assert_eq!((far.conditions.delay.as_millis(), far.conditions.jitter.as_millis()), (50, 5));
         assert!((far.conditions.loss - 0.01).abs() < 1e-12);
         assert_eq!(settings("testnet --link-jitter 5ms"), Err(ConditionsError::Jitter));

@@ -14,7 +14,6 @@ use crate::layout::BATCHERS;
 use crate::network::NetworkError;
 use crate::node_api::{NodeApi, NodeStatus};
 use crate::progress::{Progress, Stage};
-use crate::relay::Conditions;
 use crate::session::Session;
 
 /// How often a stage looks whether it is through.
@@ -173,13 +172,7 @@ async fn start_relay(session: &Session, nodes: u16, progress: &Progress) -> Resu
         control::ask(&socket, &Request::Links).await.map(drop).map_err(|error| error.to_string())
     })
     .await?;
-    let Conditions { delay, jitter, loss, reorder } = relay.conditions;
-    stage.done(&format!(
-        "every link: {delay:?} ± {jitter:?} one way, {} % lost, {} % overtaken, seed {}",
-        loss * 100.0,
-        reorder * 100.0,
-        relay.seed
-    ));
+    stage.done(&format!("every link: {}, seed {}", relay.conditions, relay.seed));
     Ok(())
 }
 

@@ -15,6 +15,9 @@ pub(super) struct Distance {
     jitter_ms: f64,
     loss: f64,
     reorder: f64,
+    mtu: Option<u16>,
+    #[serde(skip)]
+    conditions: Conditions,
     seed: u64,
     #[serde(flatten)]
     total: LinkCounts,
@@ -29,13 +32,15 @@ impl Distance {
         let settings = session.relay?;
         let reply = control::ask(&session.folder.relay_socket(), &Request::Links).await;
         let stats: RelayStats = *reply.ok()?.relay?;
-        let Conditions { delay, jitter, loss, reorder } = settings.conditions;
+        let Conditions { delay, jitter, loss, reorder, mtu } = settings.conditions;
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         Some(Self {
             delay_ms: ms(delay),
             jitter_ms: ms(jitter),
             loss,
             reorder,
+            mtu,
+            conditions: settings.conditions,
             seed: settings.seed,
             total: stats.total(),
             strangers: stats.strangers,
@@ -46,14 +51,14 @@ impl Distance {
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        let Self { delay_ms, jitter_ms, loss, seed, total, kernel_dropped, .. } = self;
+        let Self { conditions, seed, total, kernel_dropped, .. } = self;
         let share = total.lost as f64 / (total.datagrams.max(1)) as f64;
         format!(
-            "{delay_ms} ms ± {jitter_ms} ms one way, {} % lost, seed {seed}: {} datagrams, {:.1} MB, {:.2} % lost, {} too many, {kernel_dropped} dropped by the kernel",
-            loss * 100.0,
+            "{conditions}, seed {seed}: {} datagrams, {:.1} MB, {:.2} % lost, {} too long, {} too many, {kernel_dropped} dropped by the kernel",
             total.datagrams,
             total.bytes as f64 / 1e6,
             share * 100.0,
+            total.too_long,
             total.full,
         )
     }

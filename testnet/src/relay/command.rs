@@ -52,6 +52,8 @@ pub struct Settings {
     pub loss: Option<f64>,
     /// Share, 0 to 1.
     pub reorder: Option<f64>,
+    /// Longest payload of a datagram.
+    pub mtu: Option<u16>,
 }
 
 impl Settings {
@@ -62,6 +64,7 @@ impl Settings {
             jitter: self.jitter.unwrap_or(now.jitter),
             loss: self.loss.unwrap_or(now.loss),
             reorder: self.reorder.unwrap_or(now.reorder),
+            mtu: self.mtu.or(now.mtu),
         }
     }
 }

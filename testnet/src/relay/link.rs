@@ -1,5 +1,6 @@
 //! One directed link: what becomes of a datagram. Pure: the time is an argument, chance comes from the seed.
 
+use std::fmt;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -11,6 +12,8 @@ const MAX_DELAY: Duration = Duration::from_secs(10);
 /// The wandering delay gets a new aim after so many jitters. From one extreme to the other it then moves by half of
 /// the time that passes, so what leaves later also arrives later.
 const JITTERS_PER_AIM: u32 = 4;
+/// Least that every path of QUIC takes.
+pub(crate) const MIN_MTU: u16 = 1_200;
 /// A datagram that is to be overtaken is held back by at least this.
 const MIN_HELD_BACK: Duration = Duration::from_millis(1);
 
@@ -47,6 +50,8 @@ pub struct Conditions {
     pub loss: f64,
     /// Share of datagrams that are overtaken by the next ones, 0 to 1.
     pub reorder: f64,
+    /// Longest payload of a datagram that passes, as on a real path; without it any.
+    pub mtu: Option<u16>,
 }
 
 /// Conditions that cannot be.
@@ -61,6 +66,25 @@ pub enum ConditionsError {
     /// Not a share.
     #[error("loss and reordering of a link are shares from 0 % to 100 %")]
     Share,
+    /// QUIC does not work over such a path.
+    #[error("a link must pass datagrams of {MIN_MTU} bytes, as QUIC demands (RFC 9000, section 14)")]
+    Mtu,
+}
+
+impl fmt::Display for Conditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { delay, jitter, loss, reorder, mtu } = self;
+        write!(
+            f,
+            "{delay:?} ± {jitter:?} one way, {} % lost, {} % overtaken",
+            loss * 100.0,
+            reorder * 100.0
+        )?;
+        match mtu {
+            Some(mtu) => write!(f, ", up to {mtu} bytes a datagram"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Conditions {
@@ -76,6 +100,9 @@ impl Conditions {
         if !(0.0..=1.0).contains(&self.loss) || !(0.0..=1.0).contains(&self.reorder) {
             return Err(ConditionsError::Share);
         }
+        if self.mtu.is_some_and(|mtu| mtu < MIN_MTU) {
+            return Err(ConditionsError::Mtu);
+        }
         Ok(())
     }
 }
@@ -89,6 +116,8 @@ pub enum Verdict {
     Lost,
     /// The link is cut.
     Cut,
+    /// It is longer than the path takes.
+    TooLong,
     /// Too much waits already; the queue says so, not the link.
     Full,
 }
@@ -139,12 +168,15 @@ impl Link {
         self.cut = cut;
     }
 
-    /// Decides about the datagram that leaves at `now` (since any fixed moment; never goes back).
-    pub fn decide(&mut self, now: Duration) -> Verdict {
+    /// Decides about the datagram of so many bytes that leaves at `now` (since any fixed moment; never goes back).
+    pub fn decide(&mut self, now: Duration, bytes: usize) -> Verdict {
         // Always two draws, so that one setting does not change what another one does.
         let (loss, reorder) = (share(self.chance.next_u64()), share(self.chance.next_u64()));
         if self.cut {
             return Verdict::Cut;
+        }
+        if self.conditions.mtu.is_some_and(|mtu| bytes > usize::from(mtu)) {
+            return Verdict::TooLong;
         }
         if loss < self.conditions.loss {
             return Verdict::Lost;
@@ -193,12 +225,12 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn conditions(delay: u32, jitter: u32, loss: f64, reorder: f64) -> Conditions {
-        Conditions { delay: MS * delay, jitter: MS * jitter, loss, reorder }
+        Conditions { delay: MS * delay, jitter: MS * jitter, loss, reorder, mtu: None }
     }
 
     fn fates(id: LinkId, conditions: Conditions, seed: u64, count: u32) -> Vec<Verdict> {
         let mut link = Link::new(id, conditions, seed);
-        (0..count).map(|i| link.decide(Duration::from_micros(100) * i)).collect()
+        (0..count).map(|i| link.decide(Duration::from_micros(100) * i, 1_200)).collect()
     }
 
     fn delivered(fates: &[Verdict]) -> Vec<Duration> {
@@ -241,7 +273,7 @@ mod tests {
         let mut delays = Vec::new();
         for i in 0..200_000_u32 {
             let now = Duration::from_micros(100) * i;
-            let Verdict::Deliver(due) = link.decide(now) else { panic!("nothing is lost here") };
+            let Verdict::Deliver(due) = link.decide(now, 1_200) else { panic!("nothing is lost here") };
             arrivals.push(due);
             delays.push((due - now).as_secs_f64() * 1e3);
         }
@@ -268,12 +300,21 @@ mod tests {
     fn a_cut_takes_everything_and_healing_brings_it_back() {
         let mut link = Link::new(ID, conditions(10, 0, 0.0, 0.0), 7);
         link.set_cut(true);
-        assert_eq!(link.decide(MS), Verdict::Cut);
+        assert_eq!(link.decide(MS, 1_200), Verdict::Cut);
         link.set_cut(false);
-        assert_eq!(link.decide(MS * 2), Verdict::Deliver(MS * 12));
+        assert_eq!(link.decide(MS * 2, 1_200), Verdict::Deliver(MS * 12));
         link.set(conditions(1, 0, 0.0, 0.0));
-        assert_eq!(link.decide(MS * 3), Verdict::Deliver(MS * 12), "overtook what was under way");
-        assert_eq!(link.decide(MS * 20), Verdict::Deliver(MS * 21));
+        assert_eq!(link.decide(MS * 3, 1_200), Verdict::Deliver(MS * 12), "overtook what was under way");
+        assert_eq!(link.decide(MS * 20, 1_200), Verdict::Deliver(MS * 21));
+    }
+
+    #[test]
+    fn what_is_longer_than_the_path_takes_never_arrives() {
+        let mut link = Link::new(ID, Conditions { mtu: Some(1_472), ..conditions(10, 0, 0.0, 0.0) }, 7);
+        assert_eq!(link.decide(MS, 1_472), Verdict::Deliver(MS * 11));
+        assert_eq!(link.decide(MS, 1_473), Verdict::TooLong);
+        link.set(conditions(10, 0, 0.0, 0.0));
+        assert_eq!(link.decide(MS, 65_507), Verdict::Deliver(MS * 11));
     }
 
     #[test]
@@ -281,6 +322,9 @@ mod tests {
         assert_eq!(conditions(50, 5, 0.01, 0.0).check(), Ok(()));
         assert_eq!(conditions(5, 6, 0.0, 0.0).check(), Err(ConditionsError::Jitter));
         assert_eq!(conditions(10_001, 0, 0.0, 0.0).check(), Err(ConditionsError::Delay));
+        for (mtu, expected) in [(1_199, Err(ConditionsError::Mtu)), (1_200, Ok(()))] {
+            assert_eq!(Conditions { mtu: Some(mtu), ..Conditions::default() }.check(), expected);
+        }
         for share in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             assert_eq!(conditions(1, 0, share, 0.0).check(), Err(ConditionsError::Share));
             assert_eq!(conditions(1, 0, 0.0, share).check(), Err(ConditionsError::Share));

@@ -27,6 +27,8 @@
 //!   reorder nearly all of them, which no real path does and which loss detection takes for loss; reordering is a share
 //!   of its own ([`Conditions::reorder`]).
 //! * *Loss* strikes each datagram alone; bursts of loss are what `cut` and `heal` are for.
+//! * Datagrams *longer* than a path takes vanish without a word; who sends must find out
+//!   ([`Conditions::mtu`]; RFC 8899).
 //! * There is no limit of bandwidth: a link takes what this machine can carry.
 
 mod command;
@@ -38,6 +40,7 @@ mod stats;
 mod wire;
 
 pub use command::{Change, LinkCommand, Selection, Settings};
+pub(crate) use link::MIN_MTU;
 pub use link::{Class, Conditions, ConditionsError, Link, LinkId, Verdict};
 pub use plan::{Front, Plan, PlanError, RelaySettings};
 pub(crate) use program::main_from_args;

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::link::{Class, Conditions};
 
-/// One directed link. Every datagram that came is in exactly one of `delivered`, `lost`, `cut`, `full` and the queue.
+/// One directed link. Every datagram that came is in exactly one of `delivered`, `lost`, `cut`, `too_long`, `full` and the
+/// queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinkStats {
     /// Of which ports.
@@ -37,6 +38,8 @@ pub struct LinkCounts {
     pub lost: u64,
     /// Taken by a cut.
     pub cut: u64,
+    /// Longer than the path takes.
+    pub too_long: u64,
     /// Dropped because too much waited.
     pub full: u64,
     /// Most bytes that waited at once.
@@ -62,7 +65,7 @@ impl RelayStats {
     /// For people.
     pub fn table(&self) -> String {
         let mut text = format!(
-            "  {:<14} {:>9} {:>9} {:>7} {:>7} {:>11} {:>10} {:>9} {:>8} {:>6} {:>12}\n",
+            "  {:<14} {:>9} {:>9} {:>7} {:>7} {:>11} {:>10} {:>9} {:>8} {:>8} {:>6} {:>12}\n",
             "link",
             "delay",
             "jitter",
@@ -72,6 +75,7 @@ impl RelayStats {
             "MB",
             "lost",
             "cut",
+            "too long",
             "full",
             "queued most"
         );
@@ -85,7 +89,7 @@ impl RelayStats {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "  {name:<14} {:>9} {:>9} {:>6.2}% {:>6.2}% {:>11} {:>10.1} {:>9} {:>8} {:>6} {:>9.1} KB",
+                "  {name:<14} {:>9} {:>9} {:>6.2}% {:>6.2}% {:>11} {:>10.1} {:>9} {:>8} {:>8} {:>6} {:>9.1} KB",
                 ms(conditions.delay),
                 ms(conditions.jitter),
                 conditions.loss * 100.0,
@@ -94,6 +98,7 @@ impl RelayStats {
                 counts.bytes as f64 / 1e6,
                 counts.lost,
                 counts.cut,
+                counts.too_long,
                 counts.full,
                 counts.queued_max_bytes as f64 / 1e3,
             );
@@ -114,6 +119,7 @@ impl RelayStats {
             delivered: sum.delivered + counts.delivered,
             lost: sum.lost + counts.lost,
             cut: sum.cut + counts.cut,
+            too_long: sum.too_long + counts.too_long,
             full: sum.full + counts.full,
             queued_max_bytes: sum.queued_max_bytes.max(counts.queued_max_bytes),
             queued_max_datagrams: sum.queued_max_datagrams.max(counts.queued_max_datagrams),

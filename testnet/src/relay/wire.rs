@@ -103,11 +103,12 @@ impl Wire {
         let queue = self.links.get_mut(&id)?;
         queue.counts.datagrams += 1;
         queue.counts.bytes += data.len() as u64;
-        let due = match queue.link.decide(now) {
+        let due = match queue.link.decide(now, data.len()) {
             Verdict::Deliver(due) => due,
             other => {
                 match other {
                     Verdict::Cut => queue.counts.cut += 1,
+                    Verdict::TooLong => queue.counts.too_long += 1,
                     _ => queue.counts.lost += 1,
                 }
                 return Some(other);
