@@ -65,6 +65,7 @@ pub(super) struct Flood {
     nodes: Vec<Node>,
     lost: u64,
     duplicated: u64,
+    held: bool,
 }
 
 impl Flood {
@@ -107,6 +108,7 @@ impl Flood {
             nodes: nodes(&used),
             lost: alone.unanswered + beside_outcome.unanswered,
             duplicated: 0,
+            held: false,
         };
         // The flood's client heard everything to the end, too, but the other one is the one that must not be wronged.
         Ok((result, ledger_of(&beside, session)?))
@@ -114,12 +116,14 @@ impl Flood {
 
     /// With what L1 says.
     pub(super) fn judged(self, account: Account) -> Self {
-        Self { lost: self.lost + account.lost, duplicated: account.duplicated, ..self }
+        let (lost, duplicated) = (self.lost + account.lost, account.duplicated);
+        let held = self.p99_growth <= MAX_GROWTH && lost == 0 && duplicated == 0;
+        Self { lost, duplicated, held, ..self }
     }
 
     /// Whether the other rollup hardly noticed.
-    pub(super) fn held(&self) -> bool {
-        self.p99_growth <= MAX_GROWTH && self.lost == 0 && self.duplicated == 0
+    pub(super) const fn held(&self) -> bool {
+        self.held
     }
 
     pub(super) fn text(&self) -> String {
@@ -140,8 +144,11 @@ impl Flood {
         }
         let _ = writeln!(
             text,
-            "  p99 beside / alone {:.3} (promised: at most {MAX_GROWTH})\n  lost / duplicated  {} / {}",
-            self.p99_growth, self.lost, self.duplicated
+            "  p99 beside / alone {:.3} (promised: at most {MAX_GROWTH})\n  lost / duplicated  {} / {}\n  verdict            {}",
+            self.p99_growth,
+            self.lost,
+            self.duplicated,
+            if self.held { "held" } else { "BROKEN" }
         );
         text
     }
