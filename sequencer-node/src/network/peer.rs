@@ -189,7 +189,10 @@ impl Peer {
 
     async fn write_link(&self, mut link: Link) -> LinkError {
         loop {
-            let frames = self.queue(Class::Chunks).take(WRITE_BATCH_BYTES).await;
+            let frames = tokio::select! {
+                frames = self.queue(Class::Chunks).take(WRITE_BATCH_BYTES) => frames,
+                () = link.send_parity() => continue,
+            };
             if let Err(error) = link.write(frames).await {
                 return error;
             }

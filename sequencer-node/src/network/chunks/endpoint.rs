@@ -26,6 +26,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const RECEIVE_WINDOW: u32 = 16 << 20;
 /// Bytes towards a peer that it has not acknowledged.
 const SEND_WINDOW: u64 = 16 << 20;
+/// Parity that waits to be sent, or to be read.
+const DATAGRAM_BUFFER: usize = 256 << 10;
 /// Handshakes under way at once. More are dropped.
 const MAX_HANDSHAKES: usize = 128;
 /// Bytes buffered for one of them, and for all.
@@ -96,6 +98,8 @@ fn transport(congestion: Congestion) -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW))
         .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
         .send_window(SEND_WINDOW)
+        .datagram_send_buffer_size(DATAGRAM_BUFFER)
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .mtu_discovery_config(Some(discovery))
         .congestion_controller_factory(controller);
     transport

@@ -15,7 +15,8 @@ use super::Identity;
 
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-mpc-sequencer-chunks";
 const SIGNATURE_BYTES: usize = 65;
-const HELLO_BYTES: usize = 2 + 2 + 32 + SIGNATURE_BYTES;
+/// Bytes before the first frame.
+pub(super) const HELLO_BYTES: usize = 2 + 2 + 32 + SIGNATURE_BYTES;
 
 /// Why a connection is of no use.
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   owner ──opens──▶ connection ──▶ one stream: greeting, then frames      (one connection each way)
+//!                               ──▶ datagrams: parity of the stream, over paths that lose packets
 //! ```
 //!
 //! Each validator tells its peers on the consensus stream, which libp2p authenticates, at which UDP port it takes chunks
@@ -11,8 +12,11 @@
 //! port is a matter of speed and never of liveness.
 
 mod endpoint;
+mod frames;
 mod greeting;
+mod path;
 mod receive;
+mod repair;
 mod send;
 
 use std::collections::BTreeMap;

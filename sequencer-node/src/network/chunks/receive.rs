@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use ordering_types::ValidatorId;
 use quinn::{Connection, Endpoint, Incoming, RecvStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -11,17 +10,19 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::Identity;
-use super::greeting;
+use super::frames::Frames;
+use super::greeting::{self, HELLO_BYTES};
+use super::repair::{Assembler, RepairError};
 use crate::core_api::Class;
-use crate::network::frame::{self, StreamError};
+use crate::network::frame::StreamError;
 use crate::network::peer::{HANDSHAKE_TIMEOUT, Peer};
 use crate::network::swarm::{InboxSender, Intake};
 use crate::quic;
 
 /// Connections whose other end has not yet shown who it is.
 const MAX_UNKNOWN: usize = 64;
-/// Memory for a frame grows with the bytes that arrive, by at most this much at once.
-const READ_STEP_BYTES: usize = 256 << 10;
+/// Bytes read from the stream at once.
+const READ_BYTES: usize = 64 << 10;
 
 /// Takes connections and keeps the newest of each peer.
 pub(super) async fn accept(
@@ -89,43 +90,51 @@ async fn welcome(
 }
 
 async fn read(arrival: Arrival, peer: Arc<Peer>, inbox: InboxSender) {
-    let Arrival { connection, mut stream, .. } = arrival;
     let validator = peer.validator;
     let mut intake = Intake::new(Class::Chunks, &peer, &inbox);
-    loop {
-        match read_message(&mut stream).await {
-            Ok(Some(bytes)) => {
-                if !intake.take(bytes).await {
-                    break;
-                }
-            }
-            Ok(None) | Err(StreamError::Io(_)) => break,
-            Err(error) => {
-                tracing::warn!(%validator, "closed the chunk connection of this validator: {error}");
-                break;
-            }
-        }
+    let mut assembler = Assembler::new(HELLO_BYTES as u64);
+    if let Err(error) = read_messages(arrival, &mut assembler, &mut intake).await {
+        tracing::warn!(%validator, "closed the chunk connection of this validator: {error}");
     }
-    drop(connection);
+    tracing::debug!(%validator, repaired = assembler.repaired(), "a chunk connection ended");
 }
 
-/// One message; `None` at a clean end.
-async fn read_message(stream: &mut RecvStream) -> Result<Option<Bytes>, StreamError> {
-    let io = |error: quinn::ReadExactError| StreamError::Io(std::io::Error::other(error));
-    let mut head = [0; frame::HEAD_BYTES];
-    match stream.read_exact(&mut head).await {
-        Ok(()) => {}
-        Err(quinn::ReadExactError::FinishedEarly(0)) => return Ok(None),
-        Err(error) => return Err(io(error)),
-    }
-    let length = frame::message_length(head, Class::Chunks)?;
-    let mut body = BytesMut::with_capacity(length.min(READ_STEP_BYTES));
-    while body.len() < length {
-        let start = body.len();
-        body.resize(length.min(start + READ_STEP_BYTES), 0);
-        if let Some(space) = body.get_mut(start..) {
-            stream.read_exact(space).await.map_err(io)?;
+/// Why a connection is closed.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    /// What the stream says.
+    #[error(transparent)]
+    Frame(#[from] StreamError),
+    /// How it says it.
+    #[error(transparent)]
+    Repair(#[from] RepairError),
+}
+
+/// Until the stream or the connection ends, or the node stops.
+async fn read_messages(
+    arrival: Arrival,
+    assembler: &mut Assembler,
+    intake: &mut Intake,
+) -> Result<(), ReadError> {
+    let Arrival { connection, mut stream, .. } = arrival;
+    let mut frames = Frames::default();
+    loop {
+        tokio::select! {
+            chunk = stream.read_chunk(READ_BYTES, false) => match chunk {
+                Ok(Some(chunk)) => assembler.take(chunk.offset, &chunk.bytes)?,
+                Ok(None) | Err(_) => return Ok(()),
+            },
+            datagram = connection.read_datagram() => match datagram {
+                Ok(datagram) => assembler.take_parity(datagram)?,
+                Err(_) => return Ok(()),
+            },
+        }
+        while let Some(mut bytes) = assembler.next() {
+            while let Some(message) = frames.next(&mut bytes)? {
+                if !intake.take(message).await {
+                    return Ok(());
+                }
+            }
         }
     }
-    Ok(Some(body.freeze()))
 }
