@@ -15,6 +15,8 @@ pub struct Settings {
     pub chunk_bytes: usize,
     /// A chunk is cut at the latest so long after its first transaction came.
     pub chunk_delay: Duration,
+    /// Heights that begin so close after each other carry the chunks along: each lane cuts one a height.
+    pub lockstep_interval: Duration,
     /// Progress is reported to the next leader so long after there is news: it waits for it.
     pub progress_delay: Duration,
     /// And to everybody so long after.
@@ -84,6 +86,7 @@ impl Settings {
             incarnation,
             chunk_bytes: 256 * 1024,
             chunk_delay: Duration::from_millis(3),
+            lockstep_interval: Duration::from_millis(20),
             progress_delay: Duration::from_millis(1),
             spread_delay: Duration::from_millis(25),
             status_interval: Duration::from_millis(500),

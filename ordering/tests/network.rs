@@ -98,6 +98,27 @@ fn transactions_are_ordered_well_within_a_tenth_of_a_second() {
     assert!(blocks < 60, "{blocks} blocks in a second are needlessly dear");
 }
 
+/// Two or three chunks of every lane for each height were most of what nodes sent each other; what is cut while a height runs
+/// waits for the next one anyway.
+#[test]
+fn while_heights_follow_each_other_closely_a_lane_cuts_one_chunk_a_height() {
+    let mut network = Network::new(4, 6, Link::GOOD);
+    for i in 0..4_000 {
+        network.submit(i % 4, OPAQUE, format!("{i} {}", "x".repeat(2_000)).into_bytes());
+        network.run(Duration::from_micros(250));
+    }
+    network.wait(SECOND, "everything ordered", Network::all_ordered);
+    let times: Vec<Time> = network.nodes[0].decided_at.iter().map(|(at, _)| *at).collect();
+    let chunks = |records: &[Record]| {
+        let own = |record: &&Record| matches!(record, Record::Chunk(c) if c.lane().validator == id(0));
+        records.iter().filter(own).count()
+    };
+    let (heights, chunks) = (times.len(), chunks(&network.nodes[0].disk.records));
+    assert!(heights > 50, "{heights} heights in a second do not follow each other closely");
+    assert!(chunks < heights * 5 / 4, "{chunks} chunks for {heights} heights");
+    network.check();
+}
+
 #[test]
 fn an_idle_network_makes_a_block_a_second_and_hardly_speaks() {
     let mut network = Network::new(4, 9, Link::GOOD);

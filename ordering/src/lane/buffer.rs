@@ -224,9 +224,14 @@ impl Buffer {
         load.fits_transaction(rollup, data.len(), rules)
     }
 
-    /// When a chunk is due: at once if one could be filled, else after the delay. What waits for its share does not count, or each
-    /// transaction of another rollup would become a chunk of its own.
-    pub(crate) fn deadline(&self, rules: &Rules, settings: &Settings) -> Option<Time> {
+    /// When a chunk is due: at once if one could be filled, else when `patience` ends for the oldest. What waits for its share does
+    /// not count, or each transaction of another rollup would become a chunk of its own.
+    pub(crate) fn deadline(
+        &self,
+        rules: &Rules,
+        settings: &Settings,
+        patience: impl FnOnce(Time) -> Time,
+    ) -> Option<Time> {
         let since = self.since?;
         let empty = Load::default();
         let mut ready = 0u64;
@@ -235,7 +240,7 @@ impl Buffer {
             ready = ready.saturating_add(queue.waiting_bytes.min(room));
         }
         let full = ready >= settings.chunk_bytes as u64;
-        (ready > 0).then(|| if full { since } else { since + settings.chunk_delay })
+        (ready > 0).then(|| if full { since } else { patience(since) })
     }
 
     /// Takes out the transactions of the next chunk, always one of the rollup that was served least, until nothing more fits.

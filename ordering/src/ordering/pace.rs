@@ -21,6 +21,10 @@ pub(super) struct Pace {
     pub(super) last_start: Time,
     /// From the start of the newest height to its decision.
     pub(super) last_duration: Duration,
+    /// From the start of the one before to the start of the newest height.
+    pub(super) last_interval: Duration,
+    /// This node's precommit has just left.
+    pub(super) precommitted: bool,
     pub(super) report_due: Option<Time>,
     pub(super) spread_due: Option<Time>,
     pub(super) status_due: Time,
@@ -37,6 +41,8 @@ impl Pace {
             last_block: now,
             last_start: now,
             last_duration: Duration::ZERO,
+            last_interval: Duration::MAX,
+            precommitted: false,
             report_due: None,
             spread_due: None,
             status_due: now,
@@ -46,6 +52,11 @@ impl Pace {
             round_seen: ordering_types::Round::new(0),
             told: BTreeMap::new(),
         }
+    }
+
+    /// How far apart heights begin, while they follow each other closely.
+    pub(super) fn lockstep(&self, settings: &Settings) -> Option<Duration> {
+        (self.last_interval <= settings.lockstep_interval).then_some(self.last_interval)
     }
 }
 
@@ -76,6 +87,7 @@ impl Ordering {
     }
 
     pub(super) fn start_height(&mut self, now: Time) {
+        self.pace.last_interval = now.since(self.pace.last_start);
         self.pace.last_start = now;
         self.pace.proposal_ask = now + self.settings.retry_delay;
         self.pace.proposal_attempts = 0;

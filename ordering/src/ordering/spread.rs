@@ -49,16 +49,27 @@ impl Ordering {
             self.send(Recipient::All, Class::Chunks, &message);
             self.report_soon(now);
         }
+        self.pace.precommitted = false;
     }
 
     /// When the next own chunk is due; none while the lane's backlog is full.
+    ///
+    /// While heights follow each other closely, a chunk leaves with the own precommit: two hops later, when the next leader proposes,
+    /// a quorum holds it and has said so. Cut sooner, it would wait there instead of growing here.
     pub(super) fn chunk_deadline(&self) -> Option<Time> {
         let (chunks, bytes) = self.store.backlog(self.lane);
         // Peers count from their own decided tip, which may be behind: stay well below their limits.
         if chunks as u64 >= MAX_UNDECIDED_CHUNKS / 2 || bytes >= MAX_UNDECIDED_BYTES / 2 {
             return None;
         }
-        self.buffer.deadline(&self.rules, &self.settings)
+        self.buffer.deadline(&self.rules, &self.settings, |since| {
+            let soon = since + self.settings.chunk_delay;
+            match self.pace.lockstep(&self.settings) {
+                Some(_) if self.pace.precommitted => since,
+                Some(interval) => soon.max(self.pace.last_start + interval * 2),
+                None => soon,
+            }
+        })
     }
 
     /// A chunk from its owner.
@@ -207,7 +218,10 @@ impl Ordering {
     }
 
     pub(super) fn report_soon(&mut self, now: Time) {
-        self.pace.report_due.get_or_insert(now + self.settings.progress_delay);
+        // Nobody proposes while a height runs, and when it ends there is more news.
+        if !self.is_running() || self.pace.lockstep(&self.settings).is_none() {
+            self.pace.report_due.get_or_insert(now + self.settings.progress_delay);
+        }
         self.pace.spread_due.get_or_insert(now + self.settings.spread_delay);
     }
 

@@ -1,17 +1,20 @@
 //! Opening connections to nodes.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TokioRuntime,
+    TransportConfig, VarInt,
+};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-use crate::wire::ALPN;
+use crate::wire::{ALPN, MAX_DATAGRAM_BYTES};
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,12 +77,15 @@ impl Connector {
     /// One set of TLS and transport settings for many connections.
     pub fn new() -> Result<Self, ConnectError> {
         let quic = client_tls(ALPN)?;
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.upper_bound(MAX_DATAGRAM_BYTES);
         let mut transport = TransportConfig::default();
         transport
             .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
             .keep_alive_interval(Some(KEEP_ALIVE))
             .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
             .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW))
+            .mtu_discovery_config(Some(discovery))
             .max_concurrent_bidi_streams(VarInt::from_u32(0))
             .max_concurrent_uni_streams(VarInt::from_u32(0));
         let mut config = ClientConfig::new(Arc::new(quic));
@@ -95,7 +101,7 @@ impl Connector {
             .map_err(|source| ConnectError::Resolve { endpoint: named(), source })?
             .next()
             .ok_or_else(|| ConnectError::NoAddress(named()))?;
-        let socket = Endpoint::client(local(address)).map_err(ConnectError::Socket)?;
+        let socket = open(local(address)).map_err(ConnectError::Socket)?;
         let connecting = socket
             .connect_with(self.config.clone(), address, SERVER_NAME)
             .map_err(|source| ConnectError::Start { endpoint: named(), source })?;
@@ -120,6 +126,12 @@ pub fn client_tls(alpn: &[u8]) -> Result<QuicClientConfig, ConnectError> {
     crypto.alpn_protocols = vec![alpn.to_vec()];
     crypto.enable_early_data = false;
     QuicClientConfig::try_from(crypto).map_err(|e| tls(&e))
+}
+
+fn open(address: SocketAddr) -> std::io::Result<Endpoint> {
+    let mut config = EndpointConfig::default();
+    config.max_udp_payload_size(MAX_DATAGRAM_BYTES).expect("within the protocol's bounds");
+    Endpoint::new(config, None, UdpSocket::bind(address)?, Arc::new(TokioRuntime))
 }
 
 /// Where to send from: loopback stays on loopback.

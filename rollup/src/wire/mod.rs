@@ -48,6 +48,9 @@ pub const ALPN: &[u8] = b"mpc-seq/1";
 /// Version of the messages; in [`Hello`] and [`Welcome`].
 pub const VERSION: u16 = 1;
 /// Label of the TLS exporter that binds a validator's identity to the connection; the context is empty and 32 bytes
+/// Largest datagram payload that either end tries: what a jumbo frame holds. Loopback takes it; elsewhere path MTU discovery
+/// (RFC 8899) finds less.
+pub const MAX_DATAGRAM_BYTES: u16 = 8_952;
 /// are exported.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-mpc-seq/1 identity";
 /// Bytes that are exported.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, IdleTimeout, Incoming, RecvStream, SendStream, TransportConfig, VarInt};
+use quinn::{
+    Connection, Endpoint, IdleTimeout, Incoming, MtuDiscoveryConfig, RecvStream, SendStream, TransportConfig,
+    VarInt,
+};
 use rollup::wire::{self, ALPN, CloseReason, Closed, NodeMessage, Opening, Response};
 use tokio::io::BufReader;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -106,6 +109,8 @@ impl Ingress {
 pub(super) fn server_config() -> Result<quinn::ServerConfig, IngressError> {
     let quic = quic::server_tls(ALPN)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(quic));
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(wire::MAX_DATAGRAM_BYTES);
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
@@ -113,7 +118,8 @@ pub(super) fn server_config() -> Result<quinn::ServerConfig, IngressError> {
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-        .send_window(SEND_WINDOW);
+        .send_window(SEND_WINDOW)
+        .mtu_discovery_config(Some(discovery));
     config
         .transport_config(Arc::new(transport))
         .max_incoming(MAX_HANDSHAKES)

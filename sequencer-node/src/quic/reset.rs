@@ -12,6 +12,7 @@ use ordering_types::{Digest, SecretKey};
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
 use rand_core::{OsRng, RngCore};
+use rollup::wire::MAX_DATAGRAM_BYTES;
 use sha2::Sha256;
 
 /// Bytes of a connection id of ours.
@@ -21,6 +22,7 @@ const ID_BYTES: usize = 8;
 pub(crate) fn endpoint_config(key: [u8; 32]) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(ResetKey(key)));
     config.cid_generator(|| Box::new(RandomIds));
+    config.max_udp_payload_size(MAX_DATAGRAM_BYTES).expect("within the protocol's bounds");
     config
 }
 

@@ -33,6 +33,10 @@ fn settings() -> Settings {
     Settings { chunk_bytes: 1_000, pending_transactions: 100, ..Settings::new(Incarnation::new(1)) }
 }
 
+fn deadline(buffer: &Buffer, rules: &Rules, settings: &Settings) -> Option<Time> {
+    buffer.deadline(rules, settings, |since| since + settings.chunk_delay)
+}
+
 fn transaction(rollup: RollupId, number: u32, length: usize) -> Transaction {
     let mut data = vec![0; length];
     data[..4].copy_from_slice(&number.to_be_bytes());
@@ -63,7 +67,7 @@ fn a_flooding_rollup_is_refused_and_does_not_stand_before_another() {
     // A quarter of the quota is this lane's share: two transactions of 100.
     let first = buffer.take(NOW, &rules, &settings);
     assert_eq!(first.iter().map(|t| t.rollup).collect::<Vec<_>>(), [A, B, A]);
-    assert_eq!(buffer.deadline(&rules, &settings), None, "the share is in flight");
+    assert_eq!(deadline(&buffer, &rules, &settings), None, "the share is in flight");
     buffer.push(NOW, transaction(B, 1, 92), &rules, &settings).unwrap();
     let second = buffer.take(NOW, &rules, &settings);
     assert_eq!(second.iter().map(|t| t.rollup).collect::<Vec<_>>(), [B]);
@@ -71,7 +75,7 @@ fn a_flooding_rollup_is_refused_and_does_not_stand_before_another() {
     let mut load = Load::default();
     first.iter().for_each(|t| load.add_transaction(t.rollup, t.data.len(), &rules));
     buffer.decided(first.iter().map(|t| (t.rollup, t.id())), &load, &rules);
-    assert!(buffer.deadline(&rules, &settings).is_some());
+    assert!(deadline(&buffer, &rules, &settings).is_some());
     assert_eq!(buffer.take(NOW, &rules, &settings).len(), 2);
 }
 
@@ -79,13 +83,13 @@ fn a_flooding_rollup_is_refused_and_does_not_stand_before_another() {
 fn a_chunk_is_due_after_the_delay_or_when_it_is_full() {
     let (rules, settings) = (rules(100_000), settings());
     let mut buffer = Buffer::new(1, hasher());
-    assert_eq!(buffer.deadline(&rules, &settings), None);
+    assert_eq!(deadline(&buffer, &rules, &settings), None);
     buffer.push(NOW, transaction(A, 0, 92), &rules, &settings).unwrap();
-    assert_eq!(buffer.deadline(&rules, &settings), Some(NOW + settings.chunk_delay));
+    assert_eq!(deadline(&buffer, &rules, &settings), Some(NOW + settings.chunk_delay));
     for i in 1..12 {
         buffer.push(NOW, transaction(A, i, 92), &rules, &settings).unwrap();
     }
-    assert_eq!(buffer.deadline(&rules, &settings), Some(NOW));
+    assert_eq!(deadline(&buffer, &rules, &settings), Some(NOW));
     assert_eq!(buffer.take(NOW, &rules, &settings).len(), 10);
     assert_eq!(buffer.waiting(), (2, 200));
 }
@@ -186,7 +190,7 @@ fn a_flood_that_waits_does_not_make_tiny_chunks() {
     }
     assert_eq!(buffer.take(NOW, &rules, &settings).len(), 2, "its share");
     buffer.push(NOW, transaction(B, 0, 12), &rules, &settings).unwrap();
-    assert_eq!(buffer.deadline(&rules, &settings), Some(NOW + settings.chunk_delay));
+    assert_eq!(deadline(&buffer, &rules, &settings), Some(NOW + settings.chunk_delay));
 }
 
 /// What is decided makes room, for the rollup and in the sum of active quotas.

@@ -10,15 +10,13 @@ use quinn::{
     ClientConfig, Endpoint, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig,
     VarInt,
 };
+use rollup::wire::MAX_DATAGRAM_BYTES;
 use serde::{Deserialize, Serialize};
 
 use crate::quic::{TlsError, reset, server_tls};
 
 /// Application protocol in TLS.
 const ALPN: &[u8] = b"mpc-sequencer-chunks/1";
-/// Largest datagram payload that is tried on a path: what a jumbo frame holds. Loopback takes it; elsewhere path MTU
-/// discovery (RFC 8899) finds less.
-const MAX_DATAGRAM_BYTES: u16 = 8_952;
 /// A peer that is silent for so long is gone; keep-alives come more often.
 const IDLE_TIMEOUT_MS: u32 = 5_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -75,8 +73,7 @@ pub(super) fn open(
     let mut client = ClientConfig::new(Arc::new(rollup::client::client_tls(ALPN)?));
     client.transport_config(transport);
     let socket = UdpSocket::bind(listen).map_err(EndpointError::Listen)?;
-    let mut config = reset::endpoint_config(reset::key("mpc-sequencer/chunks-reset/1", key));
-    config.max_udp_payload_size(MAX_DATAGRAM_BYTES).expect("within the protocol's bounds");
+    let config = reset::endpoint_config(reset::key("mpc-sequencer/chunks-reset/1", key));
     let endpoint =
         Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime)).map_err(EndpointError::Listen)?;
     Ok((endpoint, client))
