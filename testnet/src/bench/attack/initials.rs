@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rand_core::{OsRng, RngCore};
 use rustls::RootCertStore;
 use rustls::Side;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::quic::{ClientConnection, Suite, Version};
 
@@ -48,7 +48,10 @@ struct Mint {
 impl Mint {
     fn new(alpn: &[u8]) -> Result<Self, InitialsError> {
         let tls = |error: &dyn std::fmt::Display| InitialsError::Tls(error.to_string());
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        // With a post-quantum key share the hello would not fit into one datagram.
+        let provider =
+            CryptoProvider { kx_groups: vec![aws_lc_rs::kx_group::X25519], ..aws_lc_rs::default_provider() };
+        let provider = Arc::new(provider);
         let mut config = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|e| tls(&e))?
