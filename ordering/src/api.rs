@@ -54,6 +54,8 @@ pub enum Input {
     },
     /// Place this payload of our own in the log, as a system message.
     System(Vec<u8>),
+    /// The answer to [`Output::JudgeCheckpoint`]: whether its context is genuine.
+    CheckpointJudged(bool),
     /// The deadline has come (an early one is harmless).
     Wake,
 }
@@ -84,6 +86,9 @@ pub enum Output {
         /// For what.
         request: StoreRequest,
     },
+    /// A checkpoint that a quorum decided: go on from there, if its [`context`](Checkpoint::context) is genuine, too? Answer with
+    /// [`Input::CheckpointJudged`] before any other input.
+    JudgeCheckpoint(Arc<Checkpoint>),
     /// A validator provably misbehaved.
     Evidence(Evidence),
     /// The core cannot go on safely; the host stops the process and says why.
@@ -105,6 +110,36 @@ pub enum Record {
     Chunk(Chunk),
     /// A decided block.
     Decided(Arc<Decided>),
+    /// This node goes on from here: blocks up to this height will never be held, and those held before are of no use.
+    Checkpoint(Arc<Checkpoint>),
+}
+
+/// A decided height and the state after it: enough to go on from there without the blocks before.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Checkpoint {
+    /// Its header.
+    pub header: Header,
+    /// Proof that a quorum decided it.
+    pub certificate: CommitCertificate,
+    /// Its [`Decided::snapshot`]; the header commits to it.
+    pub snapshot: Bytes,
+    /// What the host's other parts need to go on there, opaque here: they check it.
+    pub context: Bytes,
+}
+
+/// One decided block as it is read for a peer that catches up.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Its header.
+    pub header: Header,
+    /// Proof that a quorum decided it.
+    pub certificate: CommitCertificate,
+    /// The decided cut, encoded.
+    pub cut: Bytes,
+    /// [`Decided::covered`].
+    pub covered: Vec<Covered>,
+    /// Those chunks, if they were asked for.
+    pub chunks: Vec<Chunk>,
 }
 
 /// One decided height and all that follows from it.
@@ -145,6 +180,13 @@ pub enum StoreRequest {
         first: Height,
         /// Last height.
         last: Height,
+        /// With the chunks that they cover.
+        chunks: bool,
+    },
+    /// The newest checkpoint that is no higher than this.
+    Checkpoint {
+        /// The height.
+        at_most: Height,
     },
     /// The chunk with this digest.
     Chunk(Digest),
@@ -167,9 +209,10 @@ pub struct Evidence {
 /// What the host found on disk at start.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
-    /// The newest decided block's header, certificate and snapshot; `None` at the first start.
+    /// The newest decided block's header, certificate and snapshot, or those of a [`Record::Checkpoint`] that no block follows yet;
+    /// `None` at the first start.
     pub tip: Option<Tip>,
-    /// Ids of the transactions of the last `duplicate_window_blocks` blocks, ascending by height.
+    /// Ids of the transactions of the last `duplicate_window_blocks` blocks, ascending by height; fewer blocks after a checkpoint.
     pub recent: Vec<(Height, Vec<(RollupId, TxId)>)>,
     /// Entries of the write-ahead log above the tip, in the order written.
     pub wal: Vec<(Height, Bytes)>,

@@ -22,6 +22,7 @@ use crate::lane::store::Held;
 use crate::load::Rules;
 use crate::state::ReplayState;
 use crate::window::Window;
+use crate::wire::LeftOut;
 
 /// What a cut stands for.
 #[derive(Debug)]
@@ -61,26 +62,42 @@ pub(crate) fn first_lane(parent: Digest, lanes: usize) -> usize {
     usize::try_from(raw % (lanes.max(1) as u64)).unwrap_or(0)
 }
 
+/// How it is known what a block leaves out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Past<'a> {
+    /// From the blocks before.
+    Window(&'a Window),
+    /// A peer says so of a proven block: if it lies, the block gets another hash than the proven one.
+    Told(&'a LeftOut, &'a Window),
+}
+
 /// Expands a cut whose static rules hold. `lanes` are the chunks of each of its tips.
 pub(crate) fn expand(
     spec: Digest,
     rules: &Rules,
     state: &ReplayState,
-    window: &Window,
+    past: Past<'_>,
     (cut, cut_bytes): (Cut, Bytes),
     lanes: &[Vec<Arc<Held>>],
 ) -> Expansion {
     let covered = interleave(cut.parent, lanes);
     let mut sections: BTreeMap<RollupId, (Vec<Bytes>, Vec<TxId>)> = BTreeMap::new();
     let count = covered.iter().map(|held| held.ids.len()).sum();
+    let (Past::Window(window) | Past::Told(_, window)) = past;
     let mut seen = IdSet::with_capacity(window.hasher(), count);
     let mut blob_bytes = 0;
     let mut places = Vec::with_capacity(covered.len());
-    for held in &covered {
+    for (chunk, held) in (0..).zip(&covered) {
         let mut left_out = Vec::new();
         for (place, (transaction, id)) in (0..).zip(held.chunk.transactions().iter().zip(&held.ids)) {
             let rollup = transaction.rollup;
-            if !rules.knows(rollup) || window.contains(rollup, *id) || !seen.insert(rollup, *id) {
+            let is_left_out = match past {
+                Past::Window(window) => {
+                    !rules.knows(rollup) || window.contains(rollup, *id) || !seen.insert(rollup, *id)
+                }
+                Past::Told(told, _) => told.has(chunk, place),
+            };
+            if is_left_out {
                 left_out.push(place);
                 continue;
             }

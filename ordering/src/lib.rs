@@ -7,6 +7,7 @@
 
 mod agreement;
 pub mod api;
+pub mod checkpoint;
 mod cut;
 mod expand;
 mod fetch;

@@ -40,6 +40,8 @@ pub enum Silence {
     },
     /// A peer knows a vote of this validator that the log here does not have: up to this height anything could contradict it.
     Until(Height),
+    /// It went on from a checkpoint, and does not know all of the duplicate window before it has replayed up to this height.
+    Replaying(Height),
 }
 
 impl fmt::Display for Silence {
@@ -56,6 +58,12 @@ impl fmt::Display for Silence {
                 "a peer knows a vote of this validator at height {height} that is not in its log: the data folder is an old \
                  copy, or the key runs twice; silent until that height is decided"
             ),
+            Self::Replaying(height) => {
+                write!(
+                    f,
+                    "this node went on from a checkpoint and replays the duplicate window, up to height {height}"
+                )
+            }
         }
     }
 }
@@ -69,6 +77,7 @@ pub(crate) struct Restart {
     answered: BTreeSet<ValidatorId>,
     ask_due: Time,
     silent_to: Height,
+    replay_to: Height,
 }
 
 impl Restart {
@@ -84,7 +93,13 @@ impl Restart {
             answered: BTreeSet::new(),
             ask_due: now,
             silent_to: Height::ZERO,
+            replay_to: Height::ZERO,
         }
+    }
+
+    /// Whoever cannot tell duplicates up to a height must not vote on it.
+    pub(crate) fn replay_to(&mut self, height: Height) {
+        self.replay_to = self.replay_to.max(height);
     }
 
     pub(crate) const fn stamp(&self) -> Time {
@@ -97,7 +112,7 @@ impl Restart {
 
     /// Whether the node may vote at a height.
     pub(crate) fn allows(&self, height: Height) -> bool {
-        !self.is_asking() && height > self.silent_to
+        !self.is_asking() && height > self.silent_to.max(self.replay_to)
     }
 
     /// Why it may not.
@@ -105,7 +120,10 @@ impl Restart {
         if self.is_asking() {
             return Some(Silence::Asking { answered: self.answered.len(), needed: self.needed });
         }
-        (height <= self.silent_to).then_some(Silence::Until(self.silent_to))
+        if height <= self.silent_to {
+            return Some(Silence::Until(self.silent_to));
+        }
+        (height <= self.replay_to).then_some(Silence::Replaying(self.replay_to))
     }
 
     /// Those of `peers` to ask now.

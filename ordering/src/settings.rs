@@ -36,6 +36,8 @@ pub struct Settings {
     pub pending_bytes: usize,
     /// Most transactions that wait to be cut into chunks.
     pub pending_transactions: usize,
+    /// The host needs what old blocks say in system messages, so they are replayed rather than left out, as long as peers have them.
+    pub replay_first: bool,
     /// When rounds give up.
     pub timeouts: Timeouts,
     /// A bug on purpose; none unless a simulator says so.
@@ -96,6 +98,7 @@ impl Settings {
             retry_delay: Duration::from_millis(100),
             pending_bytes: 32 << 20,
             pending_transactions: 200_000,
+            replay_first: false,
             timeouts: Timeouts::default(),
             #[cfg(feature = "planted-bugs")]
             planted: None,

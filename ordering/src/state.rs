@@ -24,7 +24,7 @@ use crate::reputation::{Record, Reputation, Rotation};
 /// Lanes of one validator that are remembered: its newest incarnations. Older ones are closed for good.
 pub(crate) const LANES_PER_VALIDATOR: usize = 4;
 /// Most bytes of an encoded state.
-const MAX_SNAPSHOT_BYTES: usize = 1 << 20;
+pub(crate) const MAX_SNAPSHOT_BYTES: usize = 1 << 20;
 
 /// The batch that the next block belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

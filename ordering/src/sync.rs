@@ -1,23 +1,38 @@
-//! Value sync: a node that is behind asks a peer for decided heights.
+//! Value sync: a node that is behind asks peers for decided heights.
 //!
-//! Each height comes as cut, header and certificate. The certificate proves the header, the header fixes the cut and (through the
-//! state root) all that follows from it, so an answer is checked before anything of it is used; the chunks are then fetched
-//! like any others. A peer that answers wrongly, or not at all, loses its turn.
+//! # What an answer proves
+//! Heights come in runs: cut and header of each, and the certificate of the last. Each header names the one before as its parent, so
+//! one certificate proves the run, wherever it stands. The certificates of the heights before the last are those that the cuts
+//! after them carry: a quorum decided those cuts, so honest validators checked them. All of it is checked before anything is used. Chunks that
+//! come along count if their digests are on the way from a tip of the cut; what is missing is then fetched like any others.
+//!
+//! # Whom to ask
+//! Up to [`MAX_ASKED`] peers at once, each for another run, the lowest first; so one that answers slowly or not at all holds up nothing but
+//! the run that it was asked for. Whoever failed last is asked last. A peer that answers wrongly, or not at all, loses its turn.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
-use ordering_types::{Cut, Digest, Header, Height, Time, ValidatorId};
+use ordering_types::{Chunk, CommitCertificate, Cut, Digest, Header, Height, Time, ValidatorId};
 
-use crate::api::MAX_SYNC_HEIGHTS;
-use crate::wire::{FetchDecided, SyncItem};
+use crate::api::{Covered, MAX_SYNC_HEIGHTS};
+use crate::wire::{DecidedRun, FetchDecided, LeftOut, SyncItem};
 
 /// Heights kept in memory for peers.
 const KEPT_HEIGHTS: usize = 512;
 /// Most bytes of them.
 const KEPT_BYTES: usize = 32 << 20;
+/// Runs asked for at the same time.
+const MAX_ASKED: usize = 4;
+/// Most bytes of proven heights that wait, before only what comes next is asked for.
+const MAX_PROVEN_BYTES: usize = 16 << 20;
+/// So far behind, a node does not hold the chunks and asks for them with the heights. Less far, their owners have sent them.
+const CHUNKS_FROM: u64 = 32;
+/// An answer with chunks is longer, and the way to a peer may be slow.
+const CHUNKS_PATIENCE: u32 = 10;
 
 /// Why an answer is worthless.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +53,33 @@ pub(crate) enum AnswerError {
 #[derive(Clone, Debug)]
 pub(crate) struct Proven {
     pub(crate) from: ValidatorId,
-    pub(crate) item: SyncItem,
-    pub(crate) hash: Digest,
+    pub(crate) header: Header,
+    pub(crate) certificate: CommitCertificate,
     pub(crate) cut: Cut,
+    pub(crate) cut_bytes: Bytes,
+    pub(crate) left_out: LeftOut,
+    /// By digest. Only what a tip leads to is of this height.
+    pub(crate) chunks: BTreeMap<Digest, Chunk>,
+    weight: usize,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delays {
+    /// One height behind is given this: its last votes may be on their way.
+    pub(crate) grace: Duration,
+    /// A peer's turn.
+    pub(crate) turn: Duration,
+}
+
+/// Where this node stands, and where the others say they do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lag<'a> {
+    pub(crate) tip: Height,
+    /// The peers that decided more, and how much.
+    pub(crate) ahead: &'a [(ValidatorId, Height)],
+    /// What the committee surely decided.
+    pub(crate) heard: Height,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +87,23 @@ struct Asked {
     peer: ValidatorId,
     request: FetchDecided,
     until: Time,
-    /// It has answered, and worthlessly: the next peer's turn comes when this one's would have ended.
+    /// It has answered, and worthlessly: the next peer's turn comes when this one's has ended.
     failed: bool,
+}
+
+/// A height as peers may ask for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) header: Header,
+    pub(crate) certificate: CommitCertificate,
+    pub(crate) cut: Bytes,
+    pub(crate) covered: Vec<Covered>,
+}
+
+impl Kept {
+    fn weight(&self) -> usize {
+        1_024 + self.cut.len() + self.certificate.signatures.len() * 80 + self.covered.len() * 64
+    }
 }
 
 /// Both sides of value sync.
@@ -57,11 +111,16 @@ struct Asked {
 pub(crate) struct Sync {
     /// See [`PlantedBug::SyncUnchecked`](crate::planted::PlantedBug::SyncUnchecked).
     trusting: bool,
-    asked: Option<Asked>,
-    proven: VecDeque<Proven>,
-    attempts: usize,
+    asked: Vec<Asked>,
+    proven: BTreeMap<Height, Proven>,
+    proven_bytes: usize,
+    /// How often each peer failed in a row.
+    failures: BTreeMap<ValidatorId, u32>,
+    /// Counts requests: among equals, whose turn was longest ago is next.
+    requests: u64,
+    turns: BTreeMap<ValidatorId, u64>,
     behind_since: Option<Time>,
-    kept: VecDeque<SyncItem>,
+    kept: VecDeque<Kept>,
     kept_bytes: usize,
 }
 
@@ -70,133 +129,258 @@ impl Sync {
         Self { trusting, ..Self::default() }
     }
 
-    /// The first proven height, waiting for its data.
-    pub(crate) fn front(&self) -> Option<&Proven> {
-        self.proven.front()
+    /// A proven height, waiting for its data or for those before it.
+    pub(crate) fn proven(&self, height: Height) -> Option<&Proven> {
+        self.proven.get(&height)
+    }
+
+    /// The chunks that came with a proven height, to be used once.
+    pub(crate) fn take_chunks(&mut self, height: Height) -> BTreeMap<Digest, Chunk> {
+        self.proven.get_mut(&height).map(|proven| std::mem::take(&mut proven.chunks)).unwrap_or_default()
+    }
+
+    /// What a peer said of this height turned out to be wrong, although a quorum decided it: another must say it.
+    pub(crate) fn refuse(&mut self, height: Height) -> Option<ValidatorId> {
+        let proven = self.proven.remove(&height)?;
+        self.proven_bytes -= proven.weight;
+        *self.failures.entry(proven.from).or_default() += 1;
+        Some(proven.from)
     }
 
     /// A height was applied, by whatever way.
-    pub(crate) fn applied(&mut self, item: SyncItem) {
-        let height = item.header.height;
-        while self.proven.front().is_some_and(|p| p.item.header.height <= height) {
-            self.proven.pop_front();
-        }
-        self.behind_since = None;
-        self.kept_bytes += item.weight();
-        self.kept.push_back(item);
+    pub(crate) fn applied(&mut self, kept: Kept) {
+        self.forget_to(kept.header.height);
+        self.kept_bytes += kept.weight();
+        self.kept.push_back(kept);
         while self.kept.len() > KEPT_HEIGHTS || self.kept_bytes > KEPT_BYTES {
             let Some(old) = self.kept.pop_front() else { break };
             self.kept_bytes -= old.weight();
         }
     }
 
-    /// Whom to ask for what, now that `ahead` say to have decided more than `tip`. One height behind is given `grace`: its last
-    /// votes may be on their way.
+    /// This node went on from a checkpoint.
+    pub(crate) fn jumped(&mut self, height: Height) {
+        self.forget_to(height);
+        self.kept.clear();
+        self.kept_bytes = 0;
+    }
+
+    fn forget_to(&mut self, height: Height) {
+        while let Some(first) = self.proven.first_entry().filter(|first| *first.key() <= height) {
+            self.proven_bytes -= first.remove().weight;
+        }
+        self.asked.retain(|asked| asked.request.last > height);
+        self.behind_since = None;
+    }
+
+    /// Whom to ask for what now, if anybody; ask again until there is nothing.
     pub(crate) fn ask(
         &mut self,
         now: Time,
-        tip: Height,
-        ahead: &[ValidatorId],
-        far: bool,
-        (grace, retry): (Duration, Duration),
+        lag: Lag<'_>,
+        delays: Delays,
     ) -> Option<(ValidatorId, FetchDecided)> {
-        if ahead.is_empty() {
+        if lag.ahead.is_empty() {
             self.behind_since = None;
             return None;
         }
+        self.end_turns(now);
         let since = *self.behind_since.get_or_insert(now);
-        if !self.proven.is_empty() || self.asked.is_some_and(|asked| now < asked.until) {
+        let far = lag.heard > lag.tip.next();
+        if !far && now < since + delays.grace {
             return None;
         }
-        if !far && now < since + grace {
-            return None;
-        }
-        let peer = *ahead.get(self.attempts % ahead.len())?;
-        self.attempts = self.attempts.wrapping_add(1);
-        let first = tip.next();
-        let request =
-            FetchDecided { first, last: Height::new(first.get().saturating_add(MAX_SYNC_HEIGHTS - 1)) };
-        self.asked = Some(Asked { peer, request, until: now + retry, failed: false });
+        let (first, last) = self.next_run(lag)?;
+        let peer = self.choose(first, lag.ahead)?;
+        let most = lag.ahead.iter().find(|(id, _)| *id == peer).map_or(first, |(_, decided)| *decided);
+        let chunks = is_far(lag.tip, lag.heard);
+        let request = FetchDecided { first, last: last.min(most.max(first)), chunks };
+        let turn = if chunks { delays.turn * CHUNKS_PATIENCE } else { delays.turn };
+        self.requests += 1;
+        self.turns.insert(peer, self.requests);
+        self.asked.push(Asked { peer, request, until: now + turn, failed: false });
         Some((peer, request))
+    }
+
+    fn end_turns(&mut self, now: Time) {
+        let failures = &mut self.failures;
+        self.asked.retain(|asked| {
+            let ended = asked.until <= now;
+            if ended && !asked.failed {
+                *failures.entry(asked.peer).or_default() += 1;
+            }
+            !ended
+        });
+    }
+
+    /// The lowest heights that are neither proven nor asked for. What is not next in line is only asked for while there is room.
+    fn next_run(&self, lag: Lag<'_>) -> Option<(Height, Height)> {
+        if self.asked.len() >= MAX_ASKED {
+            return None;
+        }
+        let tip = lag.tip.get();
+        let mut first = tip + 1;
+        loop {
+            if let Some(asked) = self.asked.iter().find(|a| covers(&a.request, first)) {
+                first = asked.request.last.get() + 1;
+            } else if self.proven.contains_key(&Height::new(first)) {
+                first += 1;
+            } else {
+                break;
+            }
+        }
+        let next_in_line = first == tip + 1;
+        let room = first - tip <= MAX_ASKED as u64 * MAX_SYNC_HEIGHTS && self.proven_bytes < MAX_PROVEN_BYTES;
+        if !next_in_line && (!room || first > lag.heard.get()) {
+            return None;
+        }
+        let mut last = first + MAX_SYNC_HEIGHTS - 1;
+        let proven = self.proven.range(Height::new(first)..).next().map(|(height, _)| height.get());
+        let asked = self.asked.iter().map(|a| a.request.first.get()).filter(|other| *other > first).min();
+        for taken in [proven, asked].into_iter().flatten() {
+            last = last.min(taken - 1);
+        }
+        Some((Height::new(first), Height::new(last)))
+    }
+
+    /// Who has it, failed least, and was asked longest ago.
+    fn choose(&self, first: Height, ahead: &[(ValidatorId, Height)]) -> Option<ValidatorId> {
+        let busy = |id: &ValidatorId| self.asked.iter().filter(|asked| asked.peer == *id).count();
+        let rank = |id: &ValidatorId| {
+            let failed = self.failures.get(id).copied().unwrap_or_default();
+            (failed, busy(id), self.turns.get(id).copied().unwrap_or_default(), *id)
+        };
+        let having = ahead.iter().filter(|(_, decided)| *decided >= first).map(|(id, _)| *id);
+        having.min_by_key(rank)
     }
 
     /// When [`ask`](Self::ask) may have an answer, if we are behind.
     pub(crate) fn next_deadline(&self, grace: Duration) -> Option<Time> {
-        if !self.proven.is_empty() {
-            return None;
-        }
         let patient = self.behind_since? + grace;
-        Some(self.asked.map_or(patient, |asked| asked.until.max(patient)))
+        let turn = self.asked.iter().map(|asked| asked.until).min();
+        // What is proven and not applied waits for chunks, which have deadlines of their own.
+        turn.or_else(|| self.proven.is_empty().then_some(patient))
     }
 
     /// Checks an answer against our newest header hash. One that brings nothing new does not free the asker: whoever could make us ask
     /// again at once could make us ask for ever.
     pub(crate) fn answer(
         &mut self,
+        (now, turn): (Time, Duration),
         from: ValidatorId,
-        items: Vec<SyncItem>,
-        (tip, tip_hash): (Height, Digest),
-        domain: &Domain,
-        committee: &Committee,
+        run: DecidedRun,
+        tip: (Height, Digest),
+        (domain, committee): (&Domain, &Committee),
     ) -> Result<(), AnswerError> {
-        let asked = self.asked.as_mut().filter(|asked| asked.peer == from && !asked.failed);
-        let asked = asked.ok_or(AnswerError::Unasked)?;
+        let first = run.items.first().map(|item| item.header.height);
+        let ours = |asked: &&mut Asked| {
+            asked.peer == from
+                && !asked.failed
+                && first.is_none_or(|first| covers(&asked.request, first.get()))
+        };
+        let Some(asked) = self.asked.iter_mut().find(ours) else { return Err(AnswerError::Unasked) };
+        let request = asked.request;
         asked.failed = true;
-        let count = asked.request.last.get() - asked.request.first.get() + 1;
-        if items.is_empty() || items.len() as u64 > count {
+        asked.until = asked.until.min(now + turn);
+        match self.prove(from, run, &request, tip, (domain, committee)) {
+            Ok(()) => {
+                self.asked.retain(|asked| asked.peer != from || asked.request != request);
+                self.failures.remove(&from);
+                Ok(())
+            }
+            Err(error) => {
+                *self.failures.entry(from).or_default() += 1;
+                Err(error)
+            }
+        }
+    }
+
+    fn prove(
+        &mut self,
+        from: ValidatorId,
+        run: DecidedRun,
+        request: &FetchDecided,
+        (tip, tip_hash): (Height, Digest),
+        (domain, committee): (&Domain, &Committee),
+    ) -> Result<(), AnswerError> {
+        let count = request.last.get() - request.first.get() + 1;
+        if run.items.is_empty() || run.items.len() as u64 > count {
             return Err(AnswerError::Count);
         }
-        let mut last = (tip, tip_hash);
-        for item in items {
-            if item.header.height <= tip {
-                continue;
-            }
-            let proven = prove(from, item, last, (domain, committee), self.trusting)?;
-            last = (proven.item.header.height, proven.hash);
-            self.proven.push_back(proven);
+        let mut proven = check_run(from, run, (!self.trusting).then_some((domain, committee)))?;
+        proven.retain(|height| height.header.height > tip);
+        let Some(first) = proven.first() else { return Err(AnswerError::Count) };
+        if first.header.height == tip.next() && first.header.parent != tip_hash {
+            return Err(AnswerError::Chain);
         }
-        if last.0 > tip {
-            // It served us well; it may go on.
-            self.attempts = self.attempts.wrapping_sub(1);
-            self.asked = None;
+        for height in proven {
+            self.proven_bytes += height.weight;
+            if let Some(old) = self.proven.insert(height.header.height, height) {
+                self.proven_bytes -= old.weight;
+            }
         }
         Ok(())
     }
 
     /// Answers a peer from memory, or `None` if the first height is not there any more.
-    pub(crate) fn serve(&self, request: &FetchDecided) -> Option<Vec<SyncItem>> {
+    pub(crate) fn serve(&self, request: &FetchDecided) -> Option<impl Iterator<Item = &Kept>> {
         let oldest = self.kept.front()?.header.height;
         let skip = usize::try_from(request.first.get().checked_sub(oldest.get())?).ok()?;
         let last = request.last.get().min(request.first.get().saturating_add(MAX_SYNC_HEIGHTS - 1));
         let count = usize::try_from(last.checked_sub(request.first.get())?).ok()? + 1;
-        Some(self.kept.iter().skip(skip).take(count).cloned().collect())
+        Some(self.kept.iter().skip(skip).take(count))
     }
 }
 
-fn prove(
+/// Whether a node at `tip` is so far behind that it does not hold what comes next.
+pub(crate) fn is_far(tip: Height, heard: Height) -> bool {
+    heard.get() > tip.get().saturating_add(CHUNKS_FROM)
+}
+
+const fn covers(request: &FetchDecided, height: u64) -> bool {
+    request.first.get() <= height && height <= request.last.get()
+}
+
+/// Checks a run from its end: the certificate proves the last header, each header the one before. Without a committee to check by, any
+/// certificate will do.
+fn check_run(
     from: ValidatorId,
-    item: SyncItem,
-    (tip, tip_hash): (Height, Digest),
-    (domain, committee): (&Domain, &Committee),
-    trusting: bool,
-) -> Result<Proven, AnswerError> {
-    let Header { height, parent, epoch, cut: cut_digest, .. } = item.header;
-    if height != tip.next() || parent != tip_hash {
-        return Err(AnswerError::Chain);
-    }
-    let hash = item.header.hash();
-    let certificate = &item.certificate;
-    if certificate.header != hash || certificate.height != height || certificate.epoch != epoch {
-        return Err(AnswerError::Certificate);
-    }
-    if !trusting {
+    run: DecidedRun,
+    committee: Option<(&Domain, &Committee)>,
+) -> Result<Vec<Proven>, AnswerError> {
+    let mut certificate = run.certificate.ok_or(AnswerError::Certificate)?;
+    if let Some((domain, committee)) = committee {
         certificate.verify(domain, committee).map_err(|_| AnswerError::Certificate)?;
     }
-    if Digest::sha256(&[&item.cut]) != cut_digest {
-        return Err(AnswerError::Cut);
+    let mut proven: Vec<Proven> = Vec::with_capacity(run.items.len());
+    for item in run.items.into_iter().rev() {
+        let weight = item.weight();
+        let SyncItem { cut: cut_bytes, header, left_out, chunks } = item;
+        let hash = header.hash();
+        if let Some(after) = proven.last() {
+            if after.header.height != header.height.next() || after.header.parent != hash {
+                return Err(AnswerError::Chain);
+            }
+            let commit = after.cut.parent_commit.as_ref().ok_or(AnswerError::Certificate)?;
+            certificate = commit.certificate(header.epoch, header.height, hash);
+        }
+        let is_its = certificate.header == hash
+            && certificate.height == header.height
+            && certificate.epoch == header.epoch;
+        if !is_its {
+            return Err(AnswerError::Certificate);
+        }
+        if Digest::sha256(&[&cut_bytes]) != header.cut {
+            return Err(AnswerError::Cut);
+        }
+        let cut = Cut::decode(&cut_bytes).map_err(|_| AnswerError::Cut)?;
+        let chunks = chunks.into_iter().filter_map(|bytes| Chunk::decode(bytes).ok());
+        let chunks = chunks.map(|chunk| (chunk.digest(), chunk)).collect();
+        let certificate = certificate.clone();
+        proven.push(Proven { from, header, certificate, cut, cut_bytes, left_out, chunks, weight });
     }
-    let cut = Cut::decode(&item.cut).map_err(|_| AnswerError::Cut)?;
-    Ok(Proven { from, item, hash, cut })
+    proven.reverse();
+    Ok(proven)
 }
 
 #[cfg(test)]

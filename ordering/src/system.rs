@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use ordering_types::chain_spec::Committee;
 use ordering_types::cut::{MAX_CUT_SYSTEM_MESSAGES, MAX_SYSTEM_MESSAGE_BYTES};
 use ordering_types::preimage::Domain;
-use ordering_types::{Cut, SecretKey, SystemMessage, ValidatorId};
+use ordering_types::{SecretKey, SystemMessage, ValidatorId};
 
 /// Most bytes of payload in one cut.
 pub(crate) const MAX_SYSTEM_BYTES_PER_CUT: usize = 2 << 20;
@@ -100,10 +100,10 @@ impl SystemLog {
         ready
     }
 
-    /// Drops what `cut` decided. Answers own messages that were signed again and must be sent.
+    /// Drops what was just decided. Answers own messages that were signed again and must be sent.
     pub(crate) fn decided(
         &mut self,
-        cut: &Cut,
+        newest: &[SystemMessage],
         decided: &BTreeMap<ValidatorId, u64>,
         key: &SecretKey,
     ) -> Vec<SystemMessage> {
@@ -111,7 +111,7 @@ impl SystemLog {
             let last = decided.get(sender).copied().unwrap_or_default();
             *messages = messages.split_off(&(last + 1));
         }
-        self.own.retain(|mine| !cut.system.contains(mine));
+        self.own.retain(|mine| !newest.contains(mine));
         let last = decided.get(&self.me).copied().unwrap_or_default();
         let mut again = Vec::new();
         if self.own.front().is_some_and(|first| first.sequence <= last) {
@@ -134,7 +134,7 @@ impl SystemLog {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use ordering_types::{Address, Digest, Epoch, Height, L1Reference};
+    use ordering_types::{Address, Cut, Digest, Epoch, Height, L1Reference};
 
     use super::*;
 
@@ -168,7 +168,7 @@ mod tests {
         let before_crash = SystemMessage::sign(&domain(), ME, 1, b"old".to_vec(), &key(1));
         let mut log = SystemLog::new(ME, domain());
         log.say(b"new".to_vec(), 0, &key(1)).unwrap();
-        let again = log.decided(&cut(vec![before_crash]), &BTreeMap::from([(ME, 1)]), &key(1));
+        let again = log.decided(&cut(vec![before_crash]).system, &BTreeMap::from([(ME, 1)]), &key(1));
         assert_eq!(again.len(), 1);
         assert_eq!((again[0].sequence, again[0].payload.as_slice()), (2, b"new".as_slice()));
         assert_eq!(log.ready(&BTreeMap::from([(ME, 1)])), again);

@@ -11,11 +11,14 @@ use ordering_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::{SignedProposal, VoteBundle};
+use crate::api::{Checkpoint, Covered, Served};
+use crate::checkpoint::MAX_CHECKPOINT_BYTES;
 
-/// Most bytes of an answer to a catching-up peer; it holds at least one height all the same.
-pub const MAX_SYNC_ANSWER_BYTES: usize = 2 * MAX_CUT_BYTES;
-/// Most bytes of any message.
-pub const MAX_MESSAGE_BYTES: usize = MAX_SYNC_ANSWER_BYTES + 64 * 1024;
+/// An answer to a catching-up peer ends before the height that would make it longer; it holds at least one height all the same, of
+/// which it may leave out chunks.
+pub const MAX_SYNC_ANSWER_BYTES: usize = 2 << 20;
+/// Most bytes of any message: an answer of one height with the largest cut.
+pub const MAX_MESSAGE_BYTES: usize = 2 * MAX_CUT_BYTES + 64 * 1024;
 
 /// Room for what stands around a message's large part.
 const HEAD_BYTES: usize = 1_024;
@@ -82,6 +85,8 @@ pub(crate) struct ProposedCut {
 pub(crate) struct FetchDecided {
     pub(crate) first: Height,
     pub(crate) last: Height,
+    /// With the chunks behind them: the asker is too far behind to hold any.
+    pub(crate) chunks: bool,
 }
 
 /// One decided height, for a peer that catches up.
@@ -89,14 +94,64 @@ pub(crate) struct FetchDecided {
 pub(crate) struct SyncItem {
     pub(crate) cut: Bytes,
     pub(crate) header: Header,
-    pub(crate) certificate: CommitCertificate,
+    pub(crate) left_out: LeftOut,
+    /// Chunks that the cut covers, encoded; not all of them, perhaps none.
+    pub(crate) chunks: Vec<Bytes>,
 }
 
 impl SyncItem {
     /// About its encoding's length.
     pub(crate) fn weight(&self) -> usize {
-        HEAD_BYTES + self.cut.len() + self.certificate.signatures.len() * 80
+        let chunks: usize = self.chunks.iter().map(|chunk| chunk.len() + 8).sum();
+        HEAD_BYTES + self.cut.len() + self.left_out.weight() + chunks
     }
+}
+
+/// Decided heights without a gap, ascending. Each header names the one before as its parent, so the certificate of the last
+/// proves all; and each cut carries a certificate for the header before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DecidedRun {
+    pub(crate) items: Vec<SyncItem>,
+    /// Of the last; none without items.
+    pub(crate) certificate: Option<CommitCertificate>,
+}
+
+/// Which transactions of the covered chunks a block leaves out: for each chunk that has any, its place among them and one bit a
+/// transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftOut(Vec<(u32, Vec<u8>)>);
+
+impl LeftOut {
+    pub(crate) fn of(covered: &[Covered]) -> Self {
+        let chunks = (0..).zip(covered).filter(|(_, covered)| !covered.left_out.is_empty());
+        let bits = |covered: &Covered| {
+            let mut bits = vec![0; covered.left_out.last().map_or(0, |last| *last as usize / 8 + 1)];
+            for place in &covered.left_out {
+                if let Some(byte) = bits.get_mut(*place as usize / 8) {
+                    *byte |= 1 << (place % 8);
+                }
+            }
+            bits
+        };
+        Self(chunks.map(|(chunk, covered)| (chunk, bits(covered))).collect())
+    }
+
+    /// Whether the block leaves out this transaction of this chunk.
+    pub(crate) fn has(&self, chunk: u32, place: u32) -> bool {
+        let Ok(found) = self.0.binary_search_by_key(&chunk, |(chunk, _)| *chunk) else { return false };
+        let byte = self.0.get(found).and_then(|(_, bits)| bits.get(place as usize / 8));
+        byte.is_some_and(|byte| byte >> (place % 8) & 1 == 1)
+    }
+
+    fn weight(&self) -> usize {
+        self.0.iter().map(|(_, bits)| bits.len() + 12).sum()
+    }
+}
+
+/// Asks for a decided height from which a node can go on without those before: the newest that is at most this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FetchCheckpoint {
+    pub(crate) at_most: Height,
 }
 
 /// Any message.
@@ -114,7 +169,9 @@ pub(crate) enum Message {
     FetchProposal(FetchProposal),
     System(SystemMessage),
     FetchDecided(FetchDecided),
-    Decided(Vec<SyncItem>),
+    Decided(DecidedRun),
+    FetchCheckpoint(FetchCheckpoint),
+    Checkpoint(Box<Checkpoint>),
     FetchVote(FetchVote),
     FetchedVote(FetchedVote),
 }
@@ -145,6 +202,8 @@ const FETCH_DECIDED: u8 = 10;
 const DECIDED: u8 = 11;
 const FETCH_VOTE: u8 = 12;
 const FETCHED_VOTE: u8 = 13;
+const FETCH_CHECKPOINT: u8 = 14;
+const CHECKPOINT: u8 = 15;
 
 fn framed(kind: u8, body: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(1 + body.len());
@@ -167,6 +226,8 @@ impl Message {
             Self::System(m) => framed(SYSTEM, &codec::encode(m)),
             Self::FetchDecided(m) => framed(FETCH_DECIDED, &codec::encode(m)),
             Self::Decided(m) => framed(DECIDED, &codec::encode(m)),
+            Self::FetchCheckpoint(m) => framed(FETCH_CHECKPOINT, &codec::encode(m)),
+            Self::Checkpoint(m) => framed(CHECKPOINT, &codec::encode(m)),
             Self::FetchVote(m) => framed(FETCH_VOTE, &codec::encode(m)),
             Self::FetchedVote(m) => framed(FETCHED_VOTE, &codec::encode(m)),
         }
@@ -193,6 +254,8 @@ impl Message {
             SYSTEM => Self::System(codec::decode(body, MAX_SYSTEM_MESSAGE_BYTES + HEAD_BYTES)?),
             FETCH_DECIDED => Self::FetchDecided(codec::decode(body, HEAD_BYTES)?),
             DECIDED => Self::Decided(codec::decode(body, MAX_MESSAGE_BYTES)?),
+            FETCH_CHECKPOINT => Self::FetchCheckpoint(codec::decode(body, HEAD_BYTES)?),
+            CHECKPOINT => Self::Checkpoint(Box::new(codec::decode(body, MAX_CHECKPOINT_BYTES)?)),
             FETCH_VOTE => Self::FetchVote(codec::decode(body, HEAD_BYTES)?),
             FETCHED_VOTE => Self::FetchedVote(codec::decode(body, HEAD_BYTES)?),
             other => return Err(WireError::Kind(other)),
@@ -208,24 +271,37 @@ pub fn chunk_answer(chunk: &Chunk) -> Bytes {
 
 /// The answer to [`StoreRequest::Decided`](crate::api::StoreRequest::Decided), to be sent on
 /// [`Class::Sync`](crate::api::Class::Sync): heights in ascending order without a gap, from the first one asked for. What goes
-/// beyond [`MAX_SYNC_ANSWER_BYTES`] is left out; the peer asks again.
-pub fn sync_answer(items: impl IntoIterator<Item = (Bytes, Header, CommitCertificate)>) -> Bytes {
-    let items = items.into_iter().map(|(cut, header, certificate)| SyncItem { cut, header, certificate });
-    Message::Decided(within_answer(items)).encode()
+/// beyond [`MAX_SYNC_ANSWER_BYTES`] is left out, so read no more than that; the peer asks again.
+pub fn sync_answer(blocks: impl IntoIterator<Item = Served>) -> Bytes {
+    Message::Decided(within_answer(blocks)).encode()
 }
 
-/// As many items as one answer may hold.
-pub(crate) fn within_answer(items: impl IntoIterator<Item = SyncItem>) -> Vec<SyncItem> {
+/// The answer to [`StoreRequest::Checkpoint`](crate::api::StoreRequest::Checkpoint), to be sent on
+/// [`Class::Sync`](crate::api::Class::Sync).
+pub fn checkpoint_answer(checkpoint: &Checkpoint) -> Bytes {
+    framed(CHECKPOINT, &codec::encode(checkpoint))
+}
+
+/// As many heights as one answer may hold.
+pub(crate) fn within_answer(blocks: impl IntoIterator<Item = Served>) -> DecidedRun {
     let mut bytes = 0;
-    let mut answer: Vec<SyncItem> = Vec::new();
-    for item in items {
-        bytes += item.weight();
-        if !answer.is_empty() && bytes > MAX_SYNC_ANSWER_BYTES {
-            break;
+    let mut run = DecidedRun { items: Vec::new(), certificate: None };
+    for Served { header, certificate, cut, covered, chunks } in blocks {
+        let chunks = chunks.iter().map(|chunk| chunk.bytes().clone()).collect();
+        let mut item = SyncItem { cut, header, left_out: LeftOut::of(&covered), chunks };
+        let weight = item.weight();
+        if bytes + weight + certificate.signatures.len() * 80 > MAX_SYNC_ANSWER_BYTES {
+            if !run.items.is_empty() {
+                break;
+            }
+            // Of a height that fills more than an answer, the asker fetches the other chunks as it would any.
+            while item.weight() > MAX_SYNC_ANSWER_BYTES && item.chunks.pop().is_some() {}
         }
-        answer.push(item);
+        bytes += weight;
+        run.items.push(item);
+        run.certificate = Some(certificate);
     }
-    answer
+    run
 }
 
 #[cfg(test)]
@@ -241,7 +317,8 @@ mod tests {
         for message in [
             Message::FetchChunk(fetch),
             Message::Report(Report { stamp: Stamp::default(), decided: Height::new(2), lanes: vec![] }),
-            Message::Decided(vec![]),
+            Message::Decided(DecidedRun { items: vec![], certificate: None }),
+            Message::FetchCheckpoint(FetchCheckpoint { at_most: Height::new(4) }),
             Message::FetchVote(FetchVote { stamp: Time::from_millis(5) }),
             Message::FetchedVote(FetchedVote { stamp: Time::from_millis(5), newest: None }),
         ] {
@@ -258,6 +335,25 @@ mod tests {
         Message::decode(&hostile.into()).unwrap_err();
     }
 
+    /// A block of many transactions that it leaves out must still fit into a message.
+    #[test]
+    fn what_a_block_leaves_out_survives_in_a_bit_each() {
+        let covered = |left_out: Vec<u32>| Covered { digest: Digest::ZERO, left_out };
+        let left_out = LeftOut::of(&[covered(vec![]), covered(vec![0, 9]), covered((0..80_000).collect())]);
+        for (chunk, place, is_left_out) in [
+            (0, 0, false),
+            (1, 0, true),
+            (1, 1, false),
+            (1, 9, true),
+            (1, 99, false),
+            (2, 79_999, true),
+            (3, 0, false),
+        ] {
+            assert_eq!(left_out.has(chunk, place), is_left_out, "{chunk} {place}");
+        }
+        assert!(left_out.weight() < 80_000 / 8 + 100);
+    }
+
     proptest! {
         #[test]
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
@@ -266,7 +362,7 @@ mod tests {
 
         #[test]
         fn garbage_of_every_kind_never_panics(
-            kind in 0u8..15, bytes in proptest::collection::vec(any::<u8>(), 0..300)
+            kind in 0u8..17, bytes in proptest::collection::vec(any::<u8>(), 0..300)
         ) {
             let _ = Message::decode(&framed(kind, &bytes));
         }

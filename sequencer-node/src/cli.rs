@@ -34,6 +34,17 @@ pub(crate) enum Command {
     /// Look at the node key
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Make a data folder
+    #[command(subcommand)]
+    Data(DataCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Make an empty data folder for a key that has run before, in place of one that is lost. The node then asks the others which votes
+    /// of it they know, catches up and votes again; its share of the committee's key is gone, so it signs nothing. Never do this
+    /// while a process with this key runs or could come back, nor at more than f validators of a network
+    New(ConfigArgs),
 }
 
 #[derive(Debug, Subcommand)]

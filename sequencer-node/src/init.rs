@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::InitArgs;
+use crate::cli::{ConfigArgs, InitArgs};
 use crate::config::{Config, KeyConfig, ListenConfig, NetworkConfig, template};
 use crate::exit::{Exit, Failure};
 use crate::keys::{self, PasswordSource};
+use crate::setup::Setup;
 use crate::store::FRESH_FILE;
 
 const CONFIG_FILE: &str = "node.toml";
@@ -55,6 +56,19 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
         "network_listen": config.network.listen,
     });
     println!("{made}");
+    Ok(())
+}
+
+/// Makes an empty data folder for a key that has run before.
+pub(crate) fn new_data(args: &ConfigArgs) -> Result<(), Failure> {
+    let setup = Setup::load(args)?;
+    let data = &setup.config.data_dir;
+    if data.exists() {
+        return Err(Failure::new(Exit::Store, InitError::Exists(data.clone())));
+    }
+    make_folder(data)?;
+    write(&data.join(FRESH_FILE), "made by data new; the first start removes this file\n")?;
+    println!("{}", json!({ "data_dir": data, "validator": setup.me }));
     Ok(())
 }
 

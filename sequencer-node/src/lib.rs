@@ -49,7 +49,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, ConfigArgs, ConfigCommand, KeyCommand};
+use cli::{Cli, Command, ConfigArgs, ConfigCommand, DataCommand, KeyCommand};
 use exit::{Exit, Failure};
 
 /// Runs the `sequencer-node` command with these arguments, the program's name first. Errors go to stderr; the exit
@@ -70,6 +70,7 @@ pub fn main_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Config(ConfigCommand::Check(args)) => check::run(args),
         Command::Key(KeyCommand::Show(args)) => show_key(args),
+        Command::Data(DataCommand::New(args)) => init::new_data(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,6 +25,7 @@ impl Setup {
         let config =
             config::load(&args.config, &args.overrides).map_err(|e| Failure::new(Exit::Config, e))?;
         let spec = config::load_chain_spec(&config.chain_spec).map_err(|e| Failure::new(Exit::Config, e))?;
+        config::check_retention(&config, &spec).map_err(|e| Failure::new(Exit::Config, e))?;
         let password = PasswordSource::from_option(config.key.password_file.as_deref())
             .read()
             .map_err(|e| Failure::new(Exit::Key, e))?;

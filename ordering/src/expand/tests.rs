@@ -69,7 +69,7 @@ fn expanded(parent: Digest, window: &Window, lanes: &[Vec<Arc<Held>>]) -> Expans
         system: vec![],
     };
     let bytes = Bytes::from(cut.encode());
-    expand(Digest::ZERO, &rules(), &state, window, (cut, bytes), lanes)
+    expand(Digest::ZERO, &rules(), &state, Past::Window(window), (cut, bytes), lanes)
 }
 
 fn texts(expansion: &Expansion) -> Vec<String> {

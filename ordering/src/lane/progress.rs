@@ -42,9 +42,9 @@ impl Progress {
         report.decided = report.decided.max(decided);
     }
 
-    /// The peers that say to have decided at least `height`, in ascending order.
-    pub(crate) fn ahead(&self, height: Height) -> Vec<ValidatorId> {
-        self.reports.iter().filter(|(_, r)| r.decided >= height).map(|(id, _)| *id).collect()
+    /// The peers that say to have decided at least `height`, and how much, in ascending order.
+    pub(crate) fn ahead(&self, height: Height) -> Vec<(ValidatorId, Height)> {
+        self.reports.iter().filter(|(_, r)| r.decided >= height).map(|(id, r)| (*id, r.decided)).collect()
     }
 
     /// The greatest decided height that an honest peer must have reported: f + 1 say at least this.
@@ -127,7 +127,7 @@ mod tests {
         assert!(progress.ahead(Height::new(6)).is_empty(), "an older report came late");
         let restarted = Stamp { incarnation: Incarnation::new(2), time: Time::from_millis(100) };
         progress.report(peer, restarted, Height::new(7), &[]);
-        assert_eq!(progress.ahead(Height::new(7)), [peer]);
+        assert_eq!(progress.ahead(Height::new(7)), [(peer, Height::new(7))]);
     }
 
     /// Found by the simulator (a liar that answers requests for chunks with turned bits): a tip of another's lane that somebody

@@ -1,9 +1,10 @@
 //! Applying decided heights, whether agreed on here or proven by a peer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ordering_types::{Block, CommitCertificate, LaneTip, Time};
+use ordering_types::{Block, Chunk, CommitCertificate, Cut, Digest, Height, LaneTip, Time};
 
 use super::Ordering;
 use super::height::{Data, Standing};
@@ -12,7 +13,7 @@ use crate::api::{Decided, Output, Record};
 use crate::cut::check::ParentSignatures;
 use crate::expand::Expansion;
 use crate::planted::PlantedBug;
-use crate::wire::SyncItem;
+use crate::sync::Kept;
 
 impl Ordering {
     /// Applies the height that agreement decided, as soon as its cut is expanded.
@@ -27,27 +28,72 @@ impl Ordering {
 
     /// Applies proven heights while their data is there.
     pub(super) fn apply_proven(&mut self, now: Time) {
-        while let Some(proven) = self.sync.front() {
-            if self.stopped || proven.item.header.height != self.height() {
-                return;
+        while !self.stopped && self.apply_next_proven(now) {}
+    }
+
+    /// False: the next height is not proven, or not all of it is here.
+    fn apply_next_proven(&mut self, now: Time) -> bool {
+        let height = self.height();
+        let Some(proven) = self.sync.proven(height) else { return false };
+        if proven.header.parent != self.state.header {
+            self.refuse_proven(height);
+            return false;
+        }
+        let chunks = self.sync.take_chunks(height);
+        let Some(proven) = self.sync.proven(height) else { return false };
+        let (hash, from) = (proven.certificate.header, proven.from);
+        let (cut, bytes) = (proven.cut.clone(), proven.cut_bytes.clone());
+        let (told, certificate) = (proven.left_out.clone(), proven.certificate.clone());
+        self.hold_proven(&cut, chunks);
+        let lanes = match self.data(now, &cut, Some(from)) {
+            Data::Missing => return false,
+            Data::Broken => {
+                self.stop(format!("block {height} names data that no lane holds"));
+                return false;
             }
-            let (cut, item, hash, from) = (proven.cut.clone(), proven.item.clone(), proven.hash, proven.from);
-            match self.data(now, &cut, Some(from)) {
-                Data::Missing => return,
-                Data::Broken => {
-                    return self.stop(format!("block {} names data that no lane holds", cut.height));
-                }
-                Data::Held(lanes) => {
-                    let expansion = self.expand_proven(cut, item.cut, &lanes);
-                    if expansion.hash != hash {
-                        let height = expansion.cut.height;
-                        return self.stop(format!(
-                            "block {height} as decided by a quorum is {hash}, expanded here it is {}",
-                            expansion.hash
-                        ));
+            Data::Held(lanes) => lanes,
+        };
+        let expansion = self.expand_proven((cut, bytes), &told, &lanes);
+        if expansion.hash == hash {
+            self.apply(now, &Arc::new(expansion), certificate);
+            return true;
+        }
+        if self.is_told(height) {
+            self.refuse_proven(height);
+        } else {
+            let ours = expansion.hash;
+            self.stop(format!("block {height} as decided by a quorum is {hash}, expanded here it is {ours}"));
+        }
+        false
+    }
+
+    /// What a peer said of a height cannot be; another is asked.
+    fn refuse_proven(&mut self, height: Height) {
+        if let Some(from) = self.sync.refuse(height) {
+            self.fault(from);
+        }
+    }
+
+    /// Stores those of the chunks that a proven cut covers: each is named by a tip, or by the chunk after it.
+    fn hold_proven(&mut self, cut: &Cut, mut chunks: BTreeMap<Digest, Chunk>) {
+        for tip in &cut.tips {
+            let decided = self.state.tip(tip.lane);
+            let (mut sequence, mut digest) = (tip.sequence.get(), tip.digest);
+            while sequence > decided.0.get() {
+                let parent = match (self.store.get(digest), chunks.remove(&digest)) {
+                    (Some(held), _) => held.chunk.parent(),
+                    (None, Some(chunk)) => {
+                        let parent = chunk.parent();
+                        self.fetch.arrived(digest);
+                        match self.store.insert(chunk.clone(), true, decided, &self.rules) {
+                            Ok(_) => self.outputs.push_back(Output::Persist(Record::Chunk(chunk))),
+                            Err(_) => drop(self.unusable.insert(digest)),
+                        }
+                        parent
                     }
-                    self.apply(now, &Arc::new(expansion), item.certificate);
-                }
+                    (None, None) => break,
+                };
+                (sequence, digest) = (sequence - 1, parent);
             }
         }
     }
@@ -81,13 +127,16 @@ impl Ordering {
         }
         let tips: Vec<LaneTip> = e.cut.tips.clone();
         self.store.decide(tips, e.covered.iter().map(|held| held.chunk.digest()));
-        let again = self.system.decided(&e.cut, &self.state.replayed.system, &self.key);
+        let again = self.system.decided(&e.cut.system, &self.state.replayed.system, &self.key);
         for message in again {
             self.spread_system(message);
         }
-        let cut = e.cut_bytes.clone();
-        self.sync.applied(SyncItem { cut, header: e.header.clone(), certificate });
+        let (cut, covered) = (e.cut_bytes.clone(), e.places.clone());
+        self.sync.applied(Kept { header: e.header.clone(), certificate, cut, covered });
 
+        if self.settings.replay_first {
+            self.state_sync.put_off(now);
+        }
         self.candidates.clear();
         self.proposals.clear();
         self.undecided_commit = None;

@@ -11,11 +11,11 @@ use crate::agreement::{Agreement, Broadcast, Effect, Event, SignedProposal, Take
 use crate::api::{Class, Output, Recipient, Record};
 use crate::cut::build::build;
 use crate::cut::check::{CutError, check_covered, check_parent_commit, check_shape};
-use crate::expand::{Expansion, expand};
+use crate::expand::{Expansion, Past, expand};
 use crate::lane::store::{Held, PathError};
 use crate::log::LogEntry;
 use crate::planted::PlantedBug;
-use crate::wire::{FetchProposal, Message, ProposedCut};
+use crate::wire::{FetchProposal, LeftOut, Message, ProposedCut};
 
 /// Most cuts that are kept for one height.
 const MAX_CANDIDATES: usize = 48;
@@ -162,12 +162,22 @@ impl Ordering {
 
     fn expand(&self, cut: Cut, cut_bytes: Bytes, lanes: &[Vec<Arc<Held>>]) -> Expansion {
         let forgetful = self.settings.lacks(PlantedBug::DuplicatesOrdered).then(|| self.window.forgetful());
-        let window = forgetful.as_ref().unwrap_or(&self.window);
-        expand(self.spec, &self.rules, &self.state, window, (cut, cut_bytes), lanes)
+        let past = Past::Window(forgetful.as_ref().unwrap_or(&self.window));
+        expand(self.spec, &self.rules, &self.state, past, (cut, cut_bytes), lanes)
     }
 
-    pub(super) fn expand_proven(&self, cut: Cut, cut_bytes: Bytes, lanes: &[Vec<Arc<Held>>]) -> Expansion {
-        self.expand(cut, cut_bytes, lanes)
+    /// Expands a block that a quorum decided.
+    pub(super) fn expand_proven(
+        &self,
+        (cut, cut_bytes): (Cut, Bytes),
+        told: &LeftOut,
+        lanes: &[Vec<Arc<Held>>],
+    ) -> Expansion {
+        if !self.is_told(cut.height) {
+            return self.expand(cut, cut_bytes, lanes);
+        }
+        let past = Past::Told(told, &self.window);
+        expand(self.spec, &self.rules, &self.state, past, (cut, cut_bytes), lanes)
     }
 
     /// The cuts that were voted for before a restart; they were valid, and are again as soon as their data is there.

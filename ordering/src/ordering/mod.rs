@@ -24,6 +24,7 @@
 
 mod apply;
 mod height;
+mod jump;
 mod pace;
 mod recall;
 mod receive;
@@ -41,6 +42,7 @@ use ordering_types::{
 
 use crate::agreement::{Agreement, LogError, Malachite, Setup, SignedProposal};
 use crate::api::{Input, Output, Recovered};
+use crate::checkpoint::StateSync;
 use crate::cut::check::ParentSignatures;
 use crate::fetch::Fetch;
 use crate::ids::IdHasher;
@@ -132,6 +134,11 @@ pub struct Ordering {
     unusable: BTreeSet<Digest>,
     system: SystemLog,
     sync: Sync,
+    state_sync: StateSync,
+    /// A checkpoint that the host judges.
+    judged: Option<jump::Judged>,
+    /// Up to this height it takes a peer to say which transactions are duplicates: the blocks before a checkpoint are not held.
+    told_to: Height,
 
     agreement: Malachite,
     restart: Restart,
@@ -189,6 +196,8 @@ impl Ordering {
         commit.iter().for_each(|certificate| agreement.witness_certificate(certificate));
         let lane = LaneId { validator: me, incarnation: settings.incarnation };
         let hasher = IdHasher::new(&key);
+        let told_to = jump::told_to(state.height, &recovered.recent, &rules.limits);
+        restart.replay_to(told_to);
         let window = Window::new(hasher, rules.limits.duplicate_window_blocks, recovered.recent);
         let mut ordering = Self {
             me,
@@ -208,6 +217,9 @@ impl Ordering {
             unusable: BTreeSet::new(),
             system: SystemLog::new(me, domain),
             sync: Sync::new(settings.lacks(PlantedBug::SyncUnchecked)),
+            state_sync: StateSync::default(),
+            judged: None,
+            told_to,
             agreement,
             restart,
             candidates: BTreeMap::new(),
@@ -226,6 +238,9 @@ impl Ordering {
             state,
             window,
         };
+        if settings.replay_first {
+            ordering.state_sync.put_off(now);
+        }
         ordering.recover_chunks(recovered.chunks);
         ordering.advance(now);
         Ok(ordering)
@@ -255,6 +270,7 @@ impl Ordering {
         match input {
             Input::Message { from, bytes } => self.receive(now, from, &bytes),
             Input::System(payload) => self.say(payload),
+            Input::CheckpointJudged(genuine) => self.take_judgement(now, genuine),
             Input::Wake => {}
         }
         self.advance(now);

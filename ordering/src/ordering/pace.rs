@@ -9,6 +9,7 @@ use super::Ordering;
 use crate::agreement::{Agreement, Event};
 use crate::api::{Class, Recipient};
 use crate::settings::Settings;
+use crate::sync::{Delays, Lag};
 use crate::wire::Message;
 
 /// A height that took so long is followed by the next this many hundredths of it later, if that is not too soon or late.
@@ -145,14 +146,22 @@ impl Ordering {
         (self.pace.last_duration * UNHURRIED_PERCENT / 100).max(shortest).min(block_interval)
     }
 
-    /// Asks a peer for heights that it decided and we did not.
+    /// Asks peers for heights that they decided and we did not, or for a checkpoint if these are too many.
     fn catch_up(&mut self, now: Time) {
+        let (tip, heard) = (self.state.height, self.heard_height());
         let ahead = self.progress.ahead(self.height());
-        let far = self.heard_height() > self.height();
-        let delays = (self.settings.retry_delay, self.settings.retry_delay * 3);
-        if let Some((to, request)) = self.sync.ask(now, self.state.height, &ahead, far, delays) {
+        if self.wants_checkpoint(now, heard, &ahead) {
+            return;
+        }
+        let lag = Lag { tip, ahead: &ahead, heard };
+        while let Some((to, request)) = self.sync.ask(now, lag, self.sync_delays()) {
             self.send(Recipient::One(to), Class::Sync, &Message::FetchDecided(request));
         }
+    }
+
+    pub(super) fn sync_delays(&self) -> Delays {
+        let grace = self.settings.retry_delay;
+        Delays { grace, turn: grace * 3 }
     }
 
     /// When [`Input::Wake`](crate::api::Input::Wake) is due.
@@ -168,6 +177,7 @@ impl Ordering {
             self.chunk_deadline(),
             self.pace.gap.as_ref().map(|(due, _)| *due),
             self.sync.next_deadline(self.settings.retry_delay),
+            self.state_sync.next_deadline(),
             self.next_start(self.pace.last_block),
             self.proposal_deadline(),
             self.fetch.next_deadline(),

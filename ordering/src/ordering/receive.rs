@@ -7,8 +7,9 @@ use ordering_types::{Height, Round, Time, ValidatorId, VoteKind};
 
 use super::Ordering;
 use crate::agreement::{Agreement, Event, SignedProposal, Taken};
-use crate::api::{Class, Output, Recipient, StoreRequest};
-use crate::wire::{FetchDecided, FetchProposal, Message, ProposedCut};
+use crate::api::{Class, Output, Recipient, Served, StoreRequest};
+use crate::sync::Kept;
+use crate::wire::{DecidedRun, FetchCheckpoint, FetchDecided, FetchProposal, Message, ProposedCut};
 
 /// Place of a message about the height after the next: sender first, so that none crowds out another.
 pub(super) type EarlyKey = (ValidatorId, Height, Round, EarlyKind);
@@ -72,9 +73,17 @@ impl Ordering {
             Message::FetchDecided(request) => self.serve_decided(from, request),
             Message::FetchVote(request) => self.serve_vote(from, request),
             Message::FetchedVote(answer) => self.take_recalled(from, &answer),
-            Message::Decided(items) => {
+            Message::FetchCheckpoint(FetchCheckpoint { at_most }) => {
+                if at_most <= self.state.height {
+                    let request = StoreRequest::Checkpoint { at_most };
+                    self.outputs.push_back(Output::Serve { to: from, request });
+                }
+            }
+            Message::Checkpoint(checkpoint) => self.take_checkpoint(now, from, *checkpoint),
+            Message::Decided(run) => {
                 let tip = (self.state.height, self.state.header);
-                match self.sync.answer(from, items, tip, &self.domain, &self.committee) {
+                let now_turn = (now, self.sync_delays().turn);
+                match self.sync.answer(now_turn, from, run, tip, (&self.domain, &self.committee)) {
                     Ok(()) => self.apply_proven(now),
                     // A late answer to a question that another has answered is no fault.
                     Err(crate::sync::AnswerError::Unasked) => {}
@@ -208,16 +217,25 @@ impl Ordering {
         if request.first > self.state.height {
             return;
         }
-        match self.sync.serve(&request) {
-            Some(items) => {
-                let message = Message::Decided(crate::wire::within_answer(items));
-                self.send(Recipient::One(to), Class::Sync, &message);
-            }
+        match self.held_heights(&request) {
+            Some(run) => self.send(Recipient::One(to), Class::Sync, &Message::Decided(run)),
             None => {
-                let last = request.last.min(self.state.height);
-                let request = StoreRequest::Decided { first: request.first, last };
+                let FetchDecided { first, last, chunks } = request;
+                let request = StoreRequest::Decided { first, last: last.min(self.state.height), chunks };
                 self.outputs.push_back(Output::Serve { to, request });
             }
         }
+    }
+
+    /// The answer, if memory has it. Chunks are many bytes, which another thread shall read and encode.
+    fn held_heights(&self, request: &FetchDecided) -> Option<DecidedRun> {
+        if request.chunks {
+            return None;
+        }
+        let served = self.sync.serve(request)?.cloned().map(|kept| {
+            let Kept { header, certificate, cut, covered } = kept;
+            Served { header, certificate, cut, covered, chunks: Vec::new() }
+        });
+        Some(crate::wire::within_answer(served))
     }
 }

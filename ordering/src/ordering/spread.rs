@@ -132,6 +132,11 @@ impl Ordering {
 
     /// Fetches what was reported a while ago and has not come by itself.
     pub(super) fn close_gaps(&mut self, now: Time) {
+        if crate::sync::is_far(self.state.height, self.heard_height()) {
+            // Lanes are beyond what may be stored; value sync brings what is decided of them.
+            self.pace.gap = None;
+            return;
+        }
         let Some((due, gaps)) = &self.pace.gap else { return };
         if *due > now {
             return;

@@ -1,13 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use ordering_types::{Address, CommitCertificate, Epoch, L1Reference, Round, SecretKey, Vote, VoteKind};
+use ordering_types::{Address, Epoch, L1Reference, ParentCommit, Round, SecretKey, Vote, VoteKind};
 
 use super::*;
 
 const PEER: ValidatorId = ValidatorId::new(2);
 const NOW: Time = Time::from_millis(1_000);
-const DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(300));
+const TURN: Duration = Duration::from_millis(300);
+const DELAYS: Delays = Delays { grace: Duration::from_millis(100), turn: TURN };
+const FAR: Height = Height::new(1_000);
 
 fn key(n: u16) -> SecretKey {
     SecretKey::from_bytes([u8::try_from(n).unwrap(); 32]).unwrap()
@@ -21,12 +23,34 @@ fn committee() -> Committee {
     Committee::new((1..=4).map(|n| (ValidatorId::new(n), key(n).public_key())).collect())
 }
 
-fn item(height: u64, parent: Digest, signers: &[u16]) -> SyncItem {
+fn certificate(header: &Header, signers: &[u16]) -> CommitCertificate {
+    let sign = |n: &u16| {
+        let validator = ValidatorId::new(*n);
+        let vote = Vote {
+            kind: VoteKind::Precommit,
+            epoch: header.epoch,
+            height: header.height,
+            round: Round::new(0),
+            value: Some(header.hash()),
+            validator,
+        };
+        (validator, vote.sign(&domain(), &key(*n)).signature)
+    };
+    CommitCertificate {
+        epoch: header.epoch,
+        height: header.height,
+        round: Round::new(0),
+        header: header.hash(),
+        signatures: signers.iter().map(sign).collect(),
+    }
+}
+
+fn item(height: u64, parent: Digest, parent_commit: Option<ParentCommit>) -> SyncItem {
     let cut = Cut {
         height: Height::new(height),
         epoch: Epoch::new(0),
         parent,
-        parent_commit: None,
+        parent_commit,
         time_ms: height,
         l1_reference: L1Reference::default(),
         seals_batch: false,
@@ -48,87 +72,152 @@ fn item(height: u64, parent: Digest, signers: &[u16]) -> SyncItem {
         state_root: Digest::ZERO,
         seals_batch: false,
     };
-    let sign = |n: &u16| {
-        let validator = ValidatorId::new(*n);
-        let vote = Vote {
-            kind: VoteKind::Precommit,
-            epoch: cut.epoch,
-            height: cut.height,
-            round: Round::new(0),
-            value: Some(header.hash()),
-            validator,
-        };
-        (validator, vote.sign(&domain(), &key(*n)).signature)
-    };
-    let certificate = CommitCertificate {
-        epoch: cut.epoch,
-        height: cut.height,
-        round: Round::new(0),
-        header: header.hash(),
-        signatures: signers.iter().map(sign).collect(),
-    };
-    SyncItem { cut: bytes, header, certificate }
+    SyncItem { cut: bytes, header, left_out: LeftOut::default(), chunks: vec![] }
 }
 
 fn chain(count: u64) -> Vec<SyncItem> {
-    let mut parent = Digest::ZERO;
-    (1..=count)
-        .map(|height| {
-            let item = item(height, parent, &[1, 2, 3]);
-            parent = item.header.hash();
-            item
-        })
-        .collect()
+    let mut items: Vec<SyncItem> = Vec::new();
+    for height in 1..=count {
+        let parent = items.last().map(|item| certificate(&item.header, &[1, 2, 3]));
+        let hash = parent.as_ref().map_or(Digest::ZERO, |certificate| certificate.header);
+        items.push(item(height, hash, parent.as_ref().map(ParentCommit::from)));
+    }
+    items
+}
+
+fn run(items: &[SyncItem]) -> DecidedRun {
+    let certificate = items.last().map(|item| certificate(&item.header, &[2, 3, 4]));
+    DecidedRun { items: items.to_vec(), certificate }
+}
+
+fn lag(ahead: &[(ValidatorId, Height)], heard: Height) -> Lag<'_> {
+    Lag { tip: Height::ZERO, ahead, heard }
+}
+
+fn peers(ids: &[u16]) -> Vec<(ValidatorId, Height)> {
+    ids.iter().map(|id| (ValidatorId::new(*id), FAR)).collect()
 }
 
 fn asked() -> Sync {
     let mut sync = Sync::default();
-    let (peer, request) = sync.ask(NOW, Height::ZERO, &[PEER], true, DELAYS).unwrap();
+    let (peer, request) = sync.ask(NOW, lag(&peers(&[2]), FAR), DELAYS).unwrap();
     assert_eq!((peer, request.first), (PEER, Height::new(1)));
     sync
 }
 
-fn answer(sync: &mut Sync, from: ValidatorId, items: Vec<SyncItem>) -> Result<(), AnswerError> {
-    sync.answer(from, items, (Height::ZERO, Digest::ZERO), &domain(), &committee())
+fn answer(sync: &mut Sync, from: ValidatorId, run: DecidedRun) -> Result<(), AnswerError> {
+    sync.answer((NOW, TURN), from, run, (Height::ZERO, Digest::ZERO), (&domain(), &committee()))
+}
+
+fn kept(item: &SyncItem) -> Kept {
+    Kept {
+        header: item.header.clone(),
+        certificate: certificate(&item.header, &[1, 2, 3]),
+        cut: item.cut.clone(),
+        covered: vec![],
+    }
 }
 
 #[test]
-fn a_proven_chain_is_taken_in_order() {
+fn a_run_is_proven_by_its_last_certificate_and_each_cut_brings_the_one_before() {
     let mut sync = asked();
     let items = chain(3);
-    answer(&mut sync, PEER, items.clone()).unwrap();
-    for item in items {
-        assert_eq!(sync.front().unwrap().item, item);
-        sync.applied(item);
+    answer(&mut sync, PEER, run(&items)).unwrap();
+    for item in &items {
+        let proven = sync.proven(item.header.height).unwrap();
+        assert_eq!(proven.header, item.header);
+        proven.certificate.verify(&domain(), &committee()).unwrap();
+        sync.applied(kept(item));
     }
-    assert!(sync.front().is_none());
+    assert!(sync.proven.is_empty());
+    assert_eq!(sync.proven_bytes, 0);
 }
 
 #[test]
 fn whatever_is_not_proven_is_refused() {
-    let refused = |items| answer(&mut asked(), PEER, items).unwrap_err();
-    assert_eq!(refused(vec![]), AnswerError::Count);
-    assert_eq!(refused(chain(65)), AnswerError::Count);
-    assert_eq!(refused(chain(3)[1..].to_vec()), AnswerError::Chain);
-    assert_eq!(refused(vec![item(1, Digest::sha256(&[]), &[1, 2, 3])]), AnswerError::Chain);
-    assert_eq!(refused(vec![item(1, Digest::ZERO, &[1, 2])]), AnswerError::Certificate);
-    let mut other = chain(1);
-    other[0].header.tx_count = 5;
-    assert_eq!(refused(other), AnswerError::Certificate);
-    let mut other = chain(1);
-    other[0].cut = Bytes::from_static(b"other");
-    assert_eq!(refused(other), AnswerError::Cut);
-    assert_eq!(answer(&mut asked(), ValidatorId::new(3), chain(1)), Err(AnswerError::Unasked));
+    let refused = |run| answer(&mut asked(), PEER, run).unwrap_err();
+    let items = chain(3);
+    let with = |items: &[SyncItem], signers: &[u16]| DecidedRun {
+        items: items.to_vec(),
+        certificate: items.last().map(|item| certificate(&item.header, signers)),
+    };
+    assert_eq!(refused(run(&[])), AnswerError::Count);
+    assert_eq!(refused(run(&chain(65))), AnswerError::Count);
+    let no_child = item(1, Digest::sha256(&[]), None);
+    assert_eq!(refused(run(&[no_child])), AnswerError::Chain);
+    assert_eq!(refused(run(&[items[0].clone(), items[2].clone()])), AnswerError::Chain);
+    assert_eq!(refused(with(&items, &[1, 2])), AnswerError::Certificate);
+    assert_eq!(refused(with(&items, &[1, 1, 1])), AnswerError::Certificate);
+    assert_eq!(refused(DecidedRun { certificate: None, ..run(&items) }), AnswerError::Certificate);
+    let of_another = DecidedRun { items: items.clone(), ..with(&items[..2], &[1, 2, 3]) };
+    assert_eq!(refused(of_another), AnswerError::Certificate);
+    // In the middle of a run, what the certificate at its end does not reach.
+    for place in 0..3 {
+        let mut other = run(&items);
+        other.items[place].header.tx_count = 5;
+        let expected = if place == 2 { AnswerError::Certificate } else { AnswerError::Chain };
+        assert_eq!(refused(other), expected);
+        let mut other = run(&items);
+        other.items[place].cut = Bytes::from_static(b"other");
+        assert_eq!(refused(other), AnswerError::Cut);
+    }
+    assert_eq!(answer(&mut asked(), ValidatorId::new(3), run(&items)), Err(AnswerError::Unasked));
+}
+
+/// Several peers are asked at once, each for other heights; one that is silent holds up only its own.
+#[test]
+fn a_silent_peer_loses_its_turn_and_is_asked_last_from_then_on() {
+    let three = peers(&[2, 3, 4]);
+    let mut sync = Sync::default();
+    let mut first: Vec<_> = Vec::new();
+    while let Some((peer, request)) = sync.ask(NOW, lag(&three, FAR), DELAYS) {
+        first.push((peer.get(), request.first.get(), request.last.get()));
+    }
+    assert_eq!(first, [(2, 1, 64), (3, 65, 128), (4, 129, 192), (2, 193, 256)]);
+    let later = NOW + TURN * CHUNKS_PATIENCE;
+    assert_eq!(sync.next_deadline(DELAYS.grace), Some(later));
+    // Three answer, the first run is missing.
+    let items = chain(256);
+    for (peer, part) in [(3, 64..128), (4, 128..192)] {
+        answer(&mut sync, ValidatorId::new(peer), run(&items[part])).unwrap();
+    }
+    let (peer, request) = sync.ask(later, lag(&three, FAR), DELAYS).unwrap();
+    assert_eq!((peer.get(), request.first.get(), request.last.get()), (3, 1, 64));
+    let (peer, _) = sync.ask(later, lag(&three, FAR), DELAYS).unwrap();
+    assert_eq!(peer.get(), 4, "not the one that did not answer");
 }
 
 #[test]
-fn a_silent_peer_loses_its_turn() {
-    let peers = [2, 3].map(ValidatorId::new);
+fn what_an_answer_leaves_out_is_asked_for_again() {
+    let mut sync = asked();
+    answer(&mut sync, PEER, run(&chain(64)[..10])).unwrap();
+    let (_, request) = sync.ask(NOW, lag(&peers(&[2]), FAR), DELAYS).unwrap();
+    assert_eq!((request.first.get(), request.last.get()), (11, 74));
+}
+
+/// Memory is bounded whatever peers claim and however much they send.
+#[test]
+fn no_more_is_asked_for_than_there_is_room() {
+    let two = peers(&[2, 3]);
     let mut sync = Sync::default();
-    let mut ask = |at: Time| sync.ask(at, Height::ZERO, &peers, true, DELAYS).map(|(peer, _)| peer);
-    assert_eq!(ask(NOW), Some(peers[0]));
-    assert_eq!(ask(NOW), None);
-    assert_eq!(ask(NOW + DELAYS.1), Some(peers[1]));
+    let mut requests = Vec::new();
+    while let Some((peer, request)) = sync.ask(NOW, lag(&two, FAR), DELAYS) {
+        requests.push((peer, request));
+    }
+    assert_eq!(requests.len(), MAX_ASKED);
+    let items = chain(256);
+    for (peer, request) in requests.into_iter().skip(1) {
+        let part = request.first.get() as usize - 1..request.last.get() as usize;
+        answer(&mut sync, peer, run(&items[part])).unwrap();
+    }
+    assert_eq!(sync.ask(NOW, lag(&two, FAR), DELAYS), None, "256 heights beyond the tip wait");
+    // Nobody believes one peer that says to be far ahead.
+    let mut sync = Sync::default();
+    let mut count = 0;
+    while sync.ask(NOW + DELAYS.grace, lag(&two, Height::new(2)), DELAYS).is_some() {
+        count += 1;
+    }
+    assert_eq!(count, 1);
 }
 
 /// Found by the simulator (a peer that lies about its height and answers with nothing new, messages doubled on the way): each
@@ -136,42 +225,47 @@ fn a_silent_peer_loses_its_turn() {
 /// so on: millions of messages within a simulated second, and no other peer was ever asked.
 #[test]
 fn a_worthless_answer_does_not_make_us_ask_again_at_once() {
-    let peers = [2, 3].map(ValidatorId::new);
-    for worthless in [vec![], vec![item(2, Digest::ZERO, &[1, 2, 3])], chain(1)] {
+    let ahead = [(2, 3), (3, 3)].map(|(id, height)| (ValidatorId::new(id), Height::new(height)));
+    for worthless in [run(&[]), run(&[item(2, Digest::ZERO, None)]), run(&chain(1))] {
         let mut sync = Sync::default();
         let tip = (Height::new(1), chain(1)[0].header.hash());
-        assert!(sync.ask(NOW, tip.0, &peers, true, DELAYS).is_some_and(|(peer, _)| peer == peers[0]));
+        let lag = Lag { tip: tip.0, ahead: &ahead, heard: Height::new(3) };
+        assert!(sync.ask(NOW, lag, DELAYS).is_some_and(|(peer, _)| peer == PEER));
         for _ in 0..2 {
-            let _ = sync.answer(peers[0], worthless.clone(), tip, &domain(), &committee());
-            assert_eq!(sync.ask(NOW, tip.0, &peers, true, DELAYS), None);
+            let _ = sync.answer((NOW, TURN), PEER, worthless.clone(), tip, (&domain(), &committee()));
+            assert_eq!(sync.ask(NOW, lag, DELAYS), None);
         }
-        let next = sync.ask(NOW + DELAYS.1, tip.0, &peers, true, DELAYS);
-        assert!(next.is_some_and(|(peer, _)| peer == peers[1]), "the next peer has its turn");
+        let next = sync.ask(NOW + TURN, lag, DELAYS);
+        assert!(next.is_some_and(|(peer, _)| peer.get() == 3), "the next peer has its turn");
     }
 }
 
 #[test]
 fn one_height_behind_waits_for_its_votes_first() {
     let mut sync = Sync::default();
-    assert!(sync.ask(NOW, Height::ZERO, &[PEER], false, DELAYS).is_none());
-    assert_eq!(sync.next_deadline(DELAYS.0), Some(NOW + DELAYS.0));
-    assert!(sync.ask(NOW + DELAYS.0, Height::ZERO, &[PEER], false, DELAYS).is_some());
+    let ahead = [(PEER, Height::new(1))];
+    let lag = lag(&ahead, Height::new(1));
+    assert!(sync.ask(NOW, lag, DELAYS).is_none());
+    assert_eq!(sync.next_deadline(DELAYS.grace), Some(NOW + DELAYS.grace));
+    let (_, request) = sync.ask(NOW + DELAYS.grace, lag, DELAYS).unwrap();
+    assert!(!request.chunks, "their owners have sent them");
 }
 
 #[test]
 fn recent_heights_are_served_from_memory_and_older_ones_are_not() {
     let mut sync = Sync::default();
-    for item in chain(KEPT_HEIGHTS as u64 + 5) {
-        sync.applied(item);
-    }
-    let request = |first, last| FetchDecided { first: Height::new(first), last: Height::new(last) };
-    assert_eq!(sync.serve(&request(5, 10)), None);
+    let items = chain(KEPT_HEIGHTS as u64 + 5);
+    items.iter().for_each(|item| sync.applied(kept(item)));
+    let request =
+        |first, last| FetchDecided { first: Height::new(first), last: Height::new(last), chunks: false };
+    assert!(sync.serve(&request(5, 10)).is_none());
     let heights = |first, last| -> Vec<u64> {
-        let items = sync.serve(&request(first, last)).unwrap();
-        items.iter().map(|i| i.header.height.get()).collect()
+        sync.serve(&request(first, last)).unwrap().map(|kept| kept.header.height.get()).collect()
     };
     assert_eq!(heights(6, 8), [6, 7, 8]);
     let newest = KEPT_HEIGHTS as u64 + 5;
     assert_eq!(heights(newest, newest + 9), [newest]);
     assert_eq!(heights(10, 500).len() as u64, MAX_SYNC_HEIGHTS);
+    sync.jumped(Height::new(9_999));
+    assert!(sync.serve(&request(newest, newest)).is_none(), "no height without those before it");
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering::api::{Decided, Evidence, Input, Output, Recipient, Record, Recovered, StoreRequest, Tip};
+use ordering::api::{
+    Checkpoint, Decided, Evidence, Input, Output, Recipient, Record, Recovered, Served, StoreRequest, Tip,
+};
 use ordering::{Ordering, Settings, wire};
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
-    Address, ChainSpec, Chunk, Cut, Digest, Height, Incarnation, LaneTip, RollupId, Round, SecretKey,
-    SignedVote, Time, Transaction, TxId, ValidatorId, VoteKind, codec,
+    Address, ChainSpec, Chunk, Cut, Digest, Epoch, Height, Incarnation, LaneId, LaneSequence, LaneTip,
+    RollupId, Round, SecretKey, SignedVote, Time, Transaction, TxId, ValidatorId, VoteKind, codec,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -45,9 +47,18 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// The blocks since the newest checkpoint, if any.
     pub(crate) fn decided(&self) -> impl Iterator<Item = &Arc<Decided>> {
-        self.records.iter().filter_map(|r| match r {
+        let first = self.records.iter().rposition(|r| matches!(r, Record::Checkpoint(_))).unwrap_or(0);
+        self.records[first..].iter().filter_map(|r| match r {
             Record::Decided(decided) => Some(decided),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn checkpoint(&self) -> Option<&Arc<Checkpoint>> {
+        self.records.iter().rev().find_map(|r| match r {
+            Record::Checkpoint(checkpoint) => Some(checkpoint),
             _ => None,
         })
     }
@@ -60,8 +71,18 @@ impl Disk {
     }
 
     pub(crate) fn recovered(&self, window: u64) -> Recovered {
-        let newest = self.decided().last();
-        let tip_height = newest.map_or(Height::ZERO, |d| d.block.header.height);
+        let tip = self.decided().last().map(|d| Tip {
+            header: d.block.header.clone(),
+            certificate: d.certificate.clone(),
+            snapshot: d.snapshot.clone(),
+        });
+        let checkpoint = self.checkpoint().map(|c| Tip {
+            header: c.header.clone(),
+            certificate: c.certificate.clone(),
+            snapshot: c.snapshot.clone(),
+        });
+        let tip = tip.or(checkpoint);
+        let tip_height = tip.as_ref().map_or(Height::ZERO, |tip| tip.header.height);
         let mut covered = std::collections::BTreeMap::new();
         let recent = self
             .decided()
@@ -78,11 +99,6 @@ impl Disk {
                 (d.block.header.height, ids.collect())
             })
             .collect();
-        let tip = newest.map(|d| Tip {
-            header: d.block.header.clone(),
-            certificate: d.certificate.clone(),
-            snapshot: d.snapshot.clone(),
-        });
         let (mut wal, mut chunks) = (vec![], vec![]);
         for record in &self.records {
             match record {
@@ -144,6 +160,10 @@ impl Durable {
                     self.cuts.insert(value, Cut::decode(&entry[33..]).unwrap().tips);
                 }
                 Record::Wal { .. } => {}
+                Record::Checkpoint(checkpoint) => {
+                    let (_, tips, ..): Snapshot = codec::decode(&checkpoint.snapshot, 1 << 20).unwrap();
+                    self.decided.extend(tips.into_values().map(|(_, digest)| digest));
+                }
             }
         }
         self.records = disk.synced;
@@ -165,6 +185,22 @@ impl Durable {
     }
 }
 
+/// The state after a block, as it is stored.
+type Snapshot = (
+    Epoch,
+    BTreeMap<LaneId, (LaneSequence, Digest)>,
+    BTreeMap<ValidatorId, u64>,
+    (u64, Height, u64, u32, u64, u64),
+    Digest,
+    (BTreeMap<ValidatorId, (u8, Height)>, BTreeSet<ValidatorId>),
+);
+
+/// What somebody on the way (sender, receiver) makes of a message; `None` withholds it.
+pub(crate) type Tamper = Box<dyn FnMut(usize, usize, &Bytes) -> Option<Bytes>>;
+
+/// What this host adds to checkpoints.
+const CONTEXT: &[u8] = b"genuine";
+
 /// The kinds of messages that the tests look into or make up.
 const CHUNK: u8 = 1;
 const REPORT: u8 = 2;
@@ -180,6 +216,9 @@ pub(crate) struct Network {
     /// Nodes that leave one validator's lane out when they lead: they hear of it only what others' cuts make them fetch.
     pub(crate) censors: Vec<usize>,
     pub(crate) censored: ValidatorId,
+    pub(crate) tamper: Option<Tamper>,
+    /// For nodes that start from now on.
+    pub(crate) replay_first: bool,
     /// Nodes that only hear each other.
     pub(crate) island: Vec<usize>,
     /// How far each node's clock is ahead.
@@ -257,6 +296,8 @@ impl Network {
             submitted: BTreeMap::new(),
             censors: vec![],
             censored: id(0),
+            tamper: None,
+            replay_first: false,
             island: vec![],
             skew: vec![Duration::ZERO; count],
             sent: vec![0; count],
@@ -288,7 +329,10 @@ impl Network {
         let now = self.clock(node);
         let n = &mut self.nodes[node];
         n.incarnation += 1;
-        let settings = Settings::new(Incarnation::new(n.incarnation * 100 + node as u64));
+        let settings = Settings {
+            replay_first: self.replay_first,
+            ..Settings::new(Incarnation::new(n.incarnation * 100 + node as u64))
+        };
         let window = u64::from(self.spec.limits.duplicate_window_blocks);
         let recovered = n.disk.recovered(window);
         let core = Ordering::new(self.spec.clone(), settings, key(validator), recovered, now).unwrap();
@@ -393,6 +437,11 @@ impl Network {
                         &self.now.as_micros().to_be_bytes(),
                     ]);
                 }
+                Output::JudgeCheckpoint(checkpoint) => {
+                    let now = self.clock(node);
+                    let core = self.nodes[node].core.as_mut().unwrap();
+                    core.handle(now, Input::CheckpointJudged(checkpoint.context == CONTEXT));
+                }
                 Output::Evidence(evidence) => self.nodes[node].evidence.push(evidence),
                 Output::Fatal(reason) => panic!("node {node} at {:?}: {reason}", self.now),
             }
@@ -450,6 +499,13 @@ impl Network {
         if self.island.contains(&from) != self.island.contains(&to) {
             return;
         }
+        let bytes = match &mut self.tamper {
+            Some(tamper) => match tamper(from, to, &bytes) {
+                Some(bytes) => bytes,
+                None => return,
+            },
+            None => bytes,
+        };
         let sender = id(self.validator(from));
         let bytes = match bytes[0] {
             CHUNK if self.censors.contains(&to) && sender == self.censored => return,
@@ -577,7 +633,11 @@ impl Network {
         let committee = self.spec.committee();
         let mut chain: BTreeMap<Height, Digest> = BTreeMap::new();
         for (n, node) in self.nodes.iter().enumerate() {
-            let mut parent = (Height::ZERO, Digest::ZERO);
+            let checkpoint = node.disk.checkpoint().map(|c| (c.header.height, c.header.hash()));
+            let mut parent = checkpoint.unwrap_or_default();
+            if let Some((height, hash)) = checkpoint {
+                assert_eq!(*chain.entry(height).or_insert(hash), hash, "node {n} went on from no block");
+            }
             for decided in node.disk.decided() {
                 let header = &decided.block.header;
                 assert_eq!(header.height, parent.0.next(), "node {n} leaves out a height");
@@ -611,13 +671,34 @@ impl Network {
 fn serve(disk: &Disk, request: StoreRequest) -> Option<Bytes> {
     match request {
         StoreRequest::Chunk(digest) => disk.chunk(digest).map(wire::chunk_answer),
-        StoreRequest::Decided { first, last } => {
+        StoreRequest::Decided { first, last, chunks } => {
             let range = first..=last;
-            Some(wire::sync_answer(
-                disk.decided()
-                    .filter(|d| range.contains(&d.block.header.height))
-                    .map(|d| (d.cut_bytes.clone(), d.block.header.clone(), d.certificate.clone())),
-            ))
+            Some(wire::sync_answer(disk.decided().filter(|d| range.contains(&d.block.header.height)).map(
+                |d| {
+                    Served {
+                        header: d.block.header.clone(),
+                        certificate: d.certificate.clone(),
+                        cut: d.cut_bytes.clone(),
+                        covered: d.covered.clone(),
+                        chunks: d
+                            .covered
+                            .iter()
+                            .filter(|_| chunks)
+                            .filter_map(|c| disk.chunk(c.digest).cloned())
+                            .collect(),
+                    }
+                },
+            )))
+        }
+        StoreRequest::Checkpoint { at_most } => {
+            let ends = disk.decided().filter(|d| d.cut.seals_batch && d.block.header.height <= at_most);
+            let newest = ends.last()?;
+            Some(wire::checkpoint_answer(&Checkpoint {
+                header: newest.block.header.clone(),
+                certificate: newest.certificate.clone(),
+                snapshot: newest.snapshot.clone(),
+                context: CONTEXT.into(),
+            }))
         }
     }
 }

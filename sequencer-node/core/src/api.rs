@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
 use bytes::Bytes;
-pub use ordering::api::{Class, Covered, Decided, Evidence, Recipient, StoreRequest};
+pub use ordering::api::{Checkpoint, Class, Covered, Decided, Evidence, Recipient, Served, StoreRequest};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{Block, Digest, GroupKey, GroupSignature, Height, Signature, ValidatorId};
 use zeroize::Zeroizing;
@@ -208,7 +208,7 @@ pub struct Recovered {
     pub founding: Option<Founding>,
     /// System messages of all decided blocks so far, in order, while there is no [`Self::founding`]; else empty.
     pub system_log: Vec<(Height, SystemMessage)>,
-    /// Header of the newest signed batch before which all are signed too.
+    /// Header of the newest signed batch before which all are signed too; after a checkpoint at least that of its anchor.
     pub last_sealed: Option<BatchHeader>,
     /// Blocks above that batch, ascending.
     pub unsealed: Vec<Arc<Block>>,

@@ -16,11 +16,13 @@
 //! | [`api`] | inputs, outputs, records, what a restart needs |
 //! | [`settings`] | what a core is made from |
 //! | `node` | the composition |
+//! | [`anchor`] | what a checkpoint carries for the parts beside ordering |
 //! | `founding` | the first key, from the log |
 //! | `sealing` | from a boundary to a signed batch |
 //! | `job` | work for other threads |
 //! | [`wire`] | messages between node cores |
 
+pub mod anchor;
 pub mod api;
 mod entropy;
 mod founding;

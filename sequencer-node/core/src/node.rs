@@ -15,7 +15,11 @@ use ordering_types::{
 };
 use zeroize::Zeroizing;
 
-use crate::api::{Class, Decided, Input, JobResult, Output, Recipient, Record, Recovered};
+use crate::anchor::{Anchor, AnchorError};
+use crate::api::{
+    Checkpoint, Class, Decided, Founding as Founded, Input, JobResult, Output, Recipient, Record, Recovered,
+    UNCERTIFIED_WINDOW,
+};
 use crate::entropy::Entropy;
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
 use crate::key_material;
@@ -61,6 +65,7 @@ pub struct NodeCore {
     /// Header hashes of blocks whose signature is awaited.
     uncertified: BTreeMap<Height, Digest>,
     newest_certified: Height,
+    checkpoint: Option<Height>,
     outputs: VecDeque<Output>,
 }
 
@@ -81,7 +86,12 @@ impl NodeCore {
         }
         let domain = spec.domain();
         let members = committee.ids().collect();
-        let choices = ordering::Settings { incarnation: Incarnation::new(incarnation), ..settings.ordering };
+        // A share that is not stored yet follows from the seed and the log alone.
+        let replay_first = recovered.ceremony_seed.is_some()
+            && recovered.key_material.is_none()
+            && recovered.founding.is_none();
+        let incarnation = Incarnation::new(incarnation);
+        let choices = ordering::Settings { incarnation, replay_first, ..settings.ordering };
         let ordering = Ordering::new(Arc::clone(&spec), choices, key.clone(), recovered.ordering, now)?;
         let mut node = Self {
             domain,
@@ -97,6 +107,7 @@ impl NodeCore {
             entropy: Entropy::new(entropy),
             uncertified: recovered.uncertified.into_iter().collect(),
             newest_certified: Height::ZERO,
+            checkpoint: None,
             outputs: VecDeque::new(),
             spec,
         };
@@ -105,11 +116,14 @@ impl NodeCore {
                 key_material::decode(&bytes).map_err(|e| StartError::KeyMaterial(e.to_string()))?;
             node.install_key(&material, &recovered.burns, now);
         }
+        if let Some(founding) = &recovered.founding {
+            node.know_key(founding.key, now);
+        }
         if !node.founded {
             node.begin_founding(key, recovered.ceremony_seed, &recovered.system_log, now)?;
         }
         for block in recovered.unsealed {
-            let events = node.sealing.on_block(block, now);
+            let events = node.sealing.on_block(block, false, now);
             node.on_sealing(events, now);
         }
         node.drain_parts(now);
@@ -216,6 +230,7 @@ impl NodeCore {
             From::Persist(record) => self.outputs.push_back(Output::Persist(Record::Ordering(record))),
             From::Send { to, class, bytes, after_sync } => self.send(to, class, bytes, after_sync),
             From::Decided(decided) => self.on_block(decided, now),
+            From::JudgeCheckpoint(checkpoint) => self.on_checkpoint(&checkpoint, now),
             From::Serve { to, request } => self.outputs.push_back(Output::Serve { to, request }),
             From::Evidence(evidence) => self.outputs.push_back(Output::Evidence(evidence)),
             From::Fatal(why) => self.outputs.push_back(Output::Fatal(why)),
@@ -232,9 +247,37 @@ impl NodeCore {
         }
         let block = Arc::new(decided.block.clone());
         self.outputs.push_back(Output::Ordered(decided));
-        self.want_certified(height, hash, now);
-        let events = self.sealing.on_block(block, now);
+        // Of what is long past, the committee has signed blocks and batches already.
+        let past = self.ordering.heard_height().get() > height.get().saturating_add(UNCERTIFIED_WINDOW);
+        if !past {
+            self.want_certified(height, hash, now);
+        }
+        let events = self.sealing.on_block(block, past, now);
         self.on_sealing(events, now);
+    }
+
+    /// Ordering may go on from here if what the checkpoint carries for the other parts is genuine; then they do, too.
+    fn on_checkpoint(&mut self, checkpoint: &Checkpoint, now: Time) {
+        let anchor = self.genuine(checkpoint);
+        self.ordering.handle(now, ordering::api::Input::CheckpointJudged(anchor.is_ok()));
+        let Ok(Anchor { founding, batch, .. }) = anchor else { return };
+        if self.ordering.applied_height() != checkpoint.header.height {
+            return;
+        }
+        self.checkpoint = Some(checkpoint.header.height);
+        self.uncertified.clear();
+        self.sealing.go_on_after(&batch);
+        if !self.founded {
+            // Whatever the ceremony still had to say, it completed without this node's disk.
+            self.founding = None;
+            self.on_founded(founding, now);
+        }
+    }
+
+    fn genuine(&self, checkpoint: &Checkpoint) -> Result<Anchor, AnchorError> {
+        let anchor = Anchor::decode(&checkpoint.context)?;
+        anchor.check(&checkpoint.header, &self.domain, self.ordering.committee())?;
+        Ok(anchor)
     }
 
     fn begin_founding(
@@ -275,17 +318,29 @@ impl NodeCore {
                         self.install_key(&material, &[], now);
                     }
                 }
-                FoundingEvent::Founded(founding) => {
-                    let founding = Arc::new(founding);
-                    self.founded = true;
-                    self.outputs.push_back(Output::Persist(Record::Founded(Arc::clone(&founding))));
-                    self.outputs.push_back(Output::Founded(founding));
-                }
+                FoundingEvent::Founded(founding) => self.on_founded(founding, now),
                 FoundingEvent::Fault { peer, what } => {
                     self.outputs.push_back(Output::PeerFault { peer, what });
                 }
                 FoundingEvent::Failed(why) => self.founding_failed = Some(why),
             }
+        }
+    }
+
+    fn on_founded(&mut self, founding: Founded, now: Time) {
+        let founding = Arc::new(founding);
+        self.founded = true;
+        self.know_key(founding.key, now);
+        self.outputs.push_back(Output::Persist(Record::Founded(Arc::clone(&founding))));
+        self.outputs.push_back(Output::Founded(founding));
+    }
+
+    /// The committee's key: with it alone a node can check what the others sign, and encode batches for them.
+    fn know_key(&mut self, key: GroupKey, now: Time) {
+        if self.group_key.is_none() {
+            self.group_key = Some(key);
+            let events = self.sealing.key_ready(key, now);
+            self.on_sealing(events, now);
         }
     }
 
@@ -419,12 +474,26 @@ impl NodeCore {
         }
     }
 
+    fn founding_stage(&self) -> String {
+        if self.founded && self.signing.is_none() {
+            return "founded, but this node's key share is not on its disk: it orders and votes, and signs no blocks or \
+                    batches"
+                .to_owned();
+        }
+        match (&self.founding_failed, &self.founding) {
+            (Some(why), _) => format!("failed: {why}"),
+            (None, Some(founding)) => founding.stage(),
+            (None, None) => "founded".to_owned(),
+        }
+    }
+
     /// What an operator wants to know.
     pub fn status(&self) -> Status {
         Status {
             validator: self.me,
             height: self.ordering.applied_height(),
             heard_height: self.ordering.heard_height(),
+            checkpoint: self.checkpoint,
             epoch: FOUNDING_EPOCH,
             round: self.ordering.round(),
             proposer: self.ordering.proposer(),
@@ -434,11 +503,7 @@ impl NodeCore {
             certified_height: self.newest_certified,
             key_ready: self.signing.is_some(),
             founded: self.founded,
-            founding: match (&self.founding_failed, &self.founding) {
-                (Some(why), _) => format!("failed: {why}"),
-                (None, Some(founding)) => founding.stage(),
-                (None, None) => "founded".to_owned(),
-            },
+            founding: self.founding_stage(),
             group_key: self.group_key,
             open_batches: self.sealing.open_batches(),
             last_sealed: self.sealing.last_sealed(),

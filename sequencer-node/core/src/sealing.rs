@@ -11,6 +11,8 @@
 //!    wait for: an encoding is accepted in whatever attempt its sender is in turn. Two encodings of one batch say the
 //!    same, so a signature over either is as good; L1 takes the first posted.
 //! 4. Who missed the signature asks the others, in turn, for the signed batch.
+//! 5. A batch of blocks that were decided long ago, which a node meets while it catches up, is asked for at once; only if nobody has it
+//!    signed is it treated like any other.
 //!
 //! # Restart
 //! Open batches are rebuilt from the blocks after the newest signed batch. Nothing else is kept.
@@ -39,6 +41,10 @@ const MAX_EARLY: usize = 4;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Deadline for an encoder that let its last turn lapse.
 const SUSPECT_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Time that a peer is given to answer with a batch of long ago, and how many times one is asked.
+const PAST_TIMEOUT: Duration = Duration::from_millis(500);
+const PAST_ATTEMPTS: u8 = 20;
 
 /// What sealing asks for or reports.
 #[derive(Debug)]
@@ -83,6 +89,8 @@ struct OpenBatch {
     blocks: Vec<Arc<Block>>,
     attempt: u8,
     deadline: Time,
+    /// The committee has signed it long ago, so it is only asked for.
+    past: bool,
     /// By attempt: encodings that we made, or that were checked.
     accepted: BTreeMap<u8, Arc<EncodedBatch>>,
 }
@@ -157,8 +165,19 @@ impl Sealing {
         self.open.len()
     }
 
-    /// Takes the next decided block.
-    pub(crate) fn on_block(&mut self, block: Arc<Block>, now: Time) -> Vec<SealingEvent> {
+    /// Leaves out what was before and goes on after a batch that the committee signed.
+    pub(crate) fn go_on_after(&mut self, last: &BatchHeader) {
+        self.growing.clear();
+        self.open.clear();
+        self.early.clear();
+        self.recent.clear();
+        self.jobs.clear();
+        self.number = last.number + 1;
+        self.parent = last.id();
+    }
+
+    /// Takes the next decided block; `past` if it was decided long ago.
+    pub(crate) fn on_block(&mut self, block: Arc<Block>, past: bool, now: Time) -> Vec<SealingEvent> {
         let seals = block.header.seals_batch;
         self.growing.push(block);
         if !seals {
@@ -180,9 +199,9 @@ impl Sealing {
         self.parent = header.id();
         self.number += 1;
         let number = header.number;
-        let batch = OpenBatch { header, blocks, attempt: 0, deadline: now, accepted: BTreeMap::new() };
+        let batch = OpenBatch { header, blocks, attempt: 0, deadline: now, past, accepted: BTreeMap::new() };
         self.open.insert(number, batch);
-        let mut events = self.attempt(number, 0, now);
+        let mut events = if past { self.ask_again(number, 0, now) } else { self.attempt(number, 0, now) };
         events.extend(self.take_early(number));
         events
     }
@@ -198,10 +217,18 @@ impl Sealing {
         if self.group_key.is_none() {
             return Vec::new();
         }
-        let late: Vec<(u64, u8)> =
-            self.open.values().filter(|b| b.deadline <= now).map(|b| (b.header.number, b.attempt)).collect();
+        let late: Vec<(u64, u8, bool)> = self
+            .open
+            .values()
+            .filter(|b| b.deadline <= now)
+            .map(|b| (b.header.number, b.attempt, b.past))
+            .collect();
         let mut events = Vec::new();
-        for (number, attempt) in late {
+        for (number, attempt, past) in late {
+            if past {
+                events.extend(self.past_lapsed(number, attempt, now));
+                continue;
+            }
             // Ourselves too: whoever encodes too slowly for its own deadline is too slow for the others'.
             self.suspects.extend(self.encoder(Ticket { number, attempt }));
             events.extend(self.ask_for_signed(number, attempt));
@@ -234,6 +261,26 @@ impl Sealing {
         let (header, blocks) = (batch.header.clone(), batch.blocks.clone());
         let id = self.begin(Work::Encode(ticket));
         vec![SealingEvent::Job(Job::Encode { id, header, blocks })]
+    }
+
+    fn past_lapsed(&mut self, number: u64, attempt: u8, now: Time) -> Vec<SealingEvent> {
+        if attempt < PAST_ATTEMPTS {
+            return self.ask_again(number, attempt + 1, now);
+        }
+        if let Some(batch) = self.open.get_mut(&number) {
+            batch.past = false;
+        }
+        self.attempt(number, 0, now)
+    }
+
+    /// Rule 5.
+    fn ask_again(&mut self, number: u64, attempt: u8, now: Time) -> Vec<SealingEvent> {
+        if let Some(batch) = self.open.get_mut(&number) {
+            batch.attempt = attempt;
+            batch.deadline = now + PAST_TIMEOUT;
+        }
+        // Each batch begins with another peer.
+        self.ask_for_signed(number, attempt.wrapping_add((number % 251) as u8))
     }
 
     /// Rule 4.

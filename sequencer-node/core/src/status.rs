@@ -12,6 +12,8 @@ pub struct Status {
     pub height: Height,
     /// Highest height that any peer has claimed.
     pub heard_height: Height,
+    /// The checkpoint from which this node went on since its start, leaving out the blocks before; none if it did not.
+    pub checkpoint: Option<Height>,
     /// Current epoch.
     pub epoch: Epoch,
     /// Consensus round at the next height.

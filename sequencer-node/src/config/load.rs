@@ -268,6 +268,18 @@ fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
+/// A node that is no more than two duplicate windows behind replays what others keep, and one that is further behind needs a window of it.
+pub(crate) fn check_retention(config: &Config, spec: &ChainSpec) -> Result<(), ConfigError> {
+    let (kept, least) = (config.store.retain_blocks, 2 * u64::from(spec.limits.duplicate_window_blocks));
+    if kept == 0 || kept >= least {
+        return Ok(());
+    }
+    let why = format!(
+        "{kept} is neither 0 (keep all) nor at least {least}, two duplicate windows of the genesis file"
+    );
+    Err(ConfigError::Value { origin: "configuration".to_owned(), key: "store.retain_blocks".to_owned(), why })
+}
+
 /// Reads and checks the genesis file.
 pub(crate) fn load_chain_spec(path: &Path) -> Result<ChainSpec, ConfigError> {
     parse_chain_spec(&read("genesis file", path)?, path)
@@ -304,6 +316,25 @@ mod tests {
         let path = folder.path().join("node.toml");
         fs::write(&path, text).unwrap();
         load(&path, &Overrides::default()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_node_keeps_what_one_that_is_late_needs() {
+        let mut spec = ChainSpec {
+            network: String::new(),
+            l1_chain_id: 1,
+            inbox: ordering_types::Address::default(),
+            limits: ordering_types::chain_spec::Limits::default(),
+            validators: vec![],
+            rollups: vec![],
+        };
+        let mut config = Config::default();
+        config.store.retain_blocks = MIN_RETAIN_BLOCKS;
+        check_retention(&config, &spec).unwrap();
+        spec.limits.duplicate_window_blocks = 5_000;
+        check_retention(&config, &spec).unwrap_err();
+        config.store.retain_blocks = 0;
+        check_retention(&config, &spec).unwrap();
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::network::Congestion;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use load::parse_any;
-pub(crate) use load::{Overrides, load, load_chain_spec};
+pub(crate) use load::{Overrides, check_retention, load, load_chain_spec};
 pub(crate) use template::template;
 
 /// Lowest cache for the index that still works.

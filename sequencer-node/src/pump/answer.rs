@@ -40,10 +40,15 @@ fn answer<S: Outbound>(
                 outbound.send(to, Class::Chunks, &ordering::wire::chunk_answer(&chunk));
             }
         }
-        Question::Ordering(StoreRequest::Decided { first, last }) => {
-            let items = reader.sync_items(*first, *last, ordering::wire::MAX_SYNC_ANSWER_BYTES)?;
-            if !items.is_empty() {
-                outbound.send(to, Class::Sync, &ordering::wire::sync_answer(items));
+        Question::Ordering(StoreRequest::Decided { first, last, chunks }) => {
+            let blocks = reader.served((*first, *last), *chunks, ordering::wire::MAX_SYNC_ANSWER_BYTES)?;
+            if !blocks.is_empty() {
+                outbound.send(to, Class::Sync, &ordering::wire::sync_answer(blocks));
+            }
+        }
+        Question::Ordering(StoreRequest::Checkpoint { at_most }) => {
+            if let Some(checkpoint) = reader.checkpoint(*at_most)? {
+                outbound.send(to, Class::Sync, &ordering::wire::checkpoint_answer(&checkpoint));
             }
         }
         Question::Sealed(number) => {

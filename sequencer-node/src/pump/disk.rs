@@ -62,6 +62,9 @@ impl Operation {
                             .map(Bytes::len)
                             .sum::<usize>()
                 }
+                Self::Persist(Record::Ordering(OrderingRecord::Checkpoint(checkpoint))) => {
+                    checkpoint.snapshot.len()
+                }
                 Self::Persist(Record::Sealed(batch)) => batch.encoded.payload.len(),
                 Self::Persist(_) | Self::Tell(_) => 0,
                 Self::Send { bytes, .. } => bytes.len(),

@@ -132,7 +132,15 @@ async fn block(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectO
     let (decided, signature) = found.map_err(|e| error::unreadable(&e))?;
     let Some(decided) = decided else {
         let newest = front.handle.height();
-        let what = format!("no block {height} here; the newest is {newest}");
+        let range = front.read(|store| store.range()).await.map_err(|e| error::unreadable(&e))?;
+        let what = match range {
+            Some((first, _)) if height < first => {
+                format!(
+                    "block {height} is not held here any more; this node has blocks from height {first} on"
+                )
+            }
+            _ => format!("no block {height} here; the newest is {newest}"),
+        };
         return Err(error::not_found(&what, "ask for another height, or another validator for an old one"));
     };
     let sections: Vec<Value> = decided

@@ -18,7 +18,7 @@ const AT: Location = Location { segment: 1, offset: 0, length: 0 };
 /// Any bytes as the payload of each kind of record.
 pub(crate) fn record(payload: &[u8]) {
     let payload = Bytes::copy_from_slice(payload);
-    for kind in [Kind::Wal, Kind::Burn, Kind::Block, Kind::Certified, Kind::Sealed] {
+    for kind in [Kind::Wal, Kind::Burn, Kind::Block, Kind::Certified, Kind::Sealed, Kind::Checkpoint] {
         let _ = entry(AT, Checked::Other(kind, payload.clone()));
     }
     let _ = decode_founding(Path::new("wal"), Some(&payload));

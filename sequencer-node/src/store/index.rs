@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ordering_types::{Digest, GroupSignature, Height, LaneId};
-use redb::{Database, Durability, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction,
+};
 
 use super::StoreError;
 use super::segments::{Location, Position};
@@ -37,6 +40,8 @@ pub(super) const BURNS: TableDefinition<Place, (&[u8], &[u8])> = TableDefinition
 pub(super) const NEEDED: TableDefinition<u64, u64> = TableDefinition::new("needed");
 
 const END: &str = "end";
+/// Where the newest checkpoint stands.
+const CHECKPOINT: &str = "checkpoint";
 /// Burns kept. Only the newest matter: nonces live in memory and die with their process.
 pub(super) const MAX_BURNS: usize = 16_384;
 
@@ -53,6 +58,8 @@ pub(super) enum Entry {
     Chunk { lane: LaneId, sequence: u64, digest: Digest, at: Location },
     /// An entry of the consensus log.
     Wal { height: Height, at: Location },
+    /// Blocks up to this height are not needed: the node goes on from here.
+    Checkpoint { height: Height, lanes: Vec<(LaneId, u64)>, at: Location },
     /// A used nonce.
     Burn { key: Bytes, value: Bytes, at: Location },
 }
@@ -113,6 +120,16 @@ impl Index {
         read().map_err(StoreError::database(&self.path))
     }
 
+    /// Where the newest checkpoint stands, if there is one.
+    pub(super) fn checkpoint(&self) -> Result<Option<Location>, StoreError> {
+        let read = || -> Result<Option<Location>, redb::Error> {
+            let meta = self.database.begin_read()?.open_table(META)?;
+            let place = meta.get(CHECKPOINT)?.and_then(|v| v.value().try_into().ok());
+            Ok(place.and_then(|place: Place| Location::from_bytes(&place)))
+        };
+        read().map_err(StoreError::database(&self.path))
+    }
+
     /// Adds entries; `end` is where the journal then is indexed up to.
     pub(super) fn add(&self, entries: &[Entry], end: Position, durable: bool) -> Result<(), StoreError> {
         self.add_inner(entries, end, durable).map_err(StoreError::database(&self.path))
@@ -162,6 +179,11 @@ fn add_entry(transaction: &WriteTransaction, needed: &mut Needed, entry: &Entry)
             need(needed, *at, last_height.get());
             transaction.open_table(SEALED)?.insert(number, (at.to_bytes(), last_height.get()))?;
         }
+        Entry::Checkpoint { height, lanes, at } => {
+            // Until the block after it is forgotten, a restart may need it.
+            need(needed, *at, height.get() + 1);
+            add_checkpoint(transaction, height.get(), lanes, *at)?;
+        }
         Entry::Chunk { lane, sequence, digest, at } => {
             need(needed, *at, 0);
             add_chunk(transaction, *lane, *sequence, *digest, *at)?
@@ -199,6 +221,34 @@ fn add_chunk(
     Ok(())
 }
 
+/// Forgets all that the checkpoint takes the place of.
+fn add_checkpoint(
+    transaction: &WriteTransaction,
+    height: u64,
+    lanes: &[(LaneId, u64)],
+    at: Location,
+) -> Result<(), redb::Error> {
+    transaction.open_table(META)?.insert(CHECKPOINT, at.to_bytes().as_slice())?;
+    transaction.open_table(BLOCKS)?.retain_in(..=height, |_, _| false)?;
+    transaction.open_table(CERTIFIED)?.retain_in(..=height, |_, _| false)?;
+    transaction.open_table(SEALED)?.retain(|_, (_, last)| last > height)?;
+    cover(transaction, lanes)?;
+    transaction.open_table(WAL)?.retain(|_, of| of > height)?;
+    Ok(())
+}
+
+/// Notes up to where lanes are decided.
+fn cover(transaction: &WriteTransaction, lanes: &[(LaneId, u64)]) -> Result<(), redb::Error> {
+    let mut covered = transaction.open_table(COVERED)?;
+    let mut open = transaction.open_table(OPEN_CHUNKS)?;
+    for (lane, sequence) in lanes {
+        let lane = (lane.validator.get(), lane.incarnation.get());
+        covered.insert(lane, sequence)?;
+        open.retain_in((lane.0, lane.1, 0, [0; 32])..=(lane.0, lane.1, *sequence, [255; 32]), |_, _| false)?;
+    }
+    Ok(())
+}
+
 fn add_block(
     transaction: &WriteTransaction,
     needed: &mut Needed,
@@ -216,13 +266,7 @@ fn add_block(
             None => blocks.retain_in(..=height, |_, _| false)?,
         }
     }
-    let mut covered = transaction.open_table(COVERED)?;
-    let mut open = transaction.open_table(OPEN_CHUNKS)?;
-    for (lane, sequence) in &block.tips {
-        let lane = (lane.validator.get(), lane.incarnation.get());
-        covered.insert(lane, sequence)?;
-        open.retain_in((lane.0, lane.1, 0, [0; 32])..=(lane.0, lane.1, *sequence, [255; 32]), |_, _| false)?;
-    }
+    cover(transaction, &block.tips)?;
     transaction.open_table(WAL)?.retain(|_, of| of > height)?;
     Ok(())
 }

@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 
 use batcher_format::{BatchHeader, SealedBatch};
-use bytes::Bytes;
 use ordering_types::block::InclusionProof;
 use ordering_types::transaction::tx_id;
 use ordering_types::{
@@ -17,7 +16,7 @@ use super::ids::{Ids, Spot};
 use super::index::{self, Index};
 use super::record::{self, Head};
 use super::segments::{Checked, Kind, Location, Segments};
-use crate::core_api::{Decided, Founding};
+use crate::core_api::{Checkpoint, Covered, Decided, Founding, Served, anchor};
 
 /// What a height costs in an answer beside its cut and its signatures.
 const ITEM_BYTES: usize = 1_024;
@@ -119,26 +118,54 @@ impl Reader {
         head.into_decided(sections).map(Some).map_err(|e| self.unreadable(at, &e.to_string()))
     }
 
-    /// Cut, header and certificate of heights from `first` to `last`, as far as there are any, until their cuts have
-    /// about `max_bytes`.
-    pub(crate) fn sync_items(
+    /// Heights from `first` to `last`, as far as there are any, until they have about `max_bytes`; with the chunks that they cover, if
+    /// these are wanted.
+    pub(crate) fn served(
         &self,
-        first: Height,
-        last: Height,
+        (first, last): (Height, Height),
+        with_chunks: bool,
         max_bytes: usize,
-    ) -> Result<Vec<(Bytes, Header, CommitCertificate)>, StoreError> {
-        let (mut items, mut bytes) = (Vec::new(), 0);
+    ) -> Result<Vec<Served>, StoreError> {
+        let (mut blocks, mut bytes) = (Vec::new(), 0);
         let mut height = first;
-        while height <= last {
-            let Some(head) = self.head(height)? else { break };
-            bytes += ITEM_BYTES + head.cut.len() + head.certificate.signatures.len() * 80;
-            if bytes > max_bytes && !items.is_empty() {
-                break;
+        while height <= last && bytes <= max_bytes {
+            let Some(Head { header, certificate, cut, covered, .. }) = self.head(height)? else { break };
+            bytes += ITEM_BYTES + cut.len() + certificate.signatures.len() * 80;
+            let covered: Vec<Covered> =
+                covered.into_iter().map(|(digest, left_out)| Covered { digest, left_out }).collect();
+            let mut chunks = Vec::new();
+            for Covered { digest, .. } in covered.iter().filter(|_| with_chunks) {
+                if bytes > max_bytes {
+                    break;
+                }
+                // One that is missing was forgotten meanwhile: the peer asks another.
+                let Some(chunk) = self.chunk(*digest)? else { break };
+                bytes += chunk.bytes().len();
+                chunks.push(chunk);
             }
-            items.push((head.cut, head.header, head.certificate));
+            blocks.push(Served { header, certificate, cut, covered, chunks });
             height = height.next();
         }
-        Ok(items)
+        Ok(blocks)
+    }
+
+    /// The newest checkpoint that is no higher than `at_most`: where a signed batch ends.
+    pub(crate) fn checkpoint(&self, at_most: Height) -> Result<Option<Checkpoint>, StoreError> {
+        let Some(founding) = self.founding().cloned() else { return Ok(None) };
+        let number = self.query(|t| {
+            use redb::ReadableTable;
+            for row in t.open_table(index::SEALED)?.iter()?.rev() {
+                let (number, value) = row?;
+                if value.value().1 <= at_most.get() {
+                    return Ok(Some(number.value()));
+                }
+            }
+            Ok(None)
+        })?;
+        let Some(number) = number else { return Ok(None) };
+        let Some(batch) = self.sealed(number)? else { return Ok(None) };
+        let Some(head) = self.head(batch.header.last_height)? else { return Ok(None) };
+        Ok(Some(anchor::checkpoint((head.header, head.certificate), head.snapshot, founding, &batch)))
     }
 
     /// The committee's signature over one block.
@@ -156,8 +183,14 @@ impl Reader {
         self.record(at, Kind::Sealed).map(Some)
     }
 
-    /// Header of the newest batch up to which all are sealed.
+    /// Header of the newest batch up to which all that this node holds blocks of are sealed.
     pub(crate) fn latest_sealed(&self) -> Result<Option<BatchHeader>, StoreError> {
+        // After a checkpoint batches may come in any order.
+        if let (Some((first, _)), Some(batch)) = (self.range()?, self.first_sealed()?)
+            && batch.first_height > first
+        {
+            return Ok(None);
+        }
         let number = self.query(|t| {
             use redb::ReadableTable;
             let mut newest: Option<u64> = None;
@@ -174,6 +207,15 @@ impl Reader {
             Some(number) => Ok(self.sealed(number)?.map(|batch| batch.header)),
             None => Ok(None),
         }
+    }
+
+    fn first_sealed(&self) -> Result<Option<BatchHeader>, StoreError> {
+        let number = self.query(|t| {
+            use redb::ReadableTable;
+            Ok(t.open_table(index::SEALED)?.first()?.map(|(number, _)| number.value()))
+        })?;
+        let Some(number) = number else { return Ok(None) };
+        Ok(self.sealed(number)?.map(|batch| batch.header))
     }
 
     /// One chunk.

@@ -6,6 +6,7 @@
 //!   block       header, certificate, cut, covered chunks, snapshot, ids by rollup: all but the transactions
 //!   certified   height, group signature
 //!   sealed      sealed batch
+//!   checkpoint  header, certificate, snapshot, context: blocks up to here will never be held
 //! ```
 //!
 //! A block's transactions stand in the chunks that it covers, once: reading it puts them together again.
@@ -21,7 +22,7 @@ use ordering_types::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::segments::MAX_RECORD_BYTES;
-use crate::core_api::{Covered, Decided};
+use crate::core_api::{Checkpoint, Covered, Decided};
 
 /// All of a block but its transactions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,13 @@ impl Head {
 /// Lane and highest sequence that a cut covers.
 pub(super) fn tips(cut: &Cut) -> Vec<(LaneId, u64)> {
     cut.tips.iter().map(|tip| (tip.lane, tip.sequence.get())).collect()
+}
+
+/// Lane and highest sequence that is decided at a checkpoint.
+pub(super) fn decided_lanes(checkpoint: &Checkpoint) -> Vec<(LaneId, u64)> {
+    // The core has read this snapshot, or it would not go on from here.
+    let lanes = ordering::checkpoint::decided_lanes(&checkpoint.snapshot).unwrap_or_default();
+    lanes.into_iter().map(|(lane, sequence)| (lane, sequence.get())).collect()
 }
 
 pub(super) fn encode_wal(height: Height, entry: &[u8]) -> Vec<u8> {

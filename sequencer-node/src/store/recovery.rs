@@ -25,7 +25,7 @@ use super::secret::SecretBox;
 use super::segments::{Checked, Kind, Location, Position, Segments};
 use super::wal::{Rare, Wal, WalContents};
 use super::writer::{Burnt, Store};
-use crate::core_api::{Founding, OrderingRecovered, Recovered, Tip, UNCERTIFIED_WINDOW};
+use crate::core_api::{Anchor, Checkpoint, Founding, OrderingRecovered, Recovered, Tip, UNCERTIFIED_WINDOW};
 
 /// What must never be lost.
 pub(crate) const WAL_FILE: &str = "wal.redb";
@@ -84,6 +84,7 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
     let segments = Segments::new(&segments_folder(folder, fresh)?, contents.journal_key);
     let founding = Arc::new(OnceLock::new());
     if let Some(stored) = decode_founding(&wal_path, contents.founding.as_deref())? {
+        // It is new and empty.
         let _ = founding.set(stored);
     }
     let index = Index::open(&folder.join(INDEX_FILE), options.cache_bytes)?;
@@ -156,6 +157,9 @@ fn catch_up(reader: &Reader, contents: &WalContents) -> Result<Position, StoreEr
         if let Some(Entry::Block(block)) = &entry {
             newest = newest.max(Some(block.height));
         }
+        if let Some(Entry::Checkpoint { height, .. }) = &entry {
+            newest = newest.filter(|block| block > height);
+        }
         entries.extend(entry);
         if entries.len() < ENTRIES_A_COMMIT { Ok(()) } else { commit(&mut entries, indexed) }
     })?;
@@ -197,6 +201,11 @@ pub(super) fn entry(at: Location, record: Checked) -> Result<Option<Entry>, Stri
             let covered = head.covered.iter().map(|(digest, _)| *digest).collect();
             Entry::Block(BlockEntry { height: head.header.height, head: at, tips: tips(&cut), covered })
         }
+        Kind::Checkpoint => {
+            let checkpoint: Checkpoint = record::decode(&payload).map_err(bad)?;
+            let lanes = record::decided_lanes(&checkpoint);
+            Entry::Checkpoint { height: checkpoint.header.height, lanes, at }
+        }
         Kind::Certified => {
             let (height, signature) = record::decode(&payload).map_err(bad)?;
             Entry::Certified { height, signature, at }
@@ -228,13 +237,21 @@ fn recover(
     burnt: &mut Burnt,
 ) -> Result<Recovered, StoreError> {
     let range = reader.range()?;
-    let tip_height = range.map_or(Height::ZERO, |(_, last)| last);
-    let first_height = range.map_or(Height::ZERO, |(first, _)| first);
+    let base = base(reader, range.map(|(first, _)| first))?;
+    let base_height = base.as_ref().map_or(Height::ZERO, |(checkpoint, _)| checkpoint.header.height);
+    let tip_height = range.map_or(base_height, |(_, last)| last);
+    let first_height = range.map_or(base_height, |(first, _)| first);
     let tip = reader.head(tip_height)?.map(|head| Tip {
         header: head.header,
         certificate: head.certificate,
         snapshot: head.snapshot,
     });
+    let anchor = base.as_ref().map(|(_, anchor)| anchor.clone());
+    let tip = tip.or(base.map(|(Checkpoint { header, certificate, snapshot, .. }, _)| Tip {
+        header,
+        certificate,
+        snapshot,
+    }));
     let window = u64::from(spec.limits.duplicate_window_blocks);
     let mut recent = Vec::new();
     for height in heights(tip_height.get().saturating_sub(window) + 1, tip_height) {
@@ -242,6 +259,10 @@ fn recover(
             let flat = |(rollup, ids): (_, Vec<_>)| ids.into_iter().map(move |id| (rollup, id));
             recent.push((height, head.ids.into_iter().flat_map(flat).collect()));
         }
+    }
+    if let Some(anchor) = &anchor {
+        // The checkpoint's record may have reached the disk before that of the founding.
+        let _ = reader.founding.set(anchor.founding.clone());
     }
     let founding = reader.founding().cloned();
     let mut system_log = Vec::new();
@@ -251,7 +272,7 @@ fn recover(
             system_log.extend(cut.into_iter().flat_map(|cut| cut.system).map(|message| (height, message)));
         }
     }
-    let last_sealed = reader.latest_sealed()?;
+    let last_sealed = reader.latest_sealed()?.or(anchor.map(|anchor| anchor.batch));
     let mut unsealed = Vec::new();
     let sealed_height = last_sealed.as_ref().map_or(0, |header| header.last_height.get());
     for height in heights(sealed_height.saturating_add(1).max(first_height.get()), tip_height) {
@@ -285,6 +306,21 @@ fn recover(
         unsealed,
         uncertified,
     })
+}
+
+/// The checkpoint that the blocks held go on from, if there is one.
+fn base(reader: &Reader, first: Option<Height>) -> Result<Option<(Checkpoint, Anchor)>, StoreError> {
+    let Some(at) = reader.index.checkpoint()? else { return Ok(None) };
+    if !reader.segments.path(at.segment).exists() {
+        return Ok(None); // It went with the blocks after it.
+    }
+    let checkpoint: Checkpoint = reader.record(at, Kind::Checkpoint)?;
+    let follows = first.is_none_or(|first| first == checkpoint.header.height.next());
+    if !follows {
+        return Ok(None);
+    }
+    let anchor = Anchor::decode(&checkpoint.context).map_err(|e| reader.unreadable(at, &e.to_string()))?;
+    Ok(Some((checkpoint, anchor)))
 }
 
 fn heights(first: u64, last: Height) -> impl Iterator<Item = Height> {

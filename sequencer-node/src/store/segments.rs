@@ -106,11 +106,20 @@ pub(super) enum Kind {
     Block = 5,
     Certified = 6,
     Sealed = 7,
+    Checkpoint = 8,
 }
 
 impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Group, Self::Chunk, Self::Wal, Self::Burn, Self::Block, Self::Certified, Self::Sealed];
+    const ALL: [Self; 8] = [
+        Self::Group,
+        Self::Chunk,
+        Self::Wal,
+        Self::Burn,
+        Self::Block,
+        Self::Certified,
+        Self::Sealed,
+        Self::Checkpoint,
+    ];
 
     fn of(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == byte)

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,14 +11,14 @@ use bytes::Bytes;
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{
-    Address, Block, ChainSpec, Chunk, CommitCertificate, Cut, Digest, Epoch, GroupSignature, Header, Height,
-    Incarnation, L1Reference, LaneId, LaneSequence, LaneTip, RollupId, RollupSection, Round, SecretKey,
-    Signature, Transaction, ValidatorId,
+    Address, Block, ChainSpec, Chunk, CommitCertificate, Cut, Digest, Epoch, GroupKey, GroupSignature,
+    Header, Height, Incarnation, L1Reference, LaneId, LaneSequence, LaneTip, RollupId, RollupSection, Round,
+    SecretKey, Signature, Transaction, ValidatorId, codec,
 };
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::core_api::{Covered, Decided, OrderingRecord, Record};
+use crate::core_api::{Checkpoint, Covered, Decided, Founding, OrderingRecord, Record, anchor};
 
 const ROLLUP: RollupId = RollupId::new(7);
 
@@ -203,6 +204,111 @@ fn write_all(store: &mut Store) {
     store.write(Record::Sealed(sealed(3, 3, 3))).unwrap();
     write_vote(store, 4);
     store.sync().unwrap();
+}
+
+/// At block 50, with this chunk of the lane decided, and a batch that ends there.
+fn checkpoint() -> Checkpoint {
+    let lanes = BTreeMap::from([(lane(), (LaneSequence::new(50), chunk(50).digest()))]);
+    let batch = (4_u64, Height::new(51), 0_u64, 0_u32, 0_u64, 0_u64);
+    let reputation = (BTreeMap::<ValidatorId, (u8, Height)>::new(), BTreeSet::<ValidatorId>::new());
+    let system = BTreeMap::<ValidatorId, u64>::new();
+    let snapshot = codec::encode(&(Epoch::new(0), lanes, system, batch, Digest::ZERO, reputation));
+    let at = decided(50);
+    let proven = (at.block.header.clone(), at.certificate.clone());
+    anchor::checkpoint(proven, snapshot.into(), founding(), &sealed(3, 30, 50))
+}
+
+fn founding() -> Founding {
+    let key = GroupKey::from_bytes(key(7).public_key().to_bytes()).unwrap();
+    Founding { key, signatures: BTreeMap::from([(ValidatorId::new(1), Signature::new([1; 65]))]) }
+}
+
+fn write_checkpoint(store: &mut Store) {
+    store.write(Record::Ordering(OrderingRecord::Checkpoint(Arc::new(checkpoint())))).unwrap();
+}
+
+/// What is on disk from before is forgotten, and nothing of it comes back when the index is made anew.
+#[test]
+fn a_checkpoint_is_where_a_restart_goes_on() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    write_all(&mut opened.store);
+    write_checkpoint(&mut opened.store);
+    opened.store.write(Record::Ordering(OrderingRecord::Chunk(chunk(51)))).unwrap();
+    opened.store.sync().unwrap();
+    shut(opened);
+    for _ in 0..2 {
+        let opened = try_open(folder.path(), 1, 0).unwrap();
+        let recovered = &opened.recovered;
+        let tip = recovered.ordering.tip.as_ref().unwrap();
+        assert_eq!((tip.header.height.get(), &tip.snapshot), (50, &checkpoint().snapshot));
+        assert!(recovered.ordering.recent.is_empty() && recovered.ordering.wal.is_empty());
+        assert_eq!(recovered.ordering.chunks, [chunk(51)], "chunks up to the checkpoint are decided");
+        assert_eq!(recovered.founding, Some(founding()), "its own record never came");
+        assert_eq!(recovered.last_sealed, Some(sealed(3, 30, 50).header.clone()));
+        assert!(recovered.unsealed.is_empty() && recovered.uncertified.is_empty());
+        assert_eq!(opened.reader.range().unwrap(), None);
+        shut(opened);
+        fs::remove_file(folder.path().join("store.redb")).unwrap();
+    }
+}
+
+/// Batches that this node was away for come in any order.
+#[test]
+fn after_a_checkpoint_blocks_and_batches_go_on() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    write_checkpoint(&mut opened.store);
+    for height in 51..=54 {
+        write_block(&mut opened.store, height);
+    }
+    opened.store.write(Record::Sealed(sealed(5, 53, 53))).unwrap();
+    opened.store.sync().unwrap();
+    shut(opened);
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    let last = |opened: &Opened| {
+        let unsealed: Vec<u64> = opened.recovered.unsealed.iter().map(|b| b.header.height.get()).collect();
+        (opened.recovered.last_sealed.as_ref().unwrap().number, unsealed)
+    };
+    assert_eq!(last(&opened), (3, vec![51, 52, 53, 54]));
+    assert_eq!(opened.recovered.ordering.tip.as_ref().unwrap().header.height.get(), 54);
+    assert_eq!(opened.reader.range().unwrap(), Some((Height::new(51), Height::new(54))));
+    opened.store.write(Record::Sealed(sealed(4, 51, 52))).unwrap();
+    opened.store.sync().unwrap();
+    shut(opened);
+    let opened = try_open(folder.path(), 1, 0).unwrap();
+    assert_eq!(last(&opened), (5, vec![54]));
+    // And it serves others from here.
+    let served = opened.reader.checkpoint(Height::new(53)).unwrap().unwrap();
+    assert_eq!(
+        (served.header, served.snapshot),
+        (decided(53).block.header.clone(), decided(53).snapshot.clone())
+    );
+    let served = opened.reader.checkpoint(Height::new(52)).unwrap().unwrap();
+    assert_eq!(served.header.height.get(), 52);
+    assert_eq!(opened.reader.checkpoint(Height::new(50)).unwrap(), None);
+    shut(opened);
+}
+
+/// For a peer that is far behind: heights with the chunks that they cover, until it is enough.
+#[test]
+fn heights_are_served_with_their_chunks() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    write_all(&mut opened.store);
+    shut(opened);
+    let opened = try_open(folder.path(), 1, 0).unwrap();
+    let served = |with_chunks, max_bytes| {
+        opened.reader.served((Height::new(1), Height::new(9)), with_chunks, max_bytes).unwrap()
+    };
+    let all = served(true, 1 << 20);
+    assert_eq!(all.iter().map(|block| block.header.height.get()).collect::<Vec<_>>(), [1, 2, 3]);
+    for (height, block) in (1..).zip(&all) {
+        assert_eq!(block.chunks, [chunk(height)]);
+        assert_eq!(block.covered, decided(height).covered);
+    }
+    assert!(served(false, 1 << 20).iter().all(|block| block.chunks.is_empty()));
+    assert_eq!(served(true, 10).len(), 1, "one height at least");
 }
 
 #[test]

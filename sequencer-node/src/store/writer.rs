@@ -40,6 +40,11 @@ impl Store {
             }
             Record::Ordering(OrderingRecord::Chunk(chunk)) => self.write_chunk(&chunk)?,
             Record::Ordering(OrderingRecord::Decided(decided)) => self.write_block(decided)?,
+            Record::Ordering(OrderingRecord::Checkpoint(checkpoint)) => {
+                let at = self.journal.append(Kind::Checkpoint, &record::encode(checkpoint.as_ref()), None)?;
+                let (height, lanes) = (checkpoint.header.height, record::decided_lanes(&checkpoint));
+                self.group.entries.push(Entry::Checkpoint { height, lanes, at });
+            }
             Record::CeremonySeed(secret) => self.write_secret(SecretName::Seed, &secret),
             Record::KeyMaterial(secret) => self.write_secret(SecretName::KeyMaterial, &secret),
             Record::NonceBurn { key, value } => {

@@ -1,5 +1,6 @@
 //! Ready or not, and why not.
 
+use ordering_types::Height;
 use serde::Serialize;
 
 use crate::core_api::Status;
@@ -19,6 +20,8 @@ pub(super) struct Readiness {
     pub(super) height: u64,
     /// Highest that any peer has claimed.
     pub(super) heard_height: u64,
+    /// The checkpoint from which it went on since its start, if it did.
+    pub(super) checkpoint: Option<u64>,
     /// Whether the node takes part in votes.
     pub(super) voting: bool,
     /// Whether its key share is loaded.
@@ -51,6 +54,7 @@ impl Readiness {
             missing,
             height,
             heard_height: heard,
+            checkpoint: status.checkpoint.map(Height::get),
             voting: !status.syncing && status.silence.is_none(),
             key_share: status.key_ready,
             l1,

@@ -30,6 +30,12 @@ pub(super) fn register(meters: &SdkMeterProvider, front: &Arc<Front>) {
         .with_description("Highest height that any peer has claimed")
         .with_callback(move |observer| observer.observe(source.status().heard_height.get(), &[]))
         .build();
+    let source = Arc::clone(front);
+    meter
+        .u64_observable_gauge("sequencer_key_share")
+        .with_description("1 where the node holds its share of the committee's key; without, it orders and votes but signs nothing")
+        .with_callback(move |observer| observer.observe(source.status().key_ready.into(), &[]))
+        .build();
     register_peers(&meter, front);
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod commands;
+mod late;
 mod network;
 mod node;
 mod subscribe;

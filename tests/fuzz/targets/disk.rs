@@ -55,6 +55,9 @@ fn seeds() -> Vec<Vec<u8>> {
                 seeds.push(seed(KEYS, &bytes[34..]));
                 seeds.push(seed(KEYS, &bytes[..34]));
             }
+            Record::Ordering(OrderingRecord::Checkpoint(checkpoint)) => {
+                seeds.push(seed(RECORD, &codec::encode(checkpoint.as_ref())));
+            }
             Record::Ordering(OrderingRecord::Chunk(_)) | Record::CeremonySeed(_) => {}
         }
     }

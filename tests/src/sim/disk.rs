@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use batcher_format::SealedBatch;
 use bytes::Bytes;
-use node_core::api::{Founding, Record, Recovered, StoreRequest, UNCERTIFIED_WINDOW};
+use node_core::anchor::{self, Anchor};
+use node_core::api::{Checkpoint, Founding, Record, Recovered, Served, StoreRequest, UNCERTIFIED_WINDOW};
 use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
 use ordering_types::{
     ChainSpec, Chunk, Digest, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip, RollupId, TxId,
@@ -33,6 +34,7 @@ struct Contents {
     founding: Option<Founding>,
     sealed: BTreeMap<u64, Arc<SealedBatch>>,
     certified: BTreeMap<Height, GroupSignature>,
+    checkpoint: Option<Arc<Checkpoint>>,
 }
 
 impl Disk {
@@ -115,12 +117,16 @@ impl Disk {
     /// The answer to a peer's request, encoded.
     pub fn serve(&self, request: StoreRequest) -> Option<Bytes> {
         match request {
-            StoreRequest::Decided { first, last } => {
+            StoreRequest::Decided { first, last, chunks } => {
                 let last = last.get().min(first.get() + MAX_SYNC_HEIGHTS - 1);
-                let items = (first.get()..=last)
+                let blocks = (first.get()..=last)
                     .map_while(|height| self.synced.decided.get(&Height::new(height)))
-                    .map(|d| (d.cut_bytes.clone(), d.block.header.clone(), d.certificate.clone()));
-                Some(ordering::wire::sync_answer(items))
+                    .map(|d| self.synced.served(d, chunks));
+                Some(ordering::wire::sync_answer(blocks))
+            }
+            StoreRequest::Checkpoint { at_most } => {
+                let checkpoint = self.synced.checkpoint_at(at_most)?;
+                Some(ordering::wire::checkpoint_answer(&checkpoint))
             }
             StoreRequest::Chunk(digest) => self.synced.chunks.get(&digest).map(ordering::wire::chunk_answer),
         }
@@ -128,6 +134,24 @@ impl Disk {
 }
 
 impl Contents {
+    fn served(&self, decided: &Decided, with_chunks: bool) -> Served {
+        let digests = decided.covered.iter().filter(|_| with_chunks).map(|covered| covered.digest);
+        Served {
+            header: decided.block.header.clone(),
+            certificate: decided.certificate.clone(),
+            cut: decided.cut_bytes.clone(),
+            covered: decided.covered.clone(),
+            chunks: digests.map_while(|digest| self.chunks.get(&digest).cloned()).collect(),
+        }
+    }
+
+    fn checkpoint_at(&self, at_most: Height) -> Option<Checkpoint> {
+        let batch = self.sealed.values().rev().find(|batch| batch.header.last_height <= at_most)?;
+        let decided = self.decided.get(&batch.header.last_height)?;
+        let proven = (decided.block.header.clone(), decided.certificate.clone());
+        Some(anchor::checkpoint(proven, decided.snapshot.clone(), self.founding.clone()?, batch))
+    }
+
     fn apply(&mut self, record: Record) {
         use ordering::api::Record as Ordered;
         match record {
@@ -143,6 +167,16 @@ impl Contents {
                 }
                 self.wal.retain(|(h, _)| *h > height);
                 self.decided.insert(height, decided);
+            }
+            Record::Ordering(Ordered::Checkpoint(checkpoint)) => {
+                let height = checkpoint.header.height;
+                self.decided.retain(|h, _| *h > height);
+                self.sealed.retain(|_, batch| batch.header.last_height > height);
+                self.certified.retain(|h, _| *h > height);
+                self.wal.retain(|(h, _)| *h > height);
+                self.covered
+                    .extend(ordering::checkpoint::decided_lanes(&checkpoint.snapshot).unwrap_or_default());
+                self.checkpoint = Some(checkpoint);
             }
             Record::CeremonySeed(seed) => self.seed = Some(seed.to_vec()),
             Record::KeyMaterial(material) => self.key_material = Some(material.to_vec()),
@@ -161,16 +195,28 @@ impl Contents {
 
     fn recover(&self, spec: &ChainSpec) -> Recovered {
         let window = u64::from(spec.limits.duplicate_window_blocks);
-        let newest = self.decided.keys().next_back().map_or(0, |h| h.get());
-        let last_sealed = (1..).map_while(|n| self.sealed.get(&n)).last().map(|b| b.header.clone());
+        let base = self.checkpoint.as_ref();
+        let anchor = base.and_then(|checkpoint| Anchor::decode(&checkpoint.context).ok());
+        let base_height = base.map_or(0, |checkpoint| checkpoint.header.height.get());
+        let newest = self.decided.keys().next_back().map_or(base_height, |h| h.get());
+        let first_batch = anchor.as_ref().map_or(1, |anchor| anchor.batch.number + 1);
+        let last_sealed = (first_batch..).map_while(|n| self.sealed.get(&n)).last().map(|b| b.header.clone());
+        let last_sealed = last_sealed.or(anchor.as_ref().map(|anchor| anchor.batch.clone()));
+        let founding = self.founding.clone().or(anchor.map(|anchor| anchor.founding));
+        let base = base.map(|checkpoint| Tip {
+            header: checkpoint.header.clone(),
+            certificate: checkpoint.certificate.clone(),
+            snapshot: checkpoint.snapshot.clone(),
+        });
+        let newest_block = self.decided.values().next_back().map(|d| Tip {
+            header: d.block.header.clone(),
+            certificate: d.certificate.clone(),
+            snapshot: d.snapshot.clone(),
+        });
         let sealed_height = last_sealed.as_ref().map_or(Height::ZERO, |h| h.last_height);
         Recovered {
             ordering: ordering::api::Recovered {
-                tip: self.decided.values().next_back().map(|d| Tip {
-                    header: d.block.header.clone(),
-                    certificate: d.certificate.clone(),
-                    snapshot: d.snapshot.clone(),
-                }),
+                tip: newest_block.or(base),
                 recent: self
                     .decided
                     .range(Height::new((newest + 1).saturating_sub(window))..)
@@ -188,8 +234,8 @@ impl Contents {
             ceremony_seed: self.seed.clone().map(Into::into),
             key_material: self.key_material.clone().map(Into::into),
             burns: self.burns.values().cloned().collect(),
-            founding: self.founding.clone(),
-            system_log: if self.founding.is_some() { Vec::new() } else { self.system_log() },
+            founding: founding.clone(),
+            system_log: if founding.is_some() { Vec::new() } else { self.system_log() },
             last_sealed,
             unsealed: self
                 .decided

@@ -91,8 +91,19 @@ pub struct SyncItem {
     pub cut: Bytes,
     /// The header.
     pub header: Header,
-    /// Its certificate.
-    pub certificate: CommitCertificate,
+    /// What the block leaves out of its chunks.
+    pub left_out: Vec<(u32, Vec<u8>)>,
+    /// Chunks that the cut covers.
+    pub chunks: Vec<Bytes>,
+}
+
+/// Decided heights and the certificate of the last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecidedRun {
+    /// Ascending.
+    pub items: Vec<SyncItem>,
+    /// Of the last.
+    pub certificate: Option<CommitCertificate>,
 }
 
 /// Takes one message of `kind` apart.

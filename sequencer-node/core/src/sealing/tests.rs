@@ -64,8 +64,8 @@ const FIRST: Ticket = Ticket { number: 1, attempt: 0 };
 #[test]
 fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
     let mut encoder = sealing(2);
-    assert!(encoder.on_block(block(1, false), NOW).is_empty());
-    let events = encoder.on_block(block(2, true), NOW);
+    assert!(encoder.on_block(block(1, false), false, NOW).is_empty());
+    let events = encoder.on_block(block(2, true), false, NOW);
     assert!(matches!(events.as_slice(), [SealingEvent::Job(Job::Encode { header, blocks, .. })]
         if header.number == 1 && header.first_height.get() == 1 && header.last_height.get() == 2 && blocks.len() == 2));
     let done = encoder.on_job(JobResult::Encoded { id: job(&events), result: Ok(Arc::new(encoding("a"))) });
@@ -75,8 +75,8 @@ fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
     assert_eq!(*ticket, FIRST);
 
     let mut other = sealing(1);
-    other.on_block(block(1, false), NOW);
-    assert!(other.on_block(block(2, true), NOW).is_empty());
+    other.on_block(block(1, false), false, NOW);
+    assert!(other.on_block(block(2, true), false, NOW).is_empty());
     let events = other.on_encoding(ValidatorId::new(2), FIRST, encoding("a"));
     let checked = other.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
     assert!(matches!(checked.as_slice(), [SealingEvent::Sign { digest: theirs, .. }] if theirs == digest));
@@ -88,7 +88,7 @@ fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
 #[test]
 fn an_encoding_out_of_turn_or_a_wrong_one_is_not_signed() {
     let mut node = sealing(1);
-    node.on_block(block(1, true), NOW);
+    node.on_block(block(1, true), false, NOW);
     assert!(node.on_encoding(ValidatorId::new(3), FIRST, encoding("a")).is_empty(), "not its turn");
     let events = node.on_encoding(ValidatorId::new(2), FIRST, encoding("bad"));
     let checked =
@@ -101,7 +101,7 @@ fn an_encoding_out_of_turn_or_a_wrong_one_is_not_signed() {
 fn an_encoding_that_comes_before_its_blocks_waits_for_them() {
     let mut node = sealing(1);
     assert!(node.on_encoding(ValidatorId::new(2), FIRST, encoding("a")).is_empty());
-    let events = node.on_block(block(1, true), NOW);
+    let events = node.on_block(block(1, true), false, NOW);
     assert!(matches!(events.as_slice(), [SealingEvent::Job(Job::Check { .. })]));
 }
 
@@ -119,7 +119,7 @@ fn early_encodings_are_bounded() {
 #[test]
 fn silence_of_the_encoder_passes_the_turn_on_and_asks_for_what_was_missed() {
     let mut node = sealing(3);
-    node.on_block(block(1, true), NOW);
+    node.on_block(block(1, true), false, NOW);
     let due = node.next_deadline().unwrap();
     assert!(node.on_time(NOW).is_empty());
     let events = node.on_time(due);
@@ -135,19 +135,19 @@ fn silence_of_the_encoder_passes_the_turn_on_and_asks_for_what_was_missed() {
 #[test]
 fn a_silent_encoder_is_hardly_waited_for_at_its_next_turn() {
     let mut node = sealing(1);
-    node.on_block(block(1, true), NOW);
+    node.on_block(block(1, true), false, NOW);
     let patience = node.next_deadline().unwrap().since(NOW);
     node.on_time(NOW + patience);
     // Batch 5 is validator 2's again, as batch 1 was.
     for number in 2..=5 {
-        node.on_block(block(number, true), NOW);
+        node.on_block(block(number, true), false, NOW);
     }
     assert!(node.open[&5].deadline.since(NOW) < patience / 4);
     let ticket = Ticket { number: 5, attempt: 0 };
     let events = node.on_encoding(ValidatorId::new(2), ticket, encoding("a"));
     node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
     for number in 6..=9 {
-        node.on_block(block(number, true), NOW);
+        node.on_block(block(number, true), false, NOW);
     }
     assert_eq!(node.open[&9].deadline.since(NOW), patience, "it is back");
 }
@@ -155,8 +155,8 @@ fn a_silent_encoder_is_hardly_waited_for_at_its_next_turn() {
 #[test]
 fn the_next_batch_names_an_unsigned_parent_and_signing_may_overtake() {
     let mut node = sealing(4);
-    node.on_block(block(1, true), NOW);
-    node.on_block(block(2, true), NOW);
+    node.on_block(block(1, true), false, NOW);
+    node.on_block(block(2, true), false, NOW);
     let (first, second) = (node.open[&1].header.clone(), node.open[&2].header.clone());
     assert_eq!(second.parent, first.id());
     let ticket = Ticket { number: 2, attempt: 0 };
@@ -169,7 +169,7 @@ fn the_next_batch_names_an_unsigned_parent_and_signing_may_overtake() {
 #[test]
 fn a_signed_batch_from_a_peer_is_believed_only_with_the_groups_signature() {
     let mut node = sealing(1);
-    node.on_block(block(1, true), NOW);
+    node.on_block(block(1, true), false, NOW);
     let header = node.open[&1].header.clone();
     let forged =
         SealedBatch { header, encoded: Arc::new(encoding("a")), signature: GroupSignature::new([3; 65]) };
@@ -182,4 +182,49 @@ fn a_signed_batch_from_a_peer_is_believed_only_with_the_groups_signature() {
 fn tickets_survive_the_signing_machine() {
     let ticket = Ticket { number: 77, attempt: 200 };
     assert_eq!(Ticket::from_session(ticket.to_session()), ticket);
+}
+
+/// A node that catches up meets hundreds of batches that the committee signed long ago: making or checking encodings of them would
+/// cost it and the others minutes.
+#[test]
+fn a_batch_of_long_ago_is_asked_for_and_not_made_again() {
+    let mut node = sealing(2);
+    let asked = |events: &[SealingEvent]| match events {
+        [SealingEvent::Send(peer, PeerMessage::WantSealed { number: 1 })] => peer.get(),
+        other => panic!("{other:?}"),
+    };
+    // It would be this node's turn.
+    let mut peers = vec![asked(&node.on_block(block(1, true), true, NOW))];
+    for _ in 0..PAST_ATTEMPTS {
+        peers.push(asked(&node.on_time(node.next_deadline().unwrap())));
+    }
+    peers.sort_unstable();
+    peers.dedup();
+    assert_eq!(peers, [1, 3, 4], "everybody was asked");
+    // Nobody has it: it is not signed yet after all.
+    let events = node.on_time(node.next_deadline().unwrap());
+    assert!(matches!(events.as_slice(), [SealingEvent::Job(Job::Encode { .. })]), "{events:?}");
+}
+
+#[test]
+fn after_a_checkpoint_the_next_batch_names_the_one_in_it_as_its_parent() {
+    let mut node = sealing(1);
+    node.on_block(block(1, true), false, NOW);
+    node.on_block(block(2, false), false, NOW);
+    let last = BatchHeader {
+        number: 40,
+        parent: Digest::ZERO,
+        epoch: Epoch::new(0),
+        first_height: Height::new(80),
+        last_height: Height::new(99),
+        last_header: Digest::ZERO,
+        last_time_ms: 1,
+        forced_cursor: 0,
+        l1_reference: 0,
+    };
+    node.go_on_after(&last);
+    assert_eq!((node.open_batches(), node.last_sealed()), (0, 40));
+    node.on_block(block(100, true), false, NOW);
+    let next = &node.open.get(&41).unwrap().header;
+    assert_eq!((next.parent, next.first_height.get(), next.last_height.get()), (last.id(), 100, 100));
 }
