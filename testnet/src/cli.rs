@@ -26,6 +26,7 @@ Examples:
   testnet restart 2                    (another terminal) start it again
   testnet --for 60s --chaos 'kill node 2 at 10s, restart node 2 at 20s, kill active batcher at 30s'
   testnet bench --rate 2000 --tx-bytes 512 --seconds 20 --json
+  testnet bench --rate 5000 --late-node 50000 --seconds 60
   testnet bench --rate 2000 --link-delay 50ms --link-jitter 5ms --link-loss 1%
   testnet bench --rate 5000 --dead-node 2@8s
   testnet --link-delay 20ms            the nodes are 20 ms apart; another terminal cuts, heals and changes links:
@@ -341,6 +342,10 @@ pub(crate) struct BenchArgs {
     /// Measure the offered load through one node in peace, and then while that node's doors are attacked
     #[arg(long, value_name = "KIND", conflicts_with_all = ["idle", "real", "duplicates", "rollup_flood"])]
     pub(crate) attack: Option<Attack>,
+    /// Take one node away and empty its disk; start it again once the others are so many blocks ahead, and say how long it takes to
+    /// vote. The load goes on; --seconds is how long the node may take
+    #[arg(long, value_name = "BLOCKS", conflicts_with_all = ["idle", "rollup_flood", "duplicates", "attack", "dead_node"], value_parser = value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) late_node: Option<u64>,
     /// Send every transaction to every node; each must be ordered once
     #[arg(long, conflicts_with = "idle")]
     pub(crate) duplicates: bool,

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::process::Command;
 
 use crate::contract::{L1Error, account};
-use crate::launch::{NODE, batcher_config, relay_config};
+use crate::launch::{NODE, batcher_config, node_config, relay_config};
 use crate::layout::{BATCHERS, DataFolder, Ports};
 use crate::relay::{Plan, RelaySettings};
 use crate::role::Role;
@@ -56,7 +56,7 @@ pub enum GenesisError {
     #[error("cannot start `sequencer-node init`: {0}")]
     Start(io::Error),
     /// `init` failed.
-    #[error("`sequencer-node init` for node {number} failed ({status}): {output}")]
+    #[error("making the folder of {number} failed ({status}): {output}")]
     Init {
         /// Which node.
         number: u16,
@@ -199,6 +199,25 @@ pub fn write_relay(
     let text =
         serde_json::to_string_pretty(&plan).map_err(|error| GenesisError::Encode(error.to_string()))?;
     write(&relay_config(folder), &text)
+}
+
+/// Takes a node's disk away and gives it an empty one; the key stays. The node must not run.
+pub async fn empty_disk(folder: &DataFolder, number: u16) -> Result<(), GenesisError> {
+    let data = folder.home(Role::Node(number)).join("data");
+    let failed = |source| GenesisError::Write { path: data.clone(), source };
+    std::fs::remove_dir_all(&data).map_err(failed)?;
+    let program = std::env::current_exe().map_err(GenesisError::Start)?;
+    let output = Command::new(program)
+        .args([NODE, "data", "new", "--config"])
+        .arg(node_config(folder, number))
+        .output()
+        .await
+        .map_err(GenesisError::Start)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(GenesisError::Init { number, status: output.status.to_string(), output: said })
 }
 
 /// Creates a node's key and config with its own `init`, under a random password in a file of mode 0600.

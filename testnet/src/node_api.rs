@@ -72,6 +72,11 @@ impl NodeApi {
         }
     }
 
+    /// The body of `/readyz`, whatever it says.
+    pub async fn health(&self) -> Option<Value> {
+        self.client.get(format!("{}/readyz", self.health)).send().await.ok()?.json().await.ok()
+    }
+
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> Option<String> {
         let response = self.client.get(format!("{}/metrics", self.health)).send().await.ok()?;

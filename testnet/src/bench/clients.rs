@@ -148,6 +148,6 @@ async fn kill(session: &Session, node: u16, client: &mut Child) -> Result<(), Be
         input.write_all(b"died\n").await.map_err(BenchError::Client)?;
         input.flush().await.map_err(BenchError::Client)?;
     }
-    session.network.lock().await.kill(Role::Node(node)).await.map_err(BenchError::Kill)?;
+    session.network.lock().await.kill(Role::Node(node)).await?;
     Ok(())
 }

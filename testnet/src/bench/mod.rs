@@ -6,6 +6,7 @@ mod dead;
 mod disk;
 mod distance;
 mod flood;
+mod late;
 mod measure;
 mod output;
 
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::{BenchArgs, Policy};
 use crate::exit::Exit;
-use crate::genesis::{ALPHA, BULK, Variant};
+use crate::genesis::{ALPHA, BULK, GenesisError, Variant};
 use crate::judge::{self, FromL1};
 use crate::load::{Book, Ledger};
 use crate::network::NetworkError;
@@ -58,9 +59,12 @@ pub(crate) enum BenchError {
     /// The client gave up.
     #[error("client: {0}")]
     GaveUp(String),
-    /// A node could not be killed.
+    /// A node could not be killed or started again.
     #[error(transparent)]
-    Kill(NetworkError),
+    Network(#[from] NetworkError),
+    /// The late node's folder could not be emptied.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -152,6 +156,10 @@ async fn measured(
     }
     if let Some(kind) = args.attack {
         return attacked(kind, args, session, progress, &up, &observer).await;
+    }
+    if let Some(blocks) = args.late_node {
+        let late = late::Late::measure(args, blocks, session, &up, progress).await?;
+        return Ok((late.text(), output::json(&late), late.held()));
     }
     if args.rollup_flood {
         return flooded(args, session, progress, &up, &observer).await;
