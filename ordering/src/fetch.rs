@@ -25,6 +25,8 @@ struct Want {
     ancestors: u8,
     /// Named by a cut, so that its lane's limits do not matter.
     named: bool,
+    /// Reported by its lane's owner.
+    reported: bool,
     due: Time,
     attempts: usize,
 }
@@ -58,11 +60,12 @@ impl Fetch {
         let LaneTip { lane, sequence, digest } = tip;
         if let Some(want) = self.wants.get_mut(&digest) {
             want.named |= named;
+            want.reported |= !named;
             want.due = if want.attempts == 0 { want.due.min(due) } else { want.due };
             want.ancestors = want.ancestors.max(ancestors);
         } else if named || self.wants.len() < MAX_WANTED {
             // What cuts name is bounded by the cuts kept, so it is never turned away for what peers only report.
-            let want = Want { lane, sequence, hints, ancestors, named, due, attempts: 0 };
+            let want = Want { lane, sequence, hints, ancestors, named, reported: !named, due, attempts: 0 };
             self.wants.insert(digest, want);
         }
     }
@@ -70,6 +73,11 @@ impl Fetch {
     /// Whether a chunk is wanted for a cut that names it.
     pub(crate) fn named(&self, digest: Digest) -> bool {
         self.wants.get(&digest).is_some_and(|want| want.named)
+    }
+
+    /// Whether a chunk is wanted because its lane's owner reported it.
+    pub(crate) fn reported(&self, digest: Digest) -> bool {
+        self.wants.get(&digest).is_some_and(|want| want.reported)
     }
 
     /// Whether this very chunk is wanted.
@@ -93,6 +101,11 @@ impl Fetch {
     pub(crate) fn decided(&mut self, tip: impl Fn(LaneId) -> LaneSequence) {
         self.wants.retain(|_, want| !want.named && want.sequence > tip(want.lane));
         self.expected.retain(|(_, lane), (_, last)| *last > tip(*lane));
+    }
+
+    /// What the owner of a lane reported of it is of a branch that was not decided.
+    pub(crate) fn forget(&mut self, lane: LaneId) {
+        self.wants.retain(|_, want| want.lane != lane || want.named);
     }
 
     /// Requests due now. `peers` is everyone else, in ascending order.

@@ -31,4 +31,6 @@ pub enum PlantedBug {
     FutureAccepted,
     /// Every block is handed out twice.
     DecidedTwice,
+    /// An owner whose lane was decided otherwise forgets what its own chunks held.
+    OverruledForgotten,
 }

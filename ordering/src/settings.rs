@@ -17,9 +17,9 @@ pub struct Settings {
     pub chunk_delay: Duration,
     /// Heights that begin so close after each other carry the chunks along: each lane cuts one a height.
     pub lockstep_interval: Duration,
-    /// Progress is reported to the next leader so long after there is news: it waits for it.
+    /// Progress is reported to the next leader at the soonest so long after there is news: it waits for it.
     pub progress_delay: Duration,
-    /// And to everybody so long after.
+    /// And to everybody so long after, if no height runs.
     pub spread_delay: Duration,
     /// Without any news, progress is still reported so often: it is also the heartbeat that lost messages recover by.
     pub status_interval: Duration,

@@ -40,6 +40,8 @@ pub(crate) struct Stamp {
 pub(crate) struct Report {
     pub(crate) stamp: Stamp,
     pub(crate) decided: Height,
+    /// Whether `lanes` are all with something undecided; else those with news since the last report to the same receiver.
+    pub(crate) whole: bool,
     pub(crate) lanes: Vec<LaneTip>,
 }
 
@@ -316,7 +318,12 @@ mod tests {
         let fetch = FetchChunk { digest: Digest::sha256(&[b"x"]), ancestors: 3 };
         for message in [
             Message::FetchChunk(fetch),
-            Message::Report(Report { stamp: Stamp::default(), decided: Height::new(2), lanes: vec![] }),
+            Message::Report(Report {
+                stamp: Stamp::default(),
+                decided: Height::new(2),
+                whole: true,
+                lanes: vec![],
+            }),
             Message::Decided(DecidedRun { items: vec![], certificate: None }),
             Message::FetchCheckpoint(FetchCheckpoint { at_most: Height::new(4) }),
             Message::FetchVote(FetchVote { stamp: Time::from_millis(5) }),

@@ -5,12 +5,14 @@
 #[path = "network/mod.rs"]
 mod network;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use network::{EVM, Link, Network, OPAQUE, id, spec};
+use network::{EVM, Forger, Link, Network, OPAQUE, id, spec};
+use ordering::Backlog;
 use ordering::api::Record;
 use ordering_types::chain_spec::Limits;
-use ordering_types::{Chunk, Digest, Height, Incarnation, LaneId, LaneSequence, Time, Transaction};
+use ordering_types::{Chunk, Digest, Height, Incarnation, LaneId, LaneSequence, Time, Transaction, TxId};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -328,6 +330,37 @@ fn a_forked_lane_forks_no_block() {
     let ordered: Vec<_> = (0..3).map(|n| ids.map(|id| network.ordered(n).contains(&id))).collect();
     assert_eq!(ordered[0].iter().filter(|held| **held).count(), 1, "{ordered:?}");
     assert!(ordered.iter().all(|o| *o == ordered[0]));
+}
+
+/// Nobody can tell what the owner of a lane cut: a leader that lies proposed chunks of its own making in the lanes of others, and the others
+/// fetched and decided them. The owners' own chunks then hung on branches that were never decided, and their clients'
+/// transactions were ordered no more until they restarted. Now an owner that is overruled cuts again.
+#[test]
+fn an_owner_whose_lane_a_leader_forged_goes_on() {
+    for (nodes, liars, seed) in [(4, 1, 21), (4, 1, 22), (7, 2, 23)] {
+        let mut network = Network::new(nodes, seed, Link::GOOD);
+        network.forgers = (0..liars).map(|node| (node, Forger::default())).collect();
+        for i in 0..600 {
+            let node = liars + i % (nodes - liars);
+            network.submit(node, EVM, format!("{i}: some bytes of a transaction").into_bytes());
+            network.run(2 * MILLISECOND);
+        }
+        let submitted: BTreeSet<TxId> = network.submitted.keys().copied().collect();
+        let honest = |network: &Network| {
+            network.ordered(nodes - 1).into_iter().filter(|(_, id)| submitted.contains(id)).count()
+        };
+        network.wait(3 * SECOND, "everything ordered", |n| honest(n) == submitted.len());
+        let waits = |n: &Network, node: usize| n.core(node).backlog() != Backlog::default();
+        network.wait(SECOND, "nothing waits", |n| !(liars..nodes).any(|node| waits(n, node)));
+        let forged = network.ordered(nodes - 1).len() - submitted.len();
+        assert!(forged > 2, "only {forged} forged chunks were decided");
+        network.check();
+        for node in liars..nodes {
+            let faults =
+                network.core(node).faults().keys().filter(|peer| peer.get() as usize > liars).count();
+            assert_eq!(faults, 0, "{:?}", network.core(node).faults());
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The simulator's own promises, and a few seeds under `cargo test`.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use tests::sim::campaign::{Totals, campaign};
 use tests::sim::{Plan, Planted, run};
@@ -20,7 +20,20 @@ fn promises_hold_under_faults_and_liars() {
     campaign(&mut totals, 16, 2, |seed| Plan::from_seed(seed, None), |_, _| true);
     assert_eq!(totals.failures, []);
     assert!(totals.transactions > 100 && totals.batches > 10, "nothing happened: {totals:?}");
-    for kind in ["crash", "message lost", "partition", "liar", "clock set wrong", "failed sync"] {
+    let kinds = [
+        "crash",
+        "message lost",
+        "partition",
+        "liar",
+        "clock set wrong",
+        "clock stepped forward",
+        "clock stepped back",
+        "failed sync",
+        "torn record: cut",
+        "torn record: sectors missing",
+        "torn record: bits flipped",
+    ];
+    for kind in kinds {
         assert!(totals.faults.of(kind) > 0, "no {kind} in {totals:?}");
     }
 }

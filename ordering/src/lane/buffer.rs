@@ -13,12 +13,14 @@
 //!   those that come.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ordering_types::chunk::{MAX_CHUNK_BYTES, MAX_CHUNK_TRANSACTIONS};
 use ordering_types::{Chunk, RollupId, Time, Transaction, TxId};
 
 use crate::ids::{IdHasher, IdSet};
+use crate::lane::store::Held;
 use crate::load::{Load, Rules};
 use crate::settings::Settings;
 
@@ -279,16 +281,44 @@ impl Buffer {
         taken
     }
 
-    /// A chunk of the own lane is decided.
-    pub(crate) fn decided(
+    /// A chunk that was [taken](Self::take) from here is decided.
+    pub(crate) fn decided(&mut self, held: &Held, rules: &Rules) {
+        for (transaction, id) in held.chunk.transactions().iter().zip(&held.ids) {
+            self.known.remove(transaction.rollup, id);
+        }
+        self.land(&held.load, rules);
+    }
+
+    /// Chunks that were taken from here, oldest first, can never be decided: what of them is not ordered waits again, before all that came
+    /// later. It was counted against the limits when it came, so it passes them now; nothing more is taken until there is room again.
+    pub(crate) fn take_back(
         &mut self,
-        ids: impl IntoIterator<Item = (RollupId, TxId)>,
-        load: &Load,
+        now: Time,
+        chunks: &[Arc<Held>],
+        ordered: impl Fn(RollupId, TxId) -> bool,
         rules: &Rules,
     ) {
-        for (rollup, id) in ids {
-            self.known.remove(rollup, &id);
+        for held in chunks.iter().rev() {
+            for (transaction, id) in held.chunk.transactions().iter().zip(&held.ids).rev() {
+                let rollup = transaction.rollup;
+                if ordered(rollup, *id) {
+                    self.known.remove(rollup, id);
+                    continue;
+                }
+                let cost = Chunk::cost(transaction.data.len());
+                let queue = self.queues.entry(rollup).or_default();
+                queue.waiting_bytes += cost as u64;
+                queue.waiting.push_front((*id, transaction.data.clone()));
+                self.bytes += cost;
+                self.transactions += 1;
+                self.since.get_or_insert(now);
+            }
+            self.land(&held.load, rules);
         }
+    }
+
+    /// A chunk is not in flight any more.
+    fn land(&mut self, load: &Load, rules: &Rules) {
         for (rollup, bytes) in &load.rollups {
             if let Some(queue) = self.queues.get_mut(rollup) {
                 queue.in_flight = queue.in_flight.saturating_sub(*bytes);

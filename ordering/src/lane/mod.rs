@@ -8,8 +8,12 @@
 //!   its disk and that is cut again differently is no fork.
 //! - Chunks carry no signature; the decided digest authenticates them. Of a lane that forks, at most two branches are stored,
 //!   and any branch that a cut names is fetched.
+//! - Only what its owner *vouched for* is reported and proposed: what it sent or reported itself, and what stands before that. What merely
+//!   a cut names may be made up by its proposer; it serves that cut and goes when the height is decided. If it is decided, the owner
+//!   goes on from there; see [`own`].
 //! - Progress is a hint. A peer that lies about it costs a fetch, never safety: a vote needs the data itself.
 
 pub(crate) mod buffer;
+pub(crate) mod own;
 pub(crate) mod progress;
 pub(crate) mod store;

@@ -3,17 +3,30 @@
 use std::collections::BTreeMap;
 
 use ordering_types::chain_spec::Committee;
-use ordering_types::{Digest, Height, LaneId, LaneSequence, LaneTip, ValidatorId};
+use ordering_types::cut::MAX_CUT_LANES;
+use ordering_types::{Digest, Height, Incarnation, LaneId, LaneSequence, LaneTip, ValidatorId};
 
 use super::store::LaneStore;
-use crate::wire::Stamp;
+use crate::wire::{self, Stamp};
 
-/// The newest report of one peer.
+/// What the reports of one peer come to.
 #[derive(Clone, Debug, Default)]
 struct Report {
+    /// Of the newest whole one.
+    whole: Stamp,
+    /// Of the newest.
     stamp: Stamp,
     decided: Height,
-    lanes: BTreeMap<LaneId, (LaneSequence, Digest)>,
+    lanes: BTreeMap<LaneId, Held>,
+}
+
+/// Up to where a peer holds a lane.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// When it said so.
+    stamp: Stamp,
+    sequence: LaneSequence,
+    digest: Digest,
 }
 
 /// The newest report of every peer.
@@ -23,17 +36,28 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Takes a report, unless a newer one came before it. The caller checked that `from` is a member.
-    pub(crate) fn report(&mut self, from: ValidatorId, stamp: Stamp, decided: Height, lanes: &[LaneTip]) {
+    /// Takes a report. Of each lane the newest word counts, in whatever order reports come; a whole one ends all older words. The caller
+    /// checked that `from` is a member.
+    pub(crate) fn report(&mut self, from: ValidatorId, heard: &wire::Report) {
+        let stamp = heard.stamp;
         let report = self.reports.entry(from).or_default();
-        if stamp < report.stamp {
+        if stamp < report.whole {
             return;
         }
-        *report = Report {
-            stamp,
-            decided,
-            lanes: lanes.iter().map(|tip| (tip.lane, (tip.sequence, tip.digest))).collect(),
-        };
+        if heard.whole {
+            report.whole = stamp;
+            report.lanes.retain(|_, held| held.stamp > stamp);
+        }
+        if stamp >= report.stamp {
+            (report.stamp, report.decided) = (stamp, heard.decided);
+        }
+        for LaneTip { lane, sequence, digest } in &heard.lanes {
+            let known = report.lanes.get(lane);
+            let room = known.is_some() || report.lanes.len() < MAX_CUT_LANES;
+            if room && known.is_none_or(|known| known.stamp <= stamp) {
+                report.lanes.insert(*lane, Held { stamp, sequence: *sequence, digest: *digest });
+            }
+        }
     }
 
     /// A message shows that `from` is beyond `decided`.
@@ -71,8 +95,8 @@ impl Progress {
                     return head.sequence;
                 }
                 let reported = self.reports.get(&id).and_then(|r| r.lanes.get(&lane));
-                reported.map_or(LaneSequence::default(), |(sequence, digest)| {
-                    store.agreed_with(lane, *sequence, *digest)
+                reported.map_or(LaneSequence::default(), |held| {
+                    store.agreed_with(lane, held.sequence, held.digest)
                 })
             })
             .collect();
@@ -82,7 +106,7 @@ impl Progress {
 
     /// The peers that report to hold `lane` at least up to `sequence`.
     pub(crate) fn holders(&self, lane: LaneId, sequence: LaneSequence) -> Vec<ValidatorId> {
-        let holds = |r: &Report| r.lanes.get(&lane).is_some_and(|(s, _)| *s >= sequence);
+        let holds = |r: &Report| r.lanes.get(&lane).is_some_and(|held| held.sequence >= sequence);
         self.reports.iter().filter(|(_, r)| holds(r)).map(|(id, _)| *id).collect()
     }
 
@@ -91,11 +115,12 @@ impl Progress {
     pub(crate) fn beyond(&self, store: &LaneStore) -> Vec<(LaneTip, ValidatorId)> {
         let mut beyond: BTreeMap<LaneId, (LaneTip, ValidatorId)> = BTreeMap::new();
         for (id, report) in &self.reports {
-            for (lane, (sequence, digest)) in report.lanes.iter().filter(|(lane, _)| lane.validator == *id) {
+            let bound = |raw| LaneId { validator: *id, incarnation: Incarnation::new(raw) };
+            for (lane, held) in report.lanes.range(bound(0)..=bound(u64::MAX)) {
                 let ours = store.held_sequence(*lane);
                 let known = beyond.get(lane).map_or(ours, |(tip, _)| tip.sequence);
-                if *sequence > known {
-                    let tip = LaneTip { lane: *lane, sequence: *sequence, digest: *digest };
+                if held.sequence > known {
+                    let tip = LaneTip { lane: *lane, sequence: held.sequence, digest: held.digest };
                     beyond.insert(*lane, (tip, *id));
                 }
             }
@@ -107,13 +132,19 @@ impl Progress {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use ordering_types::{Chunk, Incarnation, RollupId, SecretKey, Time, Transaction};
+    use ordering_types::{Chunk, RollupId, SecretKey, Time, Transaction};
 
     use super::*;
+    use crate::lane::store::Claim;
     use crate::load::tests::generous_rules;
 
     fn stamp(millis: u64) -> Stamp {
         Stamp { incarnation: Incarnation::new(1), time: Time::from_millis(millis) }
+    }
+
+    fn say(progress: &mut Progress, from: ValidatorId, stamp: Stamp, decided: u64, lanes: &[LaneTip]) {
+        let (decided, lanes) = (Height::new(decided), lanes.to_vec());
+        progress.report(from, &wire::Report { stamp, decided, whole: true, lanes });
     }
 
     /// Found by the simulator: a validator whose clock was 37 s ahead restarted with the right one, and nobody listened to its reports
@@ -122,11 +153,11 @@ mod tests {
     fn reports_of_a_later_start_count_whatever_its_clock_says() {
         let peer = ValidatorId::new(2);
         let mut progress = Progress::default();
-        progress.report(peer, stamp(37_000), Height::new(5), &[]);
-        progress.report(peer, stamp(36_000), Height::new(6), &[]);
+        say(&mut progress, peer, stamp(37_000), 5, &[]);
+        say(&mut progress, peer, stamp(36_000), 6, &[]);
         assert!(progress.ahead(Height::new(6)).is_empty(), "an older report came late");
         let restarted = Stamp { incarnation: Incarnation::new(2), time: Time::from_millis(100) };
-        progress.report(peer, restarted, Height::new(7), &[]);
+        say(&mut progress, peer, restarted, 7, &[]);
         assert_eq!(progress.ahead(Height::new(7)), [(peer, Height::new(7))]);
     }
 
@@ -138,10 +169,42 @@ mod tests {
         let lane = LaneId { validator: owner, incarnation: Incarnation::new(1) };
         let tip = LaneTip { lane, sequence: LaneSequence::new(1), digest: Digest::sha256(&[b"x"]) };
         let (mut progress, store) = (Progress::default(), LaneStore::default());
-        progress.report(liar, stamp(1), Height::ZERO, &[tip]);
+        say(&mut progress, liar, stamp(1), 0, &[tip]);
         assert_eq!(progress.beyond(&store), vec![]);
-        progress.report(owner, stamp(1), Height::ZERO, &[tip]);
+        say(&mut progress, owner, stamp(1), 0, &[tip]);
         assert_eq!(progress.beyond(&store), vec![(tip, owner)]);
+    }
+
+    /// Most reports tell only what is new. They may overtake each other, and the newest word on each lane counts.
+    #[test]
+    fn reports_of_news_add_up_and_a_whole_one_ends_them() {
+        let peer = ValidatorId::new(2);
+        let lane = |n| LaneId { validator: ValidatorId::new(n), incarnation: Incarnation::new(1) };
+        let tip = |n, sequence| LaneTip {
+            lane: lane(n),
+            sequence: LaneSequence::new(sequence),
+            digest: Digest::sha256(&[&[sequence as u8]]),
+        };
+        let mut progress = Progress::default();
+        let holds = |progress: &Progress, n, sequence| {
+            !progress.holders(lane(n), LaneSequence::new(sequence)).is_empty()
+        };
+        let news = |progress: &mut Progress, millis, whole, lanes: Vec<LaneTip>| {
+            let decided = Height::ZERO;
+            progress.report(peer, &wire::Report { stamp: stamp(millis), decided, whole, lanes });
+        };
+        news(&mut progress, 1, true, vec![tip(1, 1), tip(3, 1)]);
+        news(&mut progress, 4, false, vec![tip(1, 4)]);
+        news(&mut progress, 3, false, vec![tip(1, 3), tip(4, 2)]);
+        assert!(holds(&progress, 1, 4) && holds(&progress, 3, 1) && holds(&progress, 4, 2));
+        // Sent before the newest word on lane 1, and come after it.
+        news(&mut progress, 3, true, vec![tip(4, 2)]);
+        assert!(holds(&progress, 1, 4) && !holds(&progress, 3, 1) && holds(&progress, 4, 2));
+        news(&mut progress, 2, false, vec![tip(3, 1)]);
+        assert!(!holds(&progress, 3, 1), "older than the whole one");
+        // Its branch was overruled, and the new one is shorter.
+        news(&mut progress, 5, false, vec![tip(1, 2)]);
+        assert!(!holds(&progress, 1, 3));
     }
 
     /// What fewer than n − f hold is not proposed: after f failures nobody might have it.
@@ -155,16 +218,16 @@ mod tests {
             let chunk = Chunk::new(lane, LaneSequence::new(1), Digest::ZERO, &[transaction]).unwrap();
             let tip = LaneTip { lane, sequence: chunk.sequence(), digest: chunk.digest() };
             let mut store = LaneStore::default();
-            store.insert(chunk, false, Default::default(), &generous_rules()).unwrap();
+            store.insert(chunk, Claim::OWN, Default::default(), &generous_rules()).unwrap();
             let mut progress = Progress::default();
             // The owner and we hold it, so q − 2 others must say so. One of them holds another branch.
             let me = ValidatorId::new(2);
             let fork = LaneTip { digest: Digest::sha256(&[b"fork"]), ..tip };
-            progress.report(ValidatorId::new(3), stamp(1), Height::ZERO, &[fork]);
+            say(&mut progress, ValidatorId::new(3), stamp(1), 0, &[fork]);
             for peer in 3..=quorum {
                 let held = progress.quorum_sequence(lane, &store, me, &committee);
                 assert_eq!(held, Some(LaneSequence::new(0)), "{n} members, {peer} have not reported");
-                progress.report(ValidatorId::new(peer), stamp(2), Height::ZERO, &[tip]);
+                say(&mut progress, ValidatorId::new(peer), stamp(2), 0, &[tip]);
             }
             let held = progress.quorum_sequence(lane, &store, me, &committee);
             assert_eq!(held, Some(tip.sequence), "{n} members");

@@ -12,7 +12,7 @@ use crate::state::LANES_PER_VALIDATOR;
 pub(crate) const MAX_UNDECIDED_CHUNKS: u64 = 512;
 /// Most bytes of undecided chunks of one lane.
 pub(crate) const MAX_UNDECIDED_BYTES: usize = 32 << 20;
-/// Branches of a lane that are stored without a cut naming them.
+/// Branches of a lane that are stored for its owner; what cuts name comes on top.
 const MAX_BRANCHES: usize = 2;
 /// Blocks whose chunks stay in memory after they were decided.
 const RETAINED_BLOCKS: usize = 256;
@@ -33,6 +33,21 @@ impl Held {
         let load = Load::of(&chunk, rules);
         Self { chunk, ids, load }
     }
+}
+
+/// Who wants a chunk stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// A cut names it: it passes the limits that keep out what an owner merely sends.
+    pub(crate) named: bool,
+    /// Its owner stands behind it: it sent or reported it. Nothing else is reported to peers or proposed; see the module
+    /// [`lane`](crate::lane).
+    pub(crate) vouched: bool,
+}
+
+impl Claim {
+    /// A chunk that this node cut, or had on its disk: a logged cut may name it.
+    pub(crate) const OWN: Self = Self { named: true, vouched: true };
 }
 
 /// Why a chunk is not stored.
@@ -57,19 +72,27 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    /// Whether only a broken or lying owner causes this.
+    /// Whether only a broken or lying owner causes this. Branches are none: an honest owner that a lying leader overruled begins one.
     pub(crate) const fn is_fault(self) -> bool {
-        matches!(self, Self::TooHeavy | Self::Branches | Self::DeadBranch)
+        matches!(self, Self::TooHeavy)
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Branch {
+    digest: Digest,
+    /// See [`Claim::vouched`].
+    vouched: bool,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
     decided: (LaneSequence, Digest),
-    /// The contiguous chain that is held beyond the decided tip.
+    /// The contiguous chain beyond the decided tip that is held and vouched for.
     chain: VecDeque<Digest>,
     /// All undecided chunks held, by place.
-    places: BTreeMap<LaneSequence, Vec<Digest>>,
+    places: BTreeMap<LaneSequence, Vec<Branch>>,
+    /// Of those vouched for.
     bytes: usize,
 }
 
@@ -89,6 +112,10 @@ impl Lane {
         let offset = sequence.get().checked_sub(self.decided.0.get())?.checked_sub(1)?;
         self.chain.get(usize::try_from(offset).ok()?).copied()
     }
+
+    fn branch(&mut self, sequence: LaneSequence, digest: Digest) -> Option<&mut Branch> {
+        self.places.get_mut(&sequence)?.iter_mut().find(|branch| branch.digest == digest)
+    }
 }
 
 /// All chunks held in memory.
@@ -96,17 +123,18 @@ impl Lane {
 pub(crate) struct LaneStore {
     chunks: BTreeMap<Digest, Arc<Held>>,
     lanes: BTreeMap<LaneId, Lane>,
+    /// Chunks that nobody vouched for when they came. They serve the cuts that name them and go when the height is decided.
+    strays: Vec<Digest>,
     retained: VecDeque<(usize, Vec<Digest>)>,
     retained_bytes: usize,
 }
 
 impl LaneStore {
-    /// Stores a chunk. `decided` is the lane's decided tip. What a cut names is `wanted` and passes the limits that
-    /// keep out what an owner merely sends.
+    /// Stores a chunk. `decided` is the lane's decided tip.
     pub(crate) fn insert(
         &mut self,
         chunk: Chunk,
-        wanted: bool,
+        claim: Claim,
         decided: (LaneSequence, Digest),
         rules: &Rules,
     ) -> Result<Arc<Held>, Refused> {
@@ -120,30 +148,80 @@ impl LaneStore {
         if sequence.get() - decided.0.get() > MAX_UNDECIDED_CHUNKS {
             return Err(Refused::TooFar);
         }
-        self.open(lane, decided, wanted)?;
+        self.open(lane, decided, claim.named)?;
         let held = Held::new(chunk, rules);
         if !held.load.fits(rules) {
             return Err(Refused::TooHeavy);
         }
-        let Some(entry) = self.lanes.get_mut(&lane) else { return Err(Refused::Closed) };
-        let length = held.chunk.bytes().len();
-        if !wanted {
-            if sequence == decided.0.next() && held.chunk.parent() != decided.1 {
-                return Err(Refused::DeadBranch);
-            }
-            if entry.places.get(&sequence).is_some_and(|branches| branches.len() >= MAX_BRANCHES) {
-                return Err(Refused::Branches);
-            }
-            if entry.bytes.saturating_add(length) > MAX_UNDECIDED_BYTES {
-                return Err(Refused::Full);
-            }
+        let vouched = claim.vouched || self.is_vouched_parent(&held.chunk);
+        if !claim.named {
+            self.check_limits(&held.chunk, decided, vouched)?;
         }
         let held = Arc::new(held);
-        entry.bytes += length;
-        entry.places.entry(sequence).or_default().push(digest);
+        let Some(entry) = self.lanes.get_mut(&lane) else { return Err(Refused::Closed) };
+        entry.places.entry(sequence).or_default().push(Branch { digest, vouched: false });
         self.chunks.insert(digest, Arc::clone(&held));
-        self.extend(lane);
+        if vouched {
+            self.vouch(digest);
+        } else {
+            self.strays.push(digest);
+        }
         Ok(held)
+    }
+
+    /// Limits on what no cut names. What cuts named takes no room away from what the owner sends.
+    fn check_limits(
+        &self,
+        chunk: &Chunk,
+        decided: (LaneSequence, Digest),
+        vouched: bool,
+    ) -> Result<(), Refused> {
+        let Some(entry) = self.lanes.get(&chunk.lane()) else { return Err(Refused::Closed) };
+        let sequence = chunk.sequence();
+        if sequence == decided.0.next() && chunk.parent() != decided.1 {
+            return Err(Refused::DeadBranch);
+        }
+        let branches = entry.places.get(&sequence).into_iter().flatten();
+        if branches.filter(|branch| branch.vouched || !vouched).count() >= MAX_BRANCHES {
+            return Err(Refused::Branches);
+        }
+        if entry.bytes.saturating_add(chunk.bytes().len()) > MAX_UNDECIDED_BYTES {
+            return Err(Refused::Full);
+        }
+        Ok(())
+    }
+
+    /// Its owner stands behind a held chunk, and so behind all before it. Whether that is news.
+    pub(crate) fn vouch(&mut self, digest: Digest) -> bool {
+        let mut news = None;
+        let mut next = digest;
+        while let Some(held) = self.chunks.get(&next) {
+            let lane = held.chunk.lane();
+            let Some(entry) = self.lanes.get_mut(&lane) else { break };
+            match entry.branch(held.chunk.sequence(), next) {
+                Some(branch) if !branch.vouched => branch.vouched = true,
+                _ => break,
+            }
+            entry.bytes += held.chunk.bytes().len();
+            next = held.chunk.parent();
+            news = Some(lane);
+        }
+        if let Some(lane) = news {
+            self.extend(lane);
+        }
+        news.is_some()
+    }
+
+    fn is_vouched_parent(&self, chunk: &Chunk) -> bool {
+        let names =
+            |b: &Branch| self.chunks.get(&b.digest).is_some_and(|h| h.chunk.parent() == chunk.digest());
+        self.after(chunk).any(|branch| branch.vouched && names(branch))
+    }
+
+    /// What is held at the place after a chunk's.
+    fn after(&self, chunk: &Chunk) -> impl Iterator<Item = &Branch> {
+        let places = self.lanes.get(&chunk.lane()).map(|entry| &entry.places);
+        places.and_then(|places| places.get(&chunk.sequence().next())).into_iter().flatten()
     }
 
     /// Makes a place for a lane. What owners merely send competes for few places, of which the newest lanes win; a lane that a
@@ -170,20 +248,22 @@ impl LaneStore {
     }
 
     fn forget(&mut self, lane: LaneId) {
-        for digest in self.lanes.remove(&lane).into_iter().flat_map(|l| l.places.into_values()).flatten() {
-            self.chunks.remove(&digest);
+        for branch in self.lanes.remove(&lane).into_iter().flat_map(|l| l.places.into_values()).flatten() {
+            self.chunks.remove(&branch.digest);
         }
     }
 
-    /// Lengthens the chain of a lane by what is held.
+    /// Lengthens the chain of a lane by what is held and vouched for.
     fn extend(&mut self, lane: LaneId) {
         let Some(entry) = self.lanes.get_mut(&lane) else { return };
         loop {
             let (sequence, digest) = entry.head();
-            let follows = |d: &&Digest| self.chunks.get(*d).is_some_and(|h| h.chunk.parent() == digest);
+            let follows = |b: &&Branch| {
+                b.vouched && self.chunks.get(&b.digest).is_some_and(|h| h.chunk.parent() == digest)
+            };
             let next = entry.places.get(&sequence.next()).and_then(|branches| branches.iter().find(follows));
             match next {
-                Some(next) => entry.chain.push_back(*next),
+                Some(next) => entry.chain.push_back(next.digest),
                 None => return,
             }
         }
@@ -228,9 +308,9 @@ impl LaneStore {
 
     /// Whether a held chunk names this one as the one before it.
     pub(crate) fn is_parent(&self, chunk: &Chunk) -> bool {
-        let names = |d: &Digest| self.chunks.get(d).is_some_and(|h| h.chunk.parent() == chunk.digest());
-        let places = self.lanes.get(&chunk.lane()).map(|entry| &entry.places);
-        places.and_then(|p| p.get(&chunk.sequence().next())).is_some_and(|after| after.iter().any(names))
+        let names =
+            |b: &Branch| self.chunks.get(&b.digest).is_some_and(|h| h.chunk.parent() == chunk.digest());
+        self.after(chunk).any(names)
     }
 
     /// The held chain beyond the decided tip, up to `sequence`, oldest first.
@@ -269,8 +349,10 @@ impl LaneStore {
     pub(crate) fn gap(&self, tip: &LaneTip) -> LaneTip {
         let above = self.lanes.get(&tip.lane).and_then(|entry| {
             let head = entry.head().0;
-            let (sequence, branches) = entry.places.range(head.next().next()..).next()?;
-            let held = self.chunks.get(branches.first()?)?;
+            let vouched = |branches: &[Branch]| branches.iter().find(|b| b.vouched).map(|b| b.digest);
+            let mut above = entry.places.range(head.next().next()..);
+            let (sequence, digest) = above.find_map(|(place, b)| Some((place, vouched(b)?)))?;
+            let held = self.chunks.get(&digest)?;
             let sequence = LaneSequence::new(sequence.get() - 1);
             Some(LaneTip { lane: tip.lane, sequence, digest: held.chunk.parent() })
         });
@@ -285,40 +367,29 @@ impl LaneStore {
         self.lanes.get(&lane).map_or((0, 0), |entry| (entry.chain.len(), entry.bytes))
     }
 
-    /// A block decided `lanes`, each up to a tip, covering `covered`. Other branches go; what was covered stays a while.
+    /// A block decided lanes, each up to a tip, covering `covered`, which stays a while. Other branches go, and with them what nobody
+    /// vouched for. Answers the lanes of which another branch was decided than the one held.
     pub(crate) fn decide(
         &mut self,
         tips: impl IntoIterator<Item = LaneTip>,
         covered: impl IntoIterator<Item = Digest>,
-    ) {
-        let covered: Vec<Digest> = covered.into_iter().collect();
+    ) -> Vec<LaneId> {
+        let order: Vec<Digest> = covered.into_iter().collect();
+        let covered: BTreeSet<Digest> = order.iter().copied().collect();
         let mut dropped: Vec<Digest> = Vec::new();
+        let mut overruled = Vec::new();
         for tip in tips {
-            let entry = self.lanes.entry(tip.lane).or_default();
-            let keep = entry.places.split_off(&tip.sequence.next());
-            dropped.extend(std::mem::replace(&mut entry.places, keep).into_values().flatten());
-            let on_chain = entry.at(tip.sequence) == Some(tip.digest);
-            let advanced = tip.sequence.get().saturating_sub(entry.decided.0.get());
-            entry.decided = (tip.sequence, tip.digest);
-            if on_chain {
-                entry.chain.drain(..usize::try_from(advanced).unwrap_or(0).min(entry.chain.len()));
-            } else {
-                entry.chain.clear();
+            if self.decide_lane(&tip, &covered, &mut dropped) {
+                overruled.push(tip.lane);
             }
-            entry.bytes = entry
-                .places
-                .values()
-                .flatten()
-                .filter_map(|d| self.chunks.get(d))
-                .map(|held| held.chunk.bytes().len())
-                .sum();
-            self.extend(tip.lane);
         }
-        dropped.retain(|digest| !covered.contains(digest));
-        for digest in dropped {
-            self.chunks.remove(&digest);
+        for digest in std::mem::take(&mut self.strays) {
+            dropped.extend(self.drop_stray(digest));
         }
-        self.retain(covered);
+        for digest in dropped.iter().filter(|digest| !covered.contains(digest)) {
+            self.chunks.remove(digest);
+        }
+        self.retain(order);
         let owners: BTreeSet<ValidatorId> = self.lanes.keys().map(|lane| lane.validator).collect();
         for owner in owners {
             let lanes = self.lanes_of(owner);
@@ -327,6 +398,70 @@ impl LaneStore {
                 self.forget(lane);
             }
         }
+        overruled
+    }
+
+    /// Whether another branch was decided than the one held. Of that one nothing stays then, nor what may hang on it.
+    fn decide_lane(&mut self, tip: &LaneTip, covered: &BTreeSet<Digest>, dropped: &mut Vec<Digest>) -> bool {
+        let entry = self.lanes.entry(tip.lane).or_default();
+        let last = entry.head().0.min(tip.sequence);
+        let keep = entry.places.split_off(&tip.sequence.next());
+        let below = std::mem::replace(&mut entry.places, keep).into_values().flatten();
+        dropped.extend(below.map(|branch| branch.digest));
+        let on_chain = entry.at(tip.sequence) == Some(tip.digest);
+        let overruled = !on_chain && entry.at(last).is_some_and(|held| !covered.contains(&held));
+        let advanced = tip.sequence.get().saturating_sub(entry.decided.0.get());
+        entry.decided = (tip.sequence, tip.digest);
+        if on_chain {
+            entry.chain.drain(..usize::try_from(advanced).unwrap_or(0).min(entry.chain.len()));
+        } else {
+            entry.chain.clear();
+        }
+        self.extend(tip.lane);
+        self.prune(tip, overruled, dropped);
+        overruled
+    }
+
+    /// Drops what cannot follow the decided tip any more: the children of others, and theirs. Of an overruled branch also what
+    /// is held beyond a gap, because nobody can tell on which branch it hangs.
+    fn prune(&mut self, tip: &LaneTip, overruled: bool, dropped: &mut Vec<Digest>) {
+        let Some(entry) = self.lanes.get_mut(&tip.lane) else { return };
+        let (chunks, chain) = (&self.chunks, &entry.chain);
+        let mut dead = BTreeSet::new();
+        for (sequence, branches) in &mut entry.places {
+            branches.retain(|branch| {
+                let parent = chunks.get(&branch.digest).map(|held| held.chunk.parent());
+                let first = *sequence == tip.sequence.next();
+                let is_dead = match parent {
+                    _ if overruled && branch.vouched => !chain.contains(&branch.digest),
+                    Some(parent) if first => parent != tip.digest,
+                    Some(parent) => dead.contains(&parent),
+                    None => true,
+                };
+                if is_dead {
+                    dead.insert(branch.digest);
+                }
+                !is_dead
+            });
+        }
+        entry.places.retain(|_, branches| !branches.is_empty());
+        dropped.extend(dead);
+        let vouched = entry.places.values().flatten().filter(|branch| branch.vouched);
+        let length = |branch: &Branch| self.chunks.get(&branch.digest).map_or(0, |h| h.chunk.bytes().len());
+        entry.bytes = vouched.map(length).sum();
+    }
+
+    /// Takes an undecided chunk out of its place, unless it was vouched for since it came.
+    fn drop_stray(&mut self, digest: Digest) -> Option<Digest> {
+        let chunk = &self.chunks.get(&digest)?.chunk;
+        let (entry, sequence) = (self.lanes.get_mut(&chunk.lane())?, chunk.sequence());
+        let branches = entry.places.get_mut(&sequence)?;
+        let place = branches.iter().position(|b| b.digest == digest && !b.vouched)?;
+        branches.remove(place);
+        if branches.is_empty() {
+            entry.places.remove(&sequence);
+        }
+        Some(digest)
     }
 
     fn retain(&mut self, covered: Vec<Digest>) {

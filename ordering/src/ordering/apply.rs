@@ -12,6 +12,7 @@ use crate::agreement::Agreement;
 use crate::api::{Decided, Output, Record};
 use crate::cut::check::ParentSignatures;
 use crate::expand::Expansion;
+use crate::lane::store::Claim;
 use crate::planted::PlantedBug;
 use crate::sync::Kept;
 
@@ -85,7 +86,7 @@ impl Ordering {
                     (None, Some(chunk)) => {
                         let parent = chunk.parent();
                         self.fetch.arrived(digest);
-                        match self.store.insert(chunk.clone(), true, decided, &self.rules) {
+                        match self.store.insert(chunk.clone(), Claim { named: true, vouched: false }, decided, &self.rules) {
                             Ok(_) => self.outputs.push_back(Output::Persist(Record::Chunk(chunk))),
                             Err(_) => drop(self.unusable.insert(digest)),
                         }
@@ -116,17 +117,13 @@ impl Ordering {
         self.outputs.push_back(Output::Decided(decided));
 
         self.state = e.state.clone();
+        self.orderable = None;
         self.rotation = self.state.rotation();
         self.parent_signatures = ParentSignatures::of(&certificate);
         self.agreement.witness_certificate(&certificate);
         self.commit = Some(certificate.clone());
         self.window.push(e.cut.height, e.ids.clone());
-        for held in e.covered.iter().filter(|held| held.chunk.lane() == self.lane) {
-            let rollups = held.chunk.transactions().iter().map(|t| t.rollup);
-            self.buffer.decided(rollups.zip(held.ids.iter().copied()), &held.load, &self.rules);
-        }
-        let tips: Vec<LaneTip> = e.cut.tips.clone();
-        self.store.decide(tips, e.covered.iter().map(|held| held.chunk.digest()));
+        self.settle_lanes(now, e);
         let again = self.system.decided(&e.cut.system, &self.state.replayed.system, &self.key);
         for message in again {
             self.spread_system(message);
@@ -145,5 +142,27 @@ impl Ordering {
         self.pace.last_block = now;
         self.pace.last_duration = now.since(self.pace.last_start);
         self.report_soon(now);
+    }
+
+    /// Takes what was decided out of the lanes. Where that is not what their owners cut, they go on from there: we with our own lane, and
+    /// peers with theirs, of which the old branch is forgotten.
+    fn settle_lanes(&mut self, now: Time, e: &Expansion) {
+        let tips: Vec<LaneTip> = e.cut.tips.clone();
+        for lane in self.store.decide(tips, e.covered.iter().map(|held| held.chunk.digest())) {
+            self.fetch.forget(lane);
+            if let Some((_, gaps)) = &mut self.pace.gap {
+                gaps.retain(|(tip, _)| tip.lane != lane);
+            }
+        }
+        let lane = self.own.id;
+        let own = e.covered.iter().filter(|held| held.chunk.lane() == lane);
+        let settled = self.own.settle(&own.map(|held| held.chunk.digest()).collect(), self.state.tip(lane));
+        for held in &settled.decided {
+            self.buffer.decided(held, &self.rules);
+        }
+        if !self.settings.lacks(PlantedBug::OverruledForgotten) {
+            let ordered = |rollup, id| self.window.contains(rollup, id);
+            self.buffer.take_back(now, &settled.overruled, ordered, &self.rules);
+        }
     }
 }

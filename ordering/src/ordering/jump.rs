@@ -98,10 +98,12 @@ impl Ordering {
         self.agreement.witness_certificate(certificate);
         self.commit = Some(certificate.clone());
         // What is decided of the own lane must not go on counting as waiting.
-        for held in self.store.chain(self.lane, state.tip(self.lane).0) {
-            let rollups = held.chunk.transactions().iter().map(|t| t.rollup);
-            self.buffer.decided(rollups.zip(held.ids.iter().copied()), &held.load, &self.rules);
+        let tip = state.tip(self.own.id);
+        let settled = self.own.settle(&self.own.up_to(tip.0), tip);
+        for held in &settled.decided {
+            self.buffer.decided(held, &self.rules);
         }
+        self.buffer.take_back(now, &settled.overruled, |_, _| false, &self.rules);
         let tips = &state.replayed.tips;
         let tips: Vec<LaneTip> = tips
             .iter()

@@ -36,8 +36,8 @@ use std::sync::Arc;
 use ordering_types::chain_spec::{ChainSpecError, Committee};
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, CommitCertificate, Digest, Height, LaneId, LaneSequence, Round, SecretKey, Time, Transaction,
-    TxId, ValidatorId,
+    ChainSpec, CommitCertificate, Digest, Height, LaneId, Round, SecretKey, Time, Transaction, TxId,
+    ValidatorId,
 };
 
 use crate::agreement::{Agreement, LogError, Malachite, Setup, SignedProposal};
@@ -47,6 +47,7 @@ use crate::cut::check::ParentSignatures;
 use crate::fetch::Fetch;
 use crate::ids::IdHasher;
 use crate::lane::buffer::{Buffer, SubmitError};
+use crate::lane::own::OwnLane;
 use crate::lane::progress::Progress;
 use crate::lane::store::LaneStore;
 use crate::load::Rules;
@@ -124,8 +125,7 @@ pub struct Ordering {
     commit: Option<CommitCertificate>,
     parent_signatures: ParentSignatures,
 
-    lane: LaneId,
-    lane_end: (LaneSequence, Digest),
+    own: OwnLane,
     buffer: Buffer,
     store: LaneStore,
     progress: Progress,
@@ -150,6 +150,9 @@ pub struct Ordering {
     early: BTreeMap<EarlyKey, crate::wire::Message>,
 
     pace: Pace,
+    /// What [`is_orderable`](Self::is_orderable) said since anything that it depends on changed: of 100 lanes with 100 reports each, it is
+    /// not asked again at every vote.
+    orderable: Option<bool>,
     faults: BTreeMap<ValidatorId, u64>,
     refused_system: u64,
     outputs: VecDeque<Output>,
@@ -209,8 +212,7 @@ impl Ordering {
             rules,
             committee,
             settings,
-            lane,
-            lane_end: state.tip(lane),
+            own: OwnLane::new(lane, state.tip(lane)),
             store: LaneStore::default(),
             progress: Progress::default(),
             fetch: Fetch::default(),
@@ -228,6 +230,7 @@ impl Ordering {
             undecided_commit: None,
             early: BTreeMap::new(),
             pace: Pace::new(now),
+            orderable: None,
             faults: BTreeMap::new(),
             refused_system: 0,
             outputs: VecDeque::new(),
@@ -334,7 +337,7 @@ impl Ordering {
     /// What waits in this validator's lane.
     pub fn backlog(&self) -> Backlog {
         let (waiting_transactions, waiting_bytes) = self.buffer.waiting();
-        let (chunks, chunk_bytes) = self.store.backlog(self.lane);
+        let (chunks, chunk_bytes) = self.store.backlog(self.own.id);
         Backlog { waiting_transactions, waiting_bytes, chunks, chunk_bytes }
     }
 

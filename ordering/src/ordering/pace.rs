@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ordering_types::{LaneTip, Time, ValidatorId};
+use ordering_types::{LaneId, LaneTip, Time, ValidatorId};
 
 use super::Ordering;
 use crate::agreement::{Agreement, Event};
@@ -34,6 +34,8 @@ pub(super) struct Pace {
     pub(super) proposal_attempts: usize,
     pub(super) round_seen: ordering_types::Round,
     pub(super) told: BTreeMap<ValidatorId, Time>,
+    /// Whom the last report for a leader went to, and what it has been told of each lane by now.
+    pub(super) told_leader: Option<(ValidatorId, BTreeMap<LaneId, LaneTip>)>,
 }
 
 impl Pace {
@@ -52,6 +54,7 @@ impl Pace {
             proposal_attempts: 0,
             round_seen: ordering_types::Round::new(0),
             told: BTreeMap::new(),
+            told_leader: None,
         }
     }
 
@@ -78,6 +81,9 @@ impl Ordering {
         self.close_gaps(now);
         self.apply_proven(now);
         self.catch_up(now);
+        if self.orderable.is_none() && !self.is_running() {
+            self.orderable = Some(self.is_orderable());
+        }
         while !self.stopped && self.next_start(now).is_some_and(|due| due <= now) {
             self.start_height(now);
         }
@@ -122,7 +128,7 @@ impl Ordering {
         let idle = Duration::from_millis(u64::from(self.rules.limits.idle_block_interval_ms));
         let idle = self.pace.last_block + idle;
         let soonest = self.pace.last_start + self.pause();
-        if self.is_orderable() {
+        if self.orderable.unwrap_or_else(|| self.is_orderable()) {
             return Some(soonest.min(idle));
         }
         let batch = &self.state.replayed.batch;
@@ -182,7 +188,7 @@ impl Ordering {
             self.proposal_deadline(),
             self.fetch.next_deadline(),
             self.pace.report_due,
-            self.pace.spread_due,
+            self.spread_deadline(),
             Some(self.pace.status_due),
         ]
         .into_iter()

@@ -66,6 +66,7 @@ impl Ordering {
             Message::FetchProposal(request) => self.serve_proposal(now, from, request),
             Message::System(message) => {
                 let decided = self.state.replayed.system.get(&from).copied().unwrap_or_default();
+                self.orderable = None;
                 if !self.system.receive(from, message, decided, &self.committee) {
                     self.fault(from);
                 }

@@ -1,16 +1,22 @@
 //! Spreading chunks: cutting own ones, storing peers', reporting, fetching what is missing.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ordering_types::cut::MAX_CUT_LANES;
 use ordering_types::{Chunk, LaneId, LaneSequence, LaneTip, SystemMessage, Time, ValidatorId};
 
 use super::Ordering;
 use crate::agreement::Agreement;
 use crate::api::{Class, Output, Recipient, Record, StoreRequest};
-use crate::lane::store::{MAX_UNDECIDED_BYTES, MAX_UNDECIDED_CHUNKS, Refused};
+use crate::lane::store::{Claim, Held, MAX_UNDECIDED_BYTES, MAX_UNDECIDED_CHUNKS, Refused};
 use crate::planted::PlantedBug;
 use crate::wire::{FetchChunk, Message, Report, Stamp};
 
 /// Most ancestors that one request brings.
 const MAX_ANCESTORS: u64 = 64;
+/// Reports to the next leader while one height runs.
+const REPORTS_A_HEIGHT: u32 = 32;
 /// An answer ends after so many bytes of chunks.
 const MAX_SERVED_BYTES: usize = 2 << 20;
 
@@ -24,7 +30,7 @@ impl Ordering {
             if self.admits_lane(chunk.lane()) {
                 let decided = self.state.tip(chunk.lane());
                 // A logged cut may name any of them. What does not fit any more was never needed.
-                let _ = self.store.insert(chunk, true, decided, &self.rules);
+                let _ = self.store.insert(chunk, Claim::OWN, decided, &self.rules);
             }
         }
     }
@@ -37,14 +43,14 @@ impl Ordering {
     pub(super) fn cut_chunks(&mut self, now: Time) {
         while self.chunk_deadline().is_some_and(|due| due <= now) {
             let transactions = self.buffer.take(now, &self.rules, &self.settings);
-            let (sequence, parent) = (self.lane_end.0.next(), self.lane_end.1);
-            let chunk = Chunk::new(self.lane, sequence, parent, &transactions)
+            let (sequence, parent) = self.own.next();
+            let chunk = Chunk::new(self.own.id, sequence, parent, &transactions)
                 .expect("the buffer takes only what fits into a chunk");
-            self.lane_end = (sequence, chunk.digest());
             let message = Message::Chunk(chunk.clone());
-            let decided = self.state.tip(self.lane);
-            let stored = self.store.insert(chunk.clone(), true, decided, &self.rules);
+            let decided = self.state.tip(self.own.id);
+            let stored = self.store.insert(chunk.clone(), Claim::OWN, decided, &self.rules);
             debug_assert!(stored.is_ok(), "an own chunk is always stored: {stored:?}");
+            self.own.push(stored.unwrap_or_else(|_| Arc::new(Held::new(chunk.clone(), &self.rules))));
             self.outputs.push_back(Output::Persist(Record::Chunk(chunk)));
             self.send(Recipient::All, Class::Chunks, &message);
             self.report_soon(now);
@@ -57,7 +63,7 @@ impl Ordering {
     /// While heights follow each other closely, a chunk leaves with the own precommit: two hops later, when the next leader proposes,
     /// a quorum holds it and has said so. Cut sooner, it would wait there instead of growing here.
     pub(super) fn chunk_deadline(&self) -> Option<Time> {
-        let (chunks, bytes) = self.store.backlog(self.lane);
+        let (chunks, bytes) = self.store.backlog(self.own.id);
         // Peers count from their own decided tip, which may be behind: stay well below their limits.
         if chunks as u64 >= MAX_UNDECIDED_CHUNKS / 2 || bytes >= MAX_UNDECIDED_BYTES / 2 {
             return None;
@@ -77,7 +83,7 @@ impl Ordering {
         if chunk.lane().validator != from || !self.admits_lane(chunk.lane()) {
             return self.fault(from);
         }
-        self.store_chunk(now, from, chunk);
+        self.store_chunk(now, from, chunk, true);
     }
 
     /// A chunk that was asked for: by its digest, or as an ancestor of one that is held, or of its owner. From anybody else its place alone
@@ -87,16 +93,21 @@ impl Ordering {
         let owned = chunk.lane().validator == from;
         let known = owned || self.fetch.wants(chunk.digest()) || self.store.is_parent(&chunk);
         if known && self.fetch.expects(from, &chunk) && self.admits_lane(chunk.lane()) {
-            self.store_chunk(now, from, chunk);
+            let vouched = owned || self.fetch.reported(chunk.digest());
+            self.store_chunk(now, from, chunk, vouched);
         }
     }
 
-    fn store_chunk(&mut self, now: Time, from: ValidatorId, chunk: Chunk) {
+    fn store_chunk(&mut self, now: Time, from: ValidatorId, chunk: Chunk, vouched: bool) {
         let digest = chunk.digest();
         let named = self.fetch.named(digest);
+        if vouched && self.store.vouch(digest) {
+            // It was held for a cut only, and counts from now on.
+            self.report_soon(now);
+        }
         let decided = self.state.tip(chunk.lane());
         self.fetch.arrived(digest);
-        match self.store.insert(chunk.clone(), named, decided, &self.rules) {
+        match self.store.insert(chunk.clone(), Claim { named, vouched }, decided, &self.rules) {
             Ok(_) => {
                 if !self.settings.lacks(PlantedBug::ChunkNotStored) {
                     self.outputs.push_back(Output::Persist(Record::Chunk(chunk)));
@@ -121,7 +132,8 @@ impl Ordering {
 
     /// A peer's progress.
     pub(super) fn take_report(&mut self, now: Time, from: ValidatorId, report: &Report) {
-        self.progress.report(from, report.stamp, report.decided, &report.lanes);
+        self.progress.report(from, report);
+        self.orderable = None;
         if self.pace.gap.is_none() {
             let beyond = self.progress.beyond(&self.store);
             if !beyond.is_empty() {
@@ -209,6 +221,7 @@ impl Ordering {
     /// Own system message.
     pub(super) fn say(&mut self, payload: Vec<u8>) {
         let decided = self.state.replayed.system.get(&self.me).copied().unwrap_or_default();
+        self.orderable = None;
         match self.system.say(payload, decided, &self.key) {
             Some(message) => self.spread_system(message),
             None => self.refused_system += 1,
@@ -222,28 +235,27 @@ impl Ordering {
         self.outputs.push_back(Output::Send { to, class, bytes, after_sync: true });
     }
 
+    /// There is news: of own chunks, of peers', or a block.
     pub(super) fn report_soon(&mut self, now: Time) {
+        self.orderable = None;
         // Nobody proposes while a height runs, and when it ends there is more news.
         if !self.is_running() || self.pace.lockstep(&self.settings).is_none() {
-            self.pace.report_due.get_or_insert(now + self.settings.progress_delay);
+            // Where heights take long, some milliseconds more are little, and save many messages.
+            let delay = self.settings.progress_delay.max(self.pace.last_duration / REPORTS_A_HEIGHT);
+            self.pace.report_due.get_or_insert(now + delay.min(self.settings.spread_delay));
         }
         self.pace.spread_due.get_or_insert(now + self.settings.spread_delay);
     }
 
     /// Reports progress when there is news, and as a heartbeat; a heartbeat also repeats what may have been lost.
     ///
-    /// The leader of the next height can only propose what it knows a quorum to hold, so it hears soon; for all others, who
-    /// only judge whether a height is worth starting, some milliseconds later will do. So of n² reports a block n remain.
+    /// Only the leader of the next height needs to know what others hold, and it hears soon: all once, and then what is new. The others begin
+    /// that height when its proposal comes. They are told when it did not begin as soon as it should have, and when nothing was
+    /// decided for a while; otherwise their heartbeat only says where the sender's own lanes end. So a node's reports come to
+    /// O(n) bytes a height; all lanes to all peers would be O(n²).
     pub(super) fn report(&mut self, now: Time) {
         let is_due = |due: Option<Time>| due.is_some_and(|due| due <= now);
         let heartbeat = self.pace.status_due <= now;
-        if !heartbeat && !is_due(self.pace.spread_due) {
-            if is_due(self.pace.report_due) {
-                self.pace.report_due = None;
-                self.report_to_leader(now);
-            }
-            return;
-        }
         if heartbeat {
             self.pace.status_due = now + self.settings.status_interval;
             let again: Vec<SystemMessage> = self.system.to_send().cloned().collect();
@@ -251,25 +263,56 @@ impl Ordering {
                 self.spread_system(message);
             }
         }
-        (self.pace.report_due, self.pace.spread_due) = (None, None);
-        let report = self.own_report(now);
-        self.send(Recipient::All, Class::Chunks, &report);
+        let patience = self.settings.status_interval.max(self.pace.last_duration * 2);
+        let stands_still = now.since(self.pace.last_block) >= patience;
+        if is_due(self.spread_deadline()) || (heartbeat && stands_still) {
+            (self.pace.report_due, self.pace.spread_due) = (None, None);
+            let report = self.own_report(now);
+            return self.send(Recipient::All, Class::Chunks, &report);
+        }
+        if heartbeat {
+            let lanes = self.store.heads().filter(|tip| tip.lane.validator == self.me).collect();
+            let report = self.report_of(now, false, lanes);
+            self.send(Recipient::All, Class::Chunks, &report);
+        }
+        if is_due(self.pace.report_due) {
+            self.pace.report_due = None;
+            self.report_to_leader(now);
+        }
+    }
+
+    /// When everybody is told what is new: not while a height runs, and not before the next can be expected to have begun.
+    pub(super) fn spread_deadline(&self) -> Option<Time> {
+        // Twice, because a node that began the last height late, by its proposal, saw little of it.
+        let expected =
+            self.pace.last_block + (self.pace.last_duration * 2).min(self.settings.status_interval);
+        self.pace.spread_due.filter(|_| !self.is_running()).map(|due| due.max(expected))
     }
 
     fn report_to_leader(&mut self, now: Time) {
         // The leader of a running height has proposed, or soon will, what it knows now.
         let next = if self.is_running() { self.height().next() } else { self.height() };
         let leader = self.rotation.leader(next, ordering_types::Round::new(0));
-        if leader != self.me {
-            let report = self.own_report(now);
-            self.send(Recipient::One(leader), Class::Chunks, &report);
+        if leader == self.me {
+            return;
         }
+        let heads: BTreeMap<LaneId, LaneTip> =
+            self.store.heads().take(MAX_CUT_LANES).map(|tip| (tip.lane, tip)).collect();
+        let told = self.pace.told_leader.replace((leader, heads.clone()));
+        let told = told.filter(|(to, _)| *to == leader).map(|(_, told)| told);
+        let is_news = |tip: &&LaneTip| told.as_ref().is_none_or(|told| told.get(&tip.lane) != Some(*tip));
+        let lanes: Vec<LaneTip> = heads.values().filter(is_news).copied().collect();
+        let report = self.report_of(now, told.is_none(), lanes);
+        self.send(Recipient::One(leader), Class::Chunks, &report);
     }
 
     fn own_report(&self, now: Time) -> Message {
-        let lanes = self.store.heads().take(ordering_types::cut::MAX_CUT_LANES).collect();
-        let stamp = Stamp { incarnation: self.lane.incarnation, time: now };
-        Message::Report(Report { stamp, decided: self.state.height, lanes })
+        self.report_of(now, true, self.store.heads().take(MAX_CUT_LANES).collect())
+    }
+
+    fn report_of(&self, now: Time, whole: bool, lanes: Vec<LaneTip>) -> Message {
+        let stamp = Stamp { incarnation: self.own.id.incarnation, time: now };
+        Message::Report(Report { stamp, decided: self.state.height, whole, lanes })
     }
 
     /// A peer speaks of a height that is decided here: tell it so, but not at every word.
@@ -277,7 +320,7 @@ impl Ordering {
         let last = self.pace.told.get(&to).copied().unwrap_or_default();
         if now.since(last) >= self.settings.retry_delay {
             self.pace.told.insert(to, now);
-            let report = self.own_report(now);
+            let report = self.report_of(now, false, Vec::new());
             self.send(Recipient::One(to), Class::Chunks, &report);
         }
     }

@@ -200,6 +200,41 @@ pub(crate) type Tamper = Box<dyn FnMut(usize, usize, &Bytes) -> Option<Bytes>>;
 
 /// What this host adds to checkpoints.
 const CONTEXT: &[u8] = b"genuine";
+/// What a node is made to hear, so that it believes in chunks that their owners never cut.
+#[derive(Default)]
+pub(crate) struct Forger {
+    /// The forged chunk in place of each true one.
+    forged: BTreeMap<Digest, Digest>,
+}
+
+impl Forger {
+    fn hear(&mut self, sender: ValidatorId, bytes: Bytes) -> Bytes {
+        match bytes[0] {
+            CHUNK => {
+                let chunk = Chunk::decode(bytes.slice(1..)).unwrap();
+                // Not each: what follows a forged chunk hangs on the true one.
+                if !chunk.digest().as_bytes()[0].is_multiple_of(4) {
+                    return bytes;
+                }
+                let data = Bytes::from(format!("forged for {sender}: {:?}", chunk.digest()));
+                let transaction = Transaction { rollup: OPAQUE, data };
+                let forged =
+                    Chunk::new(chunk.lane(), chunk.sequence(), chunk.parent(), &[transaction]).unwrap();
+                self.forged.insert(chunk.digest(), forged.digest());
+                [&[CHUNK], forged.bytes().as_ref()].concat().into()
+            }
+            REPORT => {
+                let (stamp, decided, whole, mut lanes): ((Incarnation, Time), Height, bool, Vec<LaneTip>) =
+                    codec::decode(&bytes[1..], 1 << 20).unwrap();
+                for tip in &mut lanes {
+                    tip.digest = self.forged.get(&tip.digest).copied().unwrap_or(tip.digest);
+                }
+                [&[REPORT], &codec::encode(&(stamp, decided, whole, lanes))[..]].concat().into()
+            }
+            _ => bytes,
+        }
+    }
+}
 
 /// The kinds of messages that the tests look into or make up.
 const CHUNK: u8 = 1;
@@ -219,6 +254,8 @@ pub(crate) struct Network {
     pub(crate) tamper: Option<Tamper>,
     /// For nodes that start from now on.
     pub(crate) replay_first: bool,
+    /// Nodes whose cores believe in chunks of other content in the lanes of everybody else, so that they propose those when they lead.
+    pub(crate) forgers: BTreeMap<usize, Forger>,
     /// Nodes that only hear each other.
     pub(crate) island: Vec<usize>,
     /// How far each node's clock is ahead.
@@ -298,6 +335,7 @@ impl Network {
             censored: id(0),
             tamper: None,
             replay_first: false,
+            forgers: BTreeMap::new(),
             island: vec![],
             skew: vec![Duration::ZERO; count],
             sent: vec![0; count],
@@ -507,6 +545,10 @@ impl Network {
             None => bytes,
         };
         let sender = id(self.validator(from));
+        let bytes = match self.forgers.get_mut(&to) {
+            Some(forger) => forger.hear(sender, bytes),
+            None => bytes,
+        };
         let bytes = match bytes[0] {
             CHUNK if self.censors.contains(&to) && sender == self.censored => return,
             REPORT if self.censors.contains(&to) => self.without_censored(&bytes),
@@ -526,10 +568,10 @@ impl Network {
 
     /// A report of progress that does not speak of the censored lanes.
     fn without_censored(&self, report: &Bytes) -> Bytes {
-        let (stamp, decided, mut lanes): ((Incarnation, Time), Height, Vec<LaneTip>) =
+        let (stamp, decided, whole, mut lanes): ((Incarnation, Time), Height, bool, Vec<LaneTip>) =
             codec::decode(&report[1..], 1 << 20).unwrap();
         lanes.retain(|tip| tip.lane.validator != self.censored);
-        [&[REPORT], &codec::encode(&(stamp, decided, lanes))[..]].concat().into()
+        [&[REPORT], &codec::encode(&(stamp, decided, whole, lanes))[..]].concat().into()
     }
 
     /// Delivers bytes as if `from` had sent them.

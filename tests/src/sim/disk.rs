@@ -11,7 +11,9 @@ use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
 use ordering_types::{
     ChainSpec, Chunk, Digest, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip, RollupId, TxId,
 };
+use rand_chacha::ChaCha8Rng;
 
+use super::journal::{Group, Tear};
 use super::wire;
 
 /// One node's disk.
@@ -55,12 +57,19 @@ impl Disk {
         }
     }
 
-    /// A crash: the first `survivors` unsynced records happen to be on disk, the rest never were. A record that was half written at
-    /// its end is found damaged by its checksum and dropped, which is as if it had never been.
-    pub fn crash(&mut self, survivors: usize) {
+    /// A crash while the unsynced records were being written: answers how many of them are gone, and what became of their bytes.
+    pub fn crash(&mut self, rng: &mut ChaCha8Rng) -> (usize, Tear) {
+        if self.unsynced.is_empty() {
+            return (0, Tear::Whole);
+        }
+        let mut group = Group::of(&self.unsynced);
+        let tear = group.tear(rng);
+        let survivors = group.scan();
+        let lost = self.unsynced.len() - survivors;
         for record in self.unsynced.drain(..).take(survivors) {
             self.synced.apply(record);
         }
+        (lost, tear)
     }
 
     /// Whether these bytes are in a synced log entry of the height, or the height is decided and its log gone.
@@ -97,11 +106,6 @@ impl Disk {
             _ => None,
         });
         self.synced.decided.values().chain(written).map(|d| d.block.header.clone()).collect()
-    }
-
-    /// Unsynced records at this moment.
-    pub fn unsynced(&self) -> usize {
-        self.unsynced.len()
     }
 
     /// What a starting node finds.

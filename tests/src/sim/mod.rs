@@ -10,8 +10,8 @@
 //! | [`genesis`] | the network's genesis file and keys |
 //! | [`world`] | the event loop |
 //! | [`network`] | delay, loss, duplication, overtaking, partitions, one-way cuts, slow links |
-//! | [`clock`] | skew and jumps |
-//! | [`disk`] | what a crash leaves |
+//! | [`clock`] | skew, and steps within a life |
+//! | [`disk`], [`journal`] | what a crash leaves, and what it tears |
 //! | [`prover`] | a batch prover that costs nothing |
 //! | [`byzantine`] | validators that lie, one idea a file |
 //! | [`wire`] | what validators say, written down a second time |
@@ -26,6 +26,7 @@ pub mod clock;
 pub mod disk;
 pub mod faults;
 pub mod genesis;
+pub mod journal;
 pub mod network;
 mod node;
 pub mod oracle;

@@ -6,6 +6,7 @@ use node_core::NodeCore;
 use ordering_types::{SecretKey, Time, ValidatorId};
 
 use super::byzantine::Lie;
+use super::byzantine::chunk_forger::Forgeries;
 use super::clock::Clock;
 use super::disk::Disk;
 use super::plan::{Fall, START};
@@ -17,6 +18,7 @@ pub(super) struct Node {
     /// Every other validator.
     pub(super) peers: Arc<[ValidatorId]>,
     pub(super) lies: Vec<Lie>,
+    pub(super) forgeries: Forgeries,
     /// Whether nothing is expected of it: it lies, or runs twice.
     pub(super) byzantine: bool,
     pub(super) core: Option<NodeCore>,
@@ -52,6 +54,7 @@ impl Node {
             key,
             peers,
             lies,
+            forgeries: Forgeries::default(),
             byzantine,
             core: None,
             disk: Disk::default(),

@@ -195,7 +195,8 @@ impl Plan {
         }
     }
 
-    /// All clocks are off by less than the allowed drift; those of up to f nodes are wrong by any amount for a while.
+    /// All clocks are off by less than the allowed drift; those of up to f nodes step forward and back while the node runs, by up to a minute.
+    /// In the end they are set right: some with a restart, others while they run.
     fn plan_clocks(&mut self, rng: &mut ChaCha8Rng, faulty: usize) {
         if below(rng, 2) == 0 {
             return;
@@ -206,14 +207,17 @@ impl Plan {
         }
         let wrong = below(rng, faulty + 1);
         for node in choose(rng, self.nodes, wrong) {
-            let size = 1_000 + below(rng, 40_000) as i64;
-            let offset_ms = if below(rng, 2) == 0 { size } else { -size };
-            self.clocks.push(ClockJump { node, at: millis(rng, 0, 6_000), offset_ms });
-            // Whoever sets a clock back restarts the node: within its life a host never hands in an earlier time.
+            for _ in 0..1 + below(rng, 3) {
+                let size = 1_000 + below(rng, 59_000) as i64;
+                let offset_ms = if below(rng, 2) == 0 { size } else { -size };
+                self.clocks.push(ClockJump { node, at: millis(rng, 0, 8_000), offset_ms });
+            }
             let at = FAULTS_LAST - Duration::from_millis(1_200);
             self.clocks.push(ClockJump { node, at, offset_ms: 0 });
-            let away = Duration::from_millis(100);
-            self.crashes.push(Crash { nodes: vec![node], at, away, fall: Fall::Power });
+            if below(rng, 2) == 0 {
+                let away = Duration::from_millis(100);
+                self.crashes.push(Crash { nodes: vec![node], at, away, fall: Fall::Power });
+            }
         }
     }
 
@@ -282,6 +286,10 @@ fn choose_liars(rng: &mut ChaCha8Rng, nodes: usize, faulty: usize) -> (Vec<(usiz
         let mut lies = vec![Lie::ALL.get(below(rng, Lie::ALL.len())).copied().unwrap_or(Lie::Silent)];
         if below(rng, 2) == 0 {
             lies.push(Lie::ALL.get(below(rng, Lie::ALL.len())).copied().unwrap_or(Lie::Silent));
+        }
+        // Its lie needs the luck to lead at the right moment, so more of them try.
+        if below(rng, 3) == 0 {
+            lies.push(Lie::ChunkForger);
         }
         // More than f that vote twice can fork any protocol: see `Plan::may_fork`.
         if lies.contains(&Lie::EquivocatingVoter) {

@@ -48,6 +48,7 @@ impl Planted {
             ("duplicates-ordered", Self::Ordering(O::DuplicatesOrdered)),
             ("sync-unchecked", Self::Ordering(O::SyncUnchecked)),
             ("future-accepted", Self::Ordering(O::FutureAccepted)),
+            ("overruled-forgotten", Self::Ordering(O::OverruledForgotten)),
             ("decided-twice", Self::Ordering(O::DecidedTwice)),
             ("batch-unchecked", Self::Node(NodeBug::BatchUnchecked)),
             ("nonce-not-burnt", Self::Node(NodeBug::NonceNotBurnt)),

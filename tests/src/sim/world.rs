@@ -258,6 +258,7 @@ impl<'a> World<'a> {
         match event {
             Event::Deliver { to, from, class, bytes } => {
                 let Some(from) = self.nodes.get(from).map(|n| n.id) else { return };
+                let bytes = self.heard(to, bytes);
                 self.feed(to, Input::Message { from, class, bytes });
             }
             Event::Wake { node, life, due } => {
@@ -280,10 +281,14 @@ impl<'a> World<'a> {
                 }
             }
             Event::SetClock { node, offset_ms } => {
-                self.faults.count("clock set wrong");
-                if let Some(state) = self.nodes.get_mut(node) {
-                    state.clock.set(offset_ms);
-                }
+                let Some(state) = self.nodes.get_mut(node) else { return };
+                let ahead = offset_ms > state.clock.offset_ms();
+                state.clock.set(offset_ms);
+                self.faults.count(match (state.core.is_some(), ahead) {
+                    (false, _) => "clock set wrong",
+                    (true, true) => "clock stepped forward",
+                    (true, false) => "clock stepped back",
+                });
                 self.arm(node);
             }
             Event::Stall { node, length } => {
@@ -462,6 +467,22 @@ impl<'a> World<'a> {
         }
     }
 
+    /// What a node's core hears of a message: a liar's may hear something else.
+    fn heard(&mut self, node: usize, mut bytes: Bytes) -> Bytes {
+        let Some(state) = self.nodes.get_mut(node).filter(|n| n.byzantine) else { return bytes };
+        let mut forgeries = std::mem::take(&mut state.forgeries);
+        for lie in state.lies.clone() {
+            let Some(mut scene) = self.scene(node) else { break };
+            let (heard, forged) = lie.hear(&mut scene, &mut forgeries, bytes);
+            bytes = heard;
+            forged.into_iter().for_each(|chunk| self.oracle.forged(chunk));
+        }
+        if let Some(state) = self.nodes.get_mut(node) {
+            state.forgeries = forgeries;
+        }
+        bytes
+    }
+
     fn scene(&mut self, node: usize) -> Option<Scene<'_>> {
         let state = self.nodes.get(node)?;
         Some(Scene {
@@ -549,18 +570,14 @@ impl<'a> World<'a> {
         if state.core.take().is_none() {
             return;
         }
-        let unsynced = state.disk.unsynced();
-        let survivors = below(&mut self.rng, unsynced + 1);
-        let lost = unsynced - survivors;
-        state.disk.crash(survivors);
+        let (lost, tear) = state.disk.crash(&mut self.rng);
         state.life += 1;
         state.wake_at = None;
         state.trap = None;
         state.lost_before = now;
         self.faults.count("crash");
         self.faults.add("unsynced record lost", lost as u64);
-        let torn = lost > 0 && below(&mut self.rng, 2) == 0;
-        self.faults.add("torn record", u64::from(torn));
+        tear.fault().into_iter().for_each(|kind| self.faults.count(kind));
         self.schedule(now + away, Event::Start { node });
     }
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind};
-use ordering_types::{Address, ChainSpec, Incarnation};
+use ordering_types::{Address, ChainSpec, Digest, Incarnation, LaneId, LaneSequence, ValidatorId};
 
 use super::*;
 use crate::ids::tests::hasher;
@@ -43,6 +43,13 @@ fn transaction(rollup: RollupId, number: u32, length: usize) -> Transaction {
     Transaction { rollup, data: data.into() }
 }
 
+/// What was taken, as the chunk that it becomes.
+fn chunk(taken: &[Transaction], rules: &Rules) -> Arc<Held> {
+    let lane = LaneId { validator: ValidatorId::new(1), incarnation: Incarnation::new(1) };
+    let chunk = Chunk::new(lane, LaneSequence::new(1), Digest::ZERO, taken).unwrap();
+    Arc::new(Held::new(chunk, rules))
+}
+
 #[test]
 fn bad_transactions_are_refused_each_for_its_reason() {
     let (rules, settings) = (rules(1_000), settings());
@@ -72,9 +79,7 @@ fn a_flooding_rollup_is_refused_and_does_not_stand_before_another() {
     let second = buffer.take(NOW, &rules, &settings);
     assert_eq!(second.iter().map(|t| t.rollup).collect::<Vec<_>>(), [B]);
 
-    let mut load = Load::default();
-    first.iter().for_each(|t| load.add_transaction(t.rollup, t.data.len(), &rules));
-    buffer.decided(first.iter().map(|t| (t.rollup, t.id())), &load, &rules);
+    buffer.decided(&chunk(&first, &rules), &rules);
     assert!(deadline(&buffer, &rules, &settings).is_some());
     assert_eq!(buffer.take(NOW, &rules, &settings).len(), 2);
 }
@@ -203,9 +208,73 @@ fn an_idle_rollup_takes_no_part() {
     assert_eq!(buffer.share(A, &rules), 1_000);
     let taken = buffer.take(NOW, &rules, &settings);
     assert_eq!(buffer.share(A, &rules), 1_000, "in undecided chunks it is active");
-    let mut load = Load::default();
-    taken.iter().for_each(|t| load.add_transaction(t.rollup, t.data.len(), &rules));
-    buffer.decided(taken.iter().map(|t| (t.rollup, t.id())), &load, &rules);
+    buffer.decided(&chunk(&taken, &rules), &rules);
     buffer.push(NOW, transaction(A, 1, 92), &rules, &settings).unwrap();
     assert_eq!(buffer.share(A, &rules), 1_900);
+}
+
+/// What overruled chunks held waits again where it was, before what came later, and is counted as it was before it was taken.
+#[test]
+fn what_is_taken_back_waits_again_in_its_order() {
+    let (rules, settings) = (rules(8_000), Settings { chunk_bytes: 300, ..settings() });
+    let mut buffer = Buffer::new(1, hasher());
+    let all: Vec<Transaction> = (0..8).map(|i| transaction(if i % 2 == 0 { A } else { B }, i, 92)).collect();
+    for transaction in &all {
+        buffer.push(NOW, transaction.clone(), &rules, &settings).unwrap();
+    }
+    let before = format!("{:?} {:?}", buffer.waiting(), buffer.active);
+    let chunks = [(); 2].map(|()| chunk(&buffer.take(NOW, &rules, &settings), &rules));
+    assert_eq!(buffer.waiting(), (2, 200));
+    buffer.take_back(NOW, &chunks, |_, _| false, &rules);
+    assert_eq!(format!("{:?} {:?}", buffer.waiting(), buffer.active), before);
+    assert!(buffer.queues.values().all(|queue| queue.in_flight == 0 && queue.waiting_bytes == 400));
+    assert_eq!(
+        buffer.push(NOW, all[0].clone(), &rules, &settings),
+        Err(SubmitError::Pending(all[0].id())),
+        "it waits still"
+    );
+    let taken: Vec<Transaction> = std::iter::from_fn(|| {
+        let taken = buffer.take(NOW, &rules, &settings);
+        (!taken.is_empty()).then_some(taken)
+    })
+    .flatten()
+    .collect();
+    for rollup in [A, B] {
+        let of = |all: &[Transaction]| all.iter().filter(|t| t.rollup == rollup).cloned().collect::<Vec<_>>();
+        assert_eq!(of(&taken), of(&all));
+    }
+}
+
+/// A forged chunk may hold copies of what it overrules.
+#[test]
+fn what_is_ordered_meanwhile_is_not_taken_back() {
+    let (rules, settings) = (rules(8_000), settings());
+    let mut buffer = Buffer::new(1, hasher());
+    let all = [0, 1, 2].map(|i| transaction(A, i, 92));
+    for transaction in &all {
+        buffer.push(NOW, transaction.clone(), &rules, &settings).unwrap();
+    }
+    let overruled = chunk(&buffer.take(NOW, &rules, &settings), &rules);
+    buffer.take_back(NOW, &[overruled], |_, id| id == all[1].id(), &rules);
+    assert_eq!(buffer.waiting(), (2, 200));
+    assert_eq!(buffer.take(NOW, &rules, &settings), [all[0].clone(), all[2].clone()]);
+    // Nothing remembers the ordered one; the duplicate window does.
+    assert!(buffer.push(NOW, all[1].clone(), &rules, &settings).is_ok());
+}
+
+/// A full buffer takes back what it had taken, and nothing new until there is room again.
+#[test]
+fn what_is_taken_back_passes_the_limits_and_keeps_others_out() {
+    let (rules, settings) = (rules(80_000), Settings { pending_transactions: 8, ..settings() });
+    let mut buffer = Buffer::new(1, hasher());
+    let fill = |buffer: &mut Buffer, from: u32| {
+        (from..).map_while(|i| buffer.push(NOW, transaction(A, i, 92), &rules, &settings).ok()).count()
+    };
+    assert_eq!(fill(&mut buffer, 0), 6, "three quarters");
+    let overruled = chunk(&buffer.take(NOW, &rules, &settings), &rules);
+    assert_eq!(fill(&mut buffer, 10), 6);
+    buffer.take_back(NOW, &[overruled], |_, _| false, &rules);
+    assert_eq!((buffer.waiting().0, fill(&mut buffer, 20)), (12, 0));
+    buffer.take(NOW, &rules, &settings);
+    assert!(fill(&mut buffer, 20) > 0);
 }

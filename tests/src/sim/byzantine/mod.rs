@@ -1,7 +1,7 @@
 //! Validators that lie.
 //!
 //! A liar runs the same core as everybody else; what leaves it passes through its [`Lie`]s, which hold the validator's key and may change,
-//! sign, drop, delay or add whatever they like. One idea a file:
+//! sign, drop, delay or add whatever they like. Where only the core can tell a convincing lie, it is what the core hears that is changed. One idea a file:
 //!
 //! | module | what it does |
 //! |---|---|
@@ -15,10 +15,12 @@
 //! | [`wrong_root`] | proposes headers that its cuts do not expand to, and votes for them |
 //! | [`report_liar`] | claims to hold what does not exist, and to have decided what nobody did |
 //! | [`sync_liar`] | answers peers that catch up with forged heights |
+//! | [`chunk_forger`] | proposes chunks of its own making in the lanes of others |
 //! | [`encoder`] | encodes batches that say something else than the blocks |
 //!
 //! Two whole instances of one validator ("twins") need no code here: see [`Plan::twins`](super::Plan::twins).
 
+pub mod chunk_forger;
 pub mod data_withholder;
 pub mod delayer;
 pub mod encoder;
@@ -36,10 +38,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use node_core::api::{Class, JobResult, Recipient};
 use ordering_types::preimage::Domain;
-use ordering_types::{SecretKey, ValidatorId};
+use ordering_types::{Chunk, SecretKey, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 
 use super::faults::Faults;
+use chunk_forger::Forgeries;
 
 /// A way of lying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +59,7 @@ pub enum Lie {
     ReportLiar,
     SyncLiar,
     Encoder,
+    ChunkForger,
 }
 
 /// One message on its way out.
@@ -102,7 +106,7 @@ impl Scene<'_> {
 
 impl Lie {
     /// Every way.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::EquivocatingProposer,
         Self::EquivocatingVoter,
         Self::LaneEquivocator,
@@ -114,6 +118,7 @@ impl Lie {
         Self::ReportLiar,
         Self::SyncLiar,
         Self::Encoder,
+        Self::ChunkForger,
     ];
 
     /// What leaves in place of one message.
@@ -129,7 +134,20 @@ impl Lie {
             Self::WrongRoot => wrong_root::speak(scene, message),
             Self::ReportLiar => report_liar::speak(scene, message),
             Self::SyncLiar => sync_liar::speak(scene, message),
-            Self::Encoder => vec![message],
+            Self::Encoder | Self::ChunkForger => vec![message],
+        }
+    }
+
+    /// What its own core hears of a message, and a chunk that was made up for it.
+    pub fn hear(
+        self,
+        scene: &mut Scene<'_>,
+        forgeries: &mut Forgeries,
+        message: Bytes,
+    ) -> (Bytes, Option<Chunk>) {
+        match self {
+            Self::ChunkForger => chunk_forger::hear(scene, forgeries, message),
+            _ => (message, None),
         }
     }
 

@@ -20,13 +20,13 @@ use bytes::Bytes;
 use node_core::api::{Class, Decided, Evidence, Founding, Record};
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, Chunk, GroupKey, GroupSignature, Header, Height, PublicKey, RollupId, SignedVote, Time,
-    ValidatorId, VoteKind,
+    ChainSpec, Chunk, Cut, Digest, GroupKey, GroupSignature, Header, Height, PublicKey, RollupId, SignedVote,
+    Time, ValidatorId, VoteKind,
 };
 
 use super::disk::Disk;
 use super::plan::Plan;
-use super::wire;
+use super::wire::{self, ProposedCut};
 use batches::Batches;
 use chain::Chain;
 use votes::Votes;
@@ -63,6 +63,8 @@ pub struct Oracle {
     key: Option<GroupKey>,
     certified: BTreeMap<u64, BTreeSet<Vec<u8>>>,
     burns: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Chunks that liars made up in the lanes of others and did not propose yet.
+    forged: BTreeMap<Digest, Chunk>,
     newest_at_calm: u64,
     violations: Vec<Violation>,
 }
@@ -89,6 +91,7 @@ impl Oracle {
             key: None,
             certified: BTreeMap::new(),
             burns: BTreeMap::new(),
+            forged: BTreeMap::new(),
             newest_at_calm: 0,
             violations: Vec::new(),
         }
@@ -140,6 +143,7 @@ impl Oracle {
     pub fn lied(&mut self, class: Class, bytes: &Bytes) {
         if class == Class::Consensus {
             self.votes.saw(bytes);
+            self.proposed_forged(bytes);
         }
         // The owner of a lane may put anything into it.
         if let Some((&(wire::CHUNK | wire::FETCHED_CHUNK), _)) = bytes.split_first()
@@ -148,6 +152,28 @@ impl Oracle {
         {
             for transaction in chunk.transactions() {
                 self.chain.made_up(transaction.rollup, &transaction.data);
+            }
+        }
+    }
+
+    /// A liar made up a chunk of another's lane. Only a cut that it proposes as a leader may bring that into a block.
+    pub fn forged(&mut self, chunk: Chunk) {
+        self.forged.insert(chunk.digest(), chunk);
+    }
+
+    fn proposed_forged(&mut self, bytes: &Bytes) {
+        let Some(proposed) = wire::read::<ProposedCut>(wire::PROPOSAL, bytes) else { return };
+        let Ok(cut) = Cut::decode(&proposed.cut) else { return };
+        if !self.byzantine.contains(&proposed.proposal.proposer) {
+            return;
+        }
+        for tip in cut.tips {
+            let mut digest = tip.digest;
+            while let Some(chunk) = self.forged.remove(&digest) {
+                for transaction in chunk.transactions() {
+                    self.chain.made_up(transaction.rollup, &transaction.data);
+                }
+                digest = chunk.parent();
             }
         }
     }
