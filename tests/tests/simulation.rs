@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use tests::sim::campaign::{Totals, campaign};
+use tests::sim::scale::{Setup, measure};
 use tests::sim::{Plan, Planted, run};
 
 #[test]
@@ -76,4 +77,36 @@ fn every_planted_bug_is_found() {
         .map(|(name, _)| name)
         .collect();
     assert!(missed.is_empty(), "nothing broke without these rules: {missed:?}");
+}
+
+/// Latency over slow links is a few of their delays, and what is counted adds up. Of the hops, chunk and report are two, a height of three
+/// steps to the slowest of a quorum three and a half, and half a height is waited for the next proposal.
+#[test]
+fn honest_networks_order_within_eight_hops() {
+    for nodes in [4, 10] {
+        let setup = Setup { seconds: 10, ..Setup::new(nodes) };
+        let mut last = 0.0;
+        let figures = measure(setup, |done| {
+            assert!(done > last && done <= 1.0);
+            last = done;
+        });
+        // Chunk, report, proposal and two votes are the least; with luck the nearest quorum is faster than the mean.
+        assert!((3.0..=8.0).contains(&figures.hops), "{nodes} nodes: {figures:?}");
+        assert!(figures.p50_ms <= figures.p99_ms && (25.0..150.0).contains(&figures.mean_link_ms));
+        let expected = nodes as f64 * f64::from(setup.rate) * 10.0;
+        assert!((figures.transactions as f64 - expected).abs() < expected / 4.0, "{figures:?}");
+        assert!((figures.blocks_per_second * 10.0 - figures.blocks as f64).abs() < 1e-6);
+        let sum = |of: fn(&tests::sim::scale::Traffic) -> f64| figures.sent.values().map(of).sum::<f64>();
+        assert!((sum(|t| t.messages) - figures.total.messages).abs() < 1e-6);
+        assert!((sum(|t| t.bytes) - figures.total.bytes).abs() < 1e-3);
+        // Two votes to every peer, and each block's proposal by one of n to all others; over the slowest links some ask for it again.
+        let peers = nodes as f64 - 1.0;
+        assert!((figures.sent["votes"].messages / (2.0 * peers) - 1.0).abs() < 0.2, "{figures:?}");
+        let proposals = figures.sent["proposals"].messages / (peers / nodes as f64);
+        assert!((0.9..2.5).contains(&proposals), "{figures:?}");
+        let bytes = figures.sent["chunks"].bytes * figures.blocks as f64 * nodes as f64;
+        assert!(bytes > figures.transactions as f64 * peers * 200.0, "each transaction goes to every peer");
+        assert_eq!(measure(setup, |_| ()).sent, figures.sent, "the same seed gives the same");
+        assert!(figures.cpu_ms > 0.0);
+    }
 }

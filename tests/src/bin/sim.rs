@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use tests::sim::campaign::{Totals, campaign};
+use tests::sim::scale::{Figures, Setup, measure};
 use tests::sim::{Plan, Planted, planted, run};
 
 /// How often a campaign's state is written.
@@ -16,9 +17,12 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// Simulates whole networks of node cores under seeded faults and liars.
 #[derive(Parser)]
 #[command(
-    after_help = "Examples:\n  sim --seeds 300                      the first 300 seeds\n  sim --seed 42 --trace                replay one seed, a line an event\n  sim --seeds 100 --nodes 7            seven validators in every run\n  sim --seeds 20000 --state sim.json   a long campaign; the same command goes on where it was stopped\n  sim --planted all                    does the simulator find bugs on purpose?\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  sim --seeds 300                      the first 300 seeds\n  sim --seed 42 --trace                replay one seed, a line an event\n  sim --seeds 100 --nodes 7            seven validators in every run\n  sim --seeds 20000 --state sim.json   a long campaign; the same command goes on where it was stopped\n  sim --planted all                    does the simulator find bugs on purpose?\n  sim scale                            latency and cost of honest networks of 4 to 100\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
 )]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// How many seeds to run.
     #[arg(long, default_value_t = 20)]
     seeds: u64,
@@ -48,8 +52,40 @@ struct Arguments {
     json: bool,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Measures honest networks over links of 25 to 150 ms under steady load: latency in hops, traffic and CPU time a node.
+    Scale(ScaleArguments),
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  sim scale                                  4, 7, 10, 22, 40, 70 and 100 nodes\n  sim scale --nodes 4,100 --json             two sizes, one JSON object a line\n  sim scale --nodes 10 --rate 50 --seconds 30"
+)]
+struct ScaleArguments {
+    /// Sizes, comma separated.
+    #[arg(long, value_delimiter = ',', default_values_t = [4, 7, 10, 22, 40, 70, 100], value_parser = clap::value_parser!(u8).range(4..=100))]
+    nodes: Vec<u8>,
+    /// Transactions a second that each node takes.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// Simulated seconds that are measured; fewer the larger the network if not given.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+    /// Picks the links' delays.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print one JSON object a size.
+    #[arg(long)]
+    json: bool,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::Scale(arguments)) = &arguments.command {
+        scale(arguments);
+        return ExitCode::SUCCESS;
+    }
     let outcome = match (arguments.seed, &arguments.planted) {
         (Some(seed), planted) => {
             choose(planted.as_deref()).map(|bugs| replay(seed, bugs.first().map(|(_, bug)| *bug), &arguments))
@@ -65,6 +101,49 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn scale(arguments: &ScaleArguments) {
+    for (index, nodes) in arguments.nodes.iter().enumerate() {
+        let usual = Setup::new(usize::from(*nodes));
+        let seconds = arguments.seconds.unwrap_or(usual.seconds);
+        let setup = Setup { rate: arguments.rate, seconds, seed: arguments.seed, ..usual };
+        let bar = ProgressBar::new(100);
+        bar.set_style(ProgressStyle::with_template("{msg} {bar:30} {percent} %, {elapsed}").expect("valid"));
+        bar.set_message(format!("{nodes} nodes"));
+        let figures = measure(setup, |done| bar.set_position((done * 100.0) as u64));
+        bar.finish_and_clear();
+        if arguments.json {
+            println!("{}", serde_json::to_string(&figures).expect("numbers and names"));
+        } else {
+            print_figures(&figures, index == 0);
+        }
+    }
+}
+
+fn print_figures(figures: &Figures, first: bool) {
+    if first {
+        println!("sent, by a node a block: messages / KB; CPU time of a core a block");
+        println!(
+            "{:>5} {:>8} {:>6} {:>8} {:>8} {:>8} {:>16} {:>9}",
+            "nodes", "link ms", "hops", "p50 ms", "p99 ms", "blocks/s", "sent in all", "CPU ms"
+        );
+    }
+    let sent = |t: &tests::sim::scale::Traffic| format!("{:.1} / {:.2}", t.messages, t.bytes / 1e3);
+    println!(
+        "{:>5} {:>8.1} {:>6.2} {:>8.0} {:>8.0} {:>8.2} {:>16} {:>9.2}",
+        figures.nodes,
+        figures.mean_link_ms,
+        figures.hops,
+        figures.p50_ms,
+        figures.p99_ms,
+        figures.blocks_per_second,
+        sent(&figures.total),
+        figures.cpu_ms
+    );
+    let kinds: Vec<String> =
+        figures.sent.iter().map(|(kind, traffic)| format!("{kind} {}", sent(traffic))).collect();
+    println!("      {}", kinds.join(" · "));
 }
 
 fn jobs(arguments: &Arguments) -> usize {

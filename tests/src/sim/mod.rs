@@ -19,6 +19,7 @@
 //! | [`faults`] | what was done to the network, counted |
 //! | [`planted`] | bugs on purpose, which it must find |
 //! | [`campaign`] | many seeds on several threads |
+//! | [`scale`] | honest networks of up to 100 over slow links, measured |
 
 pub mod byzantine;
 pub mod campaign;
@@ -33,6 +34,7 @@ pub mod oracle;
 pub mod plan;
 pub mod planted;
 pub mod prover;
+pub mod scale;
 pub mod wire;
 pub mod world;
 
