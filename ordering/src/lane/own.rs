@@ -134,7 +134,10 @@ mod tests {
         assert_eq!((settled.decided.len(), settled.overruled.len()), (2, 0));
         let (mut own, chunks, forged) = scene(1);
         let settled = own.settle(&own.up_to(forged.chunk.sequence()), end(&forged));
-        assert_eq!((digests(&settled.decided), digests(&settled.overruled)), (digests(&chunks[..2]), digests(&chunks[2..])));
+        assert_eq!(
+            (digests(&settled.decided), digests(&settled.overruled)),
+            (digests(&chunks[..2]), digests(&chunks[2..]))
+        );
     }
 
     /// Wherever the forged chunk stands: first, between own ones, or behind the newest.

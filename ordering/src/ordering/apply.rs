@@ -86,7 +86,12 @@ impl Ordering {
                     (None, Some(chunk)) => {
                         let parent = chunk.parent();
                         self.fetch.arrived(digest);
-                        match self.store.insert(chunk.clone(), Claim { named: true, vouched: false }, decided, &self.rules) {
+                        match self.store.insert(
+                            chunk.clone(),
+                            Claim { named: true, vouched: false },
+                            decided,
+                            &self.rules,
+                        ) {
                             Ok(_) => self.outputs.push_back(Output::Persist(Record::Chunk(chunk))),
                             Err(_) => drop(self.unusable.insert(digest)),
                         }
