@@ -130,6 +130,9 @@ fn payload(record: &Record) -> Vec<u8> {
         Record::Ordering(Ordered::Decided(decided)) => {
             [&decided.cut_bytes[..], &decided.snapshot[..]].concat()
         }
+        Record::Ordering(Ordered::Checkpoint(checkpoint)) => {
+            [&checkpoint.snapshot[..], &checkpoint.context[..]].concat()
+        }
         Record::CeremonySeed(bytes) | Record::KeyMaterial(bytes) => bytes.to_vec(),
         Record::NonceBurn { key, value } => [key.as_slice(), value].concat(),
         Record::Certified { signature, .. } => signature.as_bytes().to_vec(),
