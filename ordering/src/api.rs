@@ -89,6 +89,8 @@ pub enum Output {
     /// A checkpoint that a quorum decided: go on from there, if its [`context`](Checkpoint::context) is genuine, too? Answer with
     /// [`Input::CheckpointJudged`] before any other input.
     JudgeCheckpoint(Arc<Checkpoint>),
+    /// The core goes on after this checkpoint: blocks before this output come from before it, blocks after it follow it.
+    Jumped(Arc<Checkpoint>),
     /// A validator provably misbehaved.
     Evidence(Evidence),
     /// The core cannot go on safely; the host stops the process and says why.

@@ -9,7 +9,8 @@
 //!
 //! # Why it does not deadlock
 //! Answering needs nothing, so nodes that start together answer each other; n − f running nodes are enough, as they are for everything.
-//! An honest node's log has every vote that ever left it, because votes wait for the disk: no true answer silences it.
+//! An honest node's log has every vote that ever left it, because votes wait for the disk: no vote silences it. What others have decided it
+//! gets from them.
 //!
 //! # What peers remember
 //! The newest vote of each validator that they verified: in memory since the start; over a restart, what their own log and
@@ -18,10 +19,10 @@
 //!
 //! # Residue
 //! A vote is not found if every node that knows it is among the f that do not answer, lies by leaving it out, or was itself restored
-//! from an older copy. A node restored from a copy counts as faulty, like one that lies: with at most f such, agreement
+//! from an older copy; and then only if it is above what f + 1 of those that answered have decided. A node restored from a copy counts as faulty, like one that lies: with at most f such, agreement
 //! holds without this rule, which keeps one careless restore from being held against its validator as evidence.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub enum Silence {
     },
     /// A peer knows a vote of this validator that the log here does not have: up to this height anything could contradict it.
     Until(Height),
+    /// The committee has decided heights that the log here does not have: this validator may have voted on them.
+    Behind(Height),
     /// It went on from a checkpoint, and does not know all of the duplicate window before it has replayed up to this height.
     Replaying(Height),
 }
@@ -58,6 +61,11 @@ impl fmt::Display for Silence {
                 "a peer knows a vote of this validator at height {height} that is not in its log: the data folder is an old \
                  copy, or the key runs twice; silent until that height is decided"
             ),
+            Self::Behind(height) => write!(
+                f,
+                "this validator may have voted up to height {height}, beyond what its disk holds; silent until that height is \
+                 decided here, too"
+            ),
             Self::Replaying(height) => {
                 write!(
                     f,
@@ -74,7 +82,11 @@ pub(crate) struct Restart {
     /// Names the question, so that no answer to an earlier start is taken for one to this.
     stamp: Time,
     needed: usize,
-    answered: BTreeSet<ValidatorId>,
+    faulty: usize,
+    /// Nothing of an earlier life was on the disk.
+    empty: bool,
+    /// What each peer that answered has decided.
+    answered: BTreeMap<ValidatorId, Height>,
     ask_due: Time,
     silent_to: Height,
     replay_to: Height,
@@ -86,11 +98,14 @@ impl Restart {
         (self.needed, self.ask_due) = (0, Time::from_micros(u64::MAX));
     }
 
-    pub(crate) fn new(now: Time, committee: &Committee) -> Self {
+    /// `empty` if nothing of an earlier life is on the disk.
+    pub(crate) fn new(now: Time, committee: &Committee, empty: bool) -> Self {
         Self {
             stamp: now,
             needed: committee.quorum().saturating_sub(1),
-            answered: BTreeSet::new(),
+            faulty: committee.faulty(),
+            empty,
+            answered: BTreeMap::new(),
             ask_due: now,
             silent_to: Height::ZERO,
             replay_to: Height::ZERO,
@@ -112,7 +127,7 @@ impl Restart {
 
     /// Whether the node may vote at a height.
     pub(crate) fn allows(&self, height: Height) -> bool {
-        !self.is_asking() && height > self.silent_to.max(self.replay_to)
+        !self.is_asking() && height > self.silent_to.max(self.replay_to).max(self.unknown_to())
     }
 
     /// Why it may not.
@@ -123,7 +138,18 @@ impl Restart {
         if height <= self.silent_to {
             return Some(Silence::Until(self.silent_to));
         }
-        (height <= self.replay_to).then_some(Silence::Replaying(self.replay_to))
+        if height <= self.replay_to {
+            return Some(Silence::Replaying(self.replay_to));
+        }
+        (height <= self.unknown_to()).then(|| Silence::Behind(self.unknown_to()))
+    }
+
+    /// Up to where an earlier life may have voted without a trace on this disk, as far as one honest peer knows.
+    fn unknown_to(&self) -> Height {
+        let mut decided: Vec<Height> = self.answered.values().copied().collect();
+        decided.sort_unstable();
+        let decided = decided.iter().rev().nth(self.faulty).copied().unwrap_or_default();
+        if self.empty && decided > Height::ZERO { decided.next() } else { decided }
     }
 
     /// Those of `peers` to ask now.
@@ -132,16 +158,17 @@ impl Restart {
             return Vec::new();
         }
         self.ask_due = now + retry;
-        peers.iter().filter(|peer| !self.answered.contains(peer)).copied().collect()
+        peers.iter().filter(|peer| !self.answered.contains_key(peer)).copied().collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.is_asking().then_some(self.ask_due)
     }
 
-    /// A member answered; `unknown` is the height of its vote, if our log does not have it.
-    pub(crate) fn answer(&mut self, from: ValidatorId, unknown: Option<Height>) {
-        self.answered.insert(from);
+    /// A member answered; `unknown` is the height of our vote that it knows, if our log does not have it.
+    pub(crate) fn answer(&mut self, from: ValidatorId, unknown: Option<Height>, decided: Height) {
+        let known = self.answered.entry(from).or_default();
+        *known = decided.max(*known);
         self.silent_to = self.silent_to.max(unknown.unwrap_or_default());
     }
 }
@@ -172,13 +199,13 @@ mod tests {
     #[test]
     fn it_waits_for_a_quorum_less_itself() {
         for (n, needed) in [(4, 2), (5, 3), (6, 4), (7, 4), (8, 5), (10, 6)] {
-            let mut restart = Restart::new(NOW, &committee(n));
+            let mut restart = Restart::new(NOW, &committee(n), false);
             let peers = (2..).map(ValidatorId::new).take(needed);
             for peer in peers {
                 assert!(!restart.allows(Height::new(1)), "{n} validators");
                 // The same peer again adds nothing.
-                restart.answer(peer, None);
-                restart.answer(peer, None);
+                restart.answer(peer, None, Height::ZERO);
+                restart.answer(peer, None, Height::ZERO);
             }
             assert!(restart.allows(Height::new(1)), "{n} validators");
             assert_eq!(restart.silence(Height::new(1)), None);
@@ -187,26 +214,42 @@ mod tests {
 
     #[test]
     fn it_asks_at_once_and_again_those_that_did_not_answer() {
-        let mut restart = Restart::new(NOW, &committee(4));
+        let mut restart = Restart::new(NOW, &committee(4), false);
         let peers = ids([2, 3, 4]);
         assert_eq!(restart.next_deadline(), Some(NOW));
         assert_eq!(restart.due(NOW, RETRY, &peers), peers);
         assert_eq!(restart.due(NOW, RETRY, &peers), ids([]));
-        restart.answer(ValidatorId::new(3), None);
+        restart.answer(ValidatorId::new(3), None, Height::ZERO);
         assert_eq!(restart.due(NOW + RETRY, RETRY, &peers), ids([2, 4]));
-        restart.answer(ValidatorId::new(4), None);
+        restart.answer(ValidatorId::new(4), None, Height::ZERO);
         assert_eq!(restart.next_deadline(), None);
     }
 
     #[test]
     fn an_unknown_vote_silences_up_to_its_height_also_when_told_late() {
-        let mut restart = Restart::new(NOW, &committee(4));
-        restart.answer(ValidatorId::new(2), Some(Height::new(7)));
+        let mut restart = Restart::new(NOW, &committee(4), false);
+        restart.answer(ValidatorId::new(2), Some(Height::new(7)), Height::ZERO);
         assert_eq!(restart.silence(Height::new(1)), Some(Silence::Asking { answered: 1, needed: 2 }));
-        restart.answer(ValidatorId::new(3), None);
+        restart.answer(ValidatorId::new(3), None, Height::ZERO);
         assert!(!restart.allows(Height::new(7)) && restart.allows(Height::new(8)));
-        restart.answer(ValidatorId::new(4), Some(Height::new(9)));
+        restart.answer(ValidatorId::new(4), Some(Height::new(9)), Height::ZERO);
         assert_eq!(restart.silence(Height::new(8)), Some(Silence::Until(Height::new(9))));
         assert!(restart.allows(Height::new(10)));
+    }
+
+    /// Where everybody has forgotten the votes, what was decided without us says how far they may reach.
+    #[test]
+    fn what_an_honest_peer_decided_is_not_voted_on_again() {
+        for (empty, silent_to) in [(false, 40), (true, 41)] {
+            let mut restart = Restart::new(NOW, &committee(4), empty);
+            restart.answer(ValidatorId::new(2), None, Height::new(40));
+            restart.answer(ValidatorId::new(3), None, Height::new(u64::MAX));
+            let silent_to = Height::new(silent_to);
+            assert!(!restart.allows(silent_to) && restart.allows(silent_to.next()), "f may say anything");
+            assert_eq!(restart.silence(silent_to), Some(Silence::Behind(silent_to)));
+        }
+        let mut first = Restart::new(NOW, &committee(4), true);
+        (2..=4).for_each(|peer| first.answer(ValidatorId::new(peer), None, Height::ZERO));
+        assert!(first.allows(Height::new(1)), "a new network begins");
     }
 }

@@ -202,6 +202,12 @@ impl Sync {
         Some((peer, request))
     }
 
+    /// Nothing is asked for now: a checkpoint comes first.
+    pub(crate) fn rest(&mut self, now: Time) {
+        self.end_turns(now);
+        self.behind_since = None;
+    }
+
     fn end_turns(&mut self, now: Time) {
         let failures = &mut self.failures;
         self.asked.retain(|asked| {

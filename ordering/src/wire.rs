@@ -67,12 +67,14 @@ pub(crate) struct FetchVote {
     pub(crate) stamp: Time,
 }
 
-/// The answer to [`FetchVote`]. It is signed by the asker, so nobody can invent one.
+/// The answer to [`FetchVote`]. The vote is signed by the asker, so nobody can invent one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FetchedVote {
     /// That of the question.
     pub(crate) stamp: Time,
     pub(crate) newest: Option<SignedVote>,
+    /// Newest decided height of who answers.
+    pub(crate) decided: Height,
 }
 
 /// A proposal with the cut that its value stands for.
@@ -327,7 +329,11 @@ mod tests {
             Message::Decided(DecidedRun { items: vec![], certificate: None }),
             Message::FetchCheckpoint(FetchCheckpoint { at_most: Height::new(4) }),
             Message::FetchVote(FetchVote { stamp: Time::from_millis(5) }),
-            Message::FetchedVote(FetchedVote { stamp: Time::from_millis(5), newest: None }),
+            Message::FetchedVote(FetchedVote {
+                stamp: Time::from_millis(5),
+                newest: None,
+                decided: Height::new(4),
+            }),
         ] {
             let bytes = message.encode();
             assert_eq!(Message::decode(&bytes).unwrap(), message);

@@ -101,7 +101,12 @@ impl Signing {
         }
     }
 
+    /// While its turn lasts: late shares of an earlier attempt may complete a session or show who lied, but open no other.
     fn open_session(&mut self, now: Time, item: ItemId) {
+        let Some(attempt) = self.running.get(&item).map(|running| running.attempt) else { return };
+        if self.coordinator_of(item, attempt) != self.me {
+            return;
+        }
         let limit = self.sessions_per_attempt();
         let signers = self.choose_signers(now, item);
         let Some(running) = self.running.get_mut(&item) else { return };
@@ -114,7 +119,7 @@ impl Signing {
         let session = coordination.opened;
         coordination.opened += 1;
         coordination.next_session_at = (coordination.opened < limit).then(|| now + self.config.hedge_ms);
-        let (digest, attempt) = (running.digest, running.attempt);
+        let digest = running.digest;
 
         let coordinator_boot = self.boot;
         let (pair, mine) = self.own_entry();

@@ -88,6 +88,7 @@ impl Ordering {
     /// Forgets the past and goes on after the checkpoint. Own chunks that are not decided stay.
     fn jump(&mut self, now: Time, Judged { checkpoint, state, .. }: Judged) {
         self.outputs.push_back(Output::Persist(Record::Checkpoint(Arc::clone(&checkpoint))));
+        self.outputs.push_back(Output::Jumped(Arc::clone(&checkpoint)));
         let certificate = &checkpoint.certificate;
         let limits = &self.rules.limits;
         self.window = Window::new(self.window.hasher(), limits.duplicate_window_blocks, Vec::new());

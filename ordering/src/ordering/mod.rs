@@ -191,7 +191,7 @@ impl Ordering {
             decided: state.height,
         };
         let mut agreement = Malachite::new(setup, &agreement_log)?;
-        let mut restart = Restart::new(now, &committee);
+        let mut restart = Restart::new(now, &committee, recovered.tip.is_none() && recovered.wal.is_empty());
         if settings.lacks(PlantedBug::VotesForgotten) {
             restart.never_ask();
         }

@@ -157,6 +157,7 @@ impl Ordering {
         let (tip, heard) = (self.state.height, self.heard_height());
         let ahead = self.progress.ahead(self.height());
         if self.wants_checkpoint(now, heard, &ahead) {
+            self.sync.rest(now);
             return;
         }
         let lag = Lag { tip, ahead: &ahead, heard };

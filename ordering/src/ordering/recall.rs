@@ -27,7 +27,8 @@ impl Ordering {
     /// A peer started, and asks for its newest vote. Answering is always safe: it signed what we send.
     pub(super) fn serve_vote(&mut self, to: ValidatorId, request: FetchVote) {
         let newest = self.agreement.newest_vote(to);
-        let message = Message::FetchedVote(FetchedVote { stamp: request.stamp, newest });
+        let answer = FetchedVote { stamp: request.stamp, newest, decided: self.state.height };
+        let message = Message::FetchedVote(answer);
         self.send(Recipient::One(to), Class::Consensus, &message);
     }
 
@@ -36,7 +37,7 @@ impl Ordering {
         if answer.stamp != self.restart.stamp() {
             return; // Meant for an earlier start.
         }
-        let Some(newest) = &answer.newest else { return self.restart.answer(from, None) };
+        let Some(newest) = &answer.newest else { return self.restart.answer(from, None, answer.decided) };
         let key = self.committee.key(self.me);
         let mine =
             newest.vote.validator == self.me && key.is_some_and(|key| newest.verify(&self.domain, key));
@@ -45,6 +46,6 @@ impl Ordering {
         }
         let height = newest.vote.height;
         let known = height <= self.state.height || self.agreement.has_signed(&newest.vote);
-        self.restart.answer(from, (!known).then_some(height));
+        self.restart.answer(from, (!known).then_some(height), answer.decided);
     }
 }

@@ -140,7 +140,7 @@ fn tell(node: &mut Ordering, from: u16, message: &Message) {
 fn only_a_vote_that_it_signed_itself_silences_a_node() {
     let mut node = start("a", key(1), Recovered::default()).unwrap();
     let mut answer = |from, newest, stamp| {
-        tell(&mut node, from, &Message::FetchedVote(FetchedVote { stamp, newest }));
+        tell(&mut node, from, &Message::FetchedVote(FetchedVote { stamp, newest, decided: Height::ZERO }));
         (node.silence(), node.faults().get(&ValidatorId::new(from)).copied().unwrap_or_default())
     };
     let asking = |answered| Some(Silence::Asking { answered, needed: 2 });
@@ -159,7 +159,8 @@ fn ready(n: u8, now: Time) -> Ordering {
     let mut node =
         Ordering::new(spec("a"), Settings::new(Incarnation::new(1)), key(n), recovered, now).unwrap();
     for from in (1..=4).map(ValidatorId::new).filter(|id| id.get() != n.into()) {
-        let bytes = Message::FetchedVote(FetchedVote { stamp: now, newest: None }).encode();
+        let bytes =
+            Message::FetchedVote(FetchedVote { stamp: now, newest: None, decided: Height::ZERO }).encode();
         node.handle(now, Input::Message { from, bytes });
     }
     node
@@ -192,7 +193,8 @@ fn a_late_answer_silences_a_running_node() {
     tell(&mut node, 2, &Message::Proposal(proposal_ahead()));
     assert!(node.is_running());
     sent(&mut node);
-    tell(&mut node, 3, &Message::FetchedVote(FetchedVote { stamp: NOW, newest: Some(vote_of(4, 4, 1)) }));
+    let answer = FetchedVote { stamp: NOW, newest: Some(vote_of(4, 4, 1)), decided: Height::ZERO };
+    tell(&mut node, 3, &Message::FetchedVote(answer));
     for second in 1..20 {
         node.handle(NOW + SECOND * second, Input::Wake);
         let said = sent(&mut node);

@@ -125,6 +125,8 @@ pub(crate) struct Node {
     pub(crate) evidence: Vec<Evidence>,
     /// When each block was decided here, and how many transactions it had.
     pub(crate) decided_at: Vec<(Time, u32)>,
+    /// The block that the core's host believes to be the newest.
+    told: Digest,
     wake: Option<Time>,
     /// Every vote that ever left it, over all restarts.
     pub(crate) votes: BTreeMap<(Height, Round, VoteKind), Option<Digest>>,
@@ -323,6 +325,7 @@ impl Network {
                     incarnation: 0,
                     evidence: vec![],
                     decided_at: vec![],
+                    told: Digest::ZERO,
                     wake: None,
                     votes: BTreeMap::new(),
                     last_vote: None,
@@ -373,6 +376,7 @@ impl Network {
         };
         let window = u64::from(self.spec.limits.duplicate_window_blocks);
         let recovered = n.disk.recovered(window);
+        n.told = recovered.tip.as_ref().map_or(Digest::ZERO, |tip| tip.header.hash());
         let core = Ordering::new(self.spec.clone(), settings, key(validator), recovered, now).unwrap();
         n.core = Some(core);
         n.wake = None;
@@ -387,7 +391,7 @@ impl Network {
         let peers: Vec<ValidatorId> = self.spec.validators.iter().map(|v| v.id).collect();
         let core = self.nodes[node].core.as_mut().unwrap();
         for from in peers {
-            let answer = codec::encode(&(now, None::<SignedVote>));
+            let answer = codec::encode(&(now, None::<SignedVote>, Height::ZERO));
             core.handle(now, Input::Message { from, bytes: [&[FETCHED_VOTE], &answer[..]].concat().into() });
         }
         assert_eq!(core.silence(), None);
@@ -468,6 +472,8 @@ impl Network {
                 Output::Decided(decided) => {
                     self.nodes[node].decided_at.push((self.now, decided.block.header.tx_count));
                     let hash = decided.block.header.hash();
+                    let told = std::mem::replace(&mut self.nodes[node].told, hash);
+                    assert_eq!(decided.block.header.parent, told, "told of a block without its parent");
                     self.trace = Digest::sha256(&[
                         self.trace.as_ref(),
                         &[u8::try_from(node).unwrap()],
@@ -480,6 +486,7 @@ impl Network {
                     let core = self.nodes[node].core.as_mut().unwrap();
                     core.handle(now, Input::CheckpointJudged(checkpoint.context == CONTEXT));
                 }
+                Output::Jumped(checkpoint) => self.nodes[node].told = checkpoint.header.hash(),
                 Output::Evidence(evidence) => self.nodes[node].evidence.push(evidence),
                 Output::Fatal(reason) => panic!("node {node} at {:?}: {reason}", self.now),
             }

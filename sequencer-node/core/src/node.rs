@@ -24,7 +24,7 @@ use crate::entropy::Entropy;
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
 use crate::key_material;
 use crate::planted::PlantedBug;
-use crate::sealing::{MAX_OPEN_BATCHES, Sealing, SealingEvent, Ticket};
+use crate::sealing::{MAX_OPEN_BATCHES, Sealing, SealingEvent, Ticket, Turn};
 use crate::settings::{Config, Settings, StartError};
 use crate::status::Status;
 use crate::wire::PeerMessage;
@@ -189,7 +189,7 @@ impl NodeCore {
                 return;
             }
             Ok(PeerMessage::Encoding { number, attempt, encoded }) => {
-                self.sealing.on_encoding(from, Ticket { number, attempt }, encoded)
+                self.sealing.on_encoding(from, Turn { number, attempt }, encoded)
             }
             Ok(PeerMessage::WantSealed { number }) => self.sealing.on_want(from, number),
             Ok(PeerMessage::Sealed(batch)) => self.sealing.on_sealed(from, batch),
@@ -230,7 +230,11 @@ impl NodeCore {
             From::Persist(record) => self.outputs.push_back(Output::Persist(Record::Ordering(record))),
             From::Send { to, class, bytes, after_sync } => self.send(to, class, bytes, after_sync),
             From::Decided(decided) => self.on_block(decided, now),
-            From::JudgeCheckpoint(checkpoint) => self.on_checkpoint(&checkpoint, now),
+            From::JudgeCheckpoint(checkpoint) => {
+                let genuine = self.genuine(&checkpoint).is_ok();
+                self.ordering.handle(now, ordering::api::Input::CheckpointJudged(genuine));
+            }
+            From::Jumped(checkpoint) => self.on_jump(&checkpoint, now),
             From::Serve { to, request } => self.outputs.push_back(Output::Serve { to, request }),
             From::Evidence(evidence) => self.outputs.push_back(Output::Evidence(evidence)),
             From::Fatal(why) => self.outputs.push_back(Output::Fatal(why)),
@@ -256,17 +260,17 @@ impl NodeCore {
         self.on_sealing(events, now);
     }
 
-    /// Ordering may go on from here if what the checkpoint carries for the other parts is genuine; then they do, too.
-    fn on_checkpoint(&mut self, checkpoint: &Checkpoint, now: Time) {
-        let anchor = self.genuine(checkpoint);
-        self.ordering.handle(now, ordering::api::Input::CheckpointJudged(anchor.is_ok()));
-        let Ok(Anchor { founding, batch, .. }) = anchor else { return };
-        if self.ordering.applied_height() != checkpoint.header.height {
-            return;
-        }
-        self.checkpoint = Some(checkpoint.header.height);
+    /// Ordering went on after a checkpoint that was found genuine; so do the other parts.
+    fn on_jump(&mut self, checkpoint: &Checkpoint, now: Time) {
+        let Ok(Anchor { founding, batch, .. }) = Anchor::decode(&checkpoint.context) else { return };
+        let height = checkpoint.header.height;
+        self.checkpoint = Some(height);
         self.uncertified.clear();
         self.sealing.go_on_after(&batch);
+        let below = height.next().get();
+        self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BLOCK, below });
+        let below = Ticket::first(batch.number + 1).to_session();
+        self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BATCH, below });
         if !self.founded {
             // Whatever the ceremony still had to say, it completed without this node's disk.
             self.founding = None;
@@ -390,8 +394,8 @@ impl NodeCore {
     fn sign_with(&mut self, now: Time, input: mpc::signing::Input) {
         let Some(signing) = &mut self.signing else { return };
         if let Err(refused) = signing.handle(to_mpc(now), input) {
-            // One item, one digest: after a restart this node may have signed another encoding of the same attempt.
-            // The other members, or the next attempt, go on without it.
+            // One item, one digest: two encodings of a batch whose digests begin alike. The other members, or another encoding, go on
+            // without it.
             self.outputs.push_back(Output::PeerFault { peer: self.me, what: refused.to_string() });
         }
     }
@@ -462,7 +466,7 @@ impl NodeCore {
                     self.ask_signature(item, digest, now);
                 }
                 SealingEvent::Sealed(batch) => {
-                    let below = Ticket { number: self.sealing.last_sealed() + 1, attempt: 0 }.to_session();
+                    let below = Ticket::first(self.sealing.last_sealed() + 1).to_session();
                     self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BATCH, below });
                     self.outputs.push_back(Output::Persist(Record::Sealed(Arc::clone(&batch))));
                     self.outputs.push_back(Output::Sealed(batch));

@@ -9,7 +9,8 @@
 //! 3. Without a signature by the deadline the next attempt begins, and its deadline is longer. A member that let its last
 //!    turn lapse is given a short deadline only, until an encoding of it comes. Members may differ in which attempt they
 //!    wait for: an encoding is accepted in whatever attempt its sender is in turn. Two encodings of one batch say the
-//!    same, so a signature over either is as good; L1 takes the first posted.
+//!    same, so a signature over either is as good; L1 takes the first posted. Encoders of the same build make the same bytes, and what is signed
+//!    is named by them, not by the attempt: members that got an encoding from different encoders sign together.
 //! 4. Who missed the signature asks the others, in turn, for the signed batch.
 //! 5. A batch of blocks that were decided long ago, which a node meets while it catches up, is asked for at once; only if nobody has it
 //!    signed is it treated like any other.
@@ -17,6 +18,7 @@
 //! # Restart
 //! Open batches are rebuilt from the blocks after the newest signed batch. Nothing else is kept.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +34,8 @@ use crate::wire::PeerMessage;
 pub(crate) const MAX_OPEN_BATCHES: usize = 32;
 /// Signed batches kept in memory for peers that missed them; older ones are read from the store.
 const MAX_RECENT_SEALED: usize = 8;
-/// Encodings of one batch that are kept at the same time.
-const MAX_ENCODINGS: usize = 3;
+/// Different encodings of one batch that are checked of each encoder: another build of it may compress otherwise.
+const MAX_ENCODINGS: u8 = 2;
 /// Encodings kept for batches that this node has not reached yet.
 const MAX_EARLY: usize = 4;
 /// Deadline of a batch's first attempt; each further one waits this much longer, up to ten times. Encoding six blobs and
@@ -65,21 +67,39 @@ pub(crate) enum SealingEvent {
     Fault { peer: ValidatorId, what: String },
 }
 
-/// One attempt at one batch: what a signing session is about.
+/// One attempt at one batch: whose turn it is to encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket {
+pub(crate) struct Turn {
     pub(crate) number: u64,
     pub(crate) attempt: u8,
 }
 
+/// One encoding of one batch: what a signing session is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket {
+    pub(crate) number: u64,
+    /// The first bytes of the digest that is signed.
+    pub(crate) encoding: u32,
+}
+
 impl Ticket {
-    /// One number for the signing machine, which knows no attempts of ours.
+    fn of(number: u64, digest: Digest) -> Self {
+        let [a, b, c, d, ..] = digest.to_bytes();
+        Self { number, encoding: u32::from_be_bytes([a, b, c, d]) }
+    }
+
+    /// Below those of all encodings of the batch.
+    pub(crate) const fn first(number: u64) -> Self {
+        Self { number, encoding: 0 }
+    }
+
+    /// One number for the signing machine, which knows no batches.
     pub(crate) const fn to_session(self) -> u64 {
-        (self.number << 8) | self.attempt as u64
+        (self.number << 32) | self.encoding as u64
     }
 
     pub(crate) const fn from_session(session: u64) -> Self {
-        Self { number: session >> 8, attempt: (session & 0xff) as u8 }
+        Self { number: session >> 32, encoding: (session & 0xffff_ffff) as u32 }
     }
 }
 
@@ -91,13 +111,15 @@ struct OpenBatch {
     deadline: Time,
     /// The committee has signed it long ago, so it is only asked for.
     past: bool,
-    /// By attempt: encodings that we made, or that were checked.
-    accepted: BTreeMap<u8, Arc<EncodedBatch>>,
+    /// Encodings that we made, or that were checked.
+    accepted: BTreeMap<Ticket, Arc<EncodedBatch>>,
+    /// How many of each encoder were checked.
+    checked: BTreeMap<ValidatorId, u8>,
 }
 
 enum Work {
-    Encode(Ticket),
-    Check(Ticket, ValidatorId, Arc<EncodedBatch>),
+    Encode(Turn),
+    Check(u64, ValidatorId, Arc<EncodedBatch>),
     /// A batch that a peer says is signed; its signature is verified, its carrier is being checked.
     Adopt(Box<SealedBatch>, ValidatorId),
 }
@@ -115,7 +137,7 @@ pub(crate) struct Sealing {
     parent: Digest,
     open: BTreeMap<u64, OpenBatch>,
     /// Encodings of batches ahead of us, one a sender at most.
-    early: BTreeMap<ValidatorId, (Ticket, EncodedBatch)>,
+    early: BTreeMap<ValidatorId, (Turn, EncodedBatch)>,
     recent: BTreeMap<u64, Arc<SealedBatch>>,
     /// Members that let their last turn lapse.
     suspects: BTreeSet<ValidatorId>,
@@ -199,7 +221,15 @@ impl Sealing {
         self.parent = header.id();
         self.number += 1;
         let number = header.number;
-        let batch = OpenBatch { header, blocks, attempt: 0, deadline: now, past, accepted: BTreeMap::new() };
+        let batch = OpenBatch {
+            header,
+            blocks,
+            attempt: 0,
+            deadline: now,
+            past,
+            accepted: BTreeMap::new(),
+            checked: BTreeMap::new(),
+        };
         self.open.insert(number, batch);
         let mut events = if past { self.ask_again(number, 0, now) } else { self.attempt(number, 0, now) };
         events.extend(self.take_early(number));
@@ -230,23 +260,23 @@ impl Sealing {
                 continue;
             }
             // Ourselves too: whoever encodes too slowly for its own deadline is too slow for the others'.
-            self.suspects.extend(self.encoder(Ticket { number, attempt }));
+            self.suspects.extend(self.encoder(Turn { number, attempt }));
             events.extend(self.ask_for_signed(number, attempt));
             events.extend(self.attempt(number, attempt.wrapping_add(1), now));
         }
         events
     }
 
-    fn encoder(&self, ticket: Ticket) -> Option<ValidatorId> {
-        let turn = ticket.number.wrapping_add(u64::from(ticket.attempt));
-        let index = turn.checked_rem(u64::try_from(self.members.len()).ok()?)?;
+    fn encoder(&self, turn: Turn) -> Option<ValidatorId> {
+        let place = turn.number.wrapping_add(u64::from(turn.attempt));
+        let index = place.checked_rem(u64::try_from(self.members.len()).ok()?)?;
         self.members.get(usize::try_from(index).ok()?).copied()
     }
 
     /// Rule 3: the next attempt, with its encoder at work if that is us.
     fn attempt(&mut self, number: u64, attempt: u8, now: Time) -> Vec<SealingEvent> {
-        let ticket = Ticket { number, attempt };
-        let encoder = self.encoder(ticket);
+        let turn = Turn { number, attempt };
+        let encoder = self.encoder(turn);
         let mine = encoder == Some(self.me);
         // When more lapse than can be faulty, it is not their fault: everybody gets the time there is.
         let believable = self.suspects.len() <= self.members.len().saturating_sub(1) / 3;
@@ -259,7 +289,7 @@ impl Sealing {
             return Vec::new();
         }
         let (header, blocks) = (batch.header.clone(), batch.blocks.clone());
-        let id = self.begin(Work::Encode(ticket));
+        let id = self.begin(Work::Encode(turn));
         vec![SealingEvent::Job(Job::Encode { id, header, blocks })]
     }
 
@@ -300,19 +330,19 @@ impl Sealing {
     pub(crate) fn on_encoding(
         &mut self,
         from: ValidatorId,
-        ticket: Ticket,
+        turn: Turn,
         encoded: EncodedBatch,
     ) -> Vec<SealingEvent> {
-        if self.encoder(ticket) != Some(from) || ticket.number <= self.last_sealed() {
+        if self.encoder(turn) != Some(from) || turn.number <= self.last_sealed() {
             return Vec::new();
         }
-        if !self.open.contains_key(&ticket.number) {
+        if !self.open.contains_key(&turn.number) {
             if self.early.len() < MAX_EARLY || self.early.contains_key(&from) {
-                self.early.insert(from, (ticket, encoded));
+                self.early.insert(from, (turn, encoded));
             }
             return Vec::new();
         }
-        self.check(from, ticket, encoded)
+        self.check(from, turn.number, encoded)
     }
 
     fn take_early(&mut self, number: u64) -> Vec<SealingEvent> {
@@ -320,22 +350,32 @@ impl Sealing {
             self.early.iter().filter(|(_, (t, _))| t.number <= number).map(|(from, _)| *from).collect();
         let mut events = Vec::new();
         for from in ready {
-            if let Some((ticket, encoded)) = self.early.remove(&from) {
-                events.extend(self.on_encoding(from, ticket, encoded));
+            if let Some((turn, encoded)) = self.early.remove(&from) {
+                events.extend(self.on_encoding(from, turn, encoded));
             }
         }
         events
     }
 
-    fn check(&mut self, from: ValidatorId, ticket: Ticket, encoded: EncodedBatch) -> Vec<SealingEvent> {
-        let busy = self.jobs.values().any(|w| matches!(w, Work::Check(t, ..) if *t == ticket));
-        let Some(batch) = self.open.get(&ticket.number) else { return Vec::new() };
-        if busy || batch.accepted.contains_key(&ticket.attempt) || batch.accepted.len() >= MAX_ENCODINGS {
+    fn check(&mut self, from: ValidatorId, number: u64, encoded: EncodedBatch) -> Vec<SealingEvent> {
+        let Some(batch) = self.open.get_mut(&number) else { return Vec::new() };
+        let digest = signing_digest(&self.domain, &batch.header, encoded.carrier_hash());
+        if batch.accepted.contains_key(&Ticket::of(number, digest)) {
+            self.suspects.remove(&from);
             return Vec::new();
         }
+        // The sender is busy with one already, or another sent the same.
+        let busy = self.jobs.values().any(
+            |w| matches!(w, Work::Check(n, id, other) if *n == number && (*id == from || **other == encoded)),
+        );
+        let checked = batch.checked.entry(from).or_default();
+        if busy || *checked >= MAX_ENCODINGS {
+            return Vec::new();
+        }
+        *checked += 1;
         let (header, blocks) = (batch.header.clone(), batch.blocks.clone());
         let encoded = Arc::new(encoded);
-        let id = self.begin(Work::Check(ticket, from, Arc::clone(&encoded)));
+        let id = self.begin(Work::Check(number, from, Arc::clone(&encoded)));
         vec![SealingEvent::Job(Job::Check { id, header, blocks, encoded })]
     }
 
@@ -345,25 +385,24 @@ impl Sealing {
             JobResult::Encoded { id, .. } | JobResult::Checked { id, .. } => *id,
         };
         match (self.jobs.remove(&id), result) {
-            (Some(Work::Encode(ticket)), JobResult::Encoded { result: Ok(encoded), .. }) => {
-                let message = PeerMessage::Encoding {
-                    number: ticket.number,
-                    attempt: ticket.attempt,
-                    encoded: (*encoded).clone(),
-                };
+            (
+                Some(Work::Encode(Turn { number, attempt })),
+                JobResult::Encoded { result: Ok(encoded), .. },
+            ) => {
+                let message = PeerMessage::Encoding { number, attempt, encoded: (*encoded).clone() };
                 self.suspects.remove(&self.me);
                 let mut events = vec![SealingEvent::Broadcast(message)];
-                events.extend(self.accept(ticket, encoded));
+                events.extend(self.accept(number, encoded));
                 events
             }
             // A fault of our own machine, not of a peer; the next attempt is another member's.
             (Some(Work::Encode(_)), JobResult::Encoded { result: Err(what), .. }) => {
                 vec![SealingEvent::Fault { peer: self.me, what }]
             }
-            (Some(Work::Check(ticket, from, encoded)), JobResult::Checked { result, .. }) => match result {
+            (Some(Work::Check(number, from, encoded)), JobResult::Checked { result, .. }) => match result {
                 Ok(()) => {
                     self.suspects.remove(&from);
-                    self.accept(ticket, encoded)
+                    self.accept(number, encoded)
                 }
                 Err(what) => vec![SealingEvent::Fault { peer: from, what }],
             },
@@ -375,21 +414,25 @@ impl Sealing {
         }
     }
 
-    fn accept(&mut self, ticket: Ticket, encoded: Arc<EncodedBatch>) -> Vec<SealingEvent> {
-        let Some(batch) = self.open.get_mut(&ticket.number) else { return Vec::new() };
+    fn accept(&mut self, number: u64, encoded: Arc<EncodedBatch>) -> Vec<SealingEvent> {
+        let Some(batch) = self.open.get_mut(&number) else { return Vec::new() };
         let digest = signing_digest(&self.domain, &batch.header, encoded.carrier_hash());
-        if batch.accepted.len() >= MAX_ENCODINGS {
-            batch.accepted.pop_first();
+        let ticket = Ticket::of(number, digest);
+        // What is asked for is not asked for again, nor anything else by its name.
+        match batch.accepted.entry(ticket) {
+            Entry::Occupied(_) => Vec::new(),
+            Entry::Vacant(place) => {
+                place.insert(encoded);
+                vec![SealingEvent::Sign { ticket, digest }]
+            }
         }
-        batch.accepted.insert(ticket.attempt, encoded);
-        vec![SealingEvent::Sign { ticket, digest }]
     }
 
-    /// The committee signed an attempt's digest.
+    /// The committee signed an encoding's digest.
     pub(crate) fn signed(&mut self, ticket: Ticket, signature: GroupSignature) -> Vec<SealingEvent> {
         let Some(batch) = self.open.get(&ticket.number) else { return Vec::new() };
         // Without the carrier the signature is of no use; the deadline asks a peer for both.
-        let Some(encoded) = batch.accepted.get(&ticket.attempt) else { return Vec::new() };
+        let Some(encoded) = batch.accepted.get(&ticket) else { return Vec::new() };
         let sealed = SealedBatch { header: batch.header.clone(), encoded: Arc::clone(encoded), signature };
         self.finish(Arc::new(sealed))
     }

@@ -99,13 +99,17 @@ impl Disk {
         self.synced.burns.values().any(|value| value.ends_with(share))
     }
 
-    /// Every header on disk, synced or not, ascending.
-    pub fn headers(&self) -> Vec<Header> {
-        let written = self.unsynced.iter().filter_map(|record| match record {
-            Record::Ordering(ordering::api::Record::Decided(decided)) => Some(decided),
-            _ => None,
-        });
-        self.synced.decided.values().chain(written).map(|d| d.block.header.clone()).collect()
+    /// The height of the checkpoint that it begins after, and every header, ascending; synced or not.
+    pub fn headers(&self) -> (Height, Vec<Header>) {
+        let mut written = self.synced.clone();
+        self.unsynced.iter().for_each(|record| written.apply(record.clone()));
+        let base = written.checkpoint.map_or(Height::ZERO, |checkpoint| checkpoint.header.height);
+        (base, written.decided.values().map(|d| d.block.header.clone()).collect())
+    }
+
+    /// Whether it holds the committee's key.
+    pub fn is_founded(&self) -> bool {
+        self.synced.founding.is_some()
     }
 
     /// What a starting node finds.

@@ -35,11 +35,19 @@ pub fn genesis(plan: &Plan) -> (ChainSpec, Vec<SecretKey>) {
         network: format!("simulation {}", plan.seed),
         l1_chain_id: 1337,
         inbox: Address::new([0xaa; 20]),
-        limits: Limits { batch_interval_ms: 2_000, ..Limits::default() },
+        limits: limits(plan),
         validators,
         rollups,
     };
     (spec, keys)
+}
+
+fn limits(plan: &Plan) -> Limits {
+    let usual = Limits { batch_interval_ms: 2_000, ..Limits::default() };
+    if !plan.short_window {
+        return usual;
+    }
+    Limits { duplicate_window_blocks: 8, blocks_per_batch: 8, idle_block_interval_ms: 20, ..usual }
 }
 
 fn key(plan: &Plan, index: usize) -> SecretKey {

@@ -36,6 +36,8 @@ pub enum Fall {
     AfterSync,
     /// Their next sync fails: what was written may or may not be there, and the node must not go on.
     SyncFails,
+    /// At once, and the disk is gone: they come back with an empty one, if the committee has its key by then.
+    DiskLost,
 }
 
 /// Nodes that go down, and when they come back.
@@ -118,6 +120,8 @@ pub struct Plan {
     pub stalls: Vec<Stall>,
     /// Transactions submitted.
     pub transactions: u64,
+    /// Whether blocks come fast and are forgotten soon, so that who was away goes on from a checkpoint.
+    pub short_window: bool,
     /// A bug on purpose in every node.
     pub planted: Option<Planted>,
 }
@@ -146,6 +150,7 @@ impl Plan {
             clocks: Vec::new(),
             stalls: Vec::new(),
             transactions: 20 + below(&mut rng, 40) as u64,
+            short_window: false,
             planted: None,
         };
         for _ in 0..below(&mut rng, 4) {
@@ -159,8 +164,29 @@ impl Plan {
             let (node, at) = (below(&mut rng, slots), millis(&mut rng, 300, 9_000));
             plan.stalls.push(Stall { node, at, length: millis(&mut rng, 50, 2_000) });
         }
+        plan.plan_absence(&mut rng);
         plan.crashes.sort_by_key(|c| c.at);
         plan
+    }
+
+    /// In one of four plans a node is away for so long that nobody replays to it what it missed.
+    fn plan_absence(&mut self, rng: &mut ChaCha8Rng) {
+        self.short_window = below(rng, 4) == 0;
+        if !self.short_window {
+            return;
+        }
+        self.loss_per_mille = self.loss_per_mille.min(50);
+        self.delay.1 = self.delay.1.min(Duration::from_millis(5));
+        // A lost share is one signer less, for good: with liars there might not be enough.
+        let honest = self.liars.is_empty() && self.twins.is_empty();
+        let fall = if honest && below(rng, 2) == 0 { Fall::DiskLost } else { Fall::Power };
+        let nodes = vec![below(rng, self.nodes)];
+        self.crashes.push(Crash {
+            nodes,
+            at: millis(rng, 1_000, 4_000),
+            away: millis(rng, 2_000, 5_000),
+            fall,
+        });
     }
 
     fn plan_cuts(&mut self, rng: &mut ChaCha8Rng, slots: usize) {

@@ -191,6 +191,37 @@ pub fn chunk_place(bytes: &[u8]) -> Option<(u64, Digest)> {
     Some((reader.u64()?, Digest::new(reader.array()?)))
 }
 
+/// What a ceremony message is, for a trace.
+///
+/// ```text
+///   u32 0 (signing) │ u64 length │ u8 kind │ u64 epoch │ u8 item kind │ u64 item number │ …
+///   u32 1 (encoding) or 2 (want sealed) or 3 (sealed) │ u64 number │ …
+/// ```
+pub fn ceremony_title(bytes: &[u8]) -> Option<String> {
+    let mut reader = Reader(bytes);
+    let kind = u32::from_be_bytes(reader.array()?);
+    let number = reader.u64()?;
+    match kind {
+        1 => return Some(format!("encoding of batch {number}")),
+        2 => return Some(format!("want batch {number}")),
+        3 => return Some(format!("sealed batch {number}")),
+        _ => {}
+    }
+    let [tag] = reader.array()?;
+    reader.u64()?;
+    let names = ["", "want nonces", "nonces", "package", "share", "signature", "request"];
+    let name = names.get(usize::from(tag))?;
+    if tag < 3 {
+        return Some((*name).to_owned());
+    }
+    match (reader.array()?, reader.u64()?) {
+        ([1], height) => Some(format!("{name}, block {height}")),
+        (_, session) => {
+            Some(format!("{name}, batch {} encoding {:08x}", session >> 32, session & 0xffff_ffff))
+        }
+    }
+}
+
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {

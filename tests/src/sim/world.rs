@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use node_core::api::{Class, Input, JobResult, Output, Recipient};
+use node_core::api::{Class, Input, JobResult, Output, Recipient, Record};
 use node_core::{Config, NodeCore, Settings};
-use ordering_types::{ChainSpec, Digest, RollupId, Time, Transaction, ValidatorId};
+use ordering_types::{ChainSpec, Digest, Header, RollupId, Time, Transaction, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::byzantine::{Scene, Sent};
+use super::disk::Disk;
 use super::faults::Faults;
 use super::genesis::genesis;
 use super::network::Network;
@@ -19,6 +20,7 @@ use super::node::Node;
 use super::oracle::{Oracle, Standing, Violation};
 use super::plan::{Fall, Plan, START, below};
 use super::prover;
+use super::wire;
 
 /// Events of one run at the most: a network that talks to itself for ever is a bug, not a long run.
 const MAX_EVENTS: u64 = 5_000_000;
@@ -229,7 +231,12 @@ impl<'a> World<'a> {
     fn note(&mut self, event: &Event) {
         let line = match event {
             Event::Deliver { to, from, class, bytes } => {
-                format!("{from} -> {to} {class:?} {} bytes {:?}", bytes.len(), Digest::sha256(&[bytes]))
+                let title = match class {
+                    Class::Ceremony => wire::ceremony_title(bytes).unwrap_or_default(),
+                    _ => String::new(),
+                };
+                let digest = Digest::sha256(&[bytes]);
+                format!("{from} -> {to} {class:?} {} bytes {digest:?} {title}", bytes.len())
             }
             Event::Wake { node, .. } => format!("{node} wakes"),
             Event::Submit { nodes, number } => format!("transaction {number} to {nodes:?}"),
@@ -313,7 +320,13 @@ impl<'a> World<'a> {
 
     fn owed(&self) -> Option<Violation> {
         let lost = |slot: usize| self.nodes.get(slot).map_or(START, |n| n.lost_before);
-        self.oracle.owed(&self.standings(), lost)
+        self.oracle.owed(&self.standings(), lost, self.all_take_part())
+    }
+
+    /// Whether no validator is down or asks in vain what it voted: of those that lie, some never get an answer that they do not spoil.
+    fn all_take_part(&self) -> bool {
+        let takes_part = |core: &NodeCore| core.status().silence.is_none();
+        self.nodes.iter().all(|node| node.core.as_ref().is_some_and(takes_part))
     }
 
     fn ask(&mut self) {
@@ -384,7 +397,7 @@ impl<'a> World<'a> {
             self.faults.count(match fall {
                 Fall::SyncFails => "failed sync",
                 Fall::AfterSync => "crash between sync and send",
-                Fall::BeforeSync | Fall::Power => "crash before sync",
+                Fall::BeforeSync | Fall::Power | Fall::DiskLost => "crash before sync",
             });
             self.crash(node, away);
             return None;
@@ -404,7 +417,14 @@ impl<'a> World<'a> {
                 if !state.byzantine {
                     self.oracle.persisted(node, &record);
                 }
+                let jumped_to = checkpoint_header(&record).filter(|_| !state.byzantine);
+                let life = state.life;
                 state.disk.write(record);
+                if let Some(header) = jumped_to {
+                    self.tell(format!("{node} goes on after checkpoint {}", header.height));
+                    self.faults.count("went on from a checkpoint");
+                    self.oracle.jumped(node, life, &header);
+                }
             }
             Output::Send { to, class, bytes, after_sync: true } => after.push((to, class, bytes)),
             Output::Send { to, class, bytes, after_sync: false } => {
@@ -461,7 +481,10 @@ impl<'a> World<'a> {
                 self.faults.count("evidence found");
                 self.oracle.blamed(node, &evidence);
             }
-            Output::PeerFault { peer, what } => self.tell(format!("{node} finds fault with {peer}: {what}")),
+            Output::PeerFault { peer, what } => {
+                self.tell(format!("{node} finds fault with {peer}: {what}"));
+                self.oracle.accused(node, peer, &what);
+            }
             Output::Fatal(why) => self.oracle.broken("no fatal end", format!("node {node}: {why}")),
             _ => {}
         }
@@ -559,6 +582,11 @@ impl<'a> World<'a> {
         let Some(state) = self.nodes.get_mut(node) else { return };
         match fall {
             Fall::Power => self.crash(node, away),
+            Fall::DiskLost => {
+                let may_go = state.core.is_some() && state.disk.is_founded();
+                self.crash(node, away);
+                self.lose_disk(node, may_go);
+            }
             _ if state.core.is_some() => state.trap = Some((fall, away)),
             _ => {}
         }
@@ -579,6 +607,13 @@ impl<'a> World<'a> {
         self.faults.add("unsynced record lost", lost as u64);
         tear.fault().into_iter().for_each(|kind| self.faults.count(kind));
         self.schedule(now + away, Event::Start { node });
+    }
+
+    fn lose_disk(&mut self, node: usize, may_go: bool) {
+        if let Some(state) = self.nodes.get_mut(node).filter(|_| may_go) {
+            state.disk = Disk::default();
+            self.faults.count("disk lost");
+        }
     }
 
     fn start(&mut self, node: usize) {
@@ -610,6 +645,23 @@ impl<'a> World<'a> {
         }
     }
 
+    /// What each node would say of itself, at the end of a trace.
+    fn tell_states(&mut self) {
+        let state = |(slot, node): (usize, &Node)| match &node.core {
+            Some(core) => {
+                let s = core.status();
+                let silence = s.silence.unwrap_or_else(|| "none".to_owned());
+                format!(
+                    "{slot} stands at {} of {}, round {}, silence: {silence}, {} open batches, founding: {}",
+                    s.height, s.heard_height, s.round, s.open_batches, s.founding
+                )
+            }
+            None => format!("{slot} is down"),
+        };
+        let lines: Vec<String> = self.nodes.iter().enumerate().map(state).collect();
+        lines.into_iter().for_each(|line| self.tell(line));
+    }
+
     fn report(mut self) -> Report {
         if self.events > MAX_EVENTS {
             self.oracle.broken("bounded cost", format!("more than {MAX_EVENTS} events"));
@@ -617,8 +669,10 @@ impl<'a> World<'a> {
         if let (false, Some(Violation { promise, seen })) = (self.plan.is_beyond(), self.owed()) {
             self.oracle.broken(promise, seen);
         }
+        self.tell_states();
         for (slot, node) in self.nodes.iter().enumerate().filter(|(_, n)| !n.byzantine) {
-            self.oracle.kept(slot, node.disk.headers().iter());
+            let (base, headers) = node.disk.headers();
+            self.oracle.kept(slot, base, headers.iter());
         }
         let (blocks, transactions, batches) = self.oracle.figures();
         let mut violations = self.oracle.violations().to_vec();
@@ -638,5 +692,13 @@ impl<'a> World<'a> {
             forked_beyond,
             violations,
         }
+    }
+}
+
+/// The block after which a node goes on, if it wrote that it does.
+fn checkpoint_header(record: &Record) -> Option<Header> {
+    match record {
+        Record::Ordering(ordering::api::Record::Checkpoint(checkpoint)) => Some(checkpoint.header.clone()),
+        _ => None,
     }
 }

@@ -494,3 +494,47 @@ fn the_detector_finds_a_planted_reuse() {
     let reused = crate::signing::BurnRecord { package: [1; 32], ..record };
     assert!(detector.record(member(2), &reused).is_err());
 }
+
+/// The next coordinator's turn has come: an honest one that went on after that was taken for a liar.
+#[test]
+fn wrong_shares_that_come_after_the_turn_open_no_session() {
+    for late in [false, true] {
+        let mut bench = Bench::new();
+        let supplied = |from: MemberId| Supply {
+            boot: BootId([from.number() as u8; 16]),
+            offers: (0..8).map(|index| Offer { index, commitment: foreign_commitment() }).collect(),
+        };
+        for from in bench.others.clone() {
+            bench.receive(from, &Message::Supply(supplied(from)));
+        }
+        let item = bench.led_by(member(2));
+        bench.sign(item);
+        let packages = |bench: &Bench| -> Vec<(MemberId, Package)> {
+            let sent = bench.sent().into_iter();
+            sent.filter_map(|(to, message)| match message {
+                Message::Package(package) => Some((to, package)),
+                _ => None,
+            })
+            .collect()
+        };
+        let asked = packages(&bench);
+        assert_eq!(asked.len(), 2);
+        if late {
+            bench.pass(SigningConfig::new(EPOCH).attempt_ms);
+        }
+        let mut opened = Vec::new();
+        // One is no number of the field, so that it alone is blamed and enough others are left.
+        for ((signer, package), share) in asked.into_iter().zip([[0xff; 32], [1; 32]]) {
+            let supply = Supply { offers: Vec::new(), ..supplied(signer) };
+            let share = Share { item, package: package.hash(EPOCH), share, supply };
+            bench.receive(signer, &Message::Share(share));
+            opened.extend(packages(&bench));
+        }
+        let blamed = bench.faults().iter().any(|f| matches!(f.kind, FaultKind::InvalidShare { .. }));
+        assert!(blamed, "late or not, the liar is found");
+        assert_eq!(opened.is_empty(), late);
+        for (_, package) in opened {
+            assert_eq!(bench.node.coordinator_of(item, package.attempt), member(2));
+        }
+    }
+}

@@ -58,8 +58,15 @@ fn job(events: &[SealingEvent]) -> u64 {
         .expect("a job")
 }
 
+fn asked_for(events: &[SealingEvent]) -> Ticket {
+    match events {
+        [.., SealingEvent::Sign { ticket, .. }] => *ticket,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Batch 1 at attempt 0 is encoded by member (1 + 0) mod 4 of the list, which is validator 2.
-const FIRST: Ticket = Ticket { number: 1, attempt: 0 };
+const FIRST: Turn = Turn { number: 1, attempt: 0 };
 
 #[test]
 fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
@@ -72,7 +79,7 @@ fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
     let [SealingEvent::Broadcast(_), SealingEvent::Sign { ticket, digest }] = done.as_slice() else {
         panic!("{done:?}")
     };
-    assert_eq!(*ticket, FIRST);
+    let ticket = *ticket;
 
     let mut other = sealing(1);
     other.on_block(block(1, false), false, NOW);
@@ -80,7 +87,7 @@ fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
     let events = other.on_encoding(ValidatorId::new(2), FIRST, encoding("a"));
     let checked = other.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
     assert!(matches!(checked.as_slice(), [SealingEvent::Sign { digest: theirs, .. }] if theirs == digest));
-    let sealed = other.signed(FIRST, GroupSignature::new([1; 65]));
+    let sealed = other.signed(ticket, GroupSignature::new([1; 65]));
     assert!(matches!(sealed.as_slice(), [SealingEvent::Sealed(batch)] if batch.header.number == 1));
     assert_eq!((other.last_sealed(), other.open_batches()), (1, 0));
 }
@@ -94,7 +101,11 @@ fn an_encoding_out_of_turn_or_a_wrong_one_is_not_signed() {
     let checked =
         node.on_job(JobResult::Checked { id: job(&events), result: Err("other blocks".to_owned()) });
     assert!(matches!(checked.as_slice(), [SealingEvent::Fault { peer, .. }] if peer.get() == 2));
-    assert!(node.signed(FIRST, GroupSignature::new([1; 65])).is_empty(), "nothing to sign was accepted");
+    assert!(node.open[&1].accepted.is_empty());
+    assert!(
+        node.signed(Ticket::first(1), GroupSignature::new([1; 65])).is_empty(),
+        "nothing to sign was accepted"
+    );
 }
 
 #[test]
@@ -110,7 +121,7 @@ fn early_encodings_are_bounded() {
     let mut node = sealing(1);
     for number in 1..1_000 {
         for from in 1..=4 {
-            node.on_encoding(ValidatorId::new(from), Ticket { number, attempt: 0 }, encoding("a"));
+            node.on_encoding(ValidatorId::new(from), Turn { number, attempt: 0 }, encoding("a"));
         }
     }
     assert!(node.early.len() <= MAX_EARLY);
@@ -143,8 +154,8 @@ fn a_silent_encoder_is_hardly_waited_for_at_its_next_turn() {
         node.on_block(block(number, true), false, NOW);
     }
     assert!(node.open[&5].deadline.since(NOW) < patience / 4);
-    let ticket = Ticket { number: 5, attempt: 0 };
-    let events = node.on_encoding(ValidatorId::new(2), ticket, encoding("a"));
+    let turn = Turn { number: 5, attempt: 0 };
+    let events = node.on_encoding(ValidatorId::new(2), turn, encoding("a"));
     node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
     for number in 6..=9 {
         node.on_block(block(number, true), false, NOW);
@@ -159,9 +170,9 @@ fn the_next_batch_names_an_unsigned_parent_and_signing_may_overtake() {
     node.on_block(block(2, true), false, NOW);
     let (first, second) = (node.open[&1].header.clone(), node.open[&2].header.clone());
     assert_eq!(second.parent, first.id());
-    let ticket = Ticket { number: 2, attempt: 0 };
-    let events = node.on_encoding(ValidatorId::new(3), ticket, encoding("b"));
-    node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
+    let events = node.on_encoding(ValidatorId::new(3), Turn { number: 2, attempt: 0 }, encoding("b"));
+    let checked = node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
+    let ticket = asked_for(&checked);
     assert_eq!(node.signed(ticket, GroupSignature::new([1; 65])).len(), 1);
     assert_eq!(node.last_sealed(), 0, "batch 1 is still open: a restart begins there");
 }
@@ -180,7 +191,7 @@ fn a_signed_batch_from_a_peer_is_believed_only_with_the_groups_signature() {
 
 #[test]
 fn tickets_survive_the_signing_machine() {
-    let ticket = Ticket { number: 77, attempt: 200 };
+    let ticket = Ticket { number: 77, encoding: 0xffff_fffe };
     assert_eq!(Ticket::from_session(ticket.to_session()), ticket);
 }
 
@@ -227,4 +238,37 @@ fn after_a_checkpoint_the_next_batch_names_the_one_in_it_as_its_parent() {
     node.on_block(block(100, true), false, NOW);
     let next = &node.open.get(&41).unwrap().header;
     assert_eq!((next.parent, next.first_height.get(), next.last_height.get()), (last.id(), 100, 100));
+}
+
+/// Each of three attempts had reached two of the three honest members, and each of them had three encodings by then: no fourth was taken, and
+/// the batch was never signed.
+#[test]
+fn members_that_heard_different_encoders_sign_together() {
+    let tickets = [(1, 2, 0), (4, 3, 1)].map(|(me, encoder, attempt)| {
+        let mut node = sealing(me);
+        node.on_block(block(1, true), false, NOW);
+        let turn = Turn { number: 1, attempt };
+        let events = node.on_encoding(ValidatorId::new(encoder), turn, encoding("a"));
+        asked_for(&node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) }))
+    });
+    assert_eq!(tickets[0], tickets[1]);
+}
+
+/// What is signed is the same, and so is the work: it is done once. An encoder that sends others all the time costs two checks.
+#[test]
+fn the_same_encoding_again_costs_nothing_and_others_are_few() {
+    let mut node = sealing(1);
+    node.on_block(block(1, true), false, NOW);
+    let texts = ["a", "a", "b", "c", "d", "e"];
+    let checked = texts.map(|text| {
+        let events = node.on_encoding(ValidatorId::new(2), FIRST, encoding(text));
+        let Some(SealingEvent::Job(Job::Check { id, .. })) = events.first() else { return 0 };
+        let done = node.on_job(JobResult::Checked { id: *id, result: Ok(()) });
+        assert_eq!(done.len(), 1, "{text}");
+        1
+    });
+    assert_eq!(checked.iter().sum::<u8>(), MAX_ENCODINGS);
+    let later = Turn { number: 1, attempt: 1 };
+    assert!(node.on_encoding(ValidatorId::new(3), later, encoding("a")).is_empty(), "it is accepted already");
+    assert_eq!(node.on_encoding(ValidatorId::new(3), later, encoding("f")).len(), 1, "another's is taken");
 }

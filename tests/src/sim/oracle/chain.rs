@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use node_core::api::Decided;
 use ordering_types::preimage::Domain;
-use ordering_types::{Digest, Header, PublicKey, RollupId, Time, TxId, ValidatorId};
+use ordering_types::{ChainSpec, Digest, Header, PublicKey, RollupId, Time, TxId, ValidatorId};
 
 use super::{Violation, hashes};
 use crate::sim::genesis::ROLLUPS;
@@ -31,6 +31,8 @@ pub(super) struct Chain {
     domain: Domain,
     keys: BTreeMap<ValidatorId, PublicKey>,
     quorum: usize,
+    /// For so many blocks a transaction is not ordered again.
+    window: u64,
     /// What liars put into their lanes.
     made_up: BTreeSet<(RollupId, TxId)>,
     pub(super) blocks: BTreeMap<u64, Block>,
@@ -49,11 +51,12 @@ fn broken(promise: &'static str, seen: String) -> Violation {
 }
 
 impl Chain {
-    pub(super) fn new(domain: Domain, keys: BTreeMap<ValidatorId, PublicKey>, quorum: usize) -> Self {
+    pub(super) fn new(spec: &ChainSpec, keys: BTreeMap<ValidatorId, PublicKey>, quorum: usize) -> Self {
         Self {
-            domain,
+            domain: spec.domain(),
             keys,
             quorum,
+            window: u64::from(spec.limits.duplicate_window_blocks),
             made_up: BTreeSet::new(),
             blocks: BTreeMap::new(),
             submitted: BTreeMap::new(),
@@ -110,6 +113,18 @@ impl Chain {
             }
         }
         found
+    }
+
+    /// A node says that it leaves out what is before this block.
+    pub(super) fn jumped(&mut self, slot: usize, life: u64, header: &Header) -> Option<Violation> {
+        let height = header.height.get();
+        let before = self.newest.insert(slot, (life, height));
+        let last = before.filter(|(same, _)| *same == life).map_or(0, |(_, last)| last);
+        let highest = self.highest.entry(slot).or_default();
+        *highest = height.max(*highest);
+        let known = self.blocks.get(&height).map(|b| b.hash);
+        let seen = format!("node {slot} jumps from height {last} to {height}");
+        (height <= last || known != Some(hashes::header(header))).then(|| broken("agreement", seen))
     }
 
     /// Each life tells every height once, in order, from where the disk of the life before ended at the latest.
@@ -203,7 +218,9 @@ impl Chain {
                     let seen = format!("block {height} holds {id:?} for {rollup}, submitted by nobody");
                     found.push(broken("validity", seen));
                 }
-                if let Some(first) = self.ordered.insert((*rollup, *id), height) {
+                if let Some(first) = self.ordered.insert((*rollup, *id), height)
+                    && first + self.window >= height
+                {
                     found.push(broken("exactly once", format!("{id:?} is in blocks {first} and {height}")));
                 }
             }

@@ -83,7 +83,7 @@ impl Oracle {
             .collect();
         Self {
             domain: spec.domain(),
-            chain: Chain::new(spec.domain(), keys.clone(), quorum),
+            chain: Chain::new(spec, keys.clone(), quorum),
             keys,
             byzantine,
             votes: Votes::new(quorum),
@@ -120,6 +120,12 @@ impl Oracle {
     /// A node says that a block is ordered.
     pub fn ordered(&mut self, now: Time, slot: usize, life: u64, decided: &Decided) {
         let found = self.chain.ordered(now, slot, life, decided);
+        self.note(found);
+    }
+
+    /// A node says that it goes on after this block, without the blocks before.
+    pub fn jumped(&mut self, slot: usize, life: u64, header: &Header) {
+        let found = self.chain.jumped(slot, life, header);
         self.note(found);
     }
 
@@ -227,6 +233,13 @@ impl Oracle {
         }
     }
 
+    /// A node finds fault with a message: no honest one sends such.
+    pub fn accused(&mut self, slot: usize, peer: ValidatorId, what: &str) {
+        if !self.byzantine.contains(&peer) {
+            self.broken("no false blame", format!("node {slot} finds fault with {peer}: {what}"));
+        }
+    }
+
     /// A node holds up a proof against another.
     pub fn blamed(&mut self, slot: usize, evidence: &Evidence) {
         let Evidence { culprit, first, second } = evidence;
@@ -255,9 +268,9 @@ impl Oracle {
         self.newest_at_calm = self.chain.newest();
     }
 
-    /// What a node's disk holds at the end must be the chain, from its first block on.
-    pub fn kept<'a>(&mut self, slot: usize, headers: impl Iterator<Item = &'a Header>) {
-        let mut next = 1;
+    /// What a node's disk holds at the end must be the chain, from the first block after its checkpoint on.
+    pub fn kept<'a>(&mut self, slot: usize, base: Height, headers: impl Iterator<Item = &'a Header>) {
+        let mut next = base.get() + 1;
         let mut wrong = None;
         for header in headers {
             let known = self.chain.blocks.get(&next).map(|b| b.hash);
@@ -276,7 +289,12 @@ impl Oracle {
     }
 
     /// What the network still owes, if anything: asked while it recovers, and at the end.
-    pub fn owed(&self, honest: &[Standing], lost_before: impl Fn(usize) -> Time) -> Option<Violation> {
+    pub fn owed(
+        &self,
+        honest: &[Standing],
+        lost_before: impl Fn(usize) -> Time,
+        all_take_part: bool,
+    ) -> Option<Violation> {
         let owed = |promise, seen| Some(Violation { promise, seen });
         let newest = self.chain.newest();
         if newest <= self.newest_at_calm {
@@ -293,7 +311,8 @@ impl Oracle {
             return owed("progress", format!("never ordered: {}", missing.join(", ")));
         }
         if self.key.is_none() {
-            return owed("founding", "no key".to_owned());
+            // The first key is everybody's: it waits for the last validator, and without it nothing is signed.
+            return all_take_part.then(|| Violation { promise: "founding", seen: "no key".to_owned() });
         }
         if self.certified.range(self.newest_at_calm.max(newest.saturating_sub(5))..).next().is_none() {
             return owed("soft confirmation", format!("none of the last blocks up to {newest} is signed"));
