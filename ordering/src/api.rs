@@ -56,6 +56,8 @@ pub enum Input {
     System(Vec<u8>),
     /// The answer to [`Output::JudgeCheckpoint`]: whether its context is genuine.
     CheckpointJudged(bool),
+    /// The committee signed all batches up to this height; peers hear of it, and only such heights are checkpoints.
+    Sealed(Height),
     /// The deadline has come (an early one is harmless).
     Wake,
 }

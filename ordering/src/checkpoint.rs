@@ -4,7 +4,8 @@
 //! # Rules
 //! 1. A node asks for a checkpoint when the committee is more than two duplicate windows ahead: so far at least, peers keep their blocks.
 //! 2. It asks for the newest height that is a whole window below what f + 1 peers say to have decided. After it, the node still
-//!    replays a window of blocks: what the window then holds is what it must hold, without anybody's word for it.
+//!    replays a window of blocks: what the window then holds is what it must hold, without anybody's word for it. And f + 1 peers must say that
+//!    the committee signed all batches up to there: a node without their blocks cannot help to sign them any more.
 //! 3. A checkpoint counts if a quorum of the genesis committee signed its header, the header commits to the state, and it is no more than
 //!    [`MAX_AGE_BATCHES`] batches older than what was asked for. So a peer can withhold a checkpoint, but not make one up, nor
 //!    hand out an ancient one. What else it carries ([`Checkpoint::context`](crate::api::Checkpoint::context)) the host checks.
@@ -93,19 +94,23 @@ pub(crate) fn is_far_behind(tip: Height, heard: Height, limits: &Limits) -> bool
     heard.get().saturating_sub(tip.get()) > 2 * u64::from(limits.duplicate_window_blocks)
 }
 
+/// The newest height that is of use as a checkpoint to who heard of these.
+pub(crate) fn newest(heard: Height, sealed: Height, limits: &Limits) -> Height {
+    Height::new(heard.get().saturating_sub(limits.duplicate_window_blocks.into())).min(sealed)
+}
+
 impl StateSync {
     /// Whether a checkpoint is being asked for: value sync waits then.
     pub(crate) fn is_active(&self, now: Time) -> bool {
         self.asked.is_some() || now >= self.paused_until
     }
 
-    /// Whom to ask, now that the node is far behind. `ahead` are the peers that are.
+    /// Whom to ask for a checkpoint no newer than this, now that the node is far behind. `ahead` are the peers that are.
     pub(crate) fn ask(
         &mut self,
         now: Time,
-        heard: Height,
+        at_most: Height,
         ahead: &[(ValidatorId, Height)],
-        limits: &Limits,
         turn: Duration,
     ) -> Option<(ValidatorId, FetchCheckpoint)> {
         if now < self.paused_until {
@@ -125,10 +130,9 @@ impl StateSync {
             return None;
         }
         let rank = |id: &ValidatorId| (self.failures.get(id).copied().unwrap_or_default(), *id);
-        let at_most = heard.get().saturating_sub(limits.duplicate_window_blocks.into());
-        let having = ahead.iter().filter(|(_, decided)| decided.get() >= at_most).map(|(id, _)| *id);
+        let having = ahead.iter().filter(|(_, decided)| *decided >= at_most).map(|(id, _)| *id);
         let peer = having.min_by_key(rank)?;
-        let request = FetchCheckpoint { at_most: Height::new(at_most) };
+        let request = FetchCheckpoint { at_most };
         self.attempts += 1;
         self.asked = Some(Asked { peer, request, until: now + turn, failed: false });
         Some((peer, request))

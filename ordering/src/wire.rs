@@ -40,6 +40,8 @@ pub(crate) struct Stamp {
 pub(crate) struct Report {
     pub(crate) stamp: Stamp,
     pub(crate) decided: Height,
+    /// Up to where the committee signed all batches, as far as the sender knows.
+    pub(crate) sealed: Height,
     /// Whether `lanes` are all with something undecided; else those with news since the last report to the same receiver.
     pub(crate) whole: bool,
     pub(crate) lanes: Vec<LaneTip>,
@@ -322,6 +324,7 @@ mod tests {
             Message::FetchChunk(fetch),
             Message::Report(Report {
                 stamp: Stamp::default(),
+                sealed: Height::new(3),
                 decided: Height::new(2),
                 whole: true,
                 lanes: vec![],

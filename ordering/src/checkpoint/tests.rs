@@ -76,7 +76,7 @@ fn peers() -> Vec<(ValidatorId, Height)> {
 }
 
 fn ask(sync: &mut StateSync, now: Time) -> Option<u16> {
-    let asked = sync.ask(now, HEARD, &peers(), &Limits::default(), TURN);
+    let asked = sync.ask(now, newest(HEARD, HEARD, &Limits::default()), &peers(), TURN);
     asked.map(|(peer, request)| {
         assert_eq!(request.at_most.get(), at_most());
         peer.get()

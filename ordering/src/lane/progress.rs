@@ -17,6 +17,7 @@ struct Report {
     /// Of the newest.
     stamp: Stamp,
     decided: Height,
+    sealed: Height,
     lanes: BTreeMap<LaneId, Held>,
 }
 
@@ -49,7 +50,7 @@ impl Progress {
             report.lanes.retain(|_, held| held.stamp > stamp);
         }
         if stamp >= report.stamp {
-            (report.stamp, report.decided) = (stamp, heard.decided);
+            (report.stamp, report.decided, report.sealed) = (stamp, heard.decided, heard.sealed);
         }
         for LaneTip { lane, sequence, digest } in &heard.lanes {
             let known = report.lanes.get(lane);
@@ -73,7 +74,17 @@ impl Progress {
 
     /// The greatest decided height that an honest peer must have reported: f + 1 say at least this.
     pub(crate) fn heard_height(&self, committee: &Committee) -> Height {
-        let mut heights: Vec<_> = self.reports.values().map(|r| r.decided).collect();
+        self.surely(committee, |report| report.decided)
+    }
+
+    /// The greatest height up to which an honest peer must have reported all batches signed; `None` before f + 1 have reported.
+    pub(crate) fn sealed_height(&self, committee: &Committee) -> Option<Height> {
+        let reported = self.reports.values().filter(|report| report.stamp != Stamp::default()).count();
+        (reported > committee.faulty()).then(|| self.surely(committee, |report| report.sealed))
+    }
+
+    fn surely(&self, committee: &Committee, height: impl Fn(&Report) -> Height) -> Height {
+        let mut heights: Vec<_> = self.reports.values().map(height).collect();
         heights.sort_unstable_by(|a, b| b.cmp(a));
         heights.get(committee.faulty()).copied().unwrap_or_default()
     }
@@ -144,7 +155,7 @@ mod tests {
 
     fn say(progress: &mut Progress, from: ValidatorId, stamp: Stamp, decided: u64, lanes: &[LaneTip]) {
         let (decided, lanes) = (Height::new(decided), lanes.to_vec());
-        progress.report(from, &wire::Report { stamp, decided, whole: true, lanes });
+        progress.report(from, &wire::Report { stamp, decided, sealed: Height::ZERO, whole: true, lanes });
     }
 
     /// Found by the simulator: a validator whose clock was 37 s ahead restarted with the right one, and nobody listened to its reports
@@ -191,7 +202,9 @@ mod tests {
         };
         let news = |progress: &mut Progress, millis, whole, lanes: Vec<LaneTip>| {
             let decided = Height::ZERO;
-            progress.report(peer, &wire::Report { stamp: stamp(millis), decided, whole, lanes });
+            let sealed = Height::new(decided.get() / 2);
+            let report = wire::Report { stamp: stamp(millis), decided, sealed, whole, lanes };
+            progress.report(peer, &report);
         };
         news(&mut progress, 1, true, vec![tip(1, 1), tip(3, 1)]);
         news(&mut progress, 4, false, vec![tip(1, 4)]);

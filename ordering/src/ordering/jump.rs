@@ -8,7 +8,7 @@ use ordering_types::{Height, LaneTip, RollupId, Time, TxId, ValidatorId};
 use super::Ordering;
 use crate::agreement::Agreement;
 use crate::api::{Checkpoint, Class, Output, Recipient, Record};
-use crate::checkpoint::{CheckpointError, Trusted, is_far_behind};
+use crate::checkpoint::{CheckpointError, Trusted, is_far_behind, newest};
 use crate::cut::check::ParentSignatures;
 use crate::state::ReplayState;
 use crate::window::Window;
@@ -47,8 +47,15 @@ impl Ordering {
             self.state_sync.stop();
             return false;
         }
+        // Reports are on their way from everybody who was heard.
+        let Some(sealed) = self.progress.sealed_height(&self.committee) else { return true };
+        let at_most = newest(heard, sealed, &self.rules.limits);
+        if at_most <= self.state.height {
+            self.state_sync.stop();
+            return false;
+        }
         let turn = self.sync_delays().turn * 3;
-        if let Some((to, request)) = self.state_sync.ask(now, heard, ahead, &self.rules.limits, turn) {
+        if let Some((to, request)) = self.state_sync.ask(now, at_most, ahead, turn) {
             self.send(Recipient::One(to), Class::Sync, &Message::FetchCheckpoint(request));
         }
         self.state_sync.is_active(now)

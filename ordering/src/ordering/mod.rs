@@ -149,6 +149,8 @@ pub struct Ordering {
     undecided_commit: Option<CommitCertificate>,
     early: BTreeMap<EarlyKey, crate::wire::Message>,
 
+    /// Up to where all batches are signed, as the host says.
+    sealed: Height,
     pace: Pace,
     /// What [`is_orderable`](Self::is_orderable) said since anything that it depends on changed: of 100 lanes with 100 reports each, it is
     /// not asked again at every vote.
@@ -229,6 +231,7 @@ impl Ordering {
             logged_cuts: cuts,
             undecided_commit: None,
             early: BTreeMap::new(),
+            sealed: Height::ZERO,
             pace: Pace::new(now),
             orderable: None,
             faults: BTreeMap::new(),
@@ -274,6 +277,7 @@ impl Ordering {
             Input::Message { from, bytes } => self.receive(now, from, &bytes),
             Input::System(payload) => self.say(payload),
             Input::CheckpointJudged(genuine) => self.take_judgement(now, genuine),
+            Input::Sealed(height) => self.sealed = height,
             Input::Wake => {}
         }
         self.advance(now);

@@ -312,7 +312,7 @@ impl Ordering {
 
     fn report_of(&self, now: Time, whole: bool, lanes: Vec<LaneTip>) -> Message {
         let stamp = Stamp { incarnation: self.own.id.incarnation, time: now };
-        Message::Report(Report { stamp, decided: self.state.height, whole, lanes })
+        Message::Report(Report { stamp, decided: self.state.height, sealed: self.sealed, whole, lanes })
     }
 
     /// A peer speaks of a height that is decided here: tell it so, but not at every word.

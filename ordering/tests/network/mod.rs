@@ -226,12 +226,16 @@ impl Forger {
                 [&[CHUNK], forged.bytes().as_ref()].concat().into()
             }
             REPORT => {
-                let (stamp, decided, whole, mut lanes): ((Incarnation, Time), Height, bool, Vec<LaneTip>) =
-                    codec::decode(&bytes[1..], 1 << 20).unwrap();
+                let (stamp, heights, whole, mut lanes): (
+                    (Incarnation, Time),
+                    [Height; 2],
+                    bool,
+                    Vec<LaneTip>,
+                ) = codec::decode(&bytes[1..], 1 << 20).unwrap();
                 for tip in &mut lanes {
                     tip.digest = self.forged.get(&tip.digest).copied().unwrap_or(tip.digest);
                 }
-                [&[REPORT], &codec::encode(&(stamp, decided, whole, lanes))[..]].concat().into()
+                [&[REPORT], &codec::encode(&(stamp, heights, whole, lanes))[..]].concat().into()
             }
             _ => bytes,
         }
@@ -474,6 +478,11 @@ impl Network {
                     let hash = decided.block.header.hash();
                     let told = std::mem::replace(&mut self.nodes[node].told, hash);
                     assert_eq!(decided.block.header.parent, told, "told of a block without its parent");
+                    if decided.block.header.seals_batch {
+                        let now = self.clock(node);
+                        let core = self.nodes[node].core.as_mut().unwrap();
+                        core.handle(now, Input::Sealed(decided.block.header.height));
+                    }
                     self.trace = Digest::sha256(&[
                         self.trace.as_ref(),
                         &[u8::try_from(node).unwrap()],
@@ -575,10 +584,10 @@ impl Network {
 
     /// A report of progress that does not speak of the censored lanes.
     fn without_censored(&self, report: &Bytes) -> Bytes {
-        let (stamp, decided, whole, mut lanes): ((Incarnation, Time), Height, bool, Vec<LaneTip>) =
+        let (stamp, heights, whole, mut lanes): ((Incarnation, Time), [Height; 2], bool, Vec<LaneTip>) =
             codec::decode(&report[1..], 1 << 20).unwrap();
         lanes.retain(|tip| tip.lane.validator != self.censored);
-        [&[REPORT], &codec::encode(&(stamp, decided, whole, lanes))[..]].concat().into()
+        [&[REPORT], &codec::encode(&(stamp, heights, whole, lanes))[..]].concat().into()
     }
 
     /// Delivers bytes as if `from` had sent them.

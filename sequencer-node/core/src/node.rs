@@ -122,6 +122,8 @@ impl NodeCore {
         if !node.founded {
             node.begin_founding(key, recovered.ceremony_seed, &recovered.system_log, now)?;
         }
+        let sealed = node.sealing.sealed_height();
+        node.ordering.handle(now, ordering::api::Input::Sealed(sealed));
         for block in recovered.unsealed {
             let events = node.sealing.on_block(block, false, now);
             node.on_sealing(events, now);
@@ -267,6 +269,7 @@ impl NodeCore {
         self.checkpoint = Some(height);
         self.uncertified.clear();
         self.sealing.go_on_after(&batch);
+        self.ordering.handle(now, ordering::api::Input::Sealed(height));
         let below = height.next().get();
         self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BLOCK, below });
         let below = Ticket::first(batch.number + 1).to_session();
@@ -466,6 +469,7 @@ impl NodeCore {
                     self.ask_signature(item, digest, now);
                 }
                 SealingEvent::Sealed(batch) => {
+                    self.ordering.handle(now, ordering::api::Input::Sealed(self.sealing.sealed_height()));
                     let below = Ticket::first(self.sealing.last_sealed() + 1).to_session();
                     self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BATCH, below });
                     self.outputs.push_back(Output::Persist(Record::Sealed(Arc::clone(&batch))));

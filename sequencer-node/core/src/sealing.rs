@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch, signing_digest};
 use ordering_types::preimage::Domain;
-use ordering_types::{Block, Digest, GroupKey, GroupSignature, Time, ValidatorId};
+use ordering_types::{Block, Digest, GroupKey, GroupSignature, Height, Time, ValidatorId};
 
 use crate::api::{Job, JobResult};
 use crate::wire::PeerMessage;
@@ -117,6 +117,18 @@ struct OpenBatch {
     checked: BTreeMap<ValidatorId, u8>,
 }
 
+impl OpenBatch {
+    /// The signatures that are wanted: one over any of the accepted encodings.
+    fn wanted(&self, domain: &Domain) -> Vec<SealingEvent> {
+        let digest = |encoded: &EncodedBatch| signing_digest(domain, &self.header, encoded.carrier_hash());
+        let sign = |(ticket, encoded): (&Ticket, &Arc<EncodedBatch>)| SealingEvent::Sign {
+            ticket: *ticket,
+            digest: digest(encoded),
+        };
+        self.accepted.iter().map(sign).collect()
+    }
+}
+
 enum Work {
     Encode(Turn),
     Check(u64, ValidatorId, Arc<EncodedBatch>),
@@ -135,6 +147,8 @@ pub(crate) struct Sealing {
     /// Number and parent of the batch that grows.
     number: u64,
     parent: Digest,
+    /// The newest boundary.
+    closed: Height,
     open: BTreeMap<u64, OpenBatch>,
     /// Encodings of batches ahead of us, one a sender at most.
     early: BTreeMap<ValidatorId, (Turn, EncodedBatch)>,
@@ -161,6 +175,7 @@ impl Sealing {
             growing: Vec::new(),
             number: last.map_or(1, |h| h.number + 1),
             parent: last.map_or(Digest::ZERO, BatchHeader::id),
+            closed: last.map_or(Height::ZERO, |h| h.last_height),
             open: BTreeMap::new(),
             early: BTreeMap::new(),
             recent: BTreeMap::new(),
@@ -182,6 +197,12 @@ impl Sealing {
         self.open.keys().next().copied().unwrap_or(self.number).saturating_sub(1)
     }
 
+    /// The last height of that batch.
+    pub(crate) fn sealed_height(&self) -> Height {
+        let first = self.open.values().next().map(|batch| batch.header.first_height);
+        first.map_or(self.closed, |first| Height::new(first.get().saturating_sub(1)))
+    }
+
     /// Batches that wait for their signature.
     pub(crate) fn open_batches(&self) -> usize {
         self.open.len()
@@ -196,6 +217,7 @@ impl Sealing {
         self.jobs.clear();
         self.number = last.number + 1;
         self.parent = last.id();
+        self.closed = last.last_height;
     }
 
     /// Takes the next decided block; `past` if it was decided long ago.
@@ -219,6 +241,7 @@ impl Sealing {
             l1_reference: last.header.l1_reference.number,
         };
         self.parent = header.id();
+        self.closed = header.last_height;
         self.number += 1;
         let number = header.number;
         let batch = OpenBatch {
@@ -285,12 +308,17 @@ impl Sealing {
         batch.attempt = attempt;
         let patience = ATTEMPT_TIMEOUT * u32::from(attempt.saturating_add(1).min(10));
         batch.deadline = now + if suspect { SUSPECT_TIMEOUT } else { patience };
-        if !mine || self.group_key.is_none() {
+        if self.group_key.is_none() {
             return Vec::new();
         }
-        let (header, blocks) = (batch.header.clone(), batch.blocks.clone());
-        let id = self.begin(Work::Encode(turn));
-        vec![SealingEvent::Job(Job::Encode { id, header, blocks })]
+        // Also what was accepted before there was a key, or while too much else was being signed.
+        let mut events = batch.wanted(&self.domain);
+        if mine {
+            let (header, blocks) = (batch.header.clone(), batch.blocks.clone());
+            let id = self.begin(Work::Encode(turn));
+            events.push(SealingEvent::Job(Job::Encode { id, header, blocks }));
+        }
+        events
     }
 
     fn past_lapsed(&mut self, number: u64, attempt: u8, now: Time) -> Vec<SealingEvent> {

@@ -80,6 +80,8 @@ pub struct Progress {
     pub stamp: (Incarnation, Time),
     /// Newest decided height.
     pub decided: Height,
+    /// Up to where all batches are signed.
+    pub sealed: Height,
     /// Whether this is of all lanes, or of those with news.
     pub whole: bool,
     /// Newest chunk of each lane.

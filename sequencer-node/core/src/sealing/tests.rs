@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use ordering_types::{Address, Epoch, Header, Height, L1Reference};
+use ordering_types::{Address, Epoch, Header, L1Reference};
 
 use super::*;
 
@@ -271,4 +271,16 @@ fn the_same_encoding_again_costs_nothing_and_others_are_few() {
     let later = Turn { number: 1, attempt: 1 };
     assert!(node.on_encoding(ValidatorId::new(3), later, encoding("a")).is_empty(), "it is accepted already");
     assert_eq!(node.on_encoding(ValidatorId::new(3), later, encoding("f")).len(), 1, "another's is taken");
+}
+
+/// The committee's key comes some blocks after the first batch ends. What was asked to be signed before was lost, and not asked for again.
+#[test]
+fn what_was_accepted_is_asked_for_again_with_the_key_and_at_every_attempt() {
+    let mut node = Sealing::new(DOMAIN, ValidatorId::new(1), (1..=4).map(ValidatorId::new).collect(), None);
+    node.on_block(block(1, true), false, NOW);
+    let events = node.on_encoding(ValidatorId::new(2), FIRST, encoding("a"));
+    let ticket = asked_for(&node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) }));
+    assert_eq!(asked_for(&node.key_ready(key(), NOW)), ticket);
+    let events = node.on_time(node.next_deadline().unwrap());
+    assert_eq!(asked_for(&events), ticket);
 }
