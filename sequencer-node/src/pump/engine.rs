@@ -15,7 +15,7 @@ use super::answer::{self, MAX_WAITING_QUESTIONS, Question};
 use super::clock::Clock;
 use super::disk::{Disk, DiskQueue, Operation};
 use super::handle::{Counters, Handle, Submission};
-use super::jobs::{self, MAX_WAITING_JOBS};
+use super::jobs::{Jobs, MAX_WAITING_JOBS};
 use super::{Core, Outbound};
 use crate::core_api::{Input, Job, JobResult, Output, Status};
 use crate::network::{Inbox, PeerMessage};
@@ -119,7 +119,6 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
         headers: BTreeMap::new(),
         unconfirmed: BTreeMap::new(),
     };
-    let (job_sender, job_receiver) = std::sync::mpsc::sync_channel(MAX_WAITING_JOBS);
     let (result_sender, results) = mpsc::channel(MAX_WAITING_JOBS);
     let (question_sender, question_receiver) = std::sync::mpsc::sync_channel(MAX_WAITING_QUESTIONS);
     let (stop, stopped) = oneshot::channel();
@@ -129,7 +128,7 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
         clock,
         outbound: outbound.clone(),
         disk: queue,
-        jobs: job_sender,
+        jobs: Jobs::start(&result_sender, &spec)?,
         refused: Vec::new(),
         questions: question_sender,
         status,
@@ -149,10 +148,6 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
             Ok(())
         })?,
     ];
-    // Not waited for at the end: a proof may take a second, and nothing depends on it.
-    std::thread::Builder::new()
-        .name("jobs".to_owned())
-        .spawn(move || jobs::run(&job_receiver, &result_sender, &spec))?;
     Ok((Pump { stop: Some(stop), threads, ended }, handle))
 }
 
@@ -222,8 +217,8 @@ struct Engine<C, S> {
     clock: Clock,
     outbound: S,
     disk: Arc<DiskQueue>,
-    jobs: SyncSender<Job>,
-    /// Results of jobs that the job thread had no room for.
+    jobs: Jobs,
+    /// Results of jobs that there was no room for.
     refused: Vec<JobResult>,
     questions: SyncSender<(ValidatorId, Question)>,
     status: watch::Sender<Status>,
@@ -340,9 +335,8 @@ impl<C: Core, S: Outbound> Engine<C, S> {
     }
 
     fn start_job(&mut self, job: Job) {
-        use std::sync::mpsc::TrySendError;
-        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.jobs.try_send(job) {
-            self.refused.push(jobs::refused(&job));
+        if let Err(refused) = self.jobs.begin(job) {
+            self.refused.push(refused);
         }
     }
 

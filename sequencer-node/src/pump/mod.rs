@@ -5,7 +5,7 @@
 //!   job results ────▶│              │
 //!   submissions ────▶├── core ──────┼─ records, sends after sync,
 //!   peers, bulk ────▶│   thread     │  events ──▶ disk thread ── sync ──▶ network, subscribers
-//!   the clock ──────▶┘              ├─ jobs ──▶ job thread ──▶ results
+//!   the clock ──────▶┘              ├─ jobs ──▶ job threads ──▶ results
 //!                                   └─ questions of peers ──▶ answering thread ──▶ network
 //! ```
 //!

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy::eips::Encodable2718;
@@ -25,8 +25,11 @@ use tokio::task::JoinSet;
 
 use crate::node::{Folders, Running};
 
+/// How long a machine that is busy with other things may take over anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.unwrap_or_else(|_| panic!("{what}: too late"))
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: too late"))
 }
 
 /// Asks until there is an answer that is `good`.
@@ -37,17 +40,16 @@ pub(crate) async fn until(
     good: impl Fn(&Value) -> bool,
 ) -> Value {
     let list = params.as_array().unwrap().clone();
-    within(method, async {
-        loop {
-            let mut params = jsonrpsee::core::params::ArrayParams::new();
-            list.iter().for_each(|value| params.insert(value).unwrap());
-            match client.request::<Value, _>(method, params).await {
-                Ok(answer) if good(&answer) => return answer,
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
+    let started = Instant::now();
+    loop {
+        let mut params = jsonrpsee::core::params::ArrayParams::new();
+        list.iter().for_each(|value| params.insert(value).unwrap());
+        match within(method, client.request::<Value, _>(method, params)).await {
+            Ok(answer) if good(&answer) => return answer,
+            other => assert!(started.elapsed() < PATIENCE, "{method}: too late, at last {other:?}"),
         }
-    })
-    .await
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Transactions one after another, so that blocks come as fast as the nodes make them; ends when dropped.
