@@ -24,6 +24,11 @@ const LATE: usize = 3;
 
 /// Four nodes, of which the last has been away for a while and finds its disk empty. Transactions go on.
 fn with_a_late_node(seed: u64) -> Network {
+    with_unsealed_batches(seed, None)
+}
+
+/// Batches that end at this height or later are not signed.
+fn with_unsealed_batches(seed: u64, unsealed_from: Option<Height>) -> Network {
     let limits = Limits {
         idle_block_interval_ms: 20,
         duplicate_window_blocks: WINDOW as u32,
@@ -31,6 +36,7 @@ fn with_a_late_node(seed: u64) -> Network {
         ..Limits::default()
     };
     let mut network = Network::with(spec(4, limits), seed, Link::GOOD, false);
+    network.unsealed_from = unsealed_from;
     network.run(SECOND);
     network.kill(LATE);
     network.nodes[LATE].disk = Disk::default();
@@ -110,6 +116,22 @@ fn an_empty_disk_goes_on_from_a_checkpoint_and_votes_once_it_holds_a_window() {
         assert!(network.nodes[LATE].last_vote.unwrap().1 > due, "no vote below the window's end");
         assert!(network.core(LATE).faults().is_empty());
     }
+}
+
+/// A node without the blocks of an unsigned batch could not help to sign it: with one liar among four, nobody then could.
+#[test]
+fn nobody_goes_on_after_an_unsigned_batch() {
+    let unsealed = 3 * WINDOW / 2;
+    let mut network = with_unsealed_batches(40, Some(Height::new(unsealed)));
+    network.start(LATE);
+    votes_again(&mut network);
+    let checkpoint = network.nodes[LATE].disk.checkpoint().unwrap().header.height.get();
+    assert!(checkpoint < unsealed, "{checkpoint}");
+
+    let mut network = with_unsealed_batches(41, Some(Height::new(1)));
+    network.start(LATE);
+    votes_again(&mut network);
+    assert!(network.nodes[LATE].disk.checkpoint().is_none(), "no batch is signed: it replays everything");
 }
 
 /// Found out by the header's hash: a peer that says something else of what a block leaves out changes the block.

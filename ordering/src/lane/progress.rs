@@ -172,6 +172,20 @@ mod tests {
         assert_eq!(progress.ahead(Height::new(7)), [(peer, Height::new(7))]);
     }
 
+    /// f peers may say anything, and before f + 1 have spoken nothing is known.
+    #[test]
+    fn f_1_reports_tell_up_to_where_batches_are_signed() {
+        let key = |n: u16| SecretKey::from_bytes([n as u8; 32]).unwrap().public_key();
+        let committee = Committee::new((1..=4).map(|n| (ValidatorId::new(n), key(n))).collect());
+        let mut progress = Progress::default();
+        for (peer, sealed, surely) in [(2, 900, None), (3, 40, Some(40)), (4, 60, Some(60))] {
+            let (decided, sealed) = (Height::new(1_000), Height::new(sealed));
+            let report = wire::Report { stamp: stamp(1), decided, sealed, whole: true, lanes: vec![] };
+            progress.report(ValidatorId::new(peer), &report);
+            assert_eq!(progress.sealed_height(&committee), surely.map(Height::new));
+        }
+    }
+
     /// Found by the simulator (a liar that answers requests for chunks with turned bits): a tip of another's lane that somebody
     /// reported was fetched from whoever had it, so one liar could fork an honest validator's lane and have its own transactions ordered there.
     #[test]
