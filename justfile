@@ -42,6 +42,7 @@ nightly:
     just sim 20000
     just fuzz 7200
     cargo run --release -p testnet -- --for 600s
+    cargo run --release -p testnet -- bench --attack all --seconds 30
 
 # What CI runs.
 pre-push:

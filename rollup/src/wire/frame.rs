@@ -58,6 +58,21 @@ pub async fn write<M: Message>(stream: &mut (impl AsyncWrite + Unpin), message: 
     stream.write_all(&encode(message)).await
 }
 
+/// Writes messages, many at a time. Not cancel-safe.
+pub async fn write_all<M: Message>(
+    stream: &mut (impl AsyncWrite + Unpin),
+    messages: impl IntoIterator<Item = M>,
+) -> io::Result<()> {
+    let mut waiting = BytesMut::new();
+    for message in messages {
+        waiting.put(encode(&message));
+        if waiting.len() >= RESERVE_BYTES {
+            stream.write_all(&waiting.split()).await?;
+        }
+    }
+    stream.write_all(&waiting).await
+}
+
 /// Reads one message; `None` if the stream ended cleanly before one began. Not cancel-safe.
 ///
 /// Memory grows with the bytes that arrive, never with the length that a peer claims.

@@ -35,7 +35,7 @@ mod frame;
 mod identity;
 mod messages;
 
-pub use frame::{FrameError, Message, encode, read, write};
+pub use frame::{FrameError, Message, encode, read, write, write_all};
 pub use identity::{NoExporter, prove_identity, verify_identity};
 pub use messages::{
     Certified, ClientMessage, CloseReason, Closed, ConfirmedBlock, Content, Founding, Hello, NodeMessage,

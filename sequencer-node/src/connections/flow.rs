@@ -21,7 +21,7 @@ const WINDOW_BYTES: usize = 64 << 10;
 /// No write for so long: there is nothing left to write.
 const QUIET: Duration = Duration::from_millis(2);
 /// Calls of one connection that run at once; more wait.
-const MAX_CALLS: usize = 16;
+const MAX_CALLS: usize = 8;
 
 /// The calls of one connection.
 #[derive(Debug)]

@@ -176,10 +176,10 @@ impl Server {
         &self,
         connection: Connection,
         mut send: SendStream,
-        receive: RecvStream,
+        mut receive: RecvStream,
         session_open: &AtomicBool,
     ) {
-        let mut receive = BufReader::with_capacity(READ_BUFFER_BYTES, receive);
+        // Not read ahead yet: whoever opens streams and says nothing gets no buffers for it.
         let opening = match timeout(OPENING_TIMEOUT, wire::read::<Opening>(&mut receive)).await {
             Ok(Ok(Some(opening))) => opening,
             Ok(Ok(None)) => return,
@@ -194,6 +194,7 @@ impl Server {
                 close(&mut send, CloseReason::Malformed, "one session a connection").await;
             }
             Opening::Session(hello) => {
+                let receive = BufReader::with_capacity(READ_BUFFER_BYTES, receive);
                 let stopped = self.stopped.clone();
                 session::serve(&self.front, &connection, send, receive, hello, stopped).await;
                 session_open.store(false, Ordering::Relaxed);

@@ -88,10 +88,9 @@ async fn write_frames(
         tokio::select! {
             from_reader = waiting.recv(), if reading => match from_reader {
                 Some(FromReader::Refused(all)) => {
-                    for refused in all {
-                        if !write(&mut send, &NodeMessage::Refused(refused)).await {
-                            return;
-                        }
+                    let all = all.into_iter().map(NodeMessage::Refused);
+                    if !matches!(timeout(WRITE_TIMEOUT, wire::write_all(&mut send, all)).await, Ok(Ok(()))) {
+                        return;
                     }
                 }
                 Some(FromReader::Malformed(why)) => {

@@ -215,3 +215,24 @@ async fn whoever_cannot_prove_to_be_a_validator_sends_no_chunks() {
     link.write(vec![super::frame::Frame::Message(Bytes::from_static(b"good"))]).await.unwrap();
     assert_eq!(within("chunk", inbox.bulk.recv()).await.unwrap().bytes, "good");
 }
+
+#[tokio::test]
+async fn a_malformed_frame_costs_its_sender_the_link_and_nothing_else() {
+    let ports = [free_port(), free_port()];
+    let spec = spec(&ports, "test");
+    let (one, mut inbox) = start(&spec, 1, ports[0]).await;
+    let identity = Arc::new(super::chunks::Identity::new(&spec, ValidatorId::new(2), key(2)));
+    let link =
+        async || super::chunks::dial(one.chunks.unwrap(), &identity, ValidatorId::new(1)).await.unwrap();
+    let too_long = vec![0; super::frame::max_message_bytes(Class::Chunks) + 1];
+    for bad in [super::frame::Frame::Ping(7), super::frame::Frame::Message(too_long.into())] {
+        let mut link = link().await;
+        // The end may come before all is written.
+        let _ = link.write(vec![bad]).await;
+        within("the end of the link", link.closed()).await;
+    }
+    let mut link = link().await;
+    link.write(vec![super::frame::Frame::Message(Bytes::from_static(b"good"))]).await.unwrap();
+    // What came before it was no message.
+    assert_eq!(within("chunk", inbox.bulk.recv()).await.unwrap().bytes, "good");
+}

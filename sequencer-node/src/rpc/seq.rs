@@ -9,13 +9,14 @@ use jsonrpsee::types::{ErrorObjectOwned, Params};
 use jsonrpsee::{PendingSubscriptionSink, RpcModule, SubscriptionMessage};
 use ordering_types::{Digest, Height, RollupId, Transaction, TxId};
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::error;
 use crate::front::Front;
 use crate::pump::Event;
-use crate::store::Found;
+use crate::store::{Found, Reader, StoreError};
 
 /// The index follows the newest block within milliseconds; it is waited for, but not for ever.
 const INDEX_POLL: Duration = Duration::from_millis(5);
@@ -109,7 +110,7 @@ fn status(front: &Front) -> Value {
     })
 }
 
-async fn block(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectOwned> {
+async fn block(params: &Params<'_>, front: &Front) -> Result<Box<RawValue>, ErrorObjectOwned> {
     let hint = "send [height] or [\"latest\"]";
     let which: Value = params.one().map_err(|e| error::invalid(e.message(), hint))?;
     let height = match (&which, which.as_u64()) {
@@ -117,32 +118,36 @@ async fn block(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectO
         (Value::String(text), _) if text == "latest" => front.handle.height(),
         _ => return Err(error::invalid("not a height", hint)),
     };
-    let read = async || front.read(move |store| Ok((store.decided(height)?, store.certified(height)?))).await;
+    let read = async || front.read(move |store| rendered(store, height)).await;
     let mut found = read().await;
     // A height is told of before the index has it: whoever heard of it and asks must not be told otherwise.
     let newest = front.handle.height();
     let newer = height <= newest && height.get().saturating_add(MAX_INDEX_LAG) > newest.get();
     for _ in 0..MAX_INDEX_POLLS {
-        if !newer || !matches!(found, Ok((None, _))) {
+        if !newer || !matches!(found, Ok(None)) {
             break;
         }
         tokio::time::sleep(INDEX_POLL).await;
         found = read().await;
     }
-    let (decided, signature) = found.map_err(|e| error::unreadable(&e))?;
-    let Some(decided) = decided else {
-        let newest = front.handle.height();
-        let range = front.read(|store| store.range()).await.map_err(|e| error::unreadable(&e))?;
-        let what = match range {
-            Some((first, _)) if height < first => {
-                format!(
-                    "block {height} is not held here any more; this node has blocks from height {first} on"
-                )
-            }
-            _ => format!("no block {height} here; the newest is {newest}"),
-        };
-        return Err(error::not_found(&what, "ask for another height, or another validator for an old one"));
+    if let Some(text) = found.map_err(|e| error::unreadable(&e))? {
+        return Ok(text);
+    }
+    let newest = front.handle.height();
+    let range = front.read(|store| store.range()).await.map_err(|e| error::unreadable(&e))?;
+    let what = match range {
+        Some((first, _)) if height < first => {
+            format!("block {height} is not held here any more; this node has blocks from height {first} on")
+        }
+        _ => format!("no block {height} here; the newest is {newest}"),
     };
+    Err(error::not_found(&what, "ask for another height, or another validator for an old one"))
+}
+
+/// A whole block as text. Made where the store is read, by few threads at once: what hundreds of clients ask for together would otherwise
+/// be in memory together, and hold up everybody's connections while it is written out.
+fn rendered(store: &Reader, height: Height) -> Result<Option<Box<RawValue>>, StoreError> {
+    let Some(decided) = store.decided(height)? else { return Ok(None) };
     let sections: Vec<Value> = decided
         .block
         .sections
@@ -157,13 +162,14 @@ async fn block(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectO
             })
         })
         .collect();
-    Ok(json!({
+    let block = json!({
         "header": decided.block.header,
         "hash": decided.certificate.header,
         "certificate": decided.certificate,
-        "signature": signature,
+        "signature": store.certified(height)?,
         "sections": sections,
-    }))
+    });
+    Ok(Some(to_raw_value(&block).expect("a JSON value is JSON")))
 }
 
 async fn proof(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectOwned> {
@@ -244,7 +250,7 @@ async fn follow(
                 Err(RecvError::Closed) => return Ok(()),
             },
         };
-        let message = SubscriptionMessage::from(serde_json::value::to_raw_value(&news)?);
+        let message = SubscriptionMessage::from(to_raw_value(&news)?);
         sink.send(message).await?;
     }
 }

@@ -31,8 +31,9 @@ const MAX_RESPONSE_BYTES: u32 = 48 << 20;
 const MAX_BATCH: u32 = 100;
 /// Subscriptions of one connection.
 const MAX_SUBSCRIPTIONS: u32 = 16;
-/// Messages that wait for a WebSocket client, each as long as an answer may be.
-const MAX_UNREAD: u32 = 32;
+/// Messages that wait for a WebSocket client, each as long as an answer may be. One is written while the next is made; more only fills
+/// memory for those who do not read.
+const MAX_UNREAD: u32 = 4;
 /// A connection without a request for so long is closed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_INTERVAL: Duration = Duration::from_secs(20);

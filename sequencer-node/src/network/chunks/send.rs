@@ -112,6 +112,14 @@ impl Link {
     }
 }
 
+#[cfg(test)]
+impl Link {
+    /// Waits until the other end has had enough.
+    pub(in crate::network) async fn closed(&self) {
+        self.connection.closed().await;
+    }
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         self.connection.close(VarInt::from_u32(0), b"");
