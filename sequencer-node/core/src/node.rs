@@ -66,6 +66,8 @@ pub struct NodeCore {
     uncertified: BTreeMap<Height, Digest>,
     newest_certified: Height,
     checkpoint: Option<Height>,
+    /// Blocks whose signature is asked for at the next wake: what was ordered is told first, and votes that came meanwhile are heard.
+    fresh: Vec<(Height, Digest)>,
     outputs: VecDeque<Output>,
 }
 
@@ -108,6 +110,7 @@ impl NodeCore {
             uncertified: recovered.uncertified.into_iter().collect(),
             newest_certified: Height::ZERO,
             checkpoint: None,
+            fresh: Vec::new(),
             outputs: VecDeque::new(),
             spec,
         };
@@ -172,6 +175,9 @@ impl NodeCore {
 
     /// When the host should hand in [`Input::Wake`] at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
+        if !self.fresh.is_empty() {
+            return Some(Time::default());
+        }
         let signing = self.signing.as_ref().and_then(Signing::next_deadline).map(from_mpc);
         [self.ordering.next_deadline(), self.sealing.next_deadline(), signing].into_iter().flatten().min()
     }
@@ -180,6 +186,11 @@ impl NodeCore {
         self.ordering.handle(now, ordering::api::Input::Wake);
         let events = self.sealing.on_time(now);
         self.on_sealing(events, now);
+        for (height, hash) in std::mem::take(&mut self.fresh) {
+            if self.uncertified.contains_key(&height) {
+                self.ask_block_signature(height, hash, now);
+            }
+        }
         self.sign_with(now, mpc::signing::Input::Tick);
     }
 
@@ -382,7 +393,7 @@ impl NodeCore {
             let below = self.uncertified.keys().next().map_or(0, |h| h.get());
             self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BLOCK, below });
         }
-        self.ask_block_signature(height, hash, now);
+        self.fresh.push((height, hash));
     }
 
     fn ask_block_signature(&mut self, height: Height, hash: Digest, now: Time) {

@@ -60,8 +60,10 @@ pub(crate) struct PeerMessage {
 /// Where messages of peers arrive.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    /// Votes, proposals and signing.
+    /// Votes and proposals.
     pub(crate) urgent: mpsc::Receiver<PeerMessage>,
+    /// Signing: it follows what is ordered, and nothing ordered waits for it.
+    pub(crate) signing: mpsc::Receiver<PeerMessage>,
     /// Chunks and catching up.
     pub(crate) bulk: mpsc::Receiver<PeerMessage>,
 }
@@ -69,6 +71,7 @@ pub(crate) struct Inbox {
 #[derive(Clone, Debug)]
 pub(super) struct InboxSender {
     urgent: mpsc::Sender<PeerMessage>,
+    signing: mpsc::Sender<PeerMessage>,
     bulk: mpsc::Sender<PeerMessage>,
 }
 
@@ -167,8 +170,9 @@ impl Network {
         let (peers, dials) = directory(&spec, me, &key)?;
         let mut swarm = build_swarm(&key, peers.values().map(|p| p.id));
         let (urgent, urgent_out) = mpsc::channel(MAX_WAITING_MESSAGES);
+        let (signing, signing_out) = mpsc::channel(MAX_WAITING_MESSAGES);
         let (bulk, bulk_out) = mpsc::channel(MAX_WAITING_MESSAGES);
-        let inbox = InboxSender { urgent, bulk };
+        let inbox = InboxSender { urgent, signing, bulk };
         let peers = Arc::new(peers);
         let ours = spec.hash();
         let address = listen_on(&mut swarm, listen).await?;
@@ -198,7 +202,8 @@ impl Network {
         }
         tasks.spawn(run(swarm, Arc::clone(&peers), dials));
         let chunks = direct.map(|direct| direct.chunks.address);
-        Ok((Self { peers, address, chunks, _tasks: tasks }, Inbox { urgent: urgent_out, bulk: bulk_out }))
+        let inbox = Inbox { urgent: urgent_out, signing: signing_out, bulk: bulk_out };
+        Ok((Self { peers, address, chunks, _tasks: tasks }, inbox))
     }
 
     /// For sending.
@@ -462,7 +467,8 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn new(class: Class, peer: &Peer, inbox: &InboxSender) -> Self {
         let queue = match class {
-            Class::Consensus | Class::Ceremony => &inbox.urgent,
+            Class::Consensus => &inbox.urgent,
+            Class::Ceremony => &inbox.signing,
             Class::Chunks | Class::Sync => &inbox.bulk,
         };
         let budget = Arc::new(Semaphore::new(MAX_WAITING_BYTES as usize));

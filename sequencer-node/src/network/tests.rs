@@ -85,10 +85,10 @@ async fn two_nodes_exchange_messages_of_every_class_and_find_each_other_again() 
     for class in Class::ALL {
         let message = Bytes::from(vec![class as u8; 100_000]);
         one.sender().send(Recipient::All, class, &message);
-        let queue = if matches!(class, Class::Consensus | Class::Ceremony) {
-            &mut inbox_two.urgent
-        } else {
-            &mut inbox_two.bulk
+        let queue = match class {
+            Class::Consensus => &mut inbox_two.urgent,
+            Class::Ceremony => &mut inbox_two.signing,
+            Class::Chunks | Class::Sync => &mut inbox_two.bulk,
         };
         let got = within("message", queue.recv()).await.unwrap();
         assert_eq!((got.from, got.class, got.bytes), (ValidatorId::new(1), class, message));

@@ -23,6 +23,8 @@ use crate::store::{Reader, Store, StoreError};
 
 /// Inputs of one kind taken in one go; bulk only a few, so that a vote never waits for many chunks to be hashed.
 const MAX_URGENT: usize = 128;
+/// Each costs up to a millisecond of curve arithmetic, and votes that come meanwhile wait as long.
+const MAX_SIGNING: usize = 1;
 const MAX_BULK: usize = 4;
 const MAX_SUBMISSIONS: usize = 64;
 const MAX_RESULTS: usize = 16;
@@ -182,6 +184,7 @@ struct Batch {
     results: Vec<JobResult>,
     submissions: Vec<Submission>,
     bulk: Vec<PeerMessage>,
+    signing: Vec<PeerMessage>,
 }
 
 impl Inputs {
@@ -195,12 +198,15 @@ impl Inputs {
             _ = self.submissions.recv_many(&mut batch.submissions, MAX_SUBMISSIONS),
                 if !self.submissions.is_closed() => {}
             _ = self.inbox.bulk.recv_many(&mut batch.bulk, MAX_BULK), if !self.inbox.bulk.is_closed() => {}
+            _ = self.inbox.signing.recv_many(&mut batch.signing, MAX_SIGNING),
+                if !self.inbox.signing.is_closed() => {}
             () = tokio::time::sleep_until(deadline) => {}
         }
         take(&mut self.inbox.urgent, &mut batch.urgent, MAX_URGENT);
         take(&mut self.results, &mut batch.results, MAX_RESULTS);
         take(&mut self.submissions, &mut batch.submissions, MAX_SUBMISSIONS);
         take(&mut self.inbox.bulk, &mut batch.bulk, MAX_BULK);
+        take(&mut self.inbox.signing, &mut batch.signing, MAX_SIGNING);
         true
     }
 }
@@ -274,7 +280,7 @@ impl<C: Core, S: Outbound> Engine<C, S> {
             let _ = submission.reply.send(answers);
             self.drain()?;
         }
-        for PeerMessage { from, class, bytes, .. } in batch.bulk.drain(..) {
+        for PeerMessage { from, class, bytes, .. } in batch.bulk.drain(..).chain(batch.signing.drain(..)) {
             self.handle(Input::Message { from, class, bytes })?;
         }
         let now = self.clock.now();

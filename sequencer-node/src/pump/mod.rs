@@ -1,10 +1,11 @@
 //! Runs the core: one thread feeds it, one writes its records, the rest of the node talks to both through channels.
 //!
 //! ```text
-//!   peers, urgent ──▶┐              ┌─ sends that wait for nothing ──▶ network
+//!   peers, votes ───▶┐              ┌─ sends that wait for nothing ──▶ network
 //!   job results ────▶│              │
 //!   submissions ────▶├── core ──────┼─ records, sends after sync,
 //!   peers, bulk ────▶│   thread     │  events ──▶ disk thread ── sync ──▶ network, subscribers
+//!   peers, signing ─▶│              │
 //!   the clock ──────▶┘              ├─ jobs ──▶ job threads ──▶ results
 //!                                   └─ questions of peers ──▶ answering thread ──▶ network
 //! ```
