@@ -146,6 +146,7 @@ impl Ordering {
         self.unusable.clear();
         self.pace.last_block = now;
         self.pace.last_duration = now.since(self.pace.last_start);
+        self.pace.height_ended = true;
         self.report_soon(now);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering_types::{Cut, Digest, Height, LaneTip, ParentCommit, Round, Time, ValidatorId, VoteKind};
+use ordering_types::{Cut, Digest, Height, LaneTip, ParentCommit, Round, Time, ValidatorId};
 
 use super::Ordering;
 use crate::agreement::{Agreement, Broadcast, Effect, Event, SignedProposal, Taken};
@@ -81,10 +81,7 @@ impl Ordering {
 
     fn broadcast(&mut self, message: Broadcast) {
         let message = match message {
-            Broadcast::Vote(vote) => {
-                self.pace.precommitted |= vote.vote.kind == VoteKind::Precommit;
-                Message::Vote(vote)
-            }
+            Broadcast::Vote(vote) => Message::Vote(vote),
             Broadcast::Bundle(bundle) => Message::Bundle(bundle),
             Broadcast::Proposal(proposal) => {
                 let Some(candidate) = self.candidates.get_mut(&proposal.proposal.value) else { return };

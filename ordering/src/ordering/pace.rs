@@ -24,8 +24,8 @@ pub(super) struct Pace {
     pub(super) last_duration: Duration,
     /// From the start of the one before to the start of the newest height.
     pub(super) last_interval: Duration,
-    /// This node's precommit has just left.
-    pub(super) precommitted: bool,
+    /// A height has just ended.
+    pub(super) height_ended: bool,
     pub(super) report_due: Option<Time>,
     pub(super) spread_due: Option<Time>,
     pub(super) status_due: Time,
@@ -45,7 +45,7 @@ impl Pace {
             last_start: now,
             last_duration: Duration::ZERO,
             last_interval: Duration::MAX,
-            precommitted: false,
+            height_ended: false,
             report_due: None,
             spread_due: None,
             status_due: now,

@@ -55,13 +55,13 @@ impl Ordering {
             self.send(Recipient::All, Class::Chunks, &message);
             self.report_soon(now);
         }
-        self.pace.precommitted = false;
+        self.pace.height_ended = false;
     }
 
     /// When the next own chunk is due; none while the lane's backlog is full.
     ///
-    /// While heights follow each other closely, a chunk leaves with the own precommit: two hops later, when the next leader proposes,
-    /// a quorum holds it and has said so. Cut sooner, it would wait there instead of growing here.
+    /// While heights follow each other closely, a chunk is cut when one ends: before the next begins, a quorum holds it and has told the
+    /// leader so. Cut sooner, it would wait there instead of growing here.
     pub(super) fn chunk_deadline(&self) -> Option<Time> {
         let (chunks, bytes) = self.store.backlog(self.own.id);
         // Peers count from their own decided tip, which may be behind: stay well below their limits.
@@ -71,7 +71,7 @@ impl Ordering {
         self.buffer.deadline(&self.rules, &self.settings, |since| {
             let soon = since + self.settings.chunk_delay;
             match self.pace.lockstep(&self.settings) {
-                Some(_) if self.pace.precommitted => since,
+                Some(_) if self.pace.height_ended => since,
                 Some(interval) => soon.max(self.pace.last_start + interval * 2),
                 None => soon,
             }
