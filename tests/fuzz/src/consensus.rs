@@ -363,7 +363,9 @@ impl World {
                     let first = *self.decided.entry(height).or_insert(header);
                     assert!(at == LIAR || first == header, "a fork at height {height}");
                 }
-                Output::JudgeCheckpoint(checkpoint) | Output::Jumped(checkpoint) => panic!("nobody was asked for {checkpoint:?}"),
+                Output::JudgeCheckpoint(checkpoint) | Output::Jumped(checkpoint) => {
+                    panic!("nobody was asked for {checkpoint:?}")
+                }
                 Output::Evidence(evidence) => {
                     assert_eq!(evidence.culprit, id(LIAR), "an honest validator is accused: {evidence:?}");
                 }
