@@ -10,8 +10,6 @@ pub const MAX_PINNED: usize = 4096;
 pub const MAX_HELD_PER_MEMBER: usize = 32;
 /// Commitments of one member held for own sessions.
 pub const MAX_POOL: usize = 128;
-/// Earlier boots of one member that are remembered as over.
-pub const MAX_RETIRED_BOOTS: usize = 8;
 /// Rounds of the coordinator rotation by which a coordinator may be ahead of this node and still be answered.
 pub(super) const ROUNDS_AHEAD: u64 = 4;
 

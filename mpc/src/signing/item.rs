@@ -52,7 +52,8 @@ impl Add<u64> for Time {
     }
 }
 
-/// A name for one run of a member's process: 16 random bytes, fresh at every start.
+/// A name for one run of a member's process: the number of its start, 8 bytes that are greater at every start, and 8 random ones, so that two
+/// runs never have the same. The greatest that others have seen of a member is its present one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BootId(pub [u8; 16]);
 

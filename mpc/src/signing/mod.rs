@@ -60,7 +60,7 @@
 //! [`Input::Sign`], and peers that have the signature answer with it.
 //!
 //! # Caveats
-//! - Two processes with one key are two boots that displace each other: slow, though never a reuse of nonces. Restoring the
+//! - Of two processes with one key only the one that started later is heard. Restoring the
 //!   *memory image* of a process brings nonces back and is not defended against.
 //! - Commitments and shares are not signed by their owner yet: a wrong share is known to the coordinator that received it, and
 //!   cannot be shown to a third party.
@@ -94,9 +94,7 @@ mod supply;
 mod tests;
 
 pub use burn::BurnRecord;
-pub use config::{
-    MAX_HELD_PER_MEMBER, MAX_PINNED, MAX_POOL, MAX_RETAINED, MAX_RETIRED_BOOTS, MAX_RUNNING, SigningConfig,
-};
+pub use config::{MAX_HELD_PER_MEMBER, MAX_PINNED, MAX_POOL, MAX_RETAINED, MAX_RUNNING, SigningConfig};
 pub use fault::{Fault, FaultKind, Refused};
 pub use item::{BootId, ItemId, Time};
 pub use machine::{Input, NonceSeed, Output, Signing};

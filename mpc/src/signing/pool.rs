@@ -1,9 +1,9 @@
 //! What this member, as coordinator, knows of another: its unused commitments and how it has behaved lately.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::commitment::{self, CommitmentBytes, Offer, Supply};
-use super::config::{MAX_POOL, MAX_RETIRED_BOOTS, SigningConfig};
+use super::config::{MAX_POOL, SigningConfig};
 use super::item::{BootId, Time};
 use crate::wire::WireError;
 
@@ -15,7 +15,6 @@ const MAX_BACKOFF: u32 = 4;
 /// They are used in ascending order of index and never again: `floor` is above every index used.
 pub(super) struct Pool {
     boot: Option<BootId>,
-    retired: VecDeque<BootId>,
     floor: u64,
     ready: BTreeMap<u64, CommitmentBytes>,
     want_at: Time,
@@ -29,36 +28,24 @@ pub(super) enum Sighting {
     Same,
     /// First sight of a boot: the member has (re)started.
     New,
-    /// A boot that is over.
+    /// A boot that is over: a message of it came late.
     Retired,
 }
 
 impl Pool {
     pub(super) fn new(now: Time) -> Self {
-        Self {
-            boot: None,
-            retired: VecDeque::new(),
-            floor: 0,
-            ready: BTreeMap::new(),
-            want_at: now,
-            unanswered: 0,
-        }
+        Self { boot: None, floor: 0, ready: BTreeMap::new(), want_at: now, unanswered: 0 }
     }
 
-    /// Takes note of the boot that a message came from. A new one voids all commitments of the old one.
+    /// Takes note of the boot that a message came from. A newer one voids all commitments of the old one.
     pub(super) fn sight(&mut self, boot: BootId, now: Time) -> Sighting {
         if self.boot == Some(boot) {
             return Sighting::Same;
         }
-        if self.retired.contains(&boot) {
+        if self.boot.is_some_and(|newest| boot < newest) {
             return Sighting::Retired;
         }
-        if let Some(over) = self.boot.replace(boot) {
-            self.retired.push_back(over);
-            while self.retired.len() > MAX_RETIRED_BOOTS {
-                self.retired.pop_front();
-            }
-        }
+        self.boot = Some(boot);
         self.floor = 0;
         self.ready.clear();
         self.want_at = now;
@@ -147,6 +134,20 @@ impl Standing {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// Two members had restarted, and a message of the one's former life reached the other after the first of its new life. That was taken for
+    /// newer still, and from then on everything that the living said was ignored.
+    #[test]
+    fn a_late_word_of_a_former_life_ends_no_newer_one() {
+        let boot = |start: u8, random: u8| BootId([start, random].repeat(8).try_into().unwrap());
+        let now = Time::default();
+        let mut pool = Pool::new(now);
+        assert_eq!(pool.sight(boot(2, 1), now), Sighting::New);
+        assert_eq!(pool.sight(boot(1, 9), now), Sighting::Retired);
+        assert_eq!(pool.sight(boot(2, 1), now), Sighting::Same);
+        assert_eq!(pool.sight(boot(3, 0), now), Sighting::New);
+        assert_eq!(pool.sight(boot(2, 1), now), Sighting::Retired);
+    }
 
     /// Supplies are repeated until they arrive, and messages overtake each other: a commitment that is used up must not come
     /// back with a late repetition.

@@ -54,6 +54,7 @@ pub struct NodeCore {
     domain: Domain,
     me: ValidatorId,
     ordering: Ordering,
+    incarnation: Incarnation,
     founding: Option<Founding>,
     founding_failed: Option<String>,
     founded: bool,
@@ -99,6 +100,7 @@ impl NodeCore {
             domain,
             me,
             ordering,
+            incarnation,
             founding: None,
             founding_failed: None,
             founded: recovered.founding.is_some(),
@@ -368,8 +370,11 @@ impl NodeCore {
         let key =
             GroupKey::from_bytes(material.public().key()).expect("key material holds a valid group key");
         self.group_key = Some(key);
-        let boot = self.entropy.draw(b"boot id");
-        let boot = BootId(*boot.first_chunk().expect("32 bytes hold 16"));
+        let mut boot = [0; 16];
+        let (start, random) = boot.split_at_mut(8);
+        start.copy_from_slice(&self.incarnation.get().to_be_bytes());
+        random.copy_from_slice(self.entropy.draw(b"boot id").first_chunk::<8>().expect("32 bytes hold 8"));
+        let boot = BootId(boot);
         let nonces = NonceSeed::new(*self.entropy.draw(b"nonces"));
         let mut signing = Signing::new(self.settings.signing.clone(), material, boot, nonces);
         burns

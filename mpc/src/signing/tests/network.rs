@@ -145,6 +145,7 @@ impl Network {
         let mut boot = [0; 16];
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut boot);
+        boot[..8].copy_from_slice(&self.now.as_millis().to_be_bytes());
         self.rng.fill_bytes(&mut seed);
         let config = SigningConfig::new(EPOCH);
         let mut node = Signing::new(config, &self.keys[&member], BootId(boot), NonceSeed::new(seed));
