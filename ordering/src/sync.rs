@@ -390,4 +390,4 @@ fn check_run(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,28 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use ordering_types::{
-    Address, CommitCertificate, Epoch, Header, L1Reference, LaneId, LaneSequence, Round, SecretKey, Vote,
-    VoteKind,
-};
+use ordering_types::{Epoch, Header, L1Reference, LaneId, LaneSequence};
 
 use super::*;
+use crate::sync::tests::{certificate, committee, domain};
 
 const NOW: Time = Time::from_millis(1_000);
 const TURN: Duration = Duration::from_millis(300);
 const HEARD: Height = Height::new(50_000);
-
-fn key(n: u16) -> SecretKey {
-    SecretKey::from_bytes([u8::try_from(n).unwrap(); 32]).unwrap()
-}
-
-fn domain() -> Domain {
-    Domain { l1_chain_id: 1, inbox: Address::new([0; 20]) }
-}
-
-fn committee() -> Committee {
-    Committee::new((1..=4).map(|n| (ValidatorId::new(n), key(n).public_key())).collect())
-}
 
 fn spec() -> Digest {
     Digest::sha256(&[b"spec"])
@@ -50,24 +36,7 @@ fn checkpoint(height: u64, signers: &[u16]) -> Checkpoint {
         state_root: state.root(),
         seals_batch: true,
     };
-    let sign = |n: &u16| {
-        let vote = Vote {
-            kind: VoteKind::Precommit,
-            epoch: header.epoch,
-            height: header.height,
-            round: Round::new(0),
-            value: Some(header.hash()),
-            validator: ValidatorId::new(*n),
-        };
-        (vote.validator, vote.sign(&domain(), &key(*n)).signature)
-    };
-    let certificate = CommitCertificate {
-        epoch: header.epoch,
-        height: header.height,
-        round: Round::new(0),
-        header: header.hash(),
-        signatures: signers.iter().map(sign).collect(),
-    };
+    let certificate = certificate(&header, signers);
     Checkpoint { header, certificate, snapshot: state.snapshot().into(), context: Bytes::new() }
 }
 

@@ -11,19 +11,19 @@ const TURN: Duration = Duration::from_millis(300);
 const DELAYS: Delays = Delays { grace: Duration::from_millis(100), turn: TURN };
 const FAR: Height = Height::new(1_000);
 
-fn key(n: u16) -> SecretKey {
+pub(crate) fn key(n: u16) -> SecretKey {
     SecretKey::from_bytes([u8::try_from(n).unwrap(); 32]).unwrap()
 }
 
-fn domain() -> Domain {
+pub(crate) fn domain() -> Domain {
     Domain { l1_chain_id: 1, inbox: Address::new([0; 20]) }
 }
 
-fn committee() -> Committee {
+pub(crate) fn committee() -> Committee {
     Committee::new((1..=4).map(|n| (ValidatorId::new(n), key(n).public_key())).collect())
 }
 
-fn certificate(header: &Header, signers: &[u16]) -> CommitCertificate {
+pub(crate) fn certificate(header: &Header, signers: &[u16]) -> CommitCertificate {
     let sign = |n: &u16| {
         let validator = ValidatorId::new(*n);
         let vote = Vote {

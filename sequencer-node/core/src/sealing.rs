@@ -118,12 +118,16 @@ struct OpenBatch {
 }
 
 impl OpenBatch {
+    /// What is signed for an encoding of it.
+    fn digest(&self, domain: &Domain, encoded: &EncodedBatch) -> Digest {
+        signing_digest(domain, &self.header, encoded.carrier_hash())
+    }
+
     /// The signatures that are wanted: one over any of the accepted encodings.
     fn wanted(&self, domain: &Domain) -> Vec<SealingEvent> {
-        let digest = |encoded: &EncodedBatch| signing_digest(domain, &self.header, encoded.carrier_hash());
         let sign = |(ticket, encoded): (&Ticket, &Arc<EncodedBatch>)| SealingEvent::Sign {
             ticket: *ticket,
-            digest: digest(encoded),
+            digest: self.digest(domain, encoded),
         };
         self.accepted.iter().map(sign).collect()
     }
@@ -387,7 +391,7 @@ impl Sealing {
 
     fn check(&mut self, from: ValidatorId, number: u64, encoded: EncodedBatch) -> Vec<SealingEvent> {
         let Some(batch) = self.open.get_mut(&number) else { return Vec::new() };
-        let digest = signing_digest(&self.domain, &batch.header, encoded.carrier_hash());
+        let digest = batch.digest(&self.domain, &encoded);
         if batch.accepted.contains_key(&Ticket::of(number, digest)) {
             self.suspects.remove(&from);
             return Vec::new();
@@ -444,7 +448,7 @@ impl Sealing {
 
     fn accept(&mut self, number: u64, encoded: Arc<EncodedBatch>) -> Vec<SealingEvent> {
         let Some(batch) = self.open.get_mut(&number) else { return Vec::new() };
-        let digest = signing_digest(&self.domain, &batch.header, encoded.carrier_hash());
+        let digest = batch.digest(&self.domain, &encoded);
         let ticket = Ticket::of(number, digest);
         // What is asked for is not asked for again, nor anything else by its name.
         match batch.accepted.entry(ticket) {
