@@ -165,6 +165,19 @@ pub struct Decided {
     pub snapshot: Bytes,
 }
 
+impl Decided {
+    /// As a peer gets it, with chunks from [`covered`](Self::covered).
+    pub fn served(&self, chunks: Vec<Chunk>) -> Served {
+        Served {
+            header: self.block.header.clone(),
+            certificate: self.certificate.clone(),
+            cut: self.cut_bytes.clone(),
+            covered: self.covered.clone(),
+            chunks,
+        }
+    }
+}
+
 /// A chunk that a decided cut covers: together they give the block's transactions back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covered {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ordering::api::{
-    Checkpoint, Decided, Evidence, Input, Output, Recipient, Record, Recovered, Served, StoreRequest, Tip,
+    Checkpoint, Decided, Evidence, Input, Output, Recipient, Record, Recovered, StoreRequest, Tip,
 };
 use ordering::{Ordering, Settings, wire};
 use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
@@ -735,23 +735,12 @@ fn serve(disk: &Disk, request: StoreRequest) -> Option<Bytes> {
     match request {
         StoreRequest::Chunk(digest) => disk.chunk(digest).map(wire::chunk_answer),
         StoreRequest::Decided { first, last, chunks } => {
-            let range = first..=last;
-            Some(wire::sync_answer(disk.decided().filter(|d| range.contains(&d.block.header.height)).map(
-                |d| {
-                    Served {
-                        header: d.block.header.clone(),
-                        certificate: d.certificate.clone(),
-                        cut: d.cut_bytes.clone(),
-                        covered: d.covered.clone(),
-                        chunks: d
-                            .covered
-                            .iter()
-                            .filter(|_| chunks)
-                            .filter_map(|c| disk.chunk(c.digest).cloned())
-                            .collect(),
-                    }
-                },
-            )))
+            let asked = |d: &&Arc<Decided>| (first..=last).contains(&d.block.header.height);
+            let chunks_of = |d: &Decided| {
+                let covered = d.covered.iter().filter(|_| chunks);
+                covered.filter_map(|c| disk.chunk(c.digest).cloned()).collect()
+            };
+            Some(wire::sync_answer(disk.decided().filter(asked).map(|d| d.served(chunks_of(d)))))
         }
         StoreRequest::Checkpoint { at_most } => {
             let ends = disk.decided().filter(|d| d.cut.seals_batch && d.block.header.height <= at_most);

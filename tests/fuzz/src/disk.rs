@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Record, Recovered, Served, StoreRequest, Tip};
+use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Record, Recovered, StoreRequest, Tip};
 use ordering::wire;
 use ordering_types::{Chunk, Digest, Height, LaneId, LaneSequence, RollupId, TxId};
 
@@ -84,19 +84,11 @@ impl Disk {
             StoreRequest::Decided { first, last, chunks } => {
                 assert!(last.get() - first.get() <= MAX_SYNC_HEIGHTS, "an unbounded question to the store");
                 let asked = |d: &&Arc<Decided>| (first..=last).contains(&d.block.header.height);
-                let served = |d: &Arc<Decided>| Served {
-                    header: d.block.header.clone(),
-                    certificate: d.certificate.clone(),
-                    cut: d.cut_bytes.clone(),
-                    covered: d.covered.clone(),
-                    chunks: d
-                        .covered
-                        .iter()
-                        .filter(|_| chunks)
-                        .filter_map(|covered| self.chunk(covered.digest).cloned())
-                        .collect(),
+                let chunks_of = |d: &Decided| {
+                    let covered = d.covered.iter().filter(|_| chunks);
+                    covered.filter_map(|c| self.chunk(c.digest).cloned()).collect()
                 };
-                Some(wire::sync_answer(self.decided().filter(asked).map(served)))
+                Some(wire::sync_answer(self.decided().filter(asked).map(|d| d.served(chunks_of(d)))))
             }
             // Nobody here is ever that far behind.
             StoreRequest::Checkpoint { .. } => None,

@@ -144,13 +144,7 @@ impl Disk {
 impl Contents {
     fn served(&self, decided: &Decided, with_chunks: bool) -> Served {
         let digests = decided.covered.iter().filter(|_| with_chunks).map(|covered| covered.digest);
-        Served {
-            header: decided.block.header.clone(),
-            certificate: decided.certificate.clone(),
-            cut: decided.cut_bytes.clone(),
-            covered: decided.covered.clone(),
-            chunks: digests.map_while(|digest| self.chunks.get(&digest).cloned()).collect(),
-        }
+        decided.served(digests.map_while(|digest| self.chunks.get(&digest).cloned()).collect())
     }
 
     fn checkpoint_at(&self, at_most: Height) -> Option<Checkpoint> {
