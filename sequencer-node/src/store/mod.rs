@@ -49,7 +49,7 @@ mod scan;
 mod secret;
 mod segments;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wal;
 mod writer;
 

@@ -52,7 +52,7 @@ fn spec() -> Arc<ChainSpec> {
     })
 }
 
-fn try_open(folder: &Path, seed: u8, retain_blocks: u64) -> Result<Opened, StoreError> {
+pub(crate) fn try_open(folder: &Path, seed: u8, retain_blocks: u64) -> Result<Opened, StoreError> {
     let options = OpenOptions {
         folder,
         key: &key(seed),
@@ -69,7 +69,7 @@ fn shut(opened: Opened) {
     opened.store.close().unwrap();
 }
 
-fn fresh_folder() -> tempfile::TempDir {
+pub(crate) fn fresh_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(FRESH_FILE), "").unwrap();
     folder
@@ -137,7 +137,7 @@ fn block_of(height: u64, chunk: &Chunk, sections: Vec<RollupSection>, covered: V
     Arc::new(Decided { block, tree, certificate, cut, cut_bytes, covered, snapshot })
 }
 
-fn write_block(store: &mut Store, height: u64) {
+pub(crate) fn write_block(store: &mut Store, height: u64) {
     store.write(Record::Ordering(OrderingRecord::Chunk(chunk(height)))).unwrap();
     store.write(Record::Ordering(OrderingRecord::Decided(decided(height)))).unwrap();
 }
