@@ -21,6 +21,9 @@ use crate::session::Session;
 /// How long a client may take beyond the load itself.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The nodes' memory is looked at this often.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// What one client offers.
 pub(super) struct Offered<'a> {
     /// A name for its files.
@@ -95,7 +98,8 @@ async fn watch(
 ) -> Result<(Outcome, Used), BenchError> {
     let silent = || BenchError::GaveUp("it ended without a result".to_owned());
     let mut lines = BufReader::new(client.stdout.take().ok_or_else(silent)?).lines();
-    let (mut meter, mut used) = (None, Used::default());
+    let (mut meter, mut used) = (None::<Meter>, Used::default());
+    let mut samples = tokio::time::interval(SAMPLE_INTERVAL);
     let mut signing: Option<Stage> = None;
     let mut death = None;
     loop {
@@ -104,6 +108,12 @@ async fn watch(
             node = due(death) => {
                 death = None;
                 kill(session, node, client).await?;
+                continue;
+            }
+            _ = samples.tick() => {
+                if let Some(meter) = &mut meter {
+                    meter.sample(session).await;
+                }
                 continue;
             }
         };

@@ -9,12 +9,14 @@ use crate::role::Role;
 use crate::session::Session;
 
 /// One process's use.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ProcessUse {
     /// CPU time.
     pub(super) cpu: Duration,
     /// Most resident memory since its start, bytes.
     pub(super) rss_peak: u64,
+    /// Resident memory so long after the measurement began, bytes.
+    pub(super) memory: Vec<(Duration, u64)>,
 }
 
 /// What was used.
@@ -43,6 +45,7 @@ pub(super) struct Meter {
     began: Instant,
     processes: BTreeMap<Role, (ProcessId, Usage)>,
     wire: u64,
+    memory: BTreeMap<Role, Vec<(Duration, u64)>>,
 }
 
 async fn processes(session: &Session) -> BTreeMap<Role, (ProcessId, Usage)> {
@@ -58,20 +61,31 @@ impl Meter {
     /// From now.
     pub(super) async fn start(session: &Session) -> Self {
         let processes = processes(session).await;
-        Self { began: Instant::now(), processes, wire: loopback_bytes().unwrap_or_default() }
+        let wire = loopback_bytes().unwrap_or_default();
+        Self { began: Instant::now(), processes, wire, memory: BTreeMap::new() }
+    }
+
+    /// Looks at what the processes hold in memory.
+    pub(super) async fn sample(&mut self, session: &Session) {
+        let at = self.began.elapsed();
+        for (role, (_, usage)) in processes(session).await {
+            self.memory.entry(role).or_default().push((at, usage.rss));
+        }
     }
 
     /// Until now.
-    pub(super) async fn stop(self, session: &Session) -> Used {
+    pub(super) async fn stop(mut self, session: &Session) -> Used {
         let wire_bytes = loopback_bytes().unwrap_or_default().saturating_sub(self.wire);
+        let now = processes(session).await;
         let used = |(role, (id, now)): (Role, (ProcessId, Usage))| {
             let before = self.processes.get(&role).filter(|(known, _)| *known == id);
             let cpu = before.map_or(now.cpu, |(_, before)| now.cpu.saturating_sub(before.cpu));
-            (role, ProcessUse { cpu, rss_peak: now.rss_peak })
+            let memory = self.memory.remove(&role).unwrap_or_default();
+            (role, ProcessUse { cpu, rss_peak: now.rss_peak, memory })
         };
         Used {
             wall: self.began.elapsed(),
-            processes: processes(session).await.into_iter().map(used).collect(),
+            processes: now.into_iter().map(used).collect(),
             wire_bytes,
             load_average: load_average().unwrap_or_default(),
         }

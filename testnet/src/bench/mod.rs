@@ -6,6 +6,7 @@ mod dead;
 mod disk;
 mod distance;
 mod flood;
+mod growth;
 mod late;
 mod measure;
 mod output;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::dead::Dead;
 use super::distance::Distance;
+use super::growth::Growth;
 use super::measure::{ProcessUse, Used};
 use crate::cli::BenchArgs;
 use crate::client::Outcome;
@@ -213,6 +214,8 @@ pub(super) struct Load {
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_node: Option<Dead>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    memory_growth: Option<Growth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     relay: Option<Distance>,
     load_average: f64,
     #[serde(flatten)]
@@ -225,7 +228,7 @@ impl Load {
     pub(super) fn new(parts: Parts<'_>) -> Self {
         let Parts { machine, args, outcome, used, l1, account, policy, distance, trouble } = parts;
         let cpu = Duration::from_secs_f64(outcome.client_cpu_s.max(0.0));
-        let client = ProcessUse { cpu, rss_peak: outcome.client_rss_peak };
+        let client = ProcessUse { cpu, rss_peak: outcome.client_rss_peak, ..ProcessUse::default() };
         let mut processes = processes(used);
         processes.insert("client".to_owned(), Node::new(&client, used.wall));
         let counts = outcome.counts;
@@ -254,6 +257,7 @@ impl Load {
             seconds: args.seconds,
             refused: counts.refused,
             dead_node: outcome.outage.zip(args.dead_node).map(|(outage, dead)| Dead::new(dead, outage)),
+            memory_growth: Growth::of(used),
             relay: distance,
             load_average: used.load_average,
             machine: machine.clone(),
@@ -261,10 +265,11 @@ impl Load {
         }
     }
 
-    /// Whether nothing was lost or duplicated, and a dead node cost no more than promised. Speed is for the reader to judge.
+    /// Whether nothing was lost or duplicated, a dead node cost no more than promised, and memory did not grow. Speed is for the reader to judge.
     pub(super) fn held(&self) -> bool {
         let cheap = self.dead_node.as_ref().is_none_or(Dead::held);
-        self.lost == 0 && self.duplicated == 0 && self.trouble.is_none() && cheap
+        let steady = self.memory_growth.as_ref().is_none_or(Growth::held);
+        self.lost == 0 && self.duplicated == 0 && self.trouble.is_none() && cheap && steady
     }
 
     pub(super) fn text(&self) -> String {
@@ -283,6 +288,9 @@ impl Load {
         row("CPU per tx", format!("{:.1} us in all nodes: {}", self.cpu_us_per_tx, each.join(", ")));
         if let Some(dead) = &self.dead_node {
             dead.rows().into_iter().for_each(|(name, value)| row(name, value));
+        }
+        if let Some(growth) = &self.memory_growth {
+            row("memory of the nodes", growth.text());
         }
         if let Some(relay) = &self.relay {
             row("distance", relay.text());
