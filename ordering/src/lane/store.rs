@@ -155,7 +155,11 @@ impl LaneStore {
         }
         let vouched = claim.vouched || self.is_vouched_parent(&held.chunk);
         if !claim.named {
-            self.check_limits(&held.chunk, decided, vouched)?;
+            if sequence == decided.0.next() && held.chunk.parent() != decided.1 {
+                self.drop_heirs(&held.chunk);
+                return Err(Refused::DeadBranch);
+            }
+            self.check_limits(&held.chunk, vouched)?;
         }
         let held = Arc::new(held);
         let Some(entry) = self.lanes.get_mut(&lane) else { return Err(Refused::Closed) };
@@ -170,18 +174,9 @@ impl LaneStore {
     }
 
     /// Limits on what no cut names. What cuts named takes no room away from what the owner sends.
-    fn check_limits(
-        &self,
-        chunk: &Chunk,
-        decided: (LaneSequence, Digest),
-        vouched: bool,
-    ) -> Result<(), Refused> {
+    fn check_limits(&self, chunk: &Chunk, vouched: bool) -> Result<(), Refused> {
         let Some(entry) = self.lanes.get(&chunk.lane()) else { return Err(Refused::Closed) };
-        let sequence = chunk.sequence();
-        if sequence == decided.0.next() && chunk.parent() != decided.1 {
-            return Err(Refused::DeadBranch);
-        }
-        let branches = entry.places.get(&sequence).into_iter().flatten();
+        let branches = entry.places.get(&chunk.sequence()).into_iter().flatten();
         if branches.filter(|branch| branch.vouched || !vouched).count() >= MAX_BRANCHES {
             return Err(Refused::Branches);
         }
@@ -425,30 +420,46 @@ impl LaneStore {
     /// Drops what cannot follow the decided tip any more: the children of others, and theirs. Of an overruled branch also what
     /// is held beyond a gap, because nobody can tell on which branch it hangs.
     fn prune(&mut self, tip: &LaneTip, overruled: bool, dropped: &mut Vec<Digest>) {
-        let Some(entry) = self.lanes.get_mut(&tip.lane) else { return };
-        let (chunks, chain) = (&self.chunks, &entry.chain);
+        let chain: BTreeSet<Digest> =
+            self.lanes.get(&tip.lane).into_iter().flat_map(|entry| &entry.chain).copied().collect();
+        let is_root = |branch: &Branch, chunk: &Chunk| {
+            if overruled && branch.vouched {
+                return !chain.contains(&branch.digest);
+            }
+            chunk.sequence() == tip.sequence.next() && chunk.parent() != tip.digest
+        };
+        dropped.extend(self.cut_off(tip.lane, is_root));
+    }
+
+    /// A chunk turned out to be of a branch that was not decided. What was held beyond it, while nobody could tell, is of that branch, too.
+    fn drop_heirs(&mut self, chunk: &Chunk) {
+        let parent = chunk.digest();
+        for digest in self.cut_off(chunk.lane(), |_, heir| heir.parent() == parent) {
+            self.chunks.remove(&digest);
+        }
+    }
+
+    /// Takes branches of a lane out of their places: those that are a root, and all that stands on one. Answers which.
+    fn cut_off(&mut self, lane: LaneId, is_root: impl Fn(&Branch, &Chunk) -> bool) -> BTreeSet<Digest> {
         let mut dead = BTreeSet::new();
-        for (sequence, branches) in &mut entry.places {
+        let Some(entry) = self.lanes.get_mut(&lane) else { return dead };
+        let chunks = &self.chunks;
+        for branches in entry.places.values_mut() {
             branches.retain(|branch| {
-                let parent = chunks.get(&branch.digest).map(|held| held.chunk.parent());
-                let first = *sequence == tip.sequence.next();
-                let is_dead = match parent {
-                    _ if overruled && branch.vouched => !chain.contains(&branch.digest),
-                    Some(parent) if first => parent != tip.digest,
-                    Some(parent) => dead.contains(&parent),
-                    None => true,
-                };
-                if is_dead {
+                let chunk = chunks.get(&branch.digest).map(|held| &held.chunk);
+                let stays = |chunk: &Chunk| !is_root(branch, chunk) && !dead.contains(&chunk.parent());
+                let stays = chunk.is_some_and(stays);
+                if !stays {
                     dead.insert(branch.digest);
                 }
-                !is_dead
+                stays
             });
         }
         entry.places.retain(|_, branches| !branches.is_empty());
-        dropped.extend(dead);
         let vouched = entry.places.values().flatten().filter(|branch| branch.vouched);
-        let length = |branch: &Branch| self.chunks.get(&branch.digest).map_or(0, |h| h.chunk.bytes().len());
+        let length = |branch: &Branch| chunks.get(&branch.digest).map_or(0, |h| h.chunk.bytes().len());
         entry.bytes = vouched.map(length).sum();
+        dead
     }
 
     /// Takes an undecided chunk out of its place, unless it was vouched for since it came.

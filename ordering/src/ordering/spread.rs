@@ -159,10 +159,15 @@ impl Ordering {
                 continue;
             }
             let missing = self.store.gap(&tip);
-            if missing.sequence > held && self.store.get(missing.digest).is_none() {
-                let ancestors = (missing.sequence.get() - held.get() - 1).min(MAX_ANCESTORS);
-                let ancestors = u8::try_from(ancestors).unwrap_or(0);
-                self.fetch.want(missing, ancestors, false, now, vec![holder]);
+            // What is held beyond the gap may be of a branch that was overruled and that nobody has any more.
+            let in_vain = self.fetch.wants(missing.digest);
+            let wanted = [Some(missing), (in_vain && missing != tip).then_some(tip)];
+            for missing in wanted.into_iter().flatten() {
+                if missing.sequence > held && self.store.get(missing.digest).is_none() {
+                    let ancestors = (missing.sequence.get() - held.get() - 1).min(MAX_ANCESTORS);
+                    let ancestors = u8::try_from(ancestors).unwrap_or(0);
+                    self.fetch.want(missing, ancestors, false, now, vec![holder]);
+                }
             }
         }
         let beyond = self.progress.beyond(&self.store);

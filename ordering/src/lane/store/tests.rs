@@ -277,3 +277,25 @@ fn a_cut_that_goes_on_beyond_what_its_owner_sent_overrules_nothing() {
     store.insert(chunks[3].clone(), SENT, (chunks[2].sequence(), chunks[2].digest()), &rules).unwrap();
     assert_eq!(store.head(lane(1)), Some(tip(&chunks[4])));
 }
+
+/// Found by the simulator: a node held the third chunk of a lane and neither the first nor the second when a lying leader's first
+/// chunk was decided. It asked for the second for ever.
+#[test]
+fn what_stands_on_a_dead_branch_goes_when_that_is_seen() {
+    let (rules, old) = (rules(), chain(lane(1), 4, b"old"));
+    let forged = chunk(lane(1), 1, Digest::ZERO, b"forged");
+    let mut store = LaneStore::default();
+    for beyond in &old[2..] {
+        store.insert(beyond.clone(), SENT, START, &rules).unwrap();
+    }
+    store.insert(forged.clone(), NAMED, START, &rules).unwrap();
+    assert!(store.decide([tip(&forged)], [forged.digest()]).is_empty());
+    let decided = (forged.sequence(), forged.digest());
+    let new = chunk(lane(1), 2, forged.digest(), b"new");
+    assert_eq!(store.gap(&tip(&new)), tip(&old[1]), "nobody can tell yet");
+    assert_eq!(store.insert(old[1].clone(), SENT, decided, &rules).unwrap_err(), Refused::DeadBranch);
+    assert_eq!((store.get(old[2].digest()).is_none(), store.get(old[3].digest()).is_none()), (true, true));
+    assert_eq!((store.gap(&tip(&new)), store.backlog(lane(1))), (tip(&new), (0, 0)));
+    store.insert(new.clone(), SENT, decided, &rules).unwrap();
+    assert_eq!(store.head(lane(1)), Some(tip(&new)));
+}
