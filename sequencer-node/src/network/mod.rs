@@ -25,6 +25,7 @@ mod queue;
 mod swarm;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub(crate) use chunks::Congestion;
 pub(crate) use peer::PeerStatus;

@@ -1,6 +1,6 @@
 //! The mesh: listening, dialing, admitting, and the streams that come in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,9 @@ use super::chunks::{Chunks, ChunksOptions, Congestion, Identity};
 use super::frame::{self, Frame, StreamError};
 use super::identity;
 use super::peer::{Direct, HANDSHAKE_TIMEOUT, Peer, PeerStatus, Ways};
+use super::transport::{Quic, QuicError};
 use crate::core_api::{Class, Recipient};
+use crate::quic::reset;
 
 /// How often missing connections are dialed and pings sent.
 const TICK: Duration = Duration::from_millis(500);
@@ -31,9 +33,6 @@ const TICK: Duration = Duration::from_millis(500);
 const PATIENCE_TICKS: u32 = 2;
 /// A peer that connects again after so long has restarted: its older connections are dead, though QUIC does not know yet.
 const REPLACED_AFTER: Duration = Duration::from_secs(2);
-/// A peer that is silent for so long is gone; keep-alives come more often.
-const IDLE_TIMEOUT_MS: u32 = 5_000;
-const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Handshakes of strangers at once; more wait outside.
 const MAX_PENDING_INCOMING: u32 = 64;
 /// Connections with one peer at once: both may dial, and both may restart.
@@ -168,7 +167,8 @@ impl Network {
     pub(crate) async fn start(options: NetworkOptions) -> Result<(Self, Inbox), NetworkError> {
         let NetworkOptions { listen, chunks, me, key, spec } = options;
         let (peers, dials) = directory(&spec, me, &key)?;
-        let mut swarm = build_swarm(&key, peers.values().map(|p| p.id));
+        let mut swarm = build_swarm(&key, peers.values().map(|p| p.id).collect())
+            .map_err(|e| NetworkError::Listen { address: listen, why: e.to_string() })?;
         let (urgent, urgent_out) = mpsc::channel(MAX_WAITING_MESSAGES);
         let (signing, signing_out) = mpsc::channel(MAX_WAITING_MESSAGES);
         let (bulk, bulk_out) = mpsc::channel(MAX_WAITING_MESSAGES);
@@ -239,24 +239,21 @@ fn directory(
     Ok((peers, dials))
 }
 
-fn build_swarm(key: &SecretKey, committee: impl Iterator<Item = PeerId>) -> Swarm<Behaviour> {
+fn build_swarm(key: &SecretKey, committee: BTreeSet<PeerId>) -> Result<Swarm<Behaviour>, QuicError> {
     let mut allowed = allow_block_list::Behaviour::<AllowedPeers>::default();
-    let mut count = 0;
-    for id in committee {
-        allowed.allow_peer(id);
-        count += 1;
-    }
+    committee.iter().for_each(|id| _ = allowed.allow_peer(*id));
+    let count = u32::try_from(committee.len()).unwrap_or(u32::MAX);
     let limits = ConnectionLimits::default()
         .with_max_pending_incoming(Some(MAX_PENDING_INCOMING))
         .with_max_established_per_peer(Some(MAX_PER_PEER))
         .with_max_established(Some(MAX_PER_PEER * count + MAX_PENDING_INCOMING));
-    SwarmBuilder::with_existing_identity(identity::keypair(key))
+    let reset = reset::endpoint_config(reset::key("mpc-sequencer/network-reset/1", key));
+    let keypair = identity::keypair(key);
+    let transport = Quic::new(&keypair, reset, committee)?;
+    Ok(SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_quic_config(|mut config| {
-            config.max_idle_timeout = IDLE_TIMEOUT_MS;
-            config.keep_alive_interval = KEEP_ALIVE;
-            config
-        })
+        .with_other_transport(|_| transport)
+        .expect("the transport above is made already")
         .with_behaviour(|_| Behaviour {
             allowed,
             limits: connection_limits::Behaviour::new(limits),
@@ -265,7 +262,7 @@ fn build_swarm(key: &SecretKey, committee: impl Iterator<Item = PeerId>) -> Swar
         .expect("the behaviour above cannot fail")
         // Streams are opened again on the same connection; an idle one is kept.
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3_600)))
-        .build()
+        .build())
 }
 
 async fn listen_on(swarm: &mut Swarm<Behaviour>, listen: SocketAddr) -> Result<SocketAddr, NetworkError> {

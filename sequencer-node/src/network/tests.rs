@@ -236,3 +236,24 @@ async fn a_malformed_frame_costs_its_sender_the_link_and_nothing_else() {
     // What came before it was no message.
     assert_eq!(within("chunk", inbox.bulk.recv()).await.unwrap().bytes, "good");
 }
+
+/// libp2p's own transport answered every first packet with a handshake. With a thousand of them a second all places for strangers were
+/// taken, and a validator that had restarted found none.
+#[tokio::test]
+async fn an_address_must_prove_itself_before_it_costs_a_handshake() {
+    let ports = [free_port(), free_port()];
+    let spec = spec(&ports, "test");
+    let (one, _inbox) = start(&spec, 1, ports[0]).await;
+    let client = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let tls = Arc::new(rollup::client::client_tls(b"libp2p").unwrap());
+    let between = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let _connecting =
+        client.connect_with(quinn::ClientConfig::new(tls), between.local_addr().unwrap(), "l").unwrap();
+    let mut packet = [0; 2_048];
+    let (length, _) = within("the first packet", between.recv_from(&mut packet)).await.unwrap();
+    between.send_to(&packet[..length], one.address).await.unwrap();
+    let (_, from) = within("an answer", between.recv_from(&mut packet)).await.unwrap();
+    assert_eq!(from, one.address);
+    // A long header of the type Retry (RFC 9000, section 17.2.5).
+    assert_eq!(packet[0] >> 4, 0b1111);
+}
