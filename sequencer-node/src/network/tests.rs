@@ -252,8 +252,8 @@ async fn an_address_must_prove_itself_before_it_costs_a_handshake() {
     let mut packet = [0; 2_048];
     let (length, _) = within("the first packet", between.recv_from(&mut packet)).await.unwrap();
     between.send_to(&packet[..length], one.address).await.unwrap();
-    let (_, from) = within("an answer", between.recv_from(&mut packet)).await.unwrap();
-    assert_eq!(from, one.address);
+    // The client goes on sending meanwhile.
+    while within("an answer", between.recv_from(&mut packet)).await.unwrap().1 != one.address {}
     // A long header of the type Retry (RFC 9000, section 17.2.5).
     assert_eq!(packet[0] >> 4, 0b1111);
 }

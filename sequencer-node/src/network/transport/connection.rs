@@ -78,7 +78,7 @@ pub(in crate::network) struct Stream {
 }
 
 impl Stream {
-    const fn new((send, receive): (SendStream, RecvStream)) -> Self {
+    fn new((send, receive): (SendStream, RecvStream)) -> Self {
         Self { send, receive, closed: false }
     }
 }
