@@ -3,7 +3,7 @@
 //! A request may ask for ancestors, too. They come as messages of their own, in any order, so what a peer was asked for is
 //! remembered by place in the lane as well as by digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ordering_types::{Chunk, Digest, LaneId, LaneSequence, LaneTip, Time, ValidatorId};
@@ -106,6 +106,12 @@ impl Fetch {
     /// What the owner of a lane reported of it is of a branch that was not decided.
     pub(crate) fn forget(&mut self, lane: LaneId) {
         self.wants.retain(|_, want| want.lane != lane || want.named);
+    }
+
+    /// Whose chunks a cut names, and have not come in time.
+    pub(crate) fn late(&self, now: Time) -> BTreeSet<ValidatorId> {
+        let late = |want: &&Want| want.named && want.attempts == 0 && want.due <= now;
+        self.wants.values().filter(late).map(|want| want.lane.validator).collect()
     }
 
     /// Requests due now. `peers` is everyone else, in ascending order.

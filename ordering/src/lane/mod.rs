@@ -16,4 +16,5 @@
 pub(crate) mod buffer;
 pub(crate) mod own;
 pub(crate) mod progress;
+pub(crate) mod punctual;
 pub(crate) mod store;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering_types::{Cut, Digest, Height, LaneTip, ParentCommit, Round, Time, ValidatorId};
+use ordering_types::{Cut, Digest, Height, LaneSequence, LaneTip, ParentCommit, Round, Time, ValidatorId};
 
 use super::Ordering;
 use crate::agreement::{Agreement, Broadcast, Effect, Event, SignedProposal, Taken};
@@ -98,29 +98,38 @@ impl Ordering {
         });
     }
 
-    /// Chunks that a quorum holds beyond the decided tips, by lane in ascending order.
+    /// Chunks beyond the decided tips that a quorum holds or is about to, by lane in ascending order.
     fn ready_lanes(&self) -> Vec<Vec<Arc<Held>>> {
         let per_lane = usize::try_from(self.rules.limits.chunks_per_lane_per_cut).unwrap_or(usize::MAX);
         let lanes: Vec<LaneTip> = self.store.heads().filter(|tip| self.state.is_open(tip.lane)).collect();
         lanes
             .into_iter()
             .filter_map(|tip| {
-                let to = self.progress.quorum_sequence(tip.lane, &self.store, self.me, &self.committee)?;
-                let mut chain = self.store.chain(tip.lane, to);
+                let mut chain = self.store.chain(tip.lane, self.ready_to(&tip)?);
                 chain.truncate(per_lane);
                 (!chain.is_empty()).then_some(chain)
             })
             .collect()
     }
 
-    /// Whether a proposer would have something to say now.
+    /// Up to where a lane that is held up to `tip` may be proposed.
+    fn ready_to(&self, tip: &LaneTip) -> Option<LaneSequence> {
+        if self.punctual.is_punctual(tip.lane.validator, self.height()) {
+            return Some(tip.sequence);
+        }
+        self.progress.quorum_sequence(tip.lane, &self.store, self.me, &self.committee)
+    }
+
+    /// Whether the next proposer, as far as is known here, has something to say now.
     pub(super) fn is_orderable(&self) -> bool {
+        let leads = self.leader(Round::new(0)) == self.me;
         let held = |tip: LaneTip| {
-            self.state.is_open(tip.lane)
-                && self
-                    .progress
-                    .quorum_sequence(tip.lane, &self.store, self.me, &self.committee)
-                    .is_some_and(|to| to > self.state.tip(tip.lane).0)
+            let to = if leads {
+                self.ready_to(&tip)
+            } else {
+                self.progress.quorum_sequence(tip.lane, &self.store, self.me, &self.committee)
+            };
+            self.state.is_open(tip.lane) && to.is_some_and(|to| to > self.state.tip(tip.lane).0)
         };
         !self.system.ready(&self.state.replayed.system).is_empty() || self.store.heads().any(held)
     }

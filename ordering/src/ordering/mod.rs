@@ -49,6 +49,7 @@ use crate::ids::IdHasher;
 use crate::lane::buffer::{Buffer, SubmitError};
 use crate::lane::own::OwnLane;
 use crate::lane::progress::Progress;
+use crate::lane::punctual::Punctuality;
 use crate::lane::store::LaneStore;
 use crate::load::Rules;
 use crate::log::LogEntry;
@@ -129,6 +130,7 @@ pub struct Ordering {
     buffer: Buffer,
     store: LaneStore,
     progress: Progress,
+    punctual: Punctuality,
     fetch: Fetch,
     /// Chunks that a cut names and that can never be stored.
     unusable: BTreeSet<Digest>,
@@ -217,6 +219,7 @@ impl Ordering {
             own: OwnLane::new(lane, state.tip(lane)),
             store: LaneStore::default(),
             progress: Progress::default(),
+            punctual: Punctuality::default(),
             fetch: Fetch::default(),
             unusable: BTreeSet::new(),
             system: SystemLog::new(me, domain),

@@ -175,6 +175,11 @@ impl Ordering {
     }
 
     pub(super) fn send_fetches(&mut self, now: Time) {
+        if !self.is_syncing() {
+            for owner in self.fetch.late(now) {
+                self.punctual.was_late(owner, self.height());
+            }
+        }
         for request in self.fetch.due(now, self.settings.retry_delay, &self.peers) {
             let message =
                 Message::FetchChunk(FetchChunk { digest: request.digest, ancestors: request.ancestors });
@@ -197,8 +202,9 @@ impl Ordering {
         hints.retain(|id| *id != self.me);
         hints.truncate(4);
         let ancestors = u8::try_from(missing.min(MAX_ANCESTORS)).unwrap_or(0);
-        // A chunk on its way needs no fetch.
-        let due = if self.is_syncing() { now } else { now + self.settings.retry_delay / 4 };
+        // A chunk on its way needs no fetch, and on long ways it is longer on it.
+        let patience = (self.settings.retry_delay / 4).max(self.pace.last_duration / 4);
+        let due = if self.is_syncing() { now } else { now + patience };
         let missing = LaneTip { lane: tip.lane, sequence, digest };
         self.fetch.want(missing, ancestors, true, due, hints);
     }
