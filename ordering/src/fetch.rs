@@ -59,6 +59,11 @@ impl Fetch {
     ) {
         let LaneTip { lane, sequence, digest } = tip;
         if let Some(want) = self.wants.get_mut(&digest) {
+            if named && !want.named {
+                // A height waits for it now, and whoever named it has it, while its owner may have been asked in vain.
+                (want.hints, want.attempts) = (hints, 0);
+                want.due = want.due.min(due);
+            }
             want.named |= named;
             want.reported |= !named;
             want.due = if want.attempts == 0 { want.due.min(due) } else { want.due };
@@ -163,5 +168,24 @@ mod tests {
         assert_eq!(asked, vec![c, a, b, c]);
         fetch.arrived(digest);
         assert_eq!(fetch.next_deadline(), None);
+    }
+
+    /// An owner that answers nobody was asked when a cut named the chunk: the height waited through all peers' turns.
+    #[test]
+    fn once_a_cut_names_it_whoever_proposed_it_is_asked_next() {
+        let [owner, proposer] = [1, 2].map(ValidatorId::new);
+        let lane = LaneId { validator: owner, incarnation: Incarnation::new(1) };
+        let tip = LaneTip { lane, sequence: LaneSequence::new(1), digest: Digest::sha256(&[b"x"]) };
+        let mut fetch = Fetch::default();
+        let (retry, at) = (Duration::from_millis(100), Time::from_millis);
+        let mut asked = |fetch: &mut Fetch, millis| {
+            fetch.due(at(millis), retry, &[owner, proposer]).first().map(|request| request.to)
+        };
+        fetch.want(tip, 0, false, at(10), vec![owner]);
+        assert_eq!(asked(&mut fetch, 10), Some(owner));
+        fetch.want(tip, 0, true, at(30), vec![proposer]);
+        assert_eq!((asked(&mut fetch, 29), asked(&mut fetch, 30)), (None, Some(proposer)));
+        fetch.want(tip, 0, true, at(40), vec![owner]);
+        assert_eq!(asked(&mut fetch, 40), None, "it is on its way");
     }
 }

@@ -514,3 +514,54 @@ fn every_prefix_of_a_disk_restarts() {
     network.wait(3 * SECOND, "goes on", |n| n.core(1).applied_height() > Height::new(height.get() + 1));
     network.check();
 }
+
+/// The kinds of messages that bring chunks, tell of them and ask for them.
+const CHUNK: u8 = 1;
+const REPORT: u8 = 2;
+const FETCH_CHUNK: u8 = 3;
+
+/// From the owner to the leader, and proposal, prevotes and precommits: four message delays, and on average half a height more.
+#[test]
+fn a_leader_names_what_it_holds_without_waiting_for_reports() {
+    let far = Link { delay: 50 * MILLISECOND, jitter: Duration::ZERO, ..Link::GOOD };
+    let mut network = Network::new(4, 17, far);
+    network.run(SECOND);
+    network.tamper = Some(Box::new(|_, _, bytes| (bytes[0] != REPORT).then(|| bytes.clone())));
+    for i in 0..200_u32 {
+        network.submit(usize::try_from(i % 4).unwrap(), OPAQUE, i.to_be_bytes().to_vec());
+        network.run(20 * MILLISECOND);
+    }
+    network.wait(SECOND, "everything ordered", Network::all_ordered);
+    network.check();
+}
+
+/// An owner that sends its chunks to one of three makes the others fetch them when that one leads; after the first time it waits
+/// until a quorum has reported them.
+#[test]
+fn whose_chunks_are_withheld_from_some_is_not_named_again_and_again() {
+    let mut network = Network::new(4, 18, Link::GOOD);
+    network.run(SECOND);
+    let asked = std::rc::Rc::new(std::cell::Cell::new(0));
+    let count = std::rc::Rc::clone(&asked);
+    network.tamper = Some(Box::new(move |from, to, bytes| {
+        if bytes[0] == FETCH_CHUNK && to == 0 {
+            count.set(count.get() + 1);
+        }
+        // Others know of them from cuts only.
+        let withheld = from == 3 && to != 0 && [CHUNK, REPORT].contains(&bytes[0]);
+        (!withheld).then(|| bytes.clone())
+    }));
+    let before = applied(&network, 0);
+    for i in 0..200_u32 {
+        network.submit(3, OPAQUE, i.to_be_bytes().to_vec());
+        network.submit(0, OPAQUE, [7, 7, 7, 7].iter().chain(&i.to_be_bytes()).copied().collect());
+        network.run(10 * MILLISECOND);
+    }
+    let heights = applied(&network, 0) - before;
+    assert!(heights > 55, "{heights} heights in two seconds");
+    assert!(
+        (1..=12).contains(&asked.get()),
+        "{} times had a chunk to be fetched in {heights} heights",
+        asked.get()
+    );
+}

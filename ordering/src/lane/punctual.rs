@@ -3,7 +3,8 @@
 //! A chunk goes to everybody at once, so when the leader holds it, the others do too, or will when the proposal has reached them. Waiting for
 //! a quorum's reports would cost one more message delay. But an owner may send its chunks to some and not to others, or be far
 //! from some: then voters have to fetch, and the height waits. So each validator remembers whose chunks it had to fetch for a
-//! cut, and names these only once a quorum has reported them.
+//! cut, and whose it was asked for, and names theirs only once a quorum has reported them. A liar who asks for what it holds makes
+//! others wait for reports, no more.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +16,12 @@ const DISTRUST_HEIGHTS: u64 = 64;
 /// Who was late, and when.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Punctuality {
-    /// The last height at which this node had to fetch a chunk of this member's that a cut named.
+    /// The last height at which a chunk of this member's had to be fetched for a cut.
     late: BTreeMap<ValidatorId, Height>,
 }
 
 impl Punctuality {
-    /// A cut of this height named a chunk of a member's that had not come.
+    /// A cut of this height named a chunk of a member's that had not come to somebody.
     pub(crate) fn was_late(&mut self, owner: ValidatorId, height: Height) {
         let late = self.late.entry(owner).or_default();
         *late = (*late).max(height);

@@ -210,6 +210,7 @@ impl Ordering {
     }
 
     pub(super) fn serve_chunk(&mut self, to: ValidatorId, request: FetchChunk) {
+        self.note_late(request.digest);
         let (mut digest, mut bytes) = (request.digest, 0);
         for place in 0..=u64::from(request.ancestors).min(MAX_ANCESTORS) {
             let Some(held) = self.store.get(digest) else {
@@ -226,6 +227,15 @@ impl Ordering {
             digest = held.chunk.parent();
             let message = Message::FetchedChunk(held.chunk.clone());
             self.send(Recipient::One(to), Class::Chunks, &message);
+        }
+    }
+
+    /// Somebody asks for a chunk. If another member cut it and no block holds it yet, a cut of ours may have named it too early.
+    fn note_late(&mut self, digest: ordering_types::Digest) {
+        let Some(held) = self.store.get(digest) else { return };
+        let (lane, sequence) = (held.chunk.lane(), held.chunk.sequence());
+        if lane.validator != self.me && sequence > self.state.tip(lane).0 {
+            self.punctual.was_late(lane.validator, self.height());
         }
     }
 
