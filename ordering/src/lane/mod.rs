@@ -1,8 +1,8 @@
 //! Lanes: how transactions spread before they are ordered.
 //!
 //! Each validator cuts what it receives into *chunks*, chained by the digest of the chunk before, and sends every chunk to every
-//! peer once. Peers store it and report, lane by lane, up to where they hold the chain: their *progress*. A proposer names
-//! only tips that a quorum reported, so voters seldom have to fetch.
+//! peer once. Peers store it and report, lane by lane, up to where they hold the chain: their *progress*. A proposer names the
+//! tips that it holds, and of lanes that were late those that a quorum reported, so voters seldom have to fetch; see [`punctual`].
 //!
 //! - A lane is (validator, incarnation). A restarted validator begins a new lane, so a chunk that a crash took from
 //!   its disk and that is cut again differently is no fork.
