@@ -226,6 +226,11 @@ impl Buffer {
         load.fits_transaction(rollup, data.len(), rules)
     }
 
+    /// Of all that waits.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// When a chunk is due: at once if one could be filled, else when `patience` ends for the oldest. What waits for its share does
     /// not count, or each transaction of another rollup would become a chunk of its own.
     pub(crate) fn deadline(

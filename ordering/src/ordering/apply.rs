@@ -144,9 +144,7 @@ impl Ordering {
         self.undecided_commit = None;
         self.fetch.decided(|lane| self.state.tip(lane).0);
         self.unusable.clear();
-        self.pace.last_block = now;
-        self.pace.last_duration = now.since(self.pace.last_start);
-        self.pace.height_ended = true;
+        self.end_height(now);
         self.report_soon(now);
     }
 

@@ -15,6 +15,11 @@ use crate::wire::Message;
 /// A height that took so long is followed by the next this many hundredths of it later, if that is not too soon or late.
 const UNHURRIED_PERCENT: u32 = 150;
 
+/// A chunk is cut so long before the next height may begin: others have to hold it by then.
+const CHUNK_LEAD: Duration = Duration::from_micros(1_200);
+/// And a big one earlier: so many bytes of one are hashed, written and sent in a microsecond.
+const CHUNK_BYTES_PER_MICRO: usize = 16;
+
 /// Times of the last and next things that happen by themselves.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -24,8 +29,8 @@ pub(super) struct Pace {
     pub(super) last_duration: Duration,
     /// From the start of the one before to the start of the newest height.
     pub(super) last_interval: Duration,
-    /// A height has just ended.
-    pub(super) height_ended: bool,
+    /// When to cut what has come since the last height, for the next.
+    pub(super) cut_at: Option<Time>,
     pub(super) report_due: Option<Time>,
     pub(super) spread_due: Option<Time>,
     pub(super) status_due: Time,
@@ -45,7 +50,7 @@ impl Pace {
             last_start: now,
             last_duration: Duration::ZERO,
             last_interval: Duration::MAX,
-            height_ended: false,
+            cut_at: None,
             report_due: None,
             spread_due: None,
             status_due: now,
@@ -142,14 +147,26 @@ impl Ordering {
     /// From the start of one height to that of the next. When heights take long because the machine has no time for them, fewer
     /// and larger ones leave it more. Nor is any hurry of use that fills a batch before its time: L1 takes no more for that.
     fn pause(&self) -> Duration {
-        let Settings { block_interval, block_bytes, shortest_block_interval, .. } = self.settings;
+        let Settings { block_interval, block_bytes, .. } = self.settings;
+        if self.store.undecided_bytes() < block_bytes { block_interval } else { self.shortest_pause() }
+    }
+
+    /// The same, with much to order.
+    fn shortest_pause(&self) -> Duration {
+        let Settings { block_interval, shortest_block_interval, .. } = self.settings;
         let limits = &self.rules.limits;
         let batch_interval = Duration::from_millis(limits.batch_interval_ms.into());
         let shortest = shortest_block_interval.max(batch_interval / limits.blocks_per_batch.max(1));
-        if self.store.undecided_bytes() < block_bytes {
-            return block_interval;
-        }
         (self.pace.last_duration * UNHURRIED_PERCENT / 100).max(shortest).min(block_interval)
+    }
+
+    /// A height has ended. What is cut just before the next begins holds all that came until then.
+    pub(super) fn end_height(&mut self, now: Time) {
+        self.pace.last_block = now;
+        self.pace.last_duration = now.since(self.pace.last_start);
+        let lead = CHUNK_LEAD + Duration::from_micros((self.buffer.bytes() / CHUNK_BYTES_PER_MICRO) as u64);
+        let wait = self.shortest_pause().saturating_sub(lead);
+        self.pace.cut_at = Some(now.max(self.pace.last_start + wait));
     }
 
     /// Asks peers for heights that they decided and we did not, or for a checkpoint if these are too many.

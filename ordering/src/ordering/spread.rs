@@ -55,13 +55,13 @@ impl Ordering {
             self.send(Recipient::All, Class::Chunks, &message);
             self.report_soon(now);
         }
-        self.pace.height_ended = false;
+        self.pace.cut_at.take_if(|at| *at <= now);
     }
 
     /// When the next own chunk is due; none while the lane's backlog is full.
     ///
-    /// While heights follow each other closely, a chunk is cut when one ends: before the next begins, a quorum holds it and has told the
-    /// leader so. Cut sooner, it would wait there instead of growing here.
+    /// While heights follow each other closely, a chunk is cut just before the next one begins, so that the others hold it by then. Cut
+    /// sooner, it would wait there instead of growing here.
     pub(super) fn chunk_deadline(&self) -> Option<Time> {
         let (chunks, bytes) = self.store.backlog(self.own.id);
         // Peers count from their own decided tip, which may be behind: stay well below their limits.
@@ -70,10 +70,10 @@ impl Ordering {
         }
         self.buffer.deadline(&self.rules, &self.settings, |since| {
             let soon = since + self.settings.chunk_delay;
-            match self.pace.lockstep(&self.settings) {
-                Some(_) if self.pace.height_ended => since,
-                Some(interval) => soon.max(self.pace.last_start + interval * 2),
-                None => soon,
+            match (self.pace.lockstep(&self.settings), self.pace.cut_at) {
+                (Some(_), Some(at)) => since.max(at),
+                (Some(interval), None) => soon.max(self.pace.last_start + interval * 2),
+                (None, _) => soon,
             }
         })
     }
