@@ -94,7 +94,7 @@ impl Settings {
             status_interval: Duration::from_millis(500),
             block_interval: Duration::from_millis(30),
             block_bytes: 12 << 10,
-            shortest_block_interval: Duration::from_millis(6),
+            shortest_block_interval: Duration::from_millis(10),
             retry_delay: Duration::from_millis(100),
             pending_bytes: 32 << 20,
             pending_transactions: 200_000,
