@@ -178,7 +178,7 @@ mod tests {
         let tip = LaneTip { lane, sequence: LaneSequence::new(1), digest: Digest::sha256(&[b"x"]) };
         let mut fetch = Fetch::default();
         let (retry, at) = (Duration::from_millis(100), Time::from_millis);
-        let mut asked = |fetch: &mut Fetch, millis| {
+        let asked = |fetch: &mut Fetch, millis| {
             fetch.due(at(millis), retry, &[owner, proposer]).first().map(|request| request.to)
         };
         fetch.want(tip, 0, false, at(10), vec![owner]);
