@@ -88,7 +88,7 @@ impl Settings {
             incarnation,
             chunk_bytes: 256 * 1024,
             chunk_delay: Duration::from_millis(3),
-            lockstep_interval: Duration::from_millis(25),
+            lockstep_interval: Duration::from_millis(21),
             progress_delay: Duration::from_millis(1),
             spread_delay: Duration::from_millis(25),
             status_interval: Duration::from_millis(500),
