@@ -62,7 +62,6 @@ impl Fetch {
             if named && !want.named {
                 // A height waits for it now, and whoever named it has it, while its owner may have been asked in vain.
                 (want.hints, want.attempts) = (hints, 0);
-                want.due = want.due.min(due);
             }
             want.named |= named;
             want.reported |= !named;

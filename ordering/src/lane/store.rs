@@ -420,8 +420,8 @@ impl LaneStore {
     /// Drops what cannot follow the decided tip any more: the children of others, and theirs. Of an overruled branch also what
     /// is held beyond a gap, because nobody can tell on which branch it hangs.
     fn prune(&mut self, tip: &LaneTip, overruled: bool, dropped: &mut Vec<Digest>) {
-        let chain: BTreeSet<Digest> =
-            self.lanes.get(&tip.lane).into_iter().flat_map(|entry| &entry.chain).copied().collect();
+        let lane = self.lanes.get(&tip.lane).filter(|_| overruled);
+        let chain: BTreeSet<Digest> = lane.into_iter().flat_map(|entry| &entry.chain).copied().collect();
         let is_root = |branch: &Branch, chunk: &Chunk| {
             if overruled && branch.vouched {
                 return !chain.contains(&branch.digest);

@@ -117,6 +117,11 @@ impl Ordering {
         if self.punctual.is_punctual(tip.lane.validator, self.height()) {
             return Some(tip.sequence);
         }
+        self.reported_to(tip)
+    }
+
+    /// Up to where a quorum holds it, as far as is known here.
+    fn reported_to(&self, tip: &LaneTip) -> Option<LaneSequence> {
         self.progress.quorum_sequence(tip.lane, &self.store, self.me, &self.committee)
     }
 
@@ -124,11 +129,7 @@ impl Ordering {
     pub(super) fn is_orderable(&self) -> bool {
         let leads = self.leader(Round::new(0)) == self.me;
         let held = |tip: LaneTip| {
-            let to = if leads {
-                self.ready_to(&tip)
-            } else {
-                self.progress.quorum_sequence(tip.lane, &self.store, self.me, &self.committee)
-            };
+            let to = if leads { self.ready_to(&tip) } else { self.reported_to(&tip) };
             self.state.is_open(tip.lane) && to.is_some_and(|to| to > self.state.tip(tip.lane).0)
         };
         !self.system.ready(&self.state.replayed.system).is_empty() || self.store.heads().any(held)

@@ -33,7 +33,7 @@ const TICK: Duration = Duration::from_millis(500);
 const PATIENCE_TICKS: u32 = 2;
 /// A peer that connects again after so long has restarted: its older connections are dead, though QUIC does not know yet.
 const REPLACED_AFTER: Duration = Duration::from_secs(2);
-/// Handshakes of strangers at once; more wait outside.
+/// Connections on their way into the mesh at once. Handshakes have a limit of their own, in the transport.
 const MAX_PENDING_INCOMING: u32 = 64;
 /// Connections with one peer at once: both may dial, and both may restart.
 const MAX_PER_PEER: u32 = 4;

@@ -20,7 +20,6 @@ use crate::session::Session;
 
 /// How long a client may take beyond the load itself.
 const PATIENCE: Duration = Duration::from_secs(90);
-
 /// The nodes' memory is looked at this often.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
 
