@@ -24,6 +24,7 @@
 
 pub mod anchor;
 pub mod api;
+mod confirm;
 mod entropy;
 mod founding;
 #[cfg(feature = "fuzzing")]

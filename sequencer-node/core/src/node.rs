@@ -1,6 +1,6 @@
 //! The composition: what is ordered feeds founding, signing and sealing; what they say goes back into the log or to peers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use crate::api::{
     Checkpoint, Class, Decided, Founding as Founded, Input, JobResult, Output, Recipient, Record, Recovered,
     UNCERTIFIED_WINDOW,
 };
+use crate::confirm::Confirmations;
 use crate::entropy::Entropy;
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
 use crate::key_material;
@@ -32,10 +33,6 @@ use crate::wire::PeerMessage;
 /// Kinds of items in the signing machine. Its numbers mean what these say.
 const ITEM_BLOCK: u8 = 1;
 const ITEM_BATCH: u8 = 2;
-
-/// Blocks whose signature is awaited; beyond it the oldest is given up (a later signature covers it by the hash chain).
-/// Below [`mpc::signing::MAX_RUNNING`], so that there is always room for batches.
-const MAX_UNCERTIFIED: usize = 768;
 
 /// Why a transaction is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,12 +60,8 @@ pub struct NodeCore {
     group_key: Option<GroupKey>,
     sealing: Sealing,
     entropy: Entropy,
-    /// Header hashes of blocks whose signature is awaited.
-    uncertified: BTreeMap<Height, Digest>,
-    newest_certified: Height,
+    confirmations: Confirmations,
     checkpoint: Option<Height>,
-    /// Blocks whose signature is asked for at the next wake: what was ordered is told first, and votes that came meanwhile are heard.
-    fresh: Vec<(Height, Digest)>,
     outputs: VecDeque<Output>,
 }
 
@@ -93,6 +86,8 @@ impl NodeCore {
         let replay_first = recovered.ceremony_seed.is_some()
             && recovered.key_material.is_none()
             && recovered.founding.is_none();
+        let tip = recovered.ordering.tip.as_ref().map(|tip| &tip.header);
+        let confirmations = Confirmations::new(recovered.uncertified, tip);
         let incarnation = Incarnation::new(incarnation);
         let choices = ordering::Settings { incarnation, replay_first, ..settings.ordering };
         let ordering = Ordering::new(Arc::clone(&spec), choices, key.clone(), recovered.ordering, now)?;
@@ -109,10 +104,8 @@ impl NodeCore {
             group_key: None,
             sealing: Sealing::new(domain, me, members, recovered.last_sealed.as_ref()),
             entropy: Entropy::new(entropy),
-            uncertified: recovered.uncertified.into_iter().collect(),
-            newest_certified: Height::ZERO,
+            confirmations,
             checkpoint: None,
-            fresh: Vec::new(),
             outputs: VecDeque::new(),
             spec,
         };
@@ -177,21 +170,18 @@ impl NodeCore {
 
     /// When the host should hand in [`Input::Wake`] at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
-        if !self.fresh.is_empty() {
-            return Some(Time::default());
-        }
         let signing = self.signing.as_ref().and_then(Signing::next_deadline).map(from_mpc);
-        [self.ordering.next_deadline(), self.sealing.next_deadline(), signing].into_iter().flatten().min()
+        let confirmations = self.confirmations.next_deadline();
+        let others = [self.ordering.next_deadline(), self.sealing.next_deadline(), signing, confirmations];
+        others.into_iter().flatten().min()
     }
 
     fn on_time(&mut self, now: Time) {
         self.ordering.handle(now, ordering::api::Input::Wake);
         let events = self.sealing.on_time(now);
         self.on_sealing(events, now);
-        for (height, hash) in std::mem::take(&mut self.fresh) {
-            if self.uncertified.contains_key(&height) {
-                self.ask_block_signature(height, hash, now);
-            }
+        if let Some((height, hash)) = self.confirmations.take_due(now) {
+            self.ask_block_signature(height, hash, now);
         }
         self.sign_with(now, mpc::signing::Input::Tick);
     }
@@ -268,8 +258,8 @@ impl NodeCore {
         self.outputs.push_back(Output::Ordered(decided));
         // Of what is long past, the committee has signed blocks and batches already.
         let past = self.ordering.heard_height().get() > height.get().saturating_add(UNCERTIFIED_WINDOW);
-        if !past {
-            self.want_certified(height, hash, now);
+        if let Some(given_up) = self.confirmations.on_block(&block.header, hash, past, now) {
+            self.forget_blocks(given_up.next(), now);
         }
         let events = self.sealing.on_block(block, past, now);
         self.on_sealing(events, now);
@@ -280,11 +270,10 @@ impl NodeCore {
         let Ok(Anchor { founding, batch, .. }) = Anchor::decode(&checkpoint.context) else { return };
         let height = checkpoint.header.height;
         self.checkpoint = Some(height);
-        self.uncertified.clear();
+        self.confirmations.jump(&checkpoint.header);
         self.sealing.go_on_after(&batch);
         self.ordering.handle(now, ordering::api::Input::Sealed(height));
-        let below = height.next().get();
-        self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BLOCK, below });
+        self.forget_blocks(height.next(), now);
         let below = Ticket::first(batch.number + 1).to_session();
         self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BATCH, below });
         if !self.founded {
@@ -383,22 +372,15 @@ impl NodeCore {
             .for_each(|burn| signing.pin(&burn));
         self.signing = Some(signing);
         self.sign_with(now, mpc::signing::Input::Tick);
-        let waiting: Vec<(Height, Digest)> = self.uncertified.iter().map(|(h, d)| (*h, *d)).collect();
-        for (height, hash) in waiting {
+        if let Some((height, hash)) = self.confirmations.newest() {
             self.ask_block_signature(height, hash, now);
         }
         let events = self.sealing.key_ready(key, now);
         self.on_sealing(events, now);
     }
 
-    fn want_certified(&mut self, height: Height, hash: Digest, now: Time) {
-        self.uncertified.insert(height, hash);
-        while self.uncertified.len() > MAX_UNCERTIFIED {
-            self.uncertified.pop_first();
-            let below = self.uncertified.keys().next().map_or(0, |h| h.get());
-            self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BLOCK, below });
-        }
-        self.fresh.push((height, hash));
+    fn forget_blocks(&mut self, below: Height, now: Time) {
+        self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BLOCK, below: below.get() });
     }
 
     fn ask_block_signature(&mut self, height: Height, hash: Digest, now: Time) {
@@ -453,8 +435,8 @@ impl NodeCore {
         match item.kind {
             ITEM_BLOCK => {
                 let height = Height::new(item.number);
-                if self.uncertified.remove(&height).is_some() {
-                    self.newest_certified = self.newest_certified.max(height);
+                if let Some(before) = self.confirmations.on_signed(height) {
+                    self.forget_blocks(before, now);
                     self.outputs.push_back(Output::Persist(Record::Certified { height, signature }));
                     self.outputs.push_back(Output::Certified { height, signature });
                 }
@@ -524,7 +506,7 @@ impl NodeCore {
             committee: self.spec.committee().ids().collect(),
             syncing: self.ordering.is_syncing(),
             silence: self.ordering.silence().map(|silence| silence.to_string()),
-            certified_height: self.newest_certified,
+            certified_height: self.confirmations.signed(),
             key_ready: self.signing.is_some(),
             founded: self.founded,
             founding: self.founding_stage(),

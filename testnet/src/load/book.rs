@@ -256,9 +256,10 @@ impl Book {
         }
     }
 
-    /// A height is softly confirmed, signature checked.
+    /// A height is softly confirmed, signature checked, and with it all before.
     pub fn certify(&mut self, height: u64, now: Instant) {
-        for scheduled in self.uncertified.remove(&height).unwrap_or_default() {
+        let above = self.uncertified.split_off(&(height + 1));
+        for scheduled in std::mem::replace(&mut self.uncertified, above).into_values().flatten() {
             self.counts.certified += 1;
             self.certified_us.saturating_record(micros(now.duration_since(scheduled)));
         }
