@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | an ordered block | precommits of n − f validators | the chain specification |
 //! | the group key | ECDSA signatures of n − f validators | the chain specification |
-//! | a soft confirmation | one group signature | the group key |
+//! | a soft confirmation | one group signature over it or a block that descends from it | the group key |
 //! | a sealed batch | one group signature | the group key |
 //! | one transaction's place | a Merkle path to a header's `tx_root` | that header, proven |
 //!
@@ -19,9 +19,9 @@ use ordering_types::certificate::CertificateError;
 use ordering_types::chain_spec::Committee;
 use ordering_types::group::GroupError;
 use ordering_types::preimage::Domain;
-use ordering_types::{ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Header, TxId};
+use ordering_types::{ChainSpec, Digest, Epoch, GroupKey, Header, Height, TxId};
 
-use crate::wire::{Certified, Founding, OrderedBlock};
+use crate::wire::{Certified, Confirmation, Founding, MAX_ABOVE, OrderedBlock};
 
 /// Proof that the value inside was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,12 @@ pub enum VerifyError {
         /// n − f.
         quorum: usize,
     },
+    /// Headers that do not lead from a block to the one that is signed.
+    #[error("header {0} does not follow from the one before it")]
+    Unlinked(Height),
+    /// More headers than a confirmation may have.
+    #[error("{0} headers above the block, at most {MAX_ABOVE} allowed")]
+    TooManyAbove(usize),
     /// The group signature.
     #[error(transparent)]
     Group(#[from] GroupError),
@@ -154,17 +160,28 @@ impl Network {
         Ok(Verified(certified))
     }
 
-    /// Checks a soft confirmation: the group signed this header.
+    /// Checks a soft confirmation: the group signed this header, or one that descends from it.
     pub fn confirmed(
         &self,
         key: &Verified<GroupKey>,
         header: Header,
-        signature: &GroupSignature,
+        confirmation: &Confirmation,
     ) -> Result<Verified<Header>, VerifyError> {
+        let Confirmation { above, signature } = confirmation;
         if header.chain_spec != self.hash {
             return Err(VerifyError::ChainSpec);
         }
-        key.verify(self.domain().block(header.epoch, header.height, header.hash()), signature)?;
+        if above.len() > MAX_ABOVE {
+            return Err(VerifyError::TooManyAbove(above.len()));
+        }
+        let (mut signed, mut hash) = (&header, header.hash());
+        for next in above {
+            if next.parent != hash || next.height != signed.height.next() {
+                return Err(VerifyError::Unlinked(next.height));
+            }
+            (signed, hash) = (next, next.hash());
+        }
+        key.verify(self.domain().block(signed.epoch, signed.height, hash), signature)?;
         Ok(Verified(header))
     }
 

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::Message;
 use super::{
-    MAX_CLIENT_FRAME_BYTES, MAX_NODE_FRAME_BYTES, MAX_OPENING_BYTES, MAX_SUBMIT_MANY, MAX_SUBSCRIBED_ROLLUPS,
-    MAX_TEXT_BYTES,
+    MAX_ABOVE, MAX_CLIENT_FRAME_BYTES, MAX_NODE_FRAME_BYTES, MAX_OPENING_BYTES, MAX_SUBMIT_MANY,
+    MAX_SUBSCRIBED_ROLLUPS, MAX_TEXT_BYTES,
 };
 
 /// First frame of a stream: what the stream is for.
@@ -156,7 +156,7 @@ pub struct Refused {
     pub text: String,
 }
 
-/// A softly confirmed block: with its header, all that a light client needs.
+/// A block that the committee signed: its soft confirmation, and that of every block before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certified {
     /// Epoch whose key signs.
@@ -290,8 +290,18 @@ impl OrderedBlock {
 pub struct ConfirmedBlock {
     /// The block, with whole transactions of the rollup asked for.
     pub ordered: OrderedBlock,
-    /// The group's signature over the block.
-    pub signature: Option<GroupSignature>,
+    /// Its soft confirmation.
+    pub confirmation: Option<Confirmation>,
+}
+
+/// A block's soft confirmation: with its header, all that a light client needs. Where blocks come fast only the newest of several
+/// is signed; each header names its parent, so its signature holds for those before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// Headers of the blocks above, ascending, the last one signed; none if the block itself is. At most [`MAX_ABOVE`].
+    pub above: Vec<Header>,
+    /// The group's, over [`Domain::block`](ordering_types::preimage::Domain::block).
+    pub signature: GroupSignature,
 }
 
 /// The first group key and what the contract needs to accept it.
@@ -405,4 +415,14 @@ impl Message for NodeMessage {
 
 impl Message for Response {
     const LIMIT: usize = MAX_NODE_FRAME_BYTES;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Block(Some(block)) => {
+                let above = block.confirmation.as_ref().map_or(0, |confirmation| confirmation.above.len());
+                bounded("headers above a block", above, MAX_ABOVE)
+            }
+            _ => Ok(()),
+        }
+    }
 }

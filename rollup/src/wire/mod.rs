@@ -12,7 +12,7 @@
 //!   Submit, SubmitMany …     ─▶        any number
 //!                            ◀─ Refused     for each transaction that is not taken
 //!                            ◀─ Ordered     for every height from the cursor on, if subscribed
-//!                            ◀─ Certified   for every height above that, if subscribed, in any order
+//!                            ◀─ Certified   if subscribed, for heights above that: each confirms all before it
 //!                            ◀─ Closed      last frame, says why
 //!
 //!   Opening::Request(…)      ─▶ then the client finishes its side
@@ -38,19 +38,19 @@ mod messages;
 pub use frame::{FrameError, Message, encode, read, write, write_all};
 pub use identity::{NoExporter, prove_identity, verify_identity};
 pub use messages::{
-    Certified, ClientMessage, CloseReason, Closed, ConfirmedBlock, Content, Founding, Hello, NodeMessage,
-    Opening, OrderedBlock, OrderedSection, Refusal, Refused, Request, Response, RollupRoot, Rollups, Status,
-    Submit, Subscription, Welcome,
+    Certified, ClientMessage, CloseReason, Closed, Confirmation, ConfirmedBlock, Content, Founding, Hello,
+    NodeMessage, Opening, OrderedBlock, OrderedSection, Refusal, Refused, Request, Response, RollupRoot,
+    Rollups, Status, Submit, Subscription, Welcome,
 };
 
 /// Application protocol of the QUIC handshake.
 pub const ALPN: &[u8] = b"mpc-seq/1";
 /// Version of the messages; in [`Hello`] and [`Welcome`].
 pub const VERSION: u16 = 1;
-/// Label of the TLS exporter that binds a validator's identity to the connection; the context is empty and 32 bytes
 /// Largest datagram payload that either end tries: what a jumbo frame holds. Loopback takes it; elsewhere path MTU discovery
 /// (RFC 8899) finds less.
 pub const MAX_DATAGRAM_BYTES: u16 = 8_952;
+/// Label of the TLS exporter that binds a validator's identity to the connection; the context is empty and 32 bytes
 /// are exported.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-mpc-seq/1 identity";
 /// Bytes that are exported.
@@ -66,5 +66,7 @@ pub const MAX_NODE_FRAME_BYTES: usize = 48 << 20;
 pub const MAX_OPENING_BYTES: usize = 16 << 10;
 /// Most rollups that one subscription may name.
 pub const MAX_SUBSCRIBED_ROLLUPS: usize = 1_024;
+/// Most headers between a block and the signed one that confirms it.
+pub const MAX_ABOVE: usize = 256;
 /// Most bytes of a text that explains a refusal.
 pub const MAX_TEXT_BYTES: usize = 512;

@@ -72,7 +72,7 @@ pub enum Output {
     Job(Job),
     /// A block is ordered. Emitted once a height, in order of height.
     Ordered(Arc<Decided>),
-    /// The committee signed a block: its soft confirmation.
+    /// The committee signed a block: its soft confirmation, and that of all before it. Not every block is signed.
     Certified {
         /// The height.
         height: Height,
@@ -212,9 +212,9 @@ pub struct Recovered {
     pub last_sealed: Option<BatchHeader>,
     /// Blocks above that batch, ascending.
     pub unsealed: Vec<Arc<Block>>,
-    /// Heights and header hashes among the newest [`UNCERTIFIED_WINDOW`] blocks that have no [`Record::Certified`].
+    /// Heights and header hashes of the blocks above the newest [`Record::Certified`], at most the last [`UNCERTIFIED_WINDOW`].
     pub uncertified: Vec<(Height, Digest)>,
 }
 
-/// How far back a restarted node asks for missing block signatures.
+/// A block so far below the newest is not signed any more.
 pub const UNCERTIFIED_WINDOW: u64 = 256;

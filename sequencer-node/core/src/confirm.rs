@@ -43,7 +43,13 @@ impl Confirmations {
 
     /// A block follows those before it. `past`: it was confirmed long ago, and nobody signs it any more. The answer: a block that
     /// is given up.
-    pub(crate) fn on_block(&mut self, header: &Header, hash: Digest, past: bool, now: Time) -> Option<Height> {
+    pub(crate) fn on_block(
+        &mut self,
+        header: &Header,
+        hash: Digest,
+        past: bool,
+        now: Time,
+    ) -> Option<Height> {
         let begins = header.time_ms / SIGNED_EVERY_MS != self.newest_ms / SIGNED_EVERY_MS;
         self.newest_ms = header.time_ms;
         if past {

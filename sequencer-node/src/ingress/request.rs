@@ -19,11 +19,11 @@ pub(super) async fn answer(front: &Front, request: Request) -> Result<Response, 
             Response::Founding(found.map(|f| Founding { key: f.key, signatures: f.signatures }))
         }
         Request::Block { height, rollup } => {
-            let read = front.read(move |store| Ok((store.decided(height)?, store.certified(height)?)));
-            let (decided, signature) = read.await?;
+            let read = front.read(move |store| Ok((store.decided(height)?, store.confirmation(height)?)));
+            let (decided, confirmation) = read.await?;
             Response::Block(decided.map(|decided| {
                 let ordered = ordered_block(&decided, |id| Some(id) == rollup, true);
-                Box::new(ConfirmedBlock { ordered, signature })
+                Box::new(ConfirmedBlock { ordered, confirmation })
             }))
         }
         Request::Status => Response::Status(status(front)),

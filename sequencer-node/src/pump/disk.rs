@@ -226,8 +226,8 @@ impl<S: Outbound> Disk<S> {
                 Event::Ordered(decided)
             }
             Output::Certified { height, signature } => {
-                // Ends here.
-                self.unconfirmed.remove(&height);
+                // They end here.
+                self.unconfirmed = self.unconfirmed.split_off(&height.next());
                 self.counters.certified.fetch_max(height.get(), Ordering::Relaxed);
                 let header = match self.headers.get(&height) {
                     Some(known) => Some(*known),

@@ -105,7 +105,7 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
     let counters = Arc::new(Counters::default());
     let status = core.status();
     counters.height.store(status.height.get(), Ordering::Relaxed);
-    counters.certified.store(newest_certified(&reader, status.height)?, Ordering::Relaxed);
+    counters.certified.store(reader.newest_certified()?.map_or(0, Height::get), Ordering::Relaxed);
     counters.sealed.store(status.last_sealed, Ordering::Relaxed);
     let (status, status_reader) = watch::channel(status);
     let (handle, submissions) = Handle::new(status_reader, Arc::clone(&counters));
@@ -158,16 +158,6 @@ fn spawn(
     run: impl FnOnce() -> Result<(), PumpError> + Send + 'static,
 ) -> std::io::Result<JoinHandle<Result<(), PumpError>>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
-}
-
-fn newest_certified(reader: &Reader, tip: Height) -> Result<u64, StoreError> {
-    let lowest = tip.get().saturating_sub(crate::core_api::UNCERTIFIED_WINDOW);
-    for height in (lowest..=tip.get()).rev() {
-        if reader.certified(Height::new(height))?.is_some() {
-            return Ok(height);
-        }
-    }
-    Ok(0)
 }
 
 struct Inputs {

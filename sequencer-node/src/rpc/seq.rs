@@ -166,7 +166,7 @@ fn rendered(store: &Reader, height: Height) -> Result<Option<Box<RawValue>>, Sto
         "header": decided.block.header,
         "hash": decided.certificate.header,
         "certificate": decided.certificate,
-        "signature": store.certified(height)?,
+        "confirmation": store.confirmation(height)?,
         "sections": sections,
     });
     Ok(Some(to_raw_value(&block).expect("a JSON value is JSON")))
@@ -184,7 +184,7 @@ async fn proof(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectO
         let what = "this transaction is not ordered, as far as this node knows";
         return Err(error::not_found(what, "ask again in a moment, or send it again"));
     };
-    let Found { rollup, id, header, certificate, proof, signature } = found;
+    let Found { rollup, id, header, certificate, proof, confirmation } = found;
     Ok(json!({
         "rollup": rollup,
         "id": id,
@@ -192,7 +192,7 @@ async fn proof(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectO
         "hash": certificate.header,
         "certificate": certificate,
         "proof": proof,
-        "signature": signature,
+        "confirmation": confirmation,
     }))
 }
 

@@ -9,6 +9,7 @@ use ordering_types::{
     Block, Chunk, CommitCertificate, Digest, GroupSignature, Header, Height, RollupId, TxId,
 };
 use redb::ReadableDatabase;
+use rollup::wire::{Confirmation, MAX_ABOVE};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
@@ -43,8 +44,8 @@ pub(crate) struct Found {
     pub(crate) certificate: CommitCertificate,
     /// Where it stands.
     pub(crate) proof: InclusionProof,
-    /// The committee's signature over the block, if there is one yet.
-    pub(crate) signature: Option<GroupSignature>,
+    /// The block's soft confirmation, if there is one yet.
+    pub(crate) confirmation: Option<Confirmation>,
 }
 
 impl Reader {
@@ -168,12 +169,36 @@ impl Reader {
         Ok(Some(anchor::checkpoint((head.header, head.certificate), head.snapshot, founding, &batch)))
     }
 
-    /// The committee's signature over one block.
+    /// The committee's signature over one block. Not every block has one: see [`Self::confirmation`].
     pub(crate) fn certified(&self, height: Height) -> Result<Option<GroupSignature>, StoreError> {
         self.query(|t| {
             let stored = t.open_table(index::CERTIFIED)?.get(height.get())?;
             Ok(stored.and_then(|v| v.value().try_into().ok()).map(GroupSignature::new))
         })
+    }
+
+    /// The newest block with a signature.
+    pub(crate) fn newest_certified(&self) -> Result<Option<Height>, StoreError> {
+        self.query(|t| {
+            use redb::ReadableTable;
+            Ok(t.open_table(index::CERTIFIED)?.last()?.map(|(height, _)| Height::new(height.value())))
+        })
+    }
+
+    /// The signature of the first block from this one on that has one, and the headers between.
+    pub(crate) fn confirmation(&self, height: Height) -> Result<Option<Confirmation>, StoreError> {
+        let end = height.get().saturating_add(MAX_ABOVE as u64);
+        let signed = self.query(|t| {
+            let first = t.open_table(index::CERTIFIED)?.range(height.get()..=end)?.next().transpose()?;
+            Ok(first.and_then(|(at, v)| Some((at.value(), GroupSignature::new(v.value().try_into().ok()?)))))
+        })?;
+        let Some((signed, signature)) = signed else { return Ok(None) };
+        let mut above = Vec::new();
+        for number in height.get() + 1..=signed {
+            let Some((header, _)) = self.header(Height::new(number))? else { return Ok(None) };
+            above.push(header);
+        }
+        Ok(Some(Confirmation { above, signature }))
     }
 
     /// One sealed batch.
@@ -261,8 +286,8 @@ impl Reader {
     fn prove(&self, height: Height, rollup: RollupId, id: TxId) -> Result<Option<Found>, StoreError> {
         let Some(head) = self.head(height)? else { return Ok(None) };
         let Some(proof) = head.tree().prove(rollup, id) else { return Ok(None) };
-        let signature = self.certified(height)?;
+        let confirmation = self.confirmation(height)?;
         let Head { header, certificate, .. } = head;
-        Ok(Some(Found { rollup, id, header, certificate, proof, signature }))
+        Ok(Some(Found { rollup, id, header, certificate, proof, confirmation }))
     }
 }

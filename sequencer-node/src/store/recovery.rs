@@ -279,10 +279,10 @@ fn recover(
         unsealed.extend(reader.block(height)?.map(Arc::new));
     }
     let mut uncertified = Vec::new();
-    for height in heights(tip_height.get().saturating_sub(UNCERTIFIED_WINDOW) + 1, tip_height) {
-        if reader.certified(height)?.is_none() {
-            uncertified.extend(reader.header(height)?.map(|(header, _)| (height, header.hash())));
-        }
+    let certified = reader.newest_certified()?.map_or(0, Height::get);
+    for height in heights(certified.max(tip_height.get().saturating_sub(UNCERTIFIED_WINDOW)) + 1, tip_height)
+    {
+        uncertified.extend(reader.header(height)?.map(|(header, _)| (height, header.hash())));
     }
     let mut burns = Vec::new();
     for (key, value) in burns_kept(reader)? {

@@ -206,6 +206,33 @@ fn write_all(store: &mut Store) {
     store.sync().unwrap();
 }
 
+/// Blocks 1 and 3 are signed, 2 and 4 are not.
+#[test]
+fn a_block_is_confirmed_by_the_first_signature_from_it_on() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    (1..=4).for_each(|height| write_block(&mut opened.store, height));
+    for height in [1, 3] {
+        let signature = GroupSignature::new([u8::try_from(height).unwrap(); 65]);
+        opened.store.write(Record::Certified { height: Height::new(height), signature }).unwrap();
+    }
+    opened.store.sync().unwrap();
+    shut(opened);
+    let opened = try_open(folder.path(), 1, 0).unwrap();
+    let confirmed_by = |height| {
+        let confirmation = opened.reader.confirmation(Height::new(height)).unwrap()?;
+        let above: Vec<u64> = confirmation.above.iter().map(|header| header.height.get()).collect();
+        Some((above, confirmation.signature.as_bytes()[0]))
+    };
+    assert_eq!(confirmed_by(1), Some((vec![], 1)));
+    assert_eq!(confirmed_by(2), Some((vec![3], 3)));
+    assert_eq!(confirmed_by(3), Some((vec![], 3)));
+    assert_eq!(confirmed_by(4), None);
+    assert_eq!(opened.reader.newest_certified().unwrap(), Some(Height::new(3)));
+    let uncertified: Vec<u64> = opened.recovered.uncertified.iter().map(|(h, _)| h.get()).collect();
+    assert_eq!(uncertified, [4], "what a signature above confirms is not asked for again");
+}
+
 /// At block 50, with this chunk of the lane decided, and a batch that ends there.
 fn checkpoint() -> Checkpoint {
     let lanes = BTreeMap::from([(lane(), (LaneSequence::new(50), chunk(50).digest()))]);

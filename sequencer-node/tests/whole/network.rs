@@ -132,7 +132,8 @@ async fn wallet(url: &str, root: &HttpClient) {
     let receipt = wallet.request::<Value, _>("eth_getTransactionReceipt", rpc_params![&hash]).await;
     assert_eq!(code(receipt.unwrap_err()), -32_601);
     assert_eq!(code(root.request::<Value, _>("eth_chainId", rpc_params![]).await.unwrap_err()), -32_601);
-    let found = until(root, "seq_proof", json!([1, { "hash": hash }]), |p| !p["signature"].is_null()).await;
+    let found =
+        until(root, "seq_proof", json!([1, { "hash": hash }]), |p| !p["confirmation"].is_null()).await;
     let id: TxId = found["id"].as_str().unwrap().parse().unwrap();
     let proof: InclusionProof = serde_json::from_value(found["proof"].clone()).unwrap();
     assert!(proof.verify(id, found["header"]["tx_root"].as_str().unwrap().parse().unwrap()));

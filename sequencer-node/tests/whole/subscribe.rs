@@ -64,8 +64,10 @@ impl Follower {
         let mut found = None;
         loop {
             let news = self.next().await;
-            if news["kind"] == "certified" && news["height"].as_u64() == found {
-                return found.unwrap();
+            if news["kind"] == "certified"
+                && let Some(height) = found.filter(|height| news["height"].as_u64() >= Some(*height))
+            {
+                return height;
             }
             if news["kind"] == "ordered" && news["header"]["tx_count"].as_u64() > Some(0) {
                 let height = news["header"]["height"].as_u64().unwrap();

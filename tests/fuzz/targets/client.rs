@@ -54,7 +54,7 @@ fn seeds() -> Vec<Vec<u8>> {
 
 fn frames() -> Vec<Vec<u8>> {
     use wire::{
-        Certified, CloseReason, Closed, ConfirmedBlock, Content, Hello, OrderedBlock, OrderedSection,
+        Certified, CloseReason, Closed, Confirmation, ConfirmedBlock, Content, Hello, OrderedBlock, OrderedSection,
         Refusal, Refused, Request, RollupRoot, Rollups, Status, Submit, Subscription, Welcome,
     };
     let network = Founded::new();
@@ -141,7 +141,7 @@ fn frames() -> Vec<Vec<u8>> {
             RESPONSE,
             wire::encode(&Response::Block(Some(Box::new(ConfirmedBlock {
                 ordered,
-                signature: Some(signature),
+                confirmation: Some(Confirmation { above: vec![header.clone()], signature }),
             })))),
         ),
     ]

@@ -11,6 +11,8 @@ use tests::sim::campaign::{Totals, campaign};
 use tests::sim::scale::{Figures, Setup, measure};
 use tests::sim::{Plan, Planted, planted, run};
 
+/// Longest delay of a link: longer ones are waited for like dead leaders.
+const MAX_LINK_MS: u64 = 300;
 /// How often a campaign's state is written.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
@@ -54,13 +56,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures honest networks over links of 25 to 150 ms under steady load: latency in hops, traffic and CPU time a node.
+    /// Measures honest networks over slow links under steady load: latency in hops, traffic and CPU time a node.
     Scale(ScaleArguments),
 }
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  sim scale                                  4, 7, 10, 22, 40, 70 and 100 nodes\n  sim scale --nodes 4,100 --json             two sizes, one JSON object a line\n  sim scale --nodes 10 --rate 50 --seconds 30"
+    after_help = "Examples:\n  sim scale                                  4, 7, 10, 22, 40, 70 and 100 nodes\n  sim scale --nodes 4,100 --json             two sizes, one JSON object a line\n  sim scale --nodes 10 --rate 50 --seconds 30\n  sim scale --links 80-80                    all links alike"
 )]
 struct ScaleArguments {
     /// Sizes, comma separated.
@@ -72,6 +74,9 @@ struct ScaleArguments {
     /// Simulated seconds that are measured; fewer the larger the network if not given.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
+    /// One-way delays of the fastest and the slowest link, in milliseconds; equal ones show the protocol's own message delays.
+    #[arg(long, default_value = "25-150", value_parser = link_delays)]
+    links: (Duration, Duration),
     /// Picks the links' delays.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -103,11 +108,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// `25-150`, in milliseconds.
+fn link_delays(text: &str) -> Result<(Duration, Duration), String> {
+    let wrong =
+        || format!("not two delays in milliseconds, 1 to {MAX_LINK_MS}, the lesser first: like 25-150");
+    let (least, most) = text.split_once('-').ok_or_else(wrong)?;
+    let parse = |ms: &str| ms.trim().parse::<u64>().ok().filter(|ms| (1..=MAX_LINK_MS).contains(ms));
+    let (least, most) = parse(least).zip(parse(most)).ok_or_else(wrong)?;
+    if least > most {
+        return Err(wrong());
+    }
+    Ok((Duration::from_millis(least), Duration::from_millis(most)))
+}
+
 fn scale(arguments: &ScaleArguments) {
     for (index, nodes) in arguments.nodes.iter().enumerate() {
         let usual = Setup::new(usize::from(*nodes));
         let seconds = arguments.seconds.unwrap_or(usual.seconds);
-        let setup = Setup { rate: arguments.rate, seconds, seed: arguments.seed, ..usual };
+        let setup =
+            Setup { rate: arguments.rate, seconds, links: arguments.links, seed: arguments.seed, ..usual };
         let bar = ProgressBar::new(100);
         bar.set_style(ProgressStyle::with_template("{msg} {bar:30} {percent} %, {elapsed}").expect("valid"));
         bar.set_message(format!("{nodes} nodes"));

@@ -216,6 +216,7 @@ impl Contents {
             snapshot: d.snapshot.clone(),
         });
         let sealed_height = last_sealed.as_ref().map_or(Height::ZERO, |h| h.last_height);
+        let certified = self.certified.keys().next_back().copied().unwrap_or_default();
         Recovered {
             ordering: ordering::api::Recovered {
                 tip: newest_block.or(base),
@@ -246,8 +247,7 @@ impl Contents {
                 .collect(),
             uncertified: self
                 .decided
-                .range(Height::new((newest + 1).saturating_sub(UNCERTIFIED_WINDOW))..)
-                .filter(|(height, _)| !self.certified.contains_key(height))
+                .range(Height::new((newest + 1).saturating_sub(UNCERTIFIED_WINDOW)).max(certified.next())..)
                 .map(|(height, d)| (*height, d.block.header.hash()))
                 .collect(),
         }

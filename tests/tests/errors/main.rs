@@ -219,7 +219,7 @@ fn survives(network: Network) {
         assert!(sent["result"].is_string(), "node {node}: {sent}");
         until("a confirmed proof", AFTERMATH, || {
             let proof = call(at, "/", "seq_proof", &json!([1, {"hash": sent["result"]}]));
-            proof["result"]["signature"].is_string().then_some(())
+            proof["result"]["confirmation"].is_object().then_some(())
         });
     }
     let after = until("another batch on L1", AFTERMATH, || {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// One-way delay of the fastest and the slowest link.
+/// One-way delay of the fastest and the slowest link if nothing else is asked for: a continent, and the world.
 pub const LINKS: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(150));
 /// Bytes of a transaction.
 const TX_BYTES: usize = 200;
@@ -40,6 +40,8 @@ pub struct Setup {
     pub rate: u32,
     /// Seconds measured.
     pub seconds: u64,
+    /// One-way delay of the fastest and of the slowest link.
+    pub links: (Duration, Duration),
     /// Picks the links' delays and the times of transactions.
     pub seed: u64,
 }
@@ -49,7 +51,7 @@ impl Setup {
     pub const fn new(nodes: usize) -> Self {
         let usual = NODE_SECONDS / nodes as u64;
         let seconds = if usual < FEWEST_SECONDS { FEWEST_SECONDS } else { usual };
-        Self { nodes, rate: 5, seconds, seed: 1 }
+        Self { nodes, rate: 5, seconds, links: LINKS, seed: 1 }
     }
 }
 

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::dealer::deal;
-use super::{DRAIN, Figures, LINKS, Setup, TX_BYTES, Traffic, WARM_UP};
+use super::{DRAIN, Figures, Setup, TX_BYTES, Traffic, WARM_UP};
 use crate::sim::genesis::genesis;
 use crate::sim::plan::{START, below};
 use crate::sim::{Plan, prover, wire};
@@ -82,7 +82,7 @@ impl Net {
             })
             .collect();
         Self {
-            delays: delays(&mut rng, setup.nodes),
+            delays: delays(&mut rng, setup.nodes, setup.links),
             setup,
             spec,
             nodes,
@@ -306,8 +306,7 @@ impl Net {
 }
 
 /// A delay for every pair of nodes, the same in both directions.
-fn delays(rng: &mut ChaCha8Rng, nodes: usize) -> Vec<Vec<Duration>> {
-    let (least, most) = LINKS;
+fn delays(rng: &mut ChaCha8Rng, nodes: usize, (least, most): (Duration, Duration)) -> Vec<Vec<Duration>> {
     let spread = most.saturating_sub(least).as_micros() as usize;
     let mut delays = vec![vec![Duration::ZERO; nodes]; nodes];
     for a in 0..nodes {
