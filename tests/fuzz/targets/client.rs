@@ -54,8 +54,9 @@ fn seeds() -> Vec<Vec<u8>> {
 
 fn frames() -> Vec<Vec<u8>> {
     use wire::{
-        Certified, CloseReason, Closed, Confirmation, ConfirmedBlock, Content, Hello, OrderedBlock, OrderedSection,
-        Refusal, Refused, Request, RollupRoot, Rollups, Status, Submit, Subscription, Welcome,
+        Certified, CloseReason, Closed, Confirmation, ConfirmedBlock, Content, Hello, OrderedBlock,
+        OrderedSection, Refusal, Refused, Request, RollupRoot, Rollups, Status, Submit, Subscription,
+        Welcome,
     };
     let network = Founded::new();
     let chain_spec = network.spec.hash();
