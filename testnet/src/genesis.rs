@@ -78,8 +78,9 @@ pub enum GenesisError {
 
 /// An opaque rollup with a small quota, which `bench --rollup-flood` floods.
 pub const FLOODED: RollupId = RollupId::new(4);
-/// Its quota: ten times as much is little for the machine, so that what is measured is fairness, not exhaustion.
-pub const FLOODED_QUOTA_BYTES: u32 = 16 << 10;
+/// Its quota: ten times as much, in a hundred blocks a second, is little for the machine, so that what is measured is fairness, not
+/// exhaustion.
+pub const FLOODED_QUOTA_BYTES: u32 = 4 << 10;
 
 /// How this network differs from the plainest one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

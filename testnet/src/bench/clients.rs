@@ -76,66 +76,105 @@ impl Offered<'_> {
             .spawn()
     }
 
-    /// Runs it, measures between its `begin` and `end`, and gives its result.
+    /// Runs it, measures between its `begin` and `end`, and gives its result. Of several at once, one shows how far it is.
     pub(super) async fn run(
         &self,
         session: &Session,
-        progress: &Progress,
+        progress: Option<&Progress>,
     ) -> Result<(Outcome, Used), BenchError> {
         let mut client = self.start(session).map_err(BenchError::Client)?;
         let patience = Duration::from_secs(self.seconds) + PATIENCE;
-        let watched = tokio::time::timeout(patience, watch(&mut client, session, progress, self.dead)).await;
+        let watched = tokio::time::timeout(patience, self.watch(&mut client, session, progress)).await;
         watched.map_err(|_| BenchError::GaveUp("it does not end".into()))?
+    }
+
+    async fn watch(
+        &self,
+        client: &mut Child,
+        session: &Session,
+        progress: Option<&Progress>,
+    ) -> Result<(Outcome, Used), BenchError> {
+        let silent = || BenchError::GaveUp("it ended without a result".to_owned());
+        let mut lines = BufReader::new(client.stdout.take().ok_or_else(silent)?).lines();
+        let (mut meter, mut used) = (None::<Meter>, Used::default());
+        let mut samples = tokio::time::interval(SAMPLE_INTERVAL);
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        let mut shown = Shown { progress, signing: None, load: None };
+        let mut death = None;
+        loop {
+            let line = tokio::select! {
+                line = lines.next_line() => line.map_err(BenchError::Client)?.ok_or_else(silent)?,
+                node = due(death) => {
+                    death = None;
+                    kill(session, node, client).await?;
+                    continue;
+                }
+                _ = samples.tick() => {
+                    if let Some(meter) = &mut meter {
+                        meter.sample(session).await;
+                    }
+                    continue;
+                }
+                _ = seconds.tick() => {
+                    shown.second_passed();
+                    continue;
+                }
+            };
+            match serde_json::from_str(&line) {
+                Ok(Said::Signing { done, of }) => shown.signing(done, of),
+                Ok(Said::Begin) => {
+                    shown.load_begins(self.seconds);
+                    meter = Some(Meter::start(session).await);
+                    death = self.dead.map(|dead| (dead.node, Instant::now() + dead.after));
+                }
+                Ok(Said::End) => {
+                    shown.load_ends();
+                    if let Some(meter) = meter.take() {
+                        used = meter.stop(session).await;
+                    }
+                }
+                Ok(Said::Result(outcome)) => return Ok((*outcome, used)),
+                Ok(Said::Error { why }) => return Err(BenchError::GaveUp(why)),
+                Err(_) => {}
+            }
+        }
     }
 }
 
-async fn watch(
-    client: &mut Child,
-    session: &Session,
-    progress: &Progress,
-    dead: Option<DeadNode>,
-) -> Result<(Outcome, Used), BenchError> {
-    let silent = || BenchError::GaveUp("it ended without a result".to_owned());
-    let mut lines = BufReader::new(client.stdout.take().ok_or_else(silent)?).lines();
-    let (mut meter, mut used) = (None::<Meter>, Used::default());
-    let mut samples = tokio::time::interval(SAMPLE_INTERVAL);
-    let mut signing: Option<Stage> = None;
-    let mut death = None;
-    loop {
-        let line = tokio::select! {
-            line = lines.next_line() => line.map_err(BenchError::Client)?.ok_or_else(silent)?,
-            node = due(death) => {
-                death = None;
-                kill(session, node, client).await?;
-                continue;
-            }
-            _ = samples.tick() => {
-                if let Some(meter) = &mut meter {
-                    meter.sample(session).await;
-                }
-                continue;
-            }
-        };
-        match serde_json::from_str(&line) {
-            Ok(Said::Signing { done, of }) => {
-                let stage = signing.get_or_insert_with(|| progress.counted("signing", of));
-                stage.reached(done);
-            }
-            Ok(Said::Begin) => {
-                if let Some(stage) = signing.take() {
-                    stage.done("transactions are signed");
-                }
-                meter = Some(Meter::start(session).await);
-                death = dead.map(|dead| (dead.node, Instant::now() + dead.after));
-            }
-            Ok(Said::End) => {
-                if let Some(meter) = meter.take() {
-                    used = meter.stop(session).await;
-                }
-            }
-            Ok(Said::Result(outcome)) => return Ok((*outcome, used)),
-            Ok(Said::Error { why }) => return Err(BenchError::GaveUp(why)),
-            Err(_) => {}
+/// What a person sees of a client meanwhile.
+struct Shown<'a> {
+    progress: Option<&'a Progress>,
+    signing: Option<Stage>,
+    load: Option<(Stage, Instant)>,
+}
+
+impl Shown<'_> {
+    fn signing(&mut self, done: u64, of: u64) {
+        if self.signing.is_none() {
+            self.signing = self.progress.map(|progress| progress.counted("signing", of));
+        }
+        if let Some(stage) = &self.signing {
+            stage.reached(done);
+        }
+    }
+
+    fn load_begins(&mut self, seconds: u64) {
+        if let Some(stage) = self.signing.take() {
+            stage.done("transactions are signed");
+        }
+        self.load =
+            self.progress.map(|progress| (progress.counted("seconds of load", seconds), Instant::now()));
+    }
+
+    fn second_passed(&self) {
+        if let Some((stage, began)) = &self.load {
+            stage.reached(began.elapsed().as_secs());
+        }
+    }
+
+    fn load_ends(&mut self) {
+        if let Some((stage, _)) = self.load.take() {
+            stage.done("everything is offered");
         }
     }
 }

@@ -92,7 +92,7 @@ impl Late {
             dead: None,
         };
         let before = loop {
-            let (outcome, _) = offered("before", PIECE_SECONDS).run(session, progress).await?;
+            let (outcome, _) = offered("before", PIECE_SECONDS).run(session, Some(progress)).await?;
             let height = height(&apis).await;
             progress.say(&format!("height {height}, p50 {} ms", outcome.ordered_ms.p50));
             if height >= blocks {
@@ -105,7 +105,7 @@ impl Late {
         session.network.lock().await.restart(role).await?;
         let began = Instant::now();
         let (ran, seen) =
-            tokio::join!(during.run(session, progress), watch(session, node, began, args.seconds));
+            tokio::join!(during.run(session, Some(progress)), watch(session, node, began, args.seconds));
         let (during, used) = ran?;
         Ok(Self::new((args, ahead), (&before, &during), &used, seen))
     }

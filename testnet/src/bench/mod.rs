@@ -192,7 +192,7 @@ async fn loaded(
         everywhere: args.duplicates,
         dead: args.dead_node,
     };
-    let (outcome, used) = offered.run(session, progress).await?;
+    let (outcome, used) = offered.run(session, Some(progress)).await?;
     let distance = Distance::of(session).await;
     let ledger = ledger_of(&offered, session)?;
     let from_l1 = drained(up, observer, progress, &ledger).await;

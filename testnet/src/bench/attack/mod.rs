@@ -104,7 +104,7 @@ async fn phase(
     progress: &Progress,
 ) -> Result<(crate::client::Outcome, Watched), BenchError> {
     let probe = Probe::start(session, VICTIM).await;
-    let outcome = load.run(session, progress).await;
+    let outcome = load.run(session, Some(progress)).await;
     let seen = probe.stop().await;
     Ok((outcome?.0, seen))
 }
