@@ -1,6 +1,7 @@
 //! Many seeds on several threads, in a way that can be stopped and gone on with.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -8,6 +9,7 @@ use std::sync::mpsc;
 use serde::{Deserialize, Serialize};
 
 use super::faults::Faults;
+use super::oracle::Violation;
 use super::{Plan, Report, run};
 
 /// Failures that are kept of one campaign.
@@ -120,7 +122,7 @@ pub fn campaign(
                         return;
                     }
                     let plan = plan(seed);
-                    let report = run(&plan, None);
+                    let report = caught(seed, || run(&plan, None));
                     if sender.send((plan, report)).is_err() {
                         return;
                     }
@@ -145,10 +147,34 @@ pub fn campaign(
     });
 }
 
+/// Runs one seed. A panic is a broken promise like any other; the campaign goes on, which waited for its seed for ever once.
+fn caught(seed: u64, run: impl FnOnce() -> Report) -> Report {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let seen = text.unwrap_or("a panic without a text").to_owned();
+        Report { seed, violations: vec![Violation { promise: "no panic", seen }], ..Report::default() }
+    })
+}
+
 /// CPU time of this process so far, where the system tells: `utime` and `stime` of `/proc/self/stat`, in hundredths of a second.
 fn cpu_ms() -> u64 {
     let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return 0 };
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let ticks = |place: usize| after_name.split_whitespace().nth(place).and_then(|t| t.parse::<u64>().ok());
     (ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0)) * 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_that_panics_has_broken_a_promise() {
+        let report = caught(7, || Vec::<Report>::new().remove(0));
+        let seen = "removal index (is 0) should be < len (is 0)".to_owned();
+        assert_eq!((report.seed, report.violations), (7, vec![Violation { promise: "no panic", seen }]));
+        assert_eq!(caught(8, || panic!("text")).violations[0].seen, "text");
+        assert_eq!(caught(9, Report::default).violations, []);
+    }
 }

@@ -39,7 +39,7 @@ const BEYOND_RUNS: Duration = Duration::from_secs(3);
 const NONCE_POOL: usize = 4;
 
 /// What came of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The plan's seed.
     pub seed: u64,

@@ -13,7 +13,8 @@ pub(super) fn speak(scene: &mut Scene<'_>, message: Sent) -> Vec<Sent> {
     };
     match (below(scene.rng, 8), &mut run.certificate) {
         (0, _) => run.items.clear(),
-        (1, _) => drop(run.items.remove(0)),
+        // Who has gone on from a checkpoint answers with nothing already, for heights before it.
+        (1, _) if !run.items.is_empty() => drop(run.items.remove(0)),
         (2, Some(certificate)) => certificate.signatures.truncate(1 + below(scene.rng, 2)),
         (3, Some(certificate)) => {
             let signatures = &mut certificate.signatures;
