@@ -16,14 +16,15 @@ use super::{Config, LogFormat, MAX_CACHE_MIB, MIN_CACHE_MIB, MIN_RETAIN_BLOCKS, 
 /// Most bytes of a config or genesis file that are read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 const ENV_PREFIX: &str = "SEQUENCER_";
+const GENESIS_FILE: &str = "genesis file";
 
 /// Why the configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// A file cannot be read.
-    #[error("{what} {}: {source}{}", path.display(), hint(source))]
+    #[error("{what} {}: {source}{}", path.display(), hint(what, source))]
     Read {
-        /// "config file" or "genesis file".
+        /// "config file" or [`GENESIS_FILE`].
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -72,9 +73,12 @@ fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |key| format!("; did you mean `{key}`?"))
 }
 
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::NotFound => "; `sequencer-node init` writes one",
+fn hint(what: &str, source: &io::Error) -> &'static str {
+    match (source.kind(), what) {
+        (io::ErrorKind::NotFound, GENESIS_FILE) => {
+            "; put the one there that the other validators have, or name it with `chain_spec`"
+        }
+        (io::ErrorKind::NotFound, _) => "; `sequencer-node init` writes one",
         _ => "",
     }
 }
@@ -282,7 +286,7 @@ pub(crate) fn check_retention(config: &Config, spec: &ChainSpec) -> Result<(), C
 
 /// Reads and checks the genesis file.
 pub(crate) fn load_chain_spec(path: &Path) -> Result<ChainSpec, ConfigError> {
-    parse_chain_spec(&read("genesis file", path)?, path)
+    parse_chain_spec(&read(GENESIS_FILE, path)?, path)
 }
 
 fn parse_chain_spec(text: &str, path: &Path) -> Result<ChainSpec, ConfigError> {

@@ -58,6 +58,9 @@ pub(crate) enum StreamError {
     /// The connection failed or the peer closed it.
     #[error("stream: {0}")]
     Io(#[from] std::io::Error),
+    /// A connection to the peer ended, perhaps the stream's.
+    #[error("stream: a connection to the peer ended")]
+    ConnectionEnded,
     /// Not our protocol.
     #[error("the first bytes are not a handshake")]
     NoHandshake,

@@ -55,6 +55,8 @@ pub(super) struct Peer {
     pub(super) id: PeerId,
     queues: [Queue; 4],
     pub(super) connected: watch::Sender<bool>,
+    /// Connections to it that have ended. What is written to one of their streams is lost, and only the next write would tell.
+    ended: watch::Sender<u64>,
     /// Where the genesis file says it is.
     ip: IpAddr,
     /// Where it says it takes chunks.
@@ -86,12 +88,14 @@ impl Peer {
     pub(super) fn new(validator: ValidatorId, id: PeerId, ip: IpAddr) -> Self {
         let queues = Class::ALL.map(Queue::new);
         let (connected, _) = watch::channel(false);
+        let (ended, _) = watch::channel(0);
         let (chunks_at, _) = watch::channel(None);
         Self {
             validator,
             id,
             queues,
             connected,
+            ended,
             ip,
             chunks_at,
             greeted: AtomicBool::new(false),
@@ -131,12 +135,19 @@ impl Peer {
         self.chunks_at.send_if_modified(|known| known.replace(port) != Some(port));
     }
 
+    /// Notes that a connection to it has ended, or is about to because a newer one replaces it.
+    pub(super) fn connection_ended(&self) {
+        self.ended.send_modify(|count| *count += 1);
+    }
+
     /// Keeps one outgoing stream of `class` open and writes its queue, for ever.
     pub(super) async fn write_class(self: Arc<Self>, class: Class, mut ways: Ways) {
         let mut backoff = BACKOFF.0;
         let mut complained: Option<Instant> = None;
         let mut connected = self.connected.subscribe();
+        let mut ended = self.ended.subscribe();
         loop {
+            ended.mark_unchanged();
             if connected.wait_for(|up| *up).await.is_err() {
                 return;
             }
@@ -150,7 +161,7 @@ impl Peer {
                     backoff = BACKOFF.0;
                     complained = None;
                     self.mark(class, true);
-                    let error = self.write_stream(class, stream, &ways).await;
+                    let error = self.write_stream(class, stream, &ways, &mut ended).await;
                     self.mark(class, false);
                     error
                 }
@@ -165,6 +176,7 @@ impl Peer {
     /// Writes chunks on a connection of their own for as long as it lasts. False: none can be had.
     async fn write_directly(&self, direct: &Direct) -> bool {
         let mut chunks_at = self.chunks_at.subscribe();
+        let mut ended = self.ended.subscribe();
         let told = timeout(DIRECT_PATIENCE, chunks_at.wait_for(Option::is_some)).await;
         let Some(port) = told.ok().and_then(|told| told.ok().and_then(|port| *port)) else { return false };
         let validator = self.validator;
@@ -184,6 +196,8 @@ impl Peer {
             },
             // Another process by now.
             _ = chunks_at.changed() => true,
+            // Perhaps another one at the same port.
+            _ = ended.changed() => true,
         }
     }
 
@@ -236,7 +250,13 @@ impl Peer {
         timeout(HANDSHAKE_TIMEOUT, open).await.unwrap_or(Err(StreamError::Timeout))
     }
 
-    async fn write_stream(&self, class: Class, mut stream: Stream, ways: &Ways) -> StreamError {
+    async fn write_stream(
+        &self,
+        class: Class,
+        mut stream: Stream,
+        ways: &Ways,
+        ended: &mut watch::Receiver<u64>,
+    ) -> StreamError {
         let mut buffer = Vec::new();
         if let (Class::Consensus, Some(direct)) = (class, &ways.direct) {
             let told = write_batch(&mut stream, &[Frame::ChunksAt(direct.announce)], &mut buffer).await;
@@ -247,7 +267,10 @@ impl Peer {
         // Chunks take this way only while the direct one cannot be had, which is tried again now and then.
         let until = (class == Class::Chunks && ways.direct.is_some()).then(|| Instant::now() + DIRECT_RETRY);
         while until.is_none_or(|until| Instant::now() < until) {
-            let frames = self.queue(class).take(WRITE_BATCH_BYTES).await;
+            let frames = tokio::select! {
+                frames = self.queue(class).take(WRITE_BATCH_BYTES) => frames,
+                _ = ended.changed() => return StreamError::ConnectionEnded,
+            };
             if let Err(error) = write_batch(&mut stream, &frames, &mut buffer).await {
                 return error.into();
             }

@@ -307,10 +307,11 @@ async fn run(mut swarm: Swarm<Behaviour>, peers: Arc<BTreeMap<ValidatorId, Arc<P
                 }
             }
             event = swarm.select_next_some() => {
-                for old in track(&mut connections, &event) {
+                on_event(&event, &by_id);
+                for (peer, old) in track(&mut connections, &event) {
+                    by_id.get(&peer).inspect(|peer| peer.connection_ended());
                     swarm.close_connection(old);
                 }
-                on_event(&event, &by_id);
             }
         }
     }
@@ -320,14 +321,14 @@ async fn run(mut swarm: Swarm<Behaviour>, peers: Arc<BTreeMap<ValidatorId, Arc<P
 type Connections = BTreeMap<PeerId, Vec<(ConnectionId, Instant)>>;
 
 /// Notes connections that open and close; gives those that a newer one replaces.
-fn track(connections: &mut Connections, event: &SwarmEvent<BehaviourEvent>) -> Vec<ConnectionId> {
+fn track(connections: &mut Connections, event: &SwarmEvent<BehaviourEvent>) -> Vec<(PeerId, ConnectionId)> {
     match event {
         SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
             let open = connections.entry(*peer_id).or_default();
             let dead = open
                 .iter()
                 .filter(|(_, since)| since.elapsed() > REPLACED_AFTER)
-                .map(|(id, _)| *id)
+                .map(|(id, _)| (*peer_id, *id))
                 .collect();
             open.push((*connection_id, Instant::now()));
             dead
@@ -365,9 +366,10 @@ fn on_event(event: &SwarmEvent<BehaviourEvent>, by_id: &BTreeMap<PeerId, Arc<Pee
                 peer.connected.send_replace(true);
             }
         }
-        SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
+        SwarmEvent::ConnectionClosed { peer_id, num_established, .. } => {
             if let Some(peer) = by_id.get(peer_id) {
-                peer.connected.send_replace(false);
+                peer.connection_ended();
+                peer.connected.send_replace(*num_established > 0);
             }
         }
         SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {

@@ -106,6 +106,34 @@ async fn two_nodes_exchange_messages_of_every_class_and_find_each_other_again() 
     assert_eq!(within("message", inbox_one.urgent.recv()).await.unwrap().bytes, "again");
 }
 
+/// A node asks as soon as it is there again. The answers went into streams to the process before, which nobody had written to since, and
+/// the asker waited three seconds for each.
+#[tokio::test]
+async fn what_is_said_to_a_restarted_peer_reaches_it_at_once() {
+    let ports = [free_port(), free_port()];
+    let spec = spec(&ports, "test");
+    let (one, _inbox_one) = start(&spec, 1, ports[0]).await;
+    let say = |class, text: &'static str| {
+        one.sender().send(Recipient::All, class, &Bytes::from_static(text.as_bytes()))
+    };
+    let (two, mut inbox) = start(&spec, 2, ports[1]).await;
+    say(Class::Sync, "first");
+    assert_eq!(within("message", inbox.bulk.recv()).await.unwrap().bytes, "first");
+    drop((two, inbox));
+    let (_two, mut inbox) = start(&spec, 2, ports[1]).await;
+    within("connection", async {
+        loop {
+            say(Class::Consensus, "are you there?");
+            if tokio::time::timeout(Duration::from_millis(20), inbox.urgent.recv()).await.is_ok() {
+                return;
+            }
+        }
+    })
+    .await;
+    say(Class::Sync, "answer");
+    assert_eq!(within("message", inbox.bulk.recv()).await.unwrap().bytes, "answer");
+}
+
 #[tokio::test]
 async fn a_stranger_and_another_network_are_refused() {
     let ports = [free_port(), free_port(), free_port()];

@@ -101,7 +101,8 @@ impl Flood {
             progress.say(&format!("turn {round} of {ROUNDS}: {} transactions a second, alone", args.rate));
             let (before, _) = normal.run(session, Some(progress)).await?;
             let rate = flood_rate(before.blocks as f64 / seconds as f64, args.tx_bytes);
-            progress.say(&format!("the same beside a rollup that offers {rate} a second, ten times its quota"));
+            progress
+                .say(&format!("the same beside a rollup that offers {rate} a second, ten times its quota"));
             // The flood is there before and after what is measured.
             let flooding = offered("flood", FLOODED, rate, seconds + 2);
             let (normal, flooding) =

@@ -42,6 +42,7 @@ const CASES: &[(&str, Case)] = &[
     ("E-CONFIG-UNKNOWN-KEY", node_cases::config_unknown_key),
     ("E-CONFIG-VALUE", node_cases::config_value),
     ("E-CONFIG-ENVIRONMENT", node_cases::config_environment),
+    ("E-GENESIS-MISSING", node_cases::genesis_missing),
     ("E-GENESIS-BAD", node_cases::genesis_bad),
     ("E-GENESIS-COMMITTEE", node_cases::genesis_too_small),
     ("E-GENESIS-MISMATCH", node_cases::genesis_mismatch),

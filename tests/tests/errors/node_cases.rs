@@ -57,6 +57,10 @@ pub(crate) fn config_environment(_: &World) -> String {
     run(command, folders.root.path())
 }
 
+pub(crate) fn genesis_missing(_: &World) -> String {
+    broken(|folders| fs::remove_file(folders.path("genesis.toml")).unwrap())
+}
+
 pub(crate) fn genesis_bad(_: &World) -> String {
     broken(|folders| {
         let text = fs::read_to_string(folders.path("genesis.toml")).unwrap();
