@@ -123,6 +123,8 @@ impl Lane {
 pub(crate) struct LaneStore {
     chunks: BTreeMap<Digest, Arc<Held>>,
     lanes: BTreeMap<LaneId, Lane>,
+    /// Sum of [`Lane::bytes`], which every input asks for.
+    undecided_bytes: usize,
     /// Chunks that nobody vouched for when they came. They serve the cuts that name them and go when the height is decided.
     strays: Vec<Digest>,
     retained: VecDeque<(usize, Vec<Digest>)>,
@@ -198,6 +200,7 @@ impl LaneStore {
                 _ => break,
             }
             entry.bytes += held.chunk.bytes().len();
+            self.undecided_bytes += held.chunk.bytes().len();
             next = held.chunk.parent();
             news = Some(lane);
         }
@@ -243,7 +246,9 @@ impl LaneStore {
     }
 
     fn forget(&mut self, lane: LaneId) {
-        for branch in self.lanes.remove(&lane).into_iter().flat_map(|l| l.places.into_values()).flatten() {
+        let Some(entry) = self.lanes.remove(&lane) else { return };
+        self.undecided_bytes -= entry.bytes;
+        for branch in entry.places.into_values().flatten() {
             self.chunks.remove(&branch.digest);
         }
     }
@@ -266,7 +271,8 @@ impl LaneStore {
 
     /// Bytes of undecided chunks of all lanes.
     pub(crate) fn undecided_bytes(&self) -> usize {
-        self.lanes.values().map(|lane| lane.bytes).sum()
+        debug_assert_eq!(self.undecided_bytes, self.lanes.values().map(|lane| lane.bytes).sum::<usize>());
+        self.undecided_bytes
     }
 
     pub(crate) fn get(&self, digest: Digest) -> Option<&Arc<Held>> {
@@ -458,7 +464,9 @@ impl LaneStore {
         entry.places.retain(|_, branches| !branches.is_empty());
         let vouched = entry.places.values().flatten().filter(|branch| branch.vouched);
         let length = |branch: &Branch| chunks.get(&branch.digest).map_or(0, |h| h.chunk.bytes().len());
+        self.undecided_bytes -= entry.bytes;
         entry.bytes = vouched.map(length).sum();
+        self.undecided_bytes += entry.bytes;
         dead
     }
 

@@ -75,7 +75,8 @@ pub(crate) enum StoreError {
     /// Key present, state missing.
     #[error(
         "{} is missing, but the node key exists: a validator without the record of its votes could vote twice. \
-         Restore the folder, or, if this key has never run anywhere, make the folder with `sequencer-node init`",
+         If it was moved or its disk is not mounted, bring it back. If it is lost, and no process with this key runs or can come \
+         back, `sequencer-node data new` makes an empty one; never start from an old copy",
         .0.display()
     )]
     StateMissing(PathBuf),
