@@ -75,6 +75,30 @@ fn a_dead_leader_of_four_costs_little_at_first_and_hardly_anything_later() {
     network.check();
 }
 
+/// Where nothing is decided, everybody is told what everybody holds. Whoever knew enough by that began the height and spoke no more, and
+/// sometimes one of the three did not: it began 400 ms later, by the others' votes, and all waited for it.
+#[test]
+fn all_begin_a_height_at_once_whose_leader_is_dead() {
+    for seed in 0..24 {
+        let mut network = Network::new(4, 300 + seed, Link::GOOD);
+        let load = |network: &mut Network, name: u64, count: u64| {
+            for i in 0..count {
+                let node = [0, 1, 3][(i % 3) as usize];
+                network.submit(node, EVM, [name.to_be_bytes(), i.to_be_bytes()].concat());
+                network.run((5 + i * (7 + name) % 53) as u32 * MILLISECOND);
+            }
+        };
+        load(&mut network, 1, 20 + seed);
+        network.kill(2);
+        let killed = network.now;
+        load(&mut network, seed + 2, 40);
+        let times: Vec<Time> = network.nodes[0].decided_at.iter().map(|(at, _)| *at).collect();
+        let longest = times.windows(2).filter(|w| w[1] > killed).map(|w| w[1].since(w[0])).max().unwrap();
+        assert!(longest < 620 * MILLISECOND, "seed {seed}: a pause of {longest:?}");
+        network.check();
+    }
+}
+
 #[test]
 fn one_that_returns_leads_again() {
     let mut network = quick(4, 33);

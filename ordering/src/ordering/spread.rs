@@ -302,12 +302,18 @@ impl Ordering {
         }
     }
 
-    /// When everybody is told what is new: not while a height runs, and not before the next can be expected to have begun.
+    /// When everybody is told what is new: not before the next height can be expected to have begun, nor while one runs, unless it waits for
+    /// its proposal for longer than that takes. Others may not know yet that there is something to order, and each that begins late
+    /// waits for a dead leader as long again.
     pub(super) fn spread_deadline(&self) -> Option<Time> {
+        let due = self.pace.spread_due?;
+        if self.is_running() {
+            let patience = self.settings.spread_delay.max(self.pace.last_duration);
+            return self.proposal_deadline().map(|_| due.max(self.pace.last_start + patience));
+        }
         // Twice, because a node that began the last height late, by its proposal, saw little of it.
-        let expected =
-            self.pace.last_block + (self.pace.last_duration * 2).min(self.settings.status_interval);
-        self.pace.spread_due.filter(|_| !self.is_running()).map(|due| due.max(expected))
+        let expected = (self.pace.last_duration * 2).min(self.settings.status_interval);
+        Some(due.max(self.pace.last_block + expected))
     }
 
     fn report_to_leader(&mut self, now: Time) {
