@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs::{Permissions, set_permissions, write};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -72,13 +72,15 @@ async fn it_posts_survives_a_kill_and_ends_with_its_parent() {
     let mut second = Running(command(folder.path()).spawn().unwrap());
     derived(&network, 2).await;
     network.check_derivation().await;
+    // L1 has the batch before the batcher has seen its receipt.
+    let stdout = second.0.stdout.take().unwrap();
+    let line = tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next().unwrap().unwrap());
+    let line = tokio::time::timeout(Duration::from_secs(60), line).await.expect("it never says so").unwrap();
+    let status: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(status["posted"], 1, "{line}");
     drop(second.0.stdin.take());
     let status = until("the end", async || second.0.try_wait().unwrap()).await;
     assert!(status.success());
-    let mut lines = String::new();
-    second.0.stdout.take().unwrap().read_to_string(&mut lines).unwrap();
-    let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
-    assert_eq!(last["posted"], 1, "{lines}");
     let mut logs = String::new();
     second.0.stderr.take().unwrap().read_to_string(&mut logs).unwrap();
     assert!(!logs.contains("open sesame"));
