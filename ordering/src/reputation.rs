@@ -5,12 +5,13 @@
 //! height was decided. The leaders of the rounds before it failed: each counts one failure more and is skipped from height h + 1 on,
 //! for [`FIRST_SKIP`] heights after its first failure and four times as many after each further one, up to [`LONGEST_SKIP`]. The
 //! leader of the round that decided has its failures forgotten. Of those who would be skipped, the f who failed last are;
-//! all others take turns by height + round.
+//! all others take turns by height + round. When each of them has led a round of a height, the skipped lead one each, too, and so on.
 //!
 //! # Why it is safe
 //! The rule is a function of decided cuts alone, and part of the state root: all honest nodes name the same leader, also after a restart or
 //! after catching up. Several certificates of one height may exist, of different rounds; the one in the decided cut counts. n − f validators
-//! stay in the rotation, f + 1 of them honest, so a height is decided as under any fair rotation. A validator that is
+//! stay in the rotation, f + 1 of them honest. But whoever is locked on a value that a quorum prevoted may be the only honest one who
+//! knows of it, and only by proposing it can it show the others: so every validator leads one of n rounds of a height. A validator that is
 //! skipped without fault loses its turns to lead for a while, and nothing else: it votes, and its lane is ordered.
 //!
 //! # Caveat
@@ -86,7 +87,7 @@ impl Reputation {
         if let (Some(round), Some(parent)) = (parent_round, height.previous()) {
             let rotation = Rotation::without(members, &self.skipped);
             // After as many rounds as there are leaders, everybody led one.
-            let failed = round.get().min(u32::try_from(rotation.0.len()).unwrap_or(u32::MAX));
+            let failed = round.get().min(u32::try_from(rotation.active.len()).unwrap_or(u32::MAX));
             for failed in 0..failed {
                 let record = self
                     .records
@@ -101,9 +102,14 @@ impl Reputation {
     }
 }
 
-/// The validators that take turns to lead at one height, ascending; never none.
+/// The order in which validators lead the rounds of one height.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rotation(Arc<[ValidatorId]>);
+pub(crate) struct Rotation {
+    /// They take turns, ascending; never none.
+    active: Arc<[ValidatorId]>,
+    /// They follow when each of those has led, ascending.
+    skipped: Arc<[ValidatorId]>,
+}
 
 impl Rotation {
     /// Everybody leads.
@@ -112,7 +118,8 @@ impl Rotation {
     }
 
     fn without(members: &[ValidatorId], skipped: &BTreeSet<ValidatorId>) -> Self {
-        Self(members.iter().filter(|id| !skipped.contains(id)).copied().collect())
+        let (skipped, active): (Vec<_>, Vec<_>) = members.iter().partition(|id| skipped.contains(id));
+        Self { active: active.into(), skipped: skipped.into() }
     }
 
     /// Who leads a round. It is asked with unverified rounds too, so any has an answer.
@@ -120,9 +127,16 @@ impl Rotation {
     /// # Panics
     /// Without members; a chain specification has at least four, and fewer are skipped.
     pub(crate) fn leader(&self, height: Height, round: Round) -> ValidatorId {
-        let turn = u128::from(height.get()) + u128::from(round.get());
-        let place = usize::try_from(turn % self.0.len().max(1) as u128).unwrap_or(0);
-        *self.0.get(place).expect("a committee has members, and at most f of them are skipped")
+        let active = self.active.len().max(1) as u64;
+        let turn = u64::from(round.get()) % (active + self.skipped.len() as u64);
+        let leader = match turn.checked_sub(active) {
+            Some(place) => usize::try_from(place).ok().and_then(|place| self.skipped.get(place)),
+            None => {
+                let place = (u128::from(height.get()) + u128::from(turn)) % u128::from(active);
+                usize::try_from(place).ok().and_then(|place| self.active.get(place))
+            }
+        };
+        *leader.expect("a committee has members, and at most f of them are skipped")
     }
 }
 
