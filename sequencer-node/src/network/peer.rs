@@ -146,11 +146,18 @@ impl Peer {
         let mut complained: Option<Instant> = None;
         let mut connected = self.connected.subscribe();
         let mut ended = self.ended.subscribe();
+        let mut met = false;
         loop {
             ended.mark_unchanged();
+            let was_away = !*connected.borrow();
             if connected.wait_for(|up| *up).await.is_err() {
                 return;
             }
+            // Votes of heights that were decided while it was away would only tell it that it is less far behind than it is.
+            if class == Class::Consensus && was_away && met {
+                self.queue(class).clear();
+            }
+            met = true;
             if let (Class::Chunks, Some(direct)) = (class, &ways.direct)
                 && self.write_directly(direct).await
             {

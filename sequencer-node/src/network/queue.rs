@@ -94,6 +94,13 @@ impl Queue {
         }
     }
 
+    /// Forgets what waits.
+    pub(crate) fn clear(&self) {
+        let mut inner = self.lock();
+        inner.frames.clear();
+        inner.bytes = 0;
+    }
+
     fn try_take(&self, max_bytes: usize) -> Vec<Frame> {
         let mut inner = self.lock();
         let mut taken = Vec::new();
