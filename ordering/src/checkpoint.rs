@@ -149,6 +149,11 @@ impl StateSync {
         self.paused_until = now + PAUSE;
     }
 
+    /// The node has come as far as the checkpoint by itself. If the committee is far ahead of that too, a newer one is asked for.
+    pub(crate) fn overtaken(&mut self) {
+        self.asked = None;
+    }
+
     /// The node is not far behind any more.
     pub(crate) fn stop(&mut self) {
         *self = Self { paused_until: self.paused_until, ..Self::default() };

@@ -114,6 +114,20 @@ fn silent_and_lying_peers_are_asked_last_and_in_the_end_there_is_a_pause() {
     assert_eq!(ask(&mut sync, end + PAUSE), Some(2));
 }
 
+/// Found by a test of whole nodes: a node that came back heard first of heights of long ago, asked for a checkpoint of then, and replayed
+/// the rest because that was of no use.
+#[test]
+fn a_checkpoint_that_was_overtaken_makes_no_pause() {
+    let mut sync = StateSync::default();
+    for turn in 0..TRIES * peers().len() {
+        assert_eq!(ask(&mut sync, NOW), Some(2), "{turn}");
+        answer(&mut sync, 2, &checkpoint(at_most() - 100, &[1, 2, 3])).unwrap();
+        sync.overtaken();
+    }
+    assert_eq!(ask(&mut sync, NOW), None, "a peer cannot go on so for ever");
+    assert!(!sync.is_active(NOW));
+}
+
 #[test]
 fn more_than_two_windows_are_not_replayed() {
     let limits = Limits { duplicate_window_blocks: 10, ..Limits::default() };

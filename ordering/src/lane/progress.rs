@@ -16,6 +16,9 @@ struct Report {
     whole: Stamp,
     /// Of the newest.
     stamp: Stamp,
+    /// What the newest says.
+    said: Height,
+    /// The most that this start of it has shown.
     decided: Height,
     sealed: Height,
     lanes: BTreeMap<LaneId, Held>,
@@ -50,7 +53,12 @@ impl Progress {
             report.lanes.retain(|_, held| held.stamp > stamp);
         }
         if stamp >= report.stamp {
-            (report.stamp, report.decided, report.sealed) = (stamp, heard.decided, heard.sealed);
+            // What waited for a node that was away comes after younger votes. Only a start with a lost disk has decided less.
+            let same_start =
+                report.stamp == Stamp::default() || stamp.incarnation == report.stamp.incarnation;
+            let shown = if same_start { report.decided } else { Height::ZERO };
+            report.decided = heard.decided.max(shown);
+            (report.stamp, report.said, report.sealed) = (stamp, heard.decided, heard.sealed);
         }
         for LaneTip { lane, sequence, digest } in &heard.lanes {
             let known = report.lanes.get(lane);
@@ -74,19 +82,19 @@ impl Progress {
 
     /// The greatest decided height that an honest peer must have reported: f + 1 say at least this.
     pub(crate) fn heard_height(&self, committee: &Committee) -> Height {
-        self.surely(committee, |report| report.decided)
+        let decided = self.reports.values().map(|report| report.decided);
+        nth_greatest(decided, committee.faulty()).unwrap_or_default()
     }
 
-    /// The greatest height up to which an honest peer must have reported all batches signed; `None` before f + 1 have reported.
-    pub(crate) fn sealed_height(&self, committee: &Committee) -> Option<Height> {
-        let reported = self.reports.values().filter(|report| report.stamp != Stamp::default()).count();
-        (reported > committee.faulty()).then(|| self.surely(committee, |report| report.sealed))
-    }
-
-    fn surely(&self, committee: &Committee, height: impl Fn(&Report) -> Height) -> Height {
-        let mut heights: Vec<_> = self.reports.values().map(height).collect();
-        heights.sort_unstable_by(|a, b| b.cmp(a));
-        heights.get(committee.faulty()).copied().unwrap_or_default()
+    /// The greatest height up to which an honest peer must have reported all batches signed; `None` before f + 1 have reported, with
+    /// no more than `window` heights decided since.
+    pub(crate) fn sealed_height(&self, committee: &Committee, window: u32) -> Option<Height> {
+        let is_recent = |report: &&Report| {
+            report.stamp != Stamp::default()
+                && report.decided.get().saturating_sub(report.said.get()) <= window.into()
+        };
+        let recent = self.reports.values().filter(is_recent);
+        nth_greatest(recent.map(|report| report.sealed), committee.faulty())
     }
 
     /// Up to which chunk of our own chain of `lane` a quorum holds it.
@@ -140,6 +148,13 @@ impl Progress {
     }
 }
 
+/// The height that `n` others reach or pass.
+fn nth_greatest(heights: impl Iterator<Item = Height>, n: usize) -> Option<Height> {
+    let mut heights: Vec<_> = heights.collect();
+    heights.sort_unstable_by(|a, b| b.cmp(a));
+    heights.get(n).copied()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -182,8 +197,33 @@ mod tests {
             let (decided, sealed) = (Height::new(1_000), Height::new(sealed));
             let report = wire::Report { stamp: stamp(1), decided, sealed, whole: true, lanes: vec![] };
             progress.report(ValidatorId::new(peer), &report);
-            assert_eq!(progress.sealed_height(&committee), surely.map(Height::new));
+            assert_eq!(progress.sealed_height(&committee, 48), surely.map(Height::new));
         }
+    }
+
+    /// Found by a test of whole nodes: to a node that came back, the votes of now and the reports of then came together, and it thought
+    /// itself less far behind than it was.
+    #[test]
+    fn a_report_that_comes_after_younger_votes_takes_nothing_back() {
+        let key = |n: u16| SecretKey::from_bytes([n as u8; 32]).unwrap().public_key();
+        let committee = Committee::new((1..=4).map(|n| (ValidatorId::new(n), key(n))).collect());
+        let peers = [2, 3].map(ValidatorId::new);
+        let mut progress = Progress::default();
+        for peer in peers {
+            progress.saw_decided(peer, Height::new(508));
+            say(&mut progress, peer, stamp(1), 101, &[]);
+        }
+        assert_eq!(progress.heard_height(&committee), Height::new(508));
+        assert_eq!(progress.sealed_height(&committee, 48), None, "what they sealed then is of no use");
+        for peer in peers {
+            say(&mut progress, peer, stamp(2), 470, &[]);
+        }
+        assert_eq!(progress.heard_height(&committee), Height::new(508));
+        assert_eq!(progress.sealed_height(&committee, 48), Some(Height::ZERO));
+        // A start with an empty disk.
+        let restarted = Stamp { incarnation: Incarnation::new(2), time: Time::from_millis(3) };
+        say(&mut progress, peers[0], restarted, 5, &[]);
+        assert_eq!(progress.ahead(Height::new(6)), [(peers[1], Height::new(508))]);
     }
 
     /// Found by the simulator (a liar that answers requests for chunks with turned bits): a tip of another's lane that somebody

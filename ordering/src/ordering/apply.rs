@@ -8,6 +8,7 @@ use ordering_types::{Block, Chunk, CommitCertificate, Cut, Digest, Height, LaneT
 
 use super::Ordering;
 use super::height::{Data, Standing};
+use super::orderable::Orderable;
 use crate::agreement::Agreement;
 use crate::api::{Decided, Output, Record};
 use crate::cut::check::ParentSignatures;
@@ -122,7 +123,7 @@ impl Ordering {
         self.outputs.push_back(Output::Decided(decided));
 
         self.state = e.state.clone();
-        self.orderable = None;
+        self.orderable = Orderable::Unknown;
         self.rotation = self.state.rotation();
         self.parent_signatures = ParentSignatures::of(&certificate);
         self.agreement.witness_certificate(&certificate);

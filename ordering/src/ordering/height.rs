@@ -113,7 +113,7 @@ impl Ordering {
     }
 
     /// Up to where a lane that is held up to `tip` may be proposed.
-    fn ready_to(&self, tip: &LaneTip) -> Option<LaneSequence> {
+    pub(super) fn ready_to(&self, tip: &LaneTip) -> Option<LaneSequence> {
         if self.punctual.is_punctual(tip.lane.validator, self.height()) {
             return Some(tip.sequence);
         }
@@ -121,18 +121,8 @@ impl Ordering {
     }
 
     /// Up to where a quorum holds it, as far as is known here.
-    fn reported_to(&self, tip: &LaneTip) -> Option<LaneSequence> {
+    pub(super) fn reported_to(&self, tip: &LaneTip) -> Option<LaneSequence> {
         self.progress.quorum_sequence(tip.lane, &self.store, self.me, &self.committee)
-    }
-
-    /// Whether the next proposer, as far as is known here, has something to say now.
-    pub(super) fn is_orderable(&self) -> bool {
-        let leads = self.leader(Round::new(0)) == self.me;
-        let held = |tip: LaneTip| {
-            let to = if leads { self.ready_to(&tip) } else { self.reported_to(&tip) };
-            self.state.is_open(tip.lane) && to.is_some_and(|to| to > self.state.tip(tip.lane).0)
-        };
-        !self.system.ready(&self.state.replayed.system).is_empty() || self.store.heads().any(held)
     }
 
     fn propose(&mut self, now: Time, height: Height, round: Round) {

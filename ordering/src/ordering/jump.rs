@@ -6,6 +6,7 @@ use ordering_types::chain_spec::Limits;
 use ordering_types::{Height, LaneTip, RollupId, Time, TxId, ValidatorId};
 
 use super::Ordering;
+use super::orderable::Orderable;
 use crate::agreement::Agreement;
 use crate::api::{Checkpoint, Class, Output, Recipient, Record};
 use crate::checkpoint::{CheckpointError, Trusted, is_far_behind, newest};
@@ -48,7 +49,8 @@ impl Ordering {
             return false;
         }
         // Reports are on their way from everybody who was heard.
-        let Some(sealed) = self.progress.sealed_height(&self.committee) else { return true };
+        let window = self.rules.limits.duplicate_window_blocks;
+        let Some(sealed) = self.progress.sealed_height(&self.committee, window) else { return true };
         let at_most = newest(heard, sealed, &self.rules.limits);
         if at_most <= self.state.height {
             self.state_sync.stop();
@@ -62,7 +64,7 @@ impl Ordering {
     }
 
     /// An answer. What this crate can check is checked here; the host checks the rest.
-    pub(super) fn take_checkpoint(&mut self, now: Time, from: ValidatorId, checkpoint: Checkpoint) {
+    pub(super) fn take_checkpoint(&mut self, from: ValidatorId, checkpoint: Checkpoint) {
         let trusted = Trusted {
             chain_spec: self.spec,
             domain: &self.domain,
@@ -75,7 +77,7 @@ impl Ordering {
                 self.outputs.push_back(Output::JudgeCheckpoint(Arc::clone(&checkpoint)));
                 self.judged = Some(Judged { from, checkpoint, state });
             }
-            Ok(_) => self.state_sync.put_off(now),
+            Ok(_) => self.state_sync.overtaken(),
             // Not asked for any more: that is no fault.
             Err(CheckpointError::Unasked) => {}
             Err(_) => self.fault(from),
@@ -89,6 +91,8 @@ impl Ordering {
             self.fault(judged.from);
         } else if judged.state.height > self.state.height {
             self.jump(now, judged);
+        } else {
+            self.state_sync.overtaken();
         }
     }
 
@@ -132,6 +136,7 @@ impl Ordering {
         let height = self.state.height;
         self.early.retain(|(_, of, ..), _| *of > height);
         self.pace.last_block = now;
+        self.orderable = Orderable::Unknown;
         self.report_soon(now);
     }
 }

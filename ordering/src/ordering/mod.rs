@@ -25,6 +25,7 @@
 mod apply;
 mod height;
 mod jump;
+mod orderable;
 mod pace;
 mod recall;
 mod receive;
@@ -62,6 +63,7 @@ use crate::sync::Sync;
 use crate::system::SystemLog;
 use crate::window::Window;
 use height::Candidate;
+use orderable::Orderable;
 use pace::Pace;
 use receive::EarlyKey;
 
@@ -154,9 +156,7 @@ pub struct Ordering {
     /// Up to where all batches are signed, as the host says.
     sealed: Height,
     pace: Pace,
-    /// What [`is_orderable`](Self::is_orderable) said since anything that it depends on changed: of 100 lanes with 100 reports each, it is
-    /// not asked again at every vote.
-    orderable: Option<bool>,
+    orderable: Orderable,
     faults: BTreeMap<ValidatorId, u64>,
     refused_system: u64,
     outputs: VecDeque<Output>,
@@ -236,7 +236,7 @@ impl Ordering {
             early: BTreeMap::new(),
             sealed: Height::ZERO,
             pace: Pace::new(now),
-            orderable: None,
+            orderable: Orderable::Unknown,
             faults: BTreeMap::new(),
             refused_system: 0,
             outputs: VecDeque::new(),

@@ -86,8 +86,8 @@ impl Ordering {
         self.close_gaps(now);
         self.apply_proven(now);
         self.catch_up(now);
-        if self.orderable.is_none() && !self.is_running() {
-            self.orderable = Some(self.is_orderable());
+        if !self.is_running() {
+            self.look_for_orderable();
         }
         while !self.stopped && self.next_start(now).is_some_and(|due| due <= now) {
             self.start_height(now);
@@ -133,7 +133,7 @@ impl Ordering {
         let idle = Duration::from_millis(u64::from(self.rules.limits.idle_block_interval_ms));
         let idle = self.pace.last_block + idle;
         let soonest = self.pace.last_start + self.pause();
-        if self.orderable.unwrap_or_else(|| self.is_orderable()) {
+        if self.has_orderable() {
             return Some(soonest.min(idle));
         }
         let batch = &self.state.replayed.batch;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ordering_types::{Height, Round, Time, ValidatorId, VoteKind};
 
 use super::Ordering;
+use super::orderable::Orderable;
 use crate::agreement::{Agreement, Event, SignedProposal, Taken};
 use crate::api::{Class, Output, Recipient, Served, StoreRequest};
 use crate::sync::Kept;
@@ -66,7 +67,7 @@ impl Ordering {
             Message::FetchProposal(request) => self.serve_proposal(now, from, request),
             Message::System(message) => {
                 let decided = self.state.replayed.system.get(&from).copied().unwrap_or_default();
-                self.orderable = None;
+                self.orderable = Orderable::Unknown;
                 if !self.system.receive(from, message, decided, &self.committee) {
                     self.fault(from);
                 }
@@ -80,7 +81,7 @@ impl Ordering {
                     self.outputs.push_back(Output::Serve { to: from, request });
                 }
             }
-            Message::Checkpoint(checkpoint) => self.take_checkpoint(now, from, *checkpoint),
+            Message::Checkpoint(checkpoint) => self.take_checkpoint(from, *checkpoint),
             Message::Decided(run) => {
                 let tip = (self.state.height, self.state.header);
                 let now_turn = (now, self.sync_delays().turn);

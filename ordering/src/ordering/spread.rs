@@ -7,6 +7,7 @@ use ordering_types::cut::MAX_CUT_LANES;
 use ordering_types::{Chunk, LaneId, LaneSequence, LaneTip, SystemMessage, Time, ValidatorId};
 
 use super::Ordering;
+use super::orderable::Orderable;
 use crate::agreement::Agreement;
 use crate::api::{Class, Output, Recipient, Record, StoreRequest};
 use crate::lane::store::{Claim, Held, MAX_UNDECIDED_BYTES, MAX_UNDECIDED_CHUNKS, Refused};
@@ -53,6 +54,7 @@ impl Ordering {
             self.own.push(stored.unwrap_or_else(|_| Arc::new(Held::new(chunk.clone(), &self.rules))));
             self.outputs.push_back(Output::Persist(Record::Chunk(chunk)));
             self.send(Recipient::All, Class::Chunks, &message);
+            self.orderable.heard_of(self.own.id);
             self.report_soon(now);
         }
         self.pace.cut_at.take_if(|at| *at <= now);
@@ -99,19 +101,21 @@ impl Ordering {
     }
 
     fn store_chunk(&mut self, now: Time, from: ValidatorId, chunk: Chunk, vouched: bool) {
-        let digest = chunk.digest();
+        let (lane, digest) = (chunk.lane(), chunk.digest());
         let named = self.fetch.named(digest);
         if vouched && self.store.vouch(digest) {
             // It was held for a cut only, and counts from now on.
+            self.orderable.heard_of(lane);
             self.report_soon(now);
         }
-        let decided = self.state.tip(chunk.lane());
+        let decided = self.state.tip(lane);
         self.fetch.arrived(digest);
         match self.store.insert(chunk.clone(), Claim { named, vouched }, decided, &self.rules) {
             Ok(_) => {
                 if !self.settings.lacks(PlantedBug::ChunkNotStored) {
                     self.outputs.push_back(Output::Persist(Record::Chunk(chunk)));
                 }
+                self.orderable.heard_of(lane);
                 self.report_soon(now);
             }
             Err(Refused::Known) => return,
@@ -133,7 +137,7 @@ impl Ordering {
     /// A peer's progress.
     pub(super) fn take_report(&mut self, now: Time, from: ValidatorId, report: &Report) {
         self.progress.report(from, report);
-        self.orderable = None;
+        report.lanes.iter().for_each(|tip| self.orderable.heard_of(tip.lane));
         if self.pace.gap.is_none() {
             let beyond = self.progress.beyond(&self.store);
             if !beyond.is_empty() {
@@ -242,7 +246,7 @@ impl Ordering {
     /// Own system message.
     pub(super) fn say(&mut self, payload: Vec<u8>) {
         let decided = self.state.replayed.system.get(&self.me).copied().unwrap_or_default();
-        self.orderable = None;
+        self.orderable = Orderable::Unknown;
         match self.system.say(payload, decided, &self.key) {
             Some(message) => self.spread_system(message),
             None => self.refused_system += 1,
@@ -258,7 +262,6 @@ impl Ordering {
 
     /// There is news: of own chunks, of peers', or a block.
     pub(super) fn report_soon(&mut self, now: Time) {
-        self.orderable = None;
         // Nobody proposes while a height runs, and when it ends there is more news.
         if !self.is_running() || self.pace.lockstep(&self.settings).is_none() {
             // Where heights take long, some milliseconds more are little, and save many messages.

@@ -23,6 +23,8 @@ const WRITE_BATCH_BYTES: usize = 512 << 10;
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// First and longest pause before a stream is opened again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Chunks and reports for a peer that was away for longer are of heights that it gets by value sync.
+const CHUNKS_KEPT: Duration = Duration::from_secs(2);
 /// The same complaint about a peer is logged this often.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -149,13 +151,12 @@ impl Peer {
         let mut met = false;
         loop {
             ended.mark_unchanged();
-            let was_away = !*connected.borrow();
+            let gone = (!*connected.borrow()).then(Instant::now);
             if connected.wait_for(|up| *up).await.is_err() {
                 return;
             }
-            // Votes of heights that were decided while it was away would only tell it that it is less far behind than it is.
-            if class == Class::Consensus && was_away && met {
-                self.queue(class).clear();
+            if let Some(gone) = gone.filter(|_| met) {
+                self.forget_stale(class, gone.elapsed());
             }
             met = true;
             if let (Class::Chunks, Some(direct)) = (class, &ways.direct)
@@ -177,6 +178,18 @@ impl Peer {
             self.complain(class, &error, &mut complained);
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// Votes and reports of heights that were decided while it was away would only tell it that it is less far behind than it is.
+    fn forget_stale(&self, class: Class, away: Duration) {
+        let stale = match class {
+            Class::Consensus => true,
+            Class::Chunks => away > CHUNKS_KEPT,
+            Class::Ceremony | Class::Sync => false,
+        };
+        if stale {
+            self.queue(class).clear();
         }
     }
 
