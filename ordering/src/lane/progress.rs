@@ -16,8 +16,6 @@ struct Report {
     whole: Stamp,
     /// Of the newest.
     stamp: Stamp,
-    /// What the newest says.
-    said: Height,
     /// The most that this start of it has shown.
     decided: Height,
     sealed: Height,
@@ -58,7 +56,7 @@ impl Progress {
                 report.stamp == Stamp::default() || stamp.incarnation == report.stamp.incarnation;
             let shown = if same_start { report.decided } else { Height::ZERO };
             report.decided = heard.decided.max(shown);
-            (report.stamp, report.said, report.sealed) = (stamp, heard.decided, heard.sealed);
+            (report.stamp, report.sealed) = (stamp, heard.sealed);
         }
         for LaneTip { lane, sequence, digest } in &heard.lanes {
             let known = report.lanes.get(lane);
@@ -86,15 +84,10 @@ impl Progress {
         nth_greatest(decided, committee.faulty()).unwrap_or_default()
     }
 
-    /// The greatest height up to which an honest peer must have reported all batches signed; `None` before f + 1 have reported, with
-    /// no more than `window` heights decided since.
-    pub(crate) fn sealed_height(&self, committee: &Committee, window: u32) -> Option<Height> {
-        let is_recent = |report: &&Report| {
-            report.stamp != Stamp::default()
-                && report.decided.get().saturating_sub(report.said.get()) <= window.into()
-        };
-        let recent = self.reports.values().filter(is_recent);
-        nth_greatest(recent.map(|report| report.sealed), committee.faulty())
+    /// The greatest height up to which an honest peer must have reported all batches signed; `None` before f + 1 have reported.
+    pub(crate) fn sealed_height(&self, committee: &Committee) -> Option<Height> {
+        let reported = self.reports.values().filter(|report| report.stamp != Stamp::default());
+        nth_greatest(reported.map(|report| report.sealed), committee.faulty())
     }
 
     /// Up to which chunk of our own chain of `lane` a quorum holds it.
@@ -197,7 +190,7 @@ mod tests {
             let (decided, sealed) = (Height::new(1_000), Height::new(sealed));
             let report = wire::Report { stamp: stamp(1), decided, sealed, whole: true, lanes: vec![] };
             progress.report(ValidatorId::new(peer), &report);
-            assert_eq!(progress.sealed_height(&committee, 48), surely.map(Height::new));
+            assert_eq!(progress.sealed_height(&committee), surely.map(Height::new));
         }
     }
 
@@ -214,12 +207,6 @@ mod tests {
             say(&mut progress, peer, stamp(1), 101, &[]);
         }
         assert_eq!(progress.heard_height(&committee), Height::new(508));
-        assert_eq!(progress.sealed_height(&committee, 48), None, "what they sealed then is of no use");
-        for peer in peers {
-            say(&mut progress, peer, stamp(2), 470, &[]);
-        }
-        assert_eq!(progress.heard_height(&committee), Height::new(508));
-        assert_eq!(progress.sealed_height(&committee, 48), Some(Height::ZERO));
         // A start with an empty disk.
         let restarted = Stamp { incarnation: Incarnation::new(2), time: Time::from_millis(3) };
         say(&mut progress, peers[0], restarted, 5, &[]);

@@ -49,8 +49,7 @@ impl Ordering {
             return false;
         }
         // Reports are on their way from everybody who was heard.
-        let window = self.rules.limits.duplicate_window_blocks;
-        let Some(sealed) = self.progress.sealed_height(&self.committee, window) else { return true };
+        let Some(sealed) = self.progress.sealed_height(&self.committee) else { return true };
         let at_most = newest(heard, sealed, &self.rules.limits);
         if at_most <= self.state.height {
             self.state_sync.stop();

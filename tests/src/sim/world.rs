@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use node_core::api::{Class, Input, JobResult, Output, Recipient, Record};
-use node_core::{Config, NodeCore, Settings};
+use node_core::{Config, NodeCore, Settings, Status};
 use ordering_types::{ChainSpec, Digest, Header, RollupId, Time, Transaction, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -318,22 +318,19 @@ impl<'a> World<'a> {
         honest.map(|(slot, n)| Standing { slot, runs: n.core.is_some() }).collect()
     }
 
-    fn owed(&self) -> Option<Violation> {
+    /// What the network owes, the first key only if `takes_part` is true of every validator.
+    fn owed(&self, takes_part: impl Fn(&Status) -> bool) -> Option<Violation> {
         let lost = |slot: usize| self.nodes.get(slot).map_or(START, |n| n.lost_before);
-        self.oracle.owed(&self.standings(), lost, self.all_take_part())
-    }
-
-    /// Whether no validator is down or asks in vain what it voted: of those that lie, some never get an answer that they do not spoil.
-    fn all_take_part(&self) -> bool {
-        let takes_part = |core: &NodeCore| core.status().silence.is_none();
-        self.nodes.iter().all(|node| node.core.as_ref().is_some_and(takes_part))
+        let takes_part = |core: &NodeCore| takes_part(&core.status());
+        let all_take_part = self.nodes.iter().all(|node| node.core.as_ref().is_some_and(takes_part));
+        self.oracle.owed(&self.standings(), lost, all_take_part)
     }
 
     fn ask(&mut self) {
         self.done = if self.plan.is_beyond() {
             self.now >= self.plan.calm() + BEYOND_RUNS
         } else {
-            self.owed().is_none()
+            self.owed(may_speak).is_none()
         };
         self.schedule(self.now + ASK_EVERY, Event::Ask);
     }
@@ -666,7 +663,9 @@ impl<'a> World<'a> {
         if self.events > MAX_EVENTS {
             self.oracle.broken("bounded cost", format!("more than {MAX_EVENTS} events"));
         }
-        if let (false, Some(Violation { promise, seen })) = (self.plan.is_beyond(), self.owed()) {
+        if let (false, Some(Violation { promise, seen })) =
+            (self.plan.is_beyond(), self.owed(|status| may_speak(status) && keeps_up(status)))
+        {
             self.oracle.broken(promise, seen);
         }
         self.tell_states();
@@ -693,6 +692,16 @@ impl<'a> World<'a> {
             violations,
         }
     }
+}
+
+/// Whether it does not ask in vain what it voted: of those that lie, some never get an answer that they do not spoil.
+fn may_speak(status: &Status) -> bool {
+    status.silence.is_none()
+}
+
+/// Whether it hears what it is told: nor does a silent liar always get the heights that it asks for.
+fn keeps_up(status: &Status) -> bool {
+    status.heard_height.get() <= status.height.get() + 2
 }
 
 /// The block after which a node goes on, if it wrote that it does.
