@@ -235,6 +235,8 @@ pub struct Recovered {
     pub wal: Vec<(Height, Bytes)>,
     /// Stored chunks that no decided cut up to the tip covers, in the order written.
     pub chunks: Vec<Chunk>,
+    /// This disk took the place of a lost one: what this validator voted before is not on it.
+    pub replaced: bool,
 }
 
 /// Where a restart goes on.

@@ -5,12 +5,14 @@
 //! answered (q = n − f; the node's own log counts as one). An answer carries the vote itself, signed, so no peer can invent one. A vote
 //! above the decided height that the log does not have shows that the log is not the newest: a restored copy of the data folder, or
 //! a second process with the same key. The node then stays silent up to and including that vote's height; the others decide
-//! it, and it catches up like any node that is behind. Answers that come later count the same.
+//! it, and it catches up like any node that is behind. Answers that come later count the same. A node whose disk was lost also stays
+//! silent at the height that is open at the others: what it voted there may be under way.
 //!
 //! # Why it does not deadlock
 //! Answering needs nothing, so nodes that start together answer each other; n − f running nodes are enough, as they are for everything.
 //! An honest node's log has every vote that ever left it, because votes wait for the disk: no vote silences it. What others have decided it
-//! gets from them.
+//! gets from them. So a node that starts for the first time is needed, and helps, at the height that is open. One that lost its disk counts as
+//! faulty until that height is decided.
 //!
 //! # What peers remember
 //! The newest vote of each validator that they verified: in memory since the start; over a restart, what their own log and
@@ -83,8 +85,8 @@ pub(crate) struct Restart {
     stamp: Time,
     needed: usize,
     faulty: usize,
-    /// Nothing of an earlier life was on the disk.
-    empty: bool,
+    /// What an earlier life wrote is lost.
+    lost: bool,
     /// What each peer that answered has decided.
     answered: BTreeMap<ValidatorId, Height>,
     ask_due: Time,
@@ -98,13 +100,13 @@ impl Restart {
         (self.needed, self.ask_due) = (0, Time::from_micros(u64::MAX));
     }
 
-    /// `empty` if nothing of an earlier life is on the disk.
-    pub(crate) fn new(now: Time, committee: &Committee, empty: bool) -> Self {
+    /// `lost` if there may have been an earlier life of which nothing is on the disk.
+    pub(crate) fn new(now: Time, committee: &Committee, lost: bool) -> Self {
         Self {
             stamp: now,
             needed: committee.quorum().saturating_sub(1),
             faulty: committee.faulty(),
-            empty,
+            lost,
             answered: BTreeMap::new(),
             ask_due: now,
             silent_to: Height::ZERO,
@@ -149,7 +151,7 @@ impl Restart {
         let mut decided: Vec<Height> = self.answered.values().copied().collect();
         decided.sort_unstable();
         let decided = decided.iter().rev().nth(self.faulty).copied().unwrap_or_default();
-        if self.empty && decided > Height::ZERO { decided.next() } else { decided }
+        if self.lost && decided > Height::ZERO { decided.next() } else { decided }
     }
 
     /// Those of `peers` to ask now.
@@ -238,10 +240,13 @@ mod tests {
     }
 
     /// Where everybody has forgotten the votes, what was decided without us says how far they may reach.
+    ///
+    /// Found by the simulator: a node that started for the first time after the others had decided two heights kept silent on the third, as
+    /// if its disk had been lost; with a liar silent besides, it stayed open for ever.
     #[test]
-    fn what_an_honest_peer_decided_is_not_voted_on_again() {
-        for (empty, silent_to) in [(false, 40), (true, 41)] {
-            let mut restart = Restart::new(NOW, &committee(4), empty);
+    fn what_an_honest_peer_decided_is_not_voted_on_again_nor_after_a_loss_what_is_open() {
+        for (lost, silent_to) in [(false, 40), (true, 41)] {
+            let mut restart = Restart::new(NOW, &committee(4), lost);
             restart.answer(ValidatorId::new(2), None, Height::new(40));
             restart.answer(ValidatorId::new(3), None, Height::new(u64::MAX));
             let silent_to = Height::new(silent_to);

@@ -39,7 +39,7 @@ fn with_unsealed_batches(seed: u64, unsealed_from: Option<Height>) -> Network {
     network.unsealed_from = unsealed_from;
     network.run(SECOND);
     network.kill(LATE);
-    network.nodes[LATE].disk = Disk::default();
+    network.nodes[LATE].disk = Disk::replacement();
     for number in 0..150_u32 {
         offer(&mut network, number);
     }
@@ -276,7 +276,7 @@ fn an_ancient_checkpoint_is_not_taken() {
     }));
     network.wait(SECOND, "it asks", |_| ancient.borrow().is_some());
     network.kill(LATE);
-    network.nodes[LATE].disk = Disk::default();
+    network.nodes[LATE].disk = Disk::replacement();
     // Older than what a node then asks for by more batches than may wait for their signature.
     for number in 1_000..1_600 {
         offer(&mut network, number);

@@ -97,10 +97,27 @@ fn an_emptied_disk_does_not_vote_where_it_voted() {
     let (mut network, _) = with_copy(4, 6);
     network.kill(3);
     let voted = network.voted_height(3);
-    network.nodes[3].disk = Disk::default();
+    network.nodes[3].disk = Disk::replacement();
     network.start(3);
     assert!(!votes_below(&mut network, 3, 300 * MILLISECOND, voted));
     network.wait(3 * SECOND, "it votes again", |n| n.voted_height(3) > voted);
+    network.check();
+}
+
+/// Found by the simulator: it kept silent as if its disk had been lost, and nobody could do without it.
+#[test]
+fn a_first_start_helps_at_the_height_that_is_open() {
+    let limits = Limits { idle_block_interval_ms: 20, ..Limits::default() };
+    let mut network = Network::with(spec(4, limits), 7, Link::GOOD, false);
+    network.kill(3);
+    network.nodes[3].disk = Disk::default();
+    network.run(SECOND);
+    network.kill(0);
+    network.run(SECOND);
+    let stuck = applied(&network, 1);
+    assert!(stuck > 10, "the three did without it");
+    network.start(3);
+    network.wait(3 * SECOND, "it orders", |n| applied(n, 1) > stuck + 5);
     network.check();
 }
 

@@ -13,7 +13,7 @@ use crate::config::{Config, KeyConfig, ListenConfig, NetworkConfig, template};
 use crate::exit::{Exit, Failure};
 use crate::keys::{self, PasswordSource};
 use crate::setup::Setup;
-use crate::store::FRESH_FILE;
+use crate::store::{FRESH_FILE, REPLACED_FILE};
 
 const CONFIG_FILE: &str = "node.toml";
 const KEY_FILE: &str = "key.json";
@@ -67,6 +67,10 @@ pub(crate) fn new_data(args: &ConfigArgs) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Store, InitError::Exists(data.clone())));
     }
     make_folder(data)?;
+    write(
+        &data.join(REPLACED_FILE),
+        "made by data new: this folder replaced one that was lost; leave this file here\n",
+    )?;
     write(&data.join(FRESH_FILE), "made by data new; the first start removes this file\n")?;
     println!("{}", json!({ "data_dir": data, "validator": setup.me }));
     Ok(())

@@ -195,7 +195,8 @@ impl Ordering {
             decided: state.height,
         };
         let mut agreement = Malachite::new(setup, &agreement_log)?;
-        let mut restart = Restart::new(now, &committee, recovered.tip.is_none() && recovered.wal.is_empty());
+        let lost = recovered.replaced && recovered.tip.is_none() && recovered.wal.is_empty();
+        let mut restart = Restart::new(now, &committee, lost);
         if settings.lacks(PlantedBug::VotesForgotten) {
             restart.never_ask();
         }

@@ -44,9 +44,15 @@ impl Link {
 pub(crate) struct Disk {
     pub(crate) records: Vec<Record>,
     pub(crate) synced: usize,
+    pub(crate) replaced: bool,
 }
 
 impl Disk {
+    /// In the place of one that is lost.
+    pub(crate) fn replacement() -> Self {
+        Self { replaced: true, ..Self::default() }
+    }
+
     /// The blocks since the newest checkpoint, if any.
     pub(crate) fn decided(&self) -> impl Iterator<Item = &Arc<Decided>> {
         let first = self.records.iter().rposition(|r| matches!(r, Record::Checkpoint(_))).unwrap_or(0);
@@ -109,7 +115,7 @@ impl Disk {
                 _ => {}
             }
         }
-        Recovered { tip, recent, wal, chunks }
+        Recovered { tip, recent, wal, chunks, replaced: self.replaced }
     }
 }
 

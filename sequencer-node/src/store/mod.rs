@@ -56,7 +56,7 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use lock::FRESH_FILE;
+pub(crate) use lock::{FRESH_FILE, REPLACED_FILE};
 pub(crate) use reader::{Found, Reader};
 pub(crate) use recovery::{OpenOptions, Opened, WAL_FILE, open};
 pub(crate) use writer::Store;

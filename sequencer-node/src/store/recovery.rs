@@ -16,7 +16,7 @@ use super::ids::{self, Ids, IdsWriter};
 use super::index::{self, BlockEntry, Entry, Index};
 use super::indexer::{Group, Indexer, Keeper};
 use super::journal::Journal;
-use super::lock::{FRESH_FILE, Lock};
+use super::lock::{FRESH_FILE, Lock, REPLACED_FILE};
 use super::prune::Pruner;
 use super::reader::Reader;
 use super::record::{self, Head, tips};
@@ -101,7 +101,8 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
     let ids = catch_up_ids(&folder.join(IDS_FOLDER), &reader, &options.spec)?;
     reader.ids = ids.ids();
     let mut burnt = Burnt::default();
-    let recovered = recover(&reader, &options.spec, contents, &mut burnt)?;
+    let mut recovered = recover(&reader, &options.spec, contents, &mut burnt)?;
+    recovered.ordering.replaced = folder.join(REPLACED_FILE).exists();
     let (wal, carry) = (Arc::new(wal), Carry::default());
     let pruner = Pruner {
         reader: reader.clone(),
@@ -296,6 +297,7 @@ fn recover(
             recent,
             wal: open_log(reader, tip_height)?,
             chunks: open_chunks(reader)?,
+            replaced: false,
         },
         ceremony_seed: contents.seed,
         key_material: contents.key_material,

@@ -339,6 +339,20 @@ fn heights_are_served_with_their_chunks() {
 }
 
 #[test]
+fn a_folder_in_the_place_of_a_lost_one_says_so_at_every_start() {
+    let folder = fresh_folder();
+    let replaced = |folder: &Path| {
+        let opened = try_open(folder, 1, 0).unwrap();
+        let replaced = opened.recovered.ordering.replaced;
+        shut(opened);
+        replaced
+    };
+    assert!(!replaced(folder.path()), "made by init");
+    fs::write(folder.path().join(REPLACED_FILE), "").unwrap();
+    assert!(replaced(folder.path()) && replaced(folder.path()));
+}
+
+#[test]
 fn everything_comes_back_with_and_without_the_index() {
     let folder = fresh_folder();
     let mut opened = try_open(folder.path(), 1, 0).unwrap();

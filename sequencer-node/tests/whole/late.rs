@@ -52,6 +52,7 @@ async fn a_lost_disk_is_replaced_by_an_empty_one_and_the_node_votes_again() {
     fs::remove_dir_all(folders.path("n4/data")).unwrap();
     let made = folders.command(4, &["data", "new"], &[]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(folders.path("n4/data/replaced").exists(), "for ever: its votes are lost");
     let one = client(&nodes[0]);
     let load = load(&nodes[0]);
     let far = |batch: &Value| batch["header"]["last_height"].as_u64() > Some(100);

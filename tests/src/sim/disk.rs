@@ -21,6 +21,7 @@ use super::wire;
 pub struct Disk {
     synced: Contents,
     unsynced: Vec<Record>,
+    replaced: bool,
 }
 
 #[derive(Clone, Default)]
@@ -40,6 +41,11 @@ struct Contents {
 }
 
 impl Disk {
+    /// In the place of one that is lost.
+    pub fn replacement() -> Self {
+        Self { replaced: true, ..Self::default() }
+    }
+
     /// Writes without syncing.
     pub fn write(&mut self, record: Record) {
         self.unsynced.push(record);
@@ -114,7 +120,9 @@ impl Disk {
 
     /// What a starting node finds.
     pub fn recover(&self, spec: &ChainSpec) -> Recovered {
-        self.synced.recover(spec)
+        let mut recovered = self.synced.recover(spec);
+        recovered.ordering.replaced = self.replaced;
+        recovered
     }
 
     /// A signed batch, for a peer that missed it.
@@ -233,6 +241,7 @@ impl Contents {
                     .filter(|c| self.covered.get(&c.lane()).is_none_or(|tip| c.sequence() > *tip))
                     .cloned()
                     .collect(),
+                replaced: false,
             },
             ceremony_seed: self.seed.clone().map(Into::into),
             key_material: self.key_material.clone().map(Into::into),
