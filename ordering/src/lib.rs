@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod ordering;
 pub mod planted;
+mod quorum;
 mod reputation;
 mod restart;
 pub mod settings;

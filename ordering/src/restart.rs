@@ -31,6 +31,8 @@ use std::time::Duration;
 use ordering_types::chain_spec::Committee;
 use ordering_types::{Height, Time, ValidatorId};
 
+use crate::quorum::reached_by_more_than;
+
 /// Why a node does not vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
@@ -148,9 +150,7 @@ impl Restart {
 
     /// Up to where an earlier life may have voted without a trace on this disk, as far as one honest peer knows.
     fn unknown_to(&self) -> Height {
-        let mut decided: Vec<Height> = self.answered.values().copied().collect();
-        decided.sort_unstable();
-        let decided = decided.iter().rev().nth(self.faulty).copied().unwrap_or_default();
+        let decided = reached_by_more_than(self.answered.values().copied(), self.faulty).unwrap_or_default();
         if self.lost && decided > Height::ZERO { decided.next() } else { decided }
     }
 

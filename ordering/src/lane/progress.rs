@@ -7,6 +7,7 @@ use ordering_types::cut::MAX_CUT_LANES;
 use ordering_types::{Digest, Height, Incarnation, LaneId, LaneSequence, LaneTip, ValidatorId};
 
 use super::store::LaneStore;
+use crate::quorum::reached_by_more_than;
 use crate::wire::{self, Stamp};
 
 /// What the reports of one peer come to.
@@ -81,13 +82,13 @@ impl Progress {
     /// The greatest decided height that an honest peer must have reported: f + 1 say at least this.
     pub(crate) fn heard_height(&self, committee: &Committee) -> Height {
         let decided = self.reports.values().map(|report| report.decided);
-        nth_greatest(decided, committee.faulty()).unwrap_or_default()
+        reached_by_more_than(decided, committee.faulty()).unwrap_or_default()
     }
 
     /// The greatest height up to which an honest peer must have reported all batches signed; `None` before f + 1 have reported.
     pub(crate) fn sealed_height(&self, committee: &Committee) -> Option<Height> {
         let reported = self.reports.values().filter(|report| report.stamp != Stamp::default());
-        nth_greatest(reported.map(|report| report.sealed), committee.faulty())
+        reached_by_more_than(reported.map(|report| report.sealed), committee.faulty())
     }
 
     /// Up to which chunk of our own chain of `lane` a quorum holds it.
@@ -99,21 +100,16 @@ impl Progress {
         committee: &Committee,
     ) -> Option<LaneSequence> {
         let head = store.head(lane)?;
-        let mut held: Vec<LaneSequence> = committee
-            .ids()
-            .map(|id| {
-                // The owner holds its own lane, or it could not have cut its chunks.
-                if id == me || id == lane.validator {
-                    return head.sequence;
-                }
-                let reported = self.reports.get(&id).and_then(|r| r.lanes.get(&lane));
-                reported.map_or(LaneSequence::default(), |held| {
-                    store.agreed_with(lane, held.sequence, held.digest)
-                })
-            })
-            .collect();
-        held.sort_unstable_by(|a, b| b.cmp(a));
-        held.get(committee.quorum().checked_sub(1)?).copied()
+        let held = committee.ids().map(|id| {
+            // The owner holds its own lane, or it could not have cut its chunks.
+            if id == me || id == lane.validator {
+                return head.sequence;
+            }
+            let reported = self.reports.get(&id).and_then(|r| r.lanes.get(&lane));
+            reported
+                .map_or(LaneSequence::default(), |held| store.agreed_with(lane, held.sequence, held.digest))
+        });
+        reached_by_more_than(held, committee.quorum().checked_sub(1)?)
     }
 
     /// The peers that report to hold `lane` at least up to `sequence`.
@@ -141,13 +137,6 @@ impl Progress {
     }
 }
 
-/// The height that `n` others reach or pass.
-fn nth_greatest(heights: impl Iterator<Item = Height>, n: usize) -> Option<Height> {
-    let mut heights: Vec<_> = heights.collect();
-    heights.sort_unstable_by(|a, b| b.cmp(a));
-    heights.get(n).copied()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -159,6 +148,11 @@ mod tests {
 
     fn stamp(millis: u64) -> Stamp {
         Stamp { incarnation: Incarnation::new(1), time: Time::from_millis(millis) }
+    }
+
+    fn committee() -> Committee {
+        let key = |n: u16| SecretKey::from_bytes([n as u8; 32]).unwrap().public_key();
+        Committee::new((1..=4).map(|n| (ValidatorId::new(n), key(n))).collect())
     }
 
     fn say(progress: &mut Progress, from: ValidatorId, stamp: Stamp, decided: u64, lanes: &[LaneTip]) {
@@ -183,8 +177,7 @@ mod tests {
     /// f peers may say anything, and before f + 1 have spoken nothing is known.
     #[test]
     fn f_1_reports_tell_up_to_where_batches_are_signed() {
-        let key = |n: u16| SecretKey::from_bytes([n as u8; 32]).unwrap().public_key();
-        let committee = Committee::new((1..=4).map(|n| (ValidatorId::new(n), key(n))).collect());
+        let committee = committee();
         let mut progress = Progress::default();
         for (peer, sealed, surely) in [(2, 900, None), (3, 40, Some(40)), (4, 60, Some(60))] {
             let (decided, sealed) = (Height::new(1_000), Height::new(sealed));
@@ -198,8 +191,7 @@ mod tests {
     /// itself less far behind than it was.
     #[test]
     fn a_report_that_comes_after_younger_votes_takes_nothing_back() {
-        let key = |n: u16| SecretKey::from_bytes([n as u8; 32]).unwrap().public_key();
-        let committee = Committee::new((1..=4).map(|n| (ValidatorId::new(n), key(n))).collect());
+        let committee = committee();
         let peers = [2, 3].map(ValidatorId::new);
         let mut progress = Progress::default();
         for peer in peers {

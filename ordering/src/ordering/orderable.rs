@@ -41,20 +41,16 @@ impl Orderable {
 impl Ordering {
     /// Looks at what there is news of.
     pub(super) fn look_for_orderable(&mut self) {
-        let found = match &self.orderable {
-            Orderable::Yes => return,
-            Orderable::Unknown => self.is_anything_orderable(),
-            Orderable::No { news } => {
-                news.iter().filter_map(|lane| self.store.head(*lane)).any(|tip| self.is_orderable(&tip))
-            }
-        };
-        self.orderable = Orderable::of(found);
+        self.orderable = Orderable::of(self.has_orderable());
     }
 
     pub(super) fn has_orderable(&self) -> bool {
         match &self.orderable {
+            Orderable::Yes => true,
             Orderable::Unknown => self.is_anything_orderable(),
-            found => *found == Orderable::Yes,
+            Orderable::No { news } => {
+                news.iter().filter_map(|lane| self.store.head(*lane)).any(|tip| self.is_orderable(&tip))
+            }
         }
     }
 

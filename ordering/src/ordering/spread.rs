@@ -54,8 +54,7 @@ impl Ordering {
             self.own.push(stored.unwrap_or_else(|_| Arc::new(Held::new(chunk.clone(), &self.rules))));
             self.outputs.push_back(Output::Persist(Record::Chunk(chunk)));
             self.send(Recipient::All, Class::Chunks, &message);
-            self.orderable.heard_of(self.own.id);
-            self.report_soon(now);
+            self.lane_grew(now, self.own.id);
         }
         self.pace.cut_at.take_if(|at| *at <= now);
     }
@@ -105,8 +104,7 @@ impl Ordering {
         let named = self.fetch.named(digest);
         if vouched && self.store.vouch(digest) {
             // It was held for a cut only, and counts from now on.
-            self.orderable.heard_of(lane);
-            self.report_soon(now);
+            self.lane_grew(now, lane);
         }
         let decided = self.state.tip(lane);
         self.fetch.arrived(digest);
@@ -115,8 +113,7 @@ impl Ordering {
                 if !self.settings.lacks(PlantedBug::ChunkNotStored) {
                     self.outputs.push_back(Output::Persist(Record::Chunk(chunk)));
                 }
-                self.orderable.heard_of(lane);
-                self.report_soon(now);
+                self.lane_grew(now, lane);
             }
             Err(Refused::Known) => return,
             Err(refused) => {
@@ -258,6 +255,12 @@ impl Ordering {
         let bytes = Message::System(message).encode();
         let (to, class) = (Recipient::All, Class::Consensus);
         self.outputs.push_back(Output::Send { to, class, bytes, after_sync: true });
+    }
+
+    /// More of a lane counts as held than before.
+    fn lane_grew(&mut self, now: Time, lane: LaneId) {
+        self.orderable.heard_of(lane);
+        self.report_soon(now);
     }
 
     /// There is news: of own chunks, of peers', or a block.

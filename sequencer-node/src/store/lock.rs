@@ -7,7 +7,7 @@ use std::path::Path;
 use super::StoreError;
 
 const LOCK_FILE: &str = "lock";
-/// Marks a folder that `init` made and no node has used.
+/// Marks a folder that `init` or `data new` made and no node has used.
 pub(crate) const FRESH_FILE: &str = "fresh";
 /// Marks for ever a folder that took the place of a lost one: what its key voted before is not in it.
 pub(crate) const REPLACED_FILE: &str = "replaced";

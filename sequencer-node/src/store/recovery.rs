@@ -101,8 +101,8 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
     let ids = catch_up_ids(&folder.join(IDS_FOLDER), &reader, &options.spec)?;
     reader.ids = ids.ids();
     let mut burnt = Burnt::default();
-    let mut recovered = recover(&reader, &options.spec, contents, &mut burnt)?;
-    recovered.ordering.replaced = folder.join(REPLACED_FILE).exists();
+    let replaced = folder.join(REPLACED_FILE).exists();
+    let recovered = recover(&reader, &options.spec, contents, replaced, &mut burnt)?;
     let (wal, carry) = (Arc::new(wal), Carry::default());
     let pruner = Pruner {
         reader: reader.clone(),
@@ -235,6 +235,7 @@ fn recover(
     reader: &Reader,
     spec: &ChainSpec,
     contents: WalContents,
+    replaced: bool,
     burnt: &mut Burnt,
 ) -> Result<Recovered, StoreError> {
     let range = reader.range()?;
@@ -297,7 +298,7 @@ fn recover(
             recent,
             wal: open_log(reader, tip_height)?,
             chunks: open_chunks(reader)?,
-            replaced: false,
+            replaced,
         },
         ceremony_seed: contents.seed,
         key_material: contents.key_material,

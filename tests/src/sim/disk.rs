@@ -21,7 +21,6 @@ use super::wire;
 pub struct Disk {
     synced: Contents,
     unsynced: Vec<Record>,
-    replaced: bool,
 }
 
 #[derive(Clone, Default)]
@@ -38,12 +37,13 @@ struct Contents {
     sealed: BTreeMap<u64, Arc<SealedBatch>>,
     certified: BTreeMap<Height, GroupSignature>,
     checkpoint: Option<Arc<Checkpoint>>,
+    replaced: bool,
 }
 
 impl Disk {
     /// In the place of one that is lost.
     pub fn replacement() -> Self {
-        Self { replaced: true, ..Self::default() }
+        Self { synced: Contents { replaced: true, ..Contents::default() }, unsynced: Vec::new() }
     }
 
     /// Writes without syncing.
@@ -120,9 +120,7 @@ impl Disk {
 
     /// What a starting node finds.
     pub fn recover(&self, spec: &ChainSpec) -> Recovered {
-        let mut recovered = self.synced.recover(spec);
-        recovered.ordering.replaced = self.replaced;
-        recovered
+        self.synced.recover(spec)
     }
 
     /// A signed batch, for a peer that missed it.
@@ -241,7 +239,7 @@ impl Contents {
                     .filter(|c| self.covered.get(&c.lane()).is_none_or(|tip| c.sequence() > *tip))
                     .cloned()
                     .collect(),
-                replaced: false,
+                replaced: self.replaced,
             },
             ceremony_seed: self.seed.clone().map(Into::into),
             key_material: self.key_material.clone().map(Into::into),

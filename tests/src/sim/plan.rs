@@ -178,7 +178,7 @@ impl Plan {
         self.loss_per_mille = self.loss_per_mille.min(50);
         self.delay.1 = self.delay.1.min(Duration::from_millis(5));
         // A lost share is one signer less, for good: with liars there might not be enough.
-        let honest = self.liars.is_empty() && self.twins.is_empty();
+        let honest = self.is_honest();
         let fall = if honest && below(rng, 2) == 0 { Fall::DiskLost } else { Fall::Power };
         let nodes = vec![below(rng, self.nodes)];
         self.crashes.push(Crash {
@@ -242,7 +242,7 @@ impl Plan {
             let at = FAULTS_LAST - Duration::from_millis(1_200);
             self.clocks.push(ClockJump { node, at, offset_ms: 0 });
             let restarts = below(rng, 2) == 0;
-            if restarts || !self.liars.is_empty() || !self.twins.is_empty() {
+            if restarts || !self.is_honest() {
                 let away = Duration::from_millis(100);
                 self.crashes.push(Crash { nodes: vec![node], at, away, fall: Fall::Power });
             }
@@ -252,6 +252,11 @@ impl Plan {
     /// Most validators that may lie without any promise but progress being at risk.
     pub fn faulty(&self) -> usize {
         (self.nodes - 1) / 3
+    }
+
+    /// Whether nobody lies or runs twice.
+    fn is_honest(&self) -> bool {
+        self.liars.is_empty() && self.twins.is_empty()
     }
 
     /// Whether a validator lies or runs twice.
