@@ -6,11 +6,14 @@ default:
 # Formats everything.
 fmt:
     cargo fmt --all
+    cargo fmt --manifest-path tests/fuzz/Cargo.toml
 
 # All lints, warnings denied.
 lint:
     cargo fmt --all --check
+    cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
     cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --manifest-path tests/fuzz/Cargo.toml --target-dir target -- -D warnings
     cargo deny check bans licenses sources
 
 # Every test that needs only Rust and a C compiler.

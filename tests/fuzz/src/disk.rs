@@ -74,6 +74,7 @@ impl Disk {
             recent,
             wal: wal.collect(),
             chunks: self.chunks().filter(undecided).cloned().collect(),
+            replaced: false,
         }
     }
 
