@@ -13,6 +13,7 @@ const root = dirname(fileURLToPath(import.meta.url));
 /** What is shipped: contract name → source file. The harness is for tests that run without forge. */
 const contracts = {
   SequencerInbox: 'src/SequencerInbox.sol',
+  ValidatorRegistry: 'src/ValidatorRegistry.sol',
   FrostVerifierHarness: 'test/FrostVerifierHarness.sol',
 };
 

@@ -150,6 +150,9 @@ impl L1 {
     }
 }
 
+/// Seconds without batch or rotation after which n − f validators may install a new key. Longer than any fault that is tried out here.
+const RECOVERY_DELAY_S: u64 = 3_600;
+
 /// Deploys the inbox for these founding validators, in order of their ids; returns its address.
 pub async fn deploy(
     url: &str,
@@ -158,7 +161,7 @@ pub async fn deploy(
 ) -> Result<Address, L1Error> {
     let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).map_err(|_| L1Error::Artifact)?;
     let code = bytecode(&artifact).ok_or(L1Error::Artifact)?;
-    let input = [code.as_ref(), &validators.abi_encode()].concat();
+    let input = [code.as_ref(), &(validators, RECOVERY_DELAY_S).abi_encode_params()].concat();
     let url = url.parse().expect("our own URL is one");
     let provider = ProviderBuilder::new().wallet(EthereumWallet::from(deployer)).connect_http(url);
     let request = TransactionRequest::default().with_deploy_code(input);

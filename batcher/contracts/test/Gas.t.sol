@@ -11,6 +11,9 @@ contract GasTest is InboxFixture {
     uint256 private constant ONE_BLOB = 55_000;
     uint256 private constant SIX_BLOBS = 60_000;
     uint256 private constant DUPLICATE = 32_000;
+    uint256 private constant ROTATE = 52_000;
+    uint256 private constant RECOVER_4 = 68_000;
+    uint256 private constant RECOVER_100 = 520_000;
 
     function setUp() public override {
         super.setUp();
@@ -50,6 +53,48 @@ contract GasTest is InboxFixture {
         vm.assertFalse(accepted, "the duplicate");
         measured("post, duplicate: gas of the transaction", used);
         vm.assertLe(used, DUPLICATE, "duplicate");
+    }
+
+    function test_gas_of_a_rotation() public {
+        rotateTo(0xabc, addresses(validatorKeys));
+        ISequencerInbox.Handover memory next = nextHandover(0xdef, addresses(validatorKeys));
+        next.committeeHash = keccak256("another committee");
+        (bool accepted, uint256 used) = transact(abi.encodeCall(inbox.rotate, (next, signHandover(next))));
+        vm.assertTrue(accepted, "rotate");
+        measured("rotate: gas of the transaction", used);
+        vm.assertLe(used, ROTATE, "rotate");
+    }
+
+    function test_gas_of_a_recovery_by_4() public {
+        uint256 used = recoverWith(4);
+        measured("recover, 3 of 4: gas of the transaction", used);
+        vm.assertLe(used, RECOVER_4, "recover, 3 of 4");
+    }
+
+    function test_gas_of_a_recovery_by_100() public {
+        uint256 used = recoverWith(100);
+        measured("recover, 67 of 100: gas of the transaction", used);
+        vm.assertLe(used, RECOVER_100, "recover, 67 of 100");
+    }
+
+    /// A recovery by the last n − f of `size` members, who are looked for longest.
+    function recoverWith(uint256 size) private returns (uint256 used) {
+        uint256[] memory keys = new uint256[](size);
+        for (uint256 i = 0; i < size; i++) {
+            keys[i] = 1_000 + i;
+        }
+        rotateTo(0xabc, addresses(keys));
+        vm.warp(block.timestamp + RECOVERY_DELAY);
+        uint256 faults = (size - 1) / 3;
+        bytes[] memory signatures = new bytes[](size - faults);
+        bytes32 digest = preimage(23, 1, group.publicKeyX, bytes32(group.publicKeyY));
+        for (uint256 i = faults; i < size; i++) {
+            signatures[i - faults] = ecdsa(keys[i], digest);
+        }
+        bool accepted;
+        (accepted, used) =
+            transact(abi.encodeCall(inbox.recover, (group.publicKeyX, group.publicKeyY, addresses(keys), signatures)));
+        vm.assertTrue(accepted, "recover");
     }
 
     function post(uint256 count) private returns (uint256 used) {

@@ -9,15 +9,24 @@ import {TestBase, Vm} from "./TestBase.sol";
 /// @title An inbox with four founding validators and a group key, and what is needed to sign for it
 abstract contract InboxFixture is TestBase {
     uint256 internal constant GROUP_SECRET = 0x5ec2e7;
+    /// Seconds.
+    uint64 internal constant RECOVERY_DELAY = 86_400;
+
+    /// Seconds since 1970 when a test begins.
+    uint256 internal constant START = 1_790_000_000;
 
     SequencerInbox internal inbox;
+    /// Of the current group key.
+    uint256 internal secret;
     Vm.Wallet internal group;
     /// Private key of validator i; their addresses are in no particular order.
     uint256[] internal validatorKeys = [uint256(101), 102, 103, 104];
 
     function setUp() public virtual {
+        vm.warp(START);
+        secret = GROUP_SECRET;
         group = vm.createWallet(GROUP_SECRET);
-        inbox = new SequencerInbox(addresses(validatorKeys));
+        inbox = new SequencerInbox(addresses(validatorKeys), RECOVERY_DELAY);
     }
 
     function addresses(uint256[] memory keys) internal pure returns (address[] memory result) {
@@ -29,18 +38,18 @@ abstract contract InboxFixture is TestBase {
 
     /// Word by word from the protocol's description, not through the contract's own library.
     function preimage(uint256 kind, uint256 epoch, uint256 fifth, bytes32 sixth) internal view returns (bytes32) {
-        return keccak256(
-            abi.encodePacked(
-                "mpc-sequencer/v1",
-                bytes16(0),
-                kind,
-                block.chainid,
-                uint256(uint160(address(inbox))),
-                epoch,
-                fifth,
-                sixth
-            )
-        );
+        return preimageFor(address(inbox), kind, epoch, fifth, sixth);
+    }
+
+    /// The same for another contract than the inbox.
+    function preimageFor(address verifier, uint256 kind, uint256 epoch, uint256 fifth, bytes32 sixth)
+        internal
+        view
+        returns (bytes32)
+    {
+        uint256 word3 = uint256(uint160(verifier));
+        return
+            keccak256(abi.encodePacked("mpc-sequencer/v1", bytes16(0), kind, block.chainid, word3, epoch, fifth, sixth));
     }
 
     function initialiseDigest() internal view returns (bytes32) {
@@ -106,8 +115,67 @@ abstract contract InboxFixture is TestBase {
         internal
         returns (ISequencerInbox.GroupSignature memory)
     {
-        bytes32 digest = batchDigest(h, calldataHash, blobHashes);
-        return GroupSigner.sign(GROUP_SECRET, 1 + uint256(digest) % 1_000_000, abi.encode(digest));
+        return groupSign(batchDigest(h, calldataHash, blobHashes));
+    }
+
+    /// The current group key's signature.
+    function groupSign(bytes32 digest) internal returns (ISequencerInbox.GroupSignature memory) {
+        return GroupSigner.sign(secret, 1 + uint256(digest) % 1_000_000, abi.encode(digest));
+    }
+
+    /// The handover to this key and committee that `rotate` expects next.
+    function nextHandover(uint256 newSecret, address[] memory committee)
+        internal
+        returns (ISequencerInbox.Handover memory next)
+    {
+        Vm.Wallet memory key = vm.createWallet(newSecret);
+        (uint64 number,, uint64 lastHeight) = inbox.lastBatch();
+        next.epoch = inbox.epoch() + 1;
+        next.keyX = key.publicKeyX;
+        next.keyY = key.publicKeyY;
+        next.firstBatch = number + 1;
+        next.firstHeight = lastHeight + 1;
+        next.committeeHash = hashOf(committee);
+    }
+
+    function handoverDigest(uint256 outgoing, ISequencerInbox.Handover memory next) internal view returns (bytes32) {
+        bytes32 content = keccak256(
+            abi.encodePacked(
+                next.keyX, next.keyY, uint256(next.firstBatch), uint256(next.firstHeight), next.committeeHash
+            )
+        );
+        return preimage(3, outgoing, next.epoch, content);
+    }
+
+    function signHandover(ISequencerInbox.Handover memory next)
+        internal
+        returns (ISequencerInbox.GroupSignature memory)
+    {
+        return groupSign(handoverDigest(inbox.epoch(), next));
+    }
+
+    /// Hands over to this key and committee, and signs with that key from now on.
+    function rotateTo(uint256 newSecret, address[] memory committee)
+        internal
+        returns (ISequencerInbox.Handover memory next)
+    {
+        next = nextHandover(newSecret, committee);
+        inbox.rotate(next, signHandover(next));
+        secret = newSecret;
+    }
+
+    /// How a committee is named, word by word: offset, length, members.
+    function hashOf(address[] memory committee) internal pure returns (bytes32) {
+        bytes memory words = abi.encodePacked(uint256(32), committee.length);
+        for (uint256 i = 0; i < committee.length; i++) {
+            words = bytes.concat(words, bytes32(uint256(uint160(committee[i]))));
+        }
+        return keccak256(words);
+    }
+
+    function compressedKey(uint256 ofSecret) internal returns (bytes memory) {
+        Vm.Wallet memory key = vm.createWallet(ofSecret);
+        return GroupSigner.compress(key.publicKeyX, key.publicKeyY);
     }
 
     /// Versioned hashes of `count` blobs, as a transaction would carry them.

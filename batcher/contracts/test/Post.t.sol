@@ -190,7 +190,7 @@ contract PostTest is InboxFixture {
         unsigned(header, 0, blobs(1), signature);
 
         signature = signBatch(header, 0, blobs(1));
-        inbox = new SequencerInbox(addresses(validatorKeys));
+        inbox = new SequencerInbox(addresses(validatorKeys), RECOVERY_DELAY);
         initialise();
         unsigned(header, 0, blobs(1), signature);
 

@@ -29,6 +29,8 @@ interface Vm {
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function chainId(uint256 id) external;
     function blobhashes(bytes32[] calldata hashes) external;
+    function warp(uint256 timestamp) external;
+    function deal(address account, uint256 balance) external;
     function prank(address sender) external;
     function expectRevert(bytes calldata revertData) external;
     function cool(address account) external;
@@ -37,6 +39,8 @@ interface Vm {
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory);
     function lastCallGas() external view returns (Gas memory);
+    function load(address account, bytes32 slot) external view returns (bytes32);
+    function store(address account, bytes32 slot, bytes32 value) external;
     function readFile(string calldata path) external view returns (string memory);
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
@@ -53,6 +57,7 @@ interface Vm {
     function assertEq(bytes32 left, bytes32 right, string calldata what) external pure;
     function assertEq(address left, address right, string calldata what) external pure;
     function assertEq(bytes calldata left, bytes calldata right, string calldata what) external pure;
+    function assertEq(string calldata left, string calldata right, string calldata what) external pure;
     function assertLe(uint256 left, uint256 right, string calldata what) external pure;
 }
 

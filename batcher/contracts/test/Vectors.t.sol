@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ISequencerInbox} from "../src/ISequencerInbox.sol";
 import {SequencerInbox} from "../src/SequencerInbox.sol";
+import {ValidatorRegistry} from "../src/ValidatorRegistry.sol";
 import {FrostVerifierHarness} from "./FrostVerifierHarness.sol";
 import {TestBase} from "./TestBase.sol";
 
@@ -15,7 +16,7 @@ contract VectorsTest is TestBase {
         json = vectors();
         vm.chainId(vm.parseJsonUint(json, ".inbox.chainId"));
         vm.prank(vm.parseJsonAddress(json, ".inbox.deployer"));
-        inbox = new SequencerInbox(vm.parseJsonAddressArray(json, ".inbox.validators"));
+        inbox = new SequencerInbox(vm.parseJsonAddressArray(json, ".inbox.validators"), 3_600);
     }
 
     function test_the_whole_life_of_an_inbox() public {
@@ -66,6 +67,11 @@ contract VectorsTest is TestBase {
         vm.assertEq(shipped, keccak256(type(SequencerInbox).creationCode), "SequencerInbox.bytecode");
         shipped = keccak256(vm.parseJsonBytes(inboxArtifact, ".deployedBytecode"));
         vm.assertEq(shipped, keccak256(address(inbox).code), "SequencerInbox.deployedBytecode");
+        string memory registry = vm.readFile("artifacts/ValidatorRegistry.json");
+        shipped = keccak256(vm.parseJsonBytes(registry, ".bytecode"));
+        vm.assertEq(shipped, keccak256(type(ValidatorRegistry).creationCode), "ValidatorRegistry.bytecode");
+        shipped = keccak256(vm.parseJsonBytes(registry, ".deployedBytecode"));
+        vm.assertEq(shipped, keccak256(type(ValidatorRegistry).runtimeCode), "ValidatorRegistry.deployedBytecode");
         string memory harness = vm.readFile("artifacts/FrostVerifierHarness.json");
         shipped = keccak256(vm.parseJsonBytes(harness, ".bytecode"));
         vm.assertEq(shipped, keccak256(type(FrostVerifierHarness).creationCode), "FrostVerifierHarness.bytecode");

@@ -21,7 +21,7 @@ use alloy::sol_types::SolValue;
 use batcher_format::{BatchHeader, Policies, SealedBatch, signing_digest};
 use chain::Chain;
 use frost_secp256k1 as frost;
-use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
     Block, ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Header, Height, L1Reference, RollupId,
     RollupSection, SecretKey, ValidatorId,
@@ -248,7 +248,8 @@ async fn deploy(rpc: &Rpc, committee: &Committee, chain_id: u64) -> (Address, u6
         .iter()
         .map(|key| Address::from(*key.public_key().address().as_bytes()))
         .collect();
-    code.extend(founders.abi_encode_params_of_one());
+    let recovery_delay_s = 3_600_u64;
+    code.extend((founders, recovery_delay_s).abi_encode_params());
     let deployer = account(9);
     let tx = TxEip1559 {
         chain_id,
@@ -271,17 +272,6 @@ async fn deploy(rpc: &Rpc, committee: &Committee, chain_id: u64) -> (Address, u6
     (receipt.contract_address.unwrap(), receipt.block_number.unwrap())
 }
 
-/// Constructor arguments: one dynamic array.
-trait ConstructorArguments {
-    fn abi_encode_params_of_one(&self) -> Vec<u8>;
-}
-
-impl ConstructorArguments for Vec<Address> {
-    fn abi_encode_params_of_one(&self) -> Vec<u8> {
-        (self.clone(),).abi_encode_params()
-    }
-}
-
 fn spec(committee: &Committee, l1_chain_id: u64, inbox: Address) -> ChainSpec {
     let validator = |(key, id): (&SecretKey, u16)| Validator {
         id: ValidatorId::new(id),
@@ -301,6 +291,7 @@ fn spec(committee: &Committee, l1_chain_id: u64, inbox: Address) -> ChainSpec {
         l1_chain_id,
         inbox: ordering_types::Address::new(inbox.into_array()),
         limits: Limits::default(),
+        ceremony: Ceremony::default(),
         validators: committee.validators.iter().zip(1..).map(validator).collect(),
         rollups: vec![rollup(BLOB_ROLLUP, DataPolicy::Blob), rollup(PRIVATE_ROLLUP, DataPolicy::Committee)],
     }
