@@ -148,6 +148,16 @@ impl KeyShare {
         self.member
     }
 
+    pub(crate) fn secret(&self) -> &Scalar {
+        &self.secret
+    }
+
+    /// Whether it is a share of this key.
+    pub(crate) fn is_of(&self, public: &GroupPublic) -> bool {
+        let expected = public.verifying_share(self.member);
+        expected.is_some() && compress(&(ProjectivePoint::GENERATOR * *self.secret)) == expected
+    }
+
     /// `member (2) ‖ scalar (32)`, for encrypted storage only.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<[u8; KEY_SHARE_LEN]> {

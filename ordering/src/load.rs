@@ -116,7 +116,7 @@ impl Load {
 #[cfg(test)]
 pub(crate) mod tests {
     use ordering_types::Address;
-    use ordering_types::chain_spec::RollupKind;
+    use ordering_types::chain_spec::{Ceremony, RollupKind};
 
     use super::*;
 
@@ -127,6 +127,7 @@ pub(crate) mod tests {
             l1_chain_id: 1,
             inbox: Address::new([0; 20]),
             limits: Limits::default(),
+            ceremony: Ceremony::default(),
             validators: vec![],
             rollups: vec![Rollup {
                 id: RollupId::new(1),

@@ -140,7 +140,7 @@ impl Network {
         let (x, y) = founding.key.coordinates();
         let digest = self.domain().initialise(Epoch::new(0), x, y);
         let valid = founding.signatures.iter().filter(|(id, signature)| {
-            self.committee.key(**id).is_some_and(|key| key.verify(digest, signature))
+            self.committee.key(**id).is_some_and(|key| key.verify_as_l1(digest, signature))
         });
         let (got, quorum) = (valid.count(), self.committee.quorum());
         if got < quorum {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
     Block, ChainSpec, CommitCertificate, Digest, Epoch, Header, Height, L1Reference, RollupId, RollupSection,
     Round, SecretKey, ValidatorId,
@@ -43,6 +43,7 @@ fn spec() -> ChainSpec {
         l1_chain_id: 1,
         inbox: ordering_types::Address::new([1; 20]),
         limits: Limits::default(),
+        ceremony: Ceremony::default(),
         validators: validators.collect(),
         rollups: vec![rollup],
     }
@@ -361,5 +362,5 @@ fn the_wire_format_is_pinned() {
         wire::encode(&wire::Response::Founding(None)),
     ];
     let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
-    assert_eq!(hash.to_string(), "77139f14213d8b476894be671dae289125d390993f4d7d7a82a936e0dfed4af7");
+    assert_eq!(hash.to_string(), "be1493c49f0c0e9cdeec8fbd9af6499daae36864f2dea861fd64d85681aa275c");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use frost_secp256k1::{SigningKey, VerifyingKey};
-use ordering_types::chain_spec::{Limits, Validator};
+use ordering_types::chain_spec::{Ceremony, Limits, Validator};
 use ordering_types::{
     ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Header, Height, L1Reference, SecretKey, ValidatorId,
 };
@@ -29,6 +29,7 @@ fn network() -> Network {
         l1_chain_id: 1,
         inbox: ordering_types::Address::new([1; 20]),
         limits: Limits::default(),
+        ceremony: Ceremony::default(),
         validators: validators.collect(),
         rollups: Vec::new(),
     }))

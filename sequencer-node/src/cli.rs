@@ -12,7 +12,8 @@ const EXAMPLES: &str = "Examples:
   sequencer-node init --dir node1 --node 1 --chain-spec genesis.toml --password-file password
   sequencer-node config check --config node1/node.toml
   sequencer-node run --config node1/node.toml
-  sequencer-node key show --config node1/node.toml";
+  sequencer-node key show --config node1/node.toml
+  sequencer-node evidence verify --chain-spec genesis.toml node1/data/evidence/validator-3-share-1.json";
 
 /// One validator of the sequencer network.
 #[derive(Debug, Parser)]
@@ -37,6 +38,27 @@ pub(crate) enum Command {
     /// Make a data folder
     #[command(subcommand)]
     Data(DataCommand),
+    /// Look at what proves a validator's misdeed
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Check that a file proves what it says: with the genesis file alone, without a node or a network
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The file, as a node keeps it in its data folder under `evidence`
+    pub(crate) file: PathBuf,
+    /// The network's genesis file
+    #[arg(long, value_name = "FILE", default_value = "genesis.toml")]
+    pub(crate) chain_spec: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

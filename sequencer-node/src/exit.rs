@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     PortBusy = 6,
     /// The L1 endpoint serves another chain.
     WrongL1 = 7,
+    /// A file that was to prove something proves nothing.
+    Unproven = 8,
 }
 
 /// For `--help`.
@@ -31,7 +33,8 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   4  node key or its password
   5  data folder
   6  a port is taken
-  7  the L1 endpoint serves another chain";
+  7  the L1 endpoint serves another chain
+  8  evidence that proves nothing";
 
 /// An error that ends the process, with its code.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jsonrpsee::types::Params;
 use ordering_types::{ChainSpec, RollupId, Transaction};
 
-use crate::{admission, config, keys, network, rpc, store};
+use crate::{admission, config, evidence, keys, network, rpc, store};
 
 pub use crate::store::fuzzing::Damage;
 
@@ -25,10 +25,11 @@ pub fn json_rpc(parameters: &str) {
     rpc::parse_any(&Params::new(Some(parameters)));
 }
 
-/// A configuration, a genesis file or a key file.
+/// A configuration, a genesis file, a key file or a file of evidence.
 pub fn file(text: &str) {
     config::parse_any(text);
     keys::parse_any(text);
+    evidence::parse_any(text);
 }
 
 /// The payload of a journal's record.

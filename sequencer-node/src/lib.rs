@@ -11,6 +11,7 @@
 //! | `cli`, `exit` | the command line and its exit codes |
 //! | `config`, `keys`, `setup` | what a start reads: config, genesis file, node key |
 //! | `init`, `check`, `run` | the commands |
+//! | `evidence` | what proves a validator's misdeed: kept, and judged |
 //! | `store` | the data folder: what is durable, what a restart finds |
 //! | `pump` | the threads around the core, and the order of sync and send |
 //! | `network` | towards the other validators |
@@ -25,6 +26,7 @@ mod cli;
 mod config;
 mod connections;
 mod core_api;
+mod evidence;
 mod exit;
 mod front;
 #[cfg(feature = "fuzzing")]
@@ -49,7 +51,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, ConfigArgs, ConfigCommand, DataCommand, KeyCommand};
+use cli::{Cli, Command, ConfigArgs, ConfigCommand, DataCommand, EvidenceCommand, KeyCommand};
 use exit::{Exit, Failure};
 
 /// Runs the `sequencer-node` command with these arguments, the program's name first. Errors go to stderr; the exit
@@ -71,6 +73,7 @@ pub fn main_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(ConfigCommand::Check(args)) => check::run(args),
         Command::Key(KeyCommand::Show(args)) => show_key(args),
         Command::Data(DataCommand::New(args)) => init::new_data(args),
+        Command::Evidence(EvidenceCommand::Verify(args)) => evidence::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

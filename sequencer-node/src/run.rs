@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::cli::RunArgs;
+use crate::evidence::EvidenceFolder;
 use crate::exit::{Exit, Failure};
 use crate::front::Front;
 use crate::ingress::Ingress;
@@ -128,6 +129,7 @@ async fn start_core(
         inbox,
         store,
         reader: reader.clone(),
+        evidence: EvidenceFolder::new(&setup.config.data_dir, Arc::clone(&setup.spec)),
         spec: Arc::clone(&setup.spec),
     };
     let (pump, handle) = pump::start(options).map_err(|e| Failure::new(Exit::Failure, e))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use alloy::primitives::keccak256;
 use alloy::signers::local::PrivateKeySigner;
-use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{Address, ChainSpec, PublicKey, RollupId, ValidatorId};
 use rand_core::{OsRng, RngCore};
 use serde::Serialize;
@@ -128,6 +128,9 @@ pub fn rollups(limits: &Limits, variant: Variant) -> Vec<Rollup> {
     all
 }
 
+/// All nodes start within some seconds here, forty of them on a busy machine too; who is not there then does not come.
+const CEREMONY: Ceremony = Ceremony { announce_ms: 30_000, acknowledge_ms: 10_000, attempt_ms: 120_000 };
+
 /// The genesis file of a network of these validators, numbered from 1.
 pub fn spec(
     l1_chain_id: u64,
@@ -149,6 +152,7 @@ pub fn spec(
         l1_chain_id,
         inbox,
         limits,
+        ceremony: CEREMONY,
         validators: validators.collect(),
         rollups: rollups(&limits, variant),
     }

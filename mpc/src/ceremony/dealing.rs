@@ -15,7 +15,7 @@ use super::polynomial::Commitment;
 use super::proof::{PROOF_LEN, Proof, Purpose, Statement};
 use super::share_encryption::ENCRYPTED_SHARE_LEN;
 use crate::member::{MAX_MEMBERS, MemberId};
-use crate::wire::{POINT_LEN, Reader, WireError};
+use crate::wire::{POINT_LEN, Reader, WireError, compress};
 
 pub(super) const MAX_DEALING_LEN: usize = dealing_len(MAX_MEMBERS as usize, MAX_MEMBERS as usize);
 
@@ -32,16 +32,21 @@ pub(super) struct Dealing {
 
 impl Dealing {
     /// Counts and length first, then points, then proofs: a wrong count costs no curve operation.
-    pub(super) fn verify(context: &Context, dealer: MemberId, body: &[u8]) -> Result<Self, FaultKind> {
+    pub(super) fn verify(
+        context: &Context,
+        recipients: &[MemberId],
+        dealer: MemberId,
+        body: &[u8],
+    ) -> Result<Self, FaultKind> {
         let mut reader = Reader::new(body);
-        let (t, n) = read_counts(context, &mut reader)?;
+        let t = read_counts(context, recipients.len(), &mut reader)?;
         let signed_len = body.len().checked_sub(2 * PROOF_LEN).ok_or(WireError::Short)?;
         let content = Reader::new(body).bytes(signed_len)?;
 
         let points = (0..t).map(|_| reader.point()).collect::<Result<Vec<_>, _>>()?;
         let ephemeral = reader.point()?;
         let mut shares = BTreeMap::new();
-        for member in context.members.iter().take(n) {
+        for member in recipients {
             shares.insert(*member, reader.array()?);
         }
         let constant_proof = Proof::read(&mut reader)?;
@@ -58,22 +63,27 @@ impl Dealing {
                 return Err(FaultKind::BadProof(purpose));
             }
         }
+        if let Some(old) = &context.old
+            && compress(&commitment.constant()) != old.verifying_share(dealer)
+        {
+            return Err(FaultKind::WrongConstant);
+        }
         Ok(Self { commitment, ephemeral, shares })
     }
 }
 
-fn read_counts(context: &Context, reader: &mut Reader<'_>) -> Result<(usize, usize), FaultKind> {
+fn read_counts(context: &Context, recipients: usize, reader: &mut Reader<'_>) -> Result<usize, FaultKind> {
     let (t, n) = (usize::from(reader.u16()?), usize::from(reader.u16()?));
     if t != context.threshold.count() {
         return Err(FaultKind::CommitmentCount { got: t, want: context.threshold.count() });
     }
-    if n != context.members.len() {
-        return Err(FaultKind::ShareCount { got: n, want: context.members.len() });
+    if n != recipients {
+        return Err(FaultKind::ShareCount { got: n, want: recipients });
     }
     match (reader.remaining() + 4).cmp(&dealing_len(t, n)) {
         std::cmp::Ordering::Less => Err(WireError::Short.into()),
         std::cmp::Ordering::Greater => Err(WireError::Trailing.into()),
-        std::cmp::Ordering::Equal => Ok((t, n)),
+        std::cmp::Ordering::Equal => Ok(t),
     }
 }
 

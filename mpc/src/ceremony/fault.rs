@@ -1,9 +1,11 @@
 //! What a member did wrong, and why a ceremony cannot complete.
 
+use std::collections::BTreeSet;
+
+use super::id::CeremonyKind;
+use super::proof::Purpose;
 use crate::member::{MemberId, ThresholdError};
 use crate::wire::WireError;
-
-use super::proof::Purpose;
 
 /// A refusal of something that a member put into the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,8 +17,7 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
-/// What was wrong with a message. Everything but [`Self::UndecryptableShare`] and [`Self::BadShare`] follows from the log
-/// alone: each node and each observer finds the same fault.
+/// What was wrong with a message. All of it follows from the log alone: each node and each observer finds the same fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultKind {
     /// The sender is not a member of this ceremony.
@@ -56,31 +57,70 @@ pub enum FaultKind {
         /// The number of members.
         want: usize,
     },
-    /// The share for this node does not decrypt to a scalar. Known to the recipient alone.
-    #[error("dealt a share that does not decrypt")]
-    UndecryptableShare,
-    /// The share for this node does not match the dealer's commitments. Known to the recipient alone.
-    #[error("dealt a share that does not match its commitments")]
-    BadShare,
-    /// Acknowledged another group key than the one that the log defines.
-    #[error("acknowledged another group key")]
-    WrongGroupKey,
+    /// Of a key that others are to hold: only they say so.
+    #[error("speaks as a recipient and is none")]
+    NotARecipient,
+    /// Dealt without having announced a key, or without a share of the old one.
+    #[error("dealt and is no dealer")]
+    NotADealer,
+    /// Resharing: the constant is not its share of the old key.
+    #[error("dealt another constant than its share of the old key")]
+    WrongConstant,
+    /// A complaint showed that this recipient's share does not decrypt to a scalar.
+    #[error("dealt member {recipient} a share that does not decrypt")]
+    UndecryptableShare {
+        /// Whose share it is.
+        recipient: MemberId,
+    },
+    /// A complaint showed that this recipient's share does not match the dealer's commitments.
+    #[error("dealt member {recipient} a share that does not match its commitments")]
+    BadShare {
+        /// Whose share it is.
+        recipient: MemberId,
+    },
+    /// Complained of a share that is good.
+    #[error("complained of member {dealer}, whose share is good")]
+    FalseComplaint {
+        /// Of whom.
+        dealer: MemberId,
+    },
+    /// Complained without proof, or of somebody who has dealt nothing.
+    #[error("complained of member {dealer} and proved nothing")]
+    UnprovenComplaint {
+        /// Of whom.
+        dealer: MemberId,
+    },
+    /// Acknowledged a key that the log never defined.
+    #[error("acknowledged a key that the log does not define")]
+    WrongKey,
 }
 
 /// Why this attempt cannot complete.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// A member's announcement, dealing or acknowledgement is invalid, and for now every member is needed.
-    #[error("member {0} is disqualified and every member is needed")]
-    Disqualified(MemberId),
-    /// These dealers gave this node shares that it cannot use, so it cannot acknowledge.
-    #[error("unusable shares from members {0:?}")]
-    BadShares(Vec<MemberId>),
+    /// There was no key in time.
+    #[error("no key in time; silent: {missing:?}")]
+    Expired {
+        /// Who had not said what was waited for.
+        missing: BTreeSet<MemberId>,
+    },
+    /// So many were convicted that the others are no quorum.
+    #[error("too few members are left after the conviction of {convicted:?}")]
+    TooFewMembers {
+        /// Who was.
+        convicted: BTreeSet<MemberId>,
+    },
+    /// So many dealers were convicted that the others cannot make the key.
+    #[error("too few dealers are left after the conviction of {convicted:?}")]
+    TooFewDealers {
+        /// Who was.
+        convicted: BTreeSet<MemberId>,
+    },
     /// The log holds a message under this node's name that its seed did not make: the seed was lost or replaced, or the
     /// key runs on two machines.
     #[error("the log holds a message of our own that our seed did not make")]
     ForeignSeed,
-    /// The group key or a verifying share is the identity. Needs a broken proof or 2^-128 of luck.
+    /// The group key is the identity, which needs a broken proof or 2^-128 of luck.
     #[error("the resulting key is degenerate")]
     DegenerateKey,
 }
@@ -94,7 +134,10 @@ pub enum SetupError {
     /// This node is not among the members.
     #[error("member {0} is not among the members of the ceremony")]
     NotAMember(MemberId),
-    /// Resharing needs old shares, which this constructor does not take.
-    #[error("resharing is not started this way")]
-    NotFresh,
+    /// A resharing without the old key, or a fresh key with one.
+    #[error("a ceremony of the kind {0:?} {instead} an old key", instead = if *.0 == CeremonyKind::Reshare { "needs" } else { "has no use for" })]
+    OldKey(CeremonyKind),
+    /// The share that this node would deal is not its share of the old key.
+    #[error("member {0} would deal something else than its share of the old key")]
+    OldShare(MemberId),
 }

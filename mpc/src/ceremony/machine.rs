@@ -2,20 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k256::{ProjectivePoint, Scalar};
-use zeroize::Zeroizing;
+use k256::ProjectivePoint;
 
 use super::ack;
-use super::announce::{self, DecryptionKey};
+use super::announce;
+use super::candidate::Candidate;
+use super::complaint::{self, Case, Verdict};
 use super::context::Context;
-use super::dealer::Dealer;
 use super::dealing::Dealing;
 use super::fault::{Failure, Fault, FaultKind, SetupError};
-use super::id::{CeremonyId, CeremonyKind};
+use super::id::CeremonyId;
+use super::participant::Participant;
 use super::payload::{Envelope, MAX_PAYLOAD, Step, wrap};
-use super::polynomial::Commitment;
 use super::seed::CeremonySeed;
-use super::share_encryption::{Route, SharedPoint};
+use super::setup::{Patience, Setup};
 use crate::keys::{GroupPublic, KeyMaterial, KeyShare};
 use crate::member::MemberId;
 
@@ -25,11 +25,11 @@ pub enum Event {
     /// Put these bytes into the log under this node's name. Emitted again after a replay: putting the same bytes in twice
     /// is harmless.
     Publish(Vec<u8>),
-    /// A member's message was refused.
+    /// A member's message was refused, or convicted another. What the log holds proves it.
     Fault(Fault),
-    /// Every member acknowledged the key; here is this node's share of it.
+    /// There is a key; here is this node's share of it.
     Completed(Box<KeyMaterial>),
-    /// Every member acknowledged the key; an observer learns its public half.
+    /// There is a key, of which this node has no share: it is no member, announced too late, or was dealt none that is any good.
     Observed(Box<GroupPublic>),
     /// This attempt cannot complete; start the next one under its own id.
     Failed(Failure),
@@ -40,7 +40,7 @@ pub enum Event {
 pub enum Status {
     /// Encryption keys are missing from these members.
     Announcing(BTreeSet<MemberId>),
-    /// Dealings are missing from these members.
+    /// There are too few dealings for a key; these may still deal.
     Dealing(BTreeSet<MemberId>),
     /// Acknowledgements are missing from these members.
     Acknowledging(BTreeSet<MemberId>),
@@ -50,78 +50,96 @@ pub enum Status {
     Failed(Failure),
 }
 
-/// One member's (or an observer's) part in one key generation. See the [module documentation](super).
+/// One node's part in one ceremony, or that of one who only follows. See the [module documentation](super).
 pub struct Ceremony {
     context: Context,
-    role: Role,
+    patience: Patience,
+    participant: Option<Participant>,
     stage: Stage,
-    /// Which members have used their one message of each step.
+    /// The first time of the log that it was given.
+    begun: Option<u64>,
+    /// The newest.
+    time: u64,
+    /// Since when a quorum has said what this step waits for.
+    quorum_since: Option<u64>,
+    /// Which members have used their one announcement and their one dealing.
     spoken: BTreeSet<(Step, MemberId)>,
     encryption_keys: BTreeMap<MemberId, ProjectivePoint>,
-    dealings: BTreeMap<MemberId, Commitment>,
-}
-
-enum Role {
-    Member(Box<Member>),
-    Observer,
-}
-
-/// The secrets of one who takes part.
-struct Member {
-    me: MemberId,
-    seed: CeremonySeed,
-    decryption: DecryptionKey,
-    dealer: Dealer,
-    /// What each dealer gave us, decrypted but not yet checked.
-    received: BTreeMap<MemberId, Zeroizing<Scalar>>,
+    /// In log order.
+    dealings: Vec<(MemberId, Dealing)>,
+    /// Who complained of whom.
+    complaints: BTreeSet<(MemberId, MemberId)>,
+    convicted: BTreeSet<MemberId>,
+    candidate: Option<Candidate>,
+    /// Digests of all candidates there were: who acknowledged one that was given up meanwhile did nothing wrong.
+    candidates: BTreeSet<[u8; 32]>,
+    /// Who acknowledged the present one.
+    acks: BTreeSet<MemberId>,
+    /// Our share of the present one.
+    material: Option<KeyMaterial>,
 }
 
 enum Stage {
     Announcing,
     Dealing,
-    Acknowledging { public: Box<GroupPublic>, share: Option<KeyShare> },
     Completed,
     Failed(Failure),
 }
 
+/// Who is late is waited for this part of a step's patience, once a quorum has spoken.
+const GRACE_SHARE: u64 = 10;
+
+/// What happens by itself.
+#[derive(Clone, Copy)]
+enum Due {
+    Dealing,
+    Completion,
+    Expiry,
+}
+
 impl Ceremony {
-    /// A member's part. All of its randomness comes from `seed`.
+    /// The part of a node that deals or is to hold a share. All of its randomness comes from `seed`; to reshare, it deals `old`.
     pub fn new(
-        id: CeremonyId,
-        members: BTreeSet<MemberId>,
-        threshold: u16,
+        setup: &Setup,
         me: MemberId,
         seed: CeremonySeed,
+        old: Option<&KeyShare>,
     ) -> Result<Self, SetupError> {
-        if id.kind != CeremonyKind::Fresh {
-            return Err(SetupError::NotFresh);
-        }
-        let context = Context::new(id, members, threshold)?;
-        if !context.members.contains(&me) {
+        let context = Context::new(setup)?;
+        if !context.members.contains(&me) && old.is_none() {
             return Err(SetupError::NotAMember(me));
         }
-        let decryption = DecryptionKey::derive(&context, &seed);
-        let dealer = Dealer::fresh(&context, me, &seed);
-        let member = Member { me, seed, decryption, dealer, received: BTreeMap::new() };
-        Ok(Self::with_role(context, Role::Member(Box::new(member))))
+        let deals = context.old.as_ref().zip(old);
+        if deals.is_some_and(|(public, share)| share.member() != me || !share.is_of(public)) {
+            return Err(SetupError::OldShare(me));
+        }
+        let participant = Participant::new(&context, me, seed, old);
+        Ok(Self::with(context, setup.patience, Some(participant)))
     }
 
     /// The part of one who only follows the log and learns the public half of the key.
-    pub fn observer(id: CeremonyId, members: BTreeSet<MemberId>, threshold: u16) -> Result<Self, SetupError> {
-        if id.kind != CeremonyKind::Fresh {
-            return Err(SetupError::NotFresh);
-        }
-        Ok(Self::with_role(Context::new(id, members, threshold)?, Role::Observer))
+    pub fn observer(setup: &Setup) -> Result<Self, SetupError> {
+        Ok(Self::with(Context::new(setup)?, setup.patience, None))
     }
 
-    fn with_role(context: Context, role: Role) -> Self {
+    fn with(context: Context, patience: Patience, participant: Option<Participant>) -> Self {
         Self {
             context,
-            role,
+            patience,
+            participant,
             stage: Stage::Announcing,
+            begun: None,
+            time: 0,
+            quorum_since: None,
             spoken: BTreeSet::new(),
             encryption_keys: BTreeMap::new(),
-            dealings: BTreeMap::new(),
+            dealings: Vec::new(),
+            complaints: BTreeSet::new(),
+            convicted: BTreeSet::new(),
+            candidate: None,
+            candidates: BTreeSet::new(),
+            acks: BTreeSet::new(),
+            material: None,
         }
     }
 
@@ -131,61 +149,161 @@ impl Ceremony {
         self.context.id
     }
 
+    /// Who is to hold the shares.
+    #[must_use]
+    pub fn members(&self) -> &BTreeSet<MemberId> {
+        &self.context.members
+    }
+
+    /// Who has been convicted so far: nobody that should be asked to the next attempt.
+    #[must_use]
+    pub fn convicted(&self) -> &BTreeSet<MemberId> {
+        &self.convicted
+    }
+
     /// How far it is and whom it waits for.
     #[must_use]
     pub fn status(&self) -> Status {
         match &self.stage {
-            Stage::Announcing => Status::Announcing(self.silent(Step::Announce)),
-            Stage::Dealing => Status::Dealing(self.silent(Step::Dealing)),
-            Stage::Acknowledging { .. } => Status::Acknowledging(self.silent(Step::Ack)),
+            Stage::Announcing => Status::Announcing(self.silent(&self.context.members)),
+            Stage::Dealing if self.candidate.is_some() => {
+                let silent = |member: &MemberId| !self.acks.contains(member);
+                Status::Acknowledging(self.recipients().filter(silent).collect())
+            }
+            Stage::Dealing => Status::Dealing(self.undealt()),
             Stage::Completed => Status::Completed,
             Stage::Failed(failure) => Status::Failed(failure.clone()),
         }
     }
 
-    fn silent(&self, step: Step) -> BTreeSet<MemberId> {
-        self.context
-            .members
-            .iter()
-            .copied()
-            .filter(|member| !self.spoken.contains(&(step, *member)))
-            .collect()
+    fn silent(&self, members: &BTreeSet<MemberId>) -> BTreeSet<MemberId> {
+        let speaks = |member: &MemberId| self.spoken.contains(&(Step::Announce, *member));
+        members.iter().copied().filter(|member| !speaks(member)).collect()
+    }
+
+    /// Who may still deal.
+    fn undealt(&self) -> BTreeSet<MemberId> {
+        let mut dealers = self.context.dealers(self.encryption_keys.keys().copied());
+        dealers.retain(|dealer| {
+            !self.spoken.contains(&(Step::Dealing, *dealer)) && !self.convicted.contains(dealer)
+        });
+        dealers
+    }
+
+    /// Who is to hold a share and was not convicted.
+    fn recipients(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.encryption_keys.keys().copied().filter(|member| !self.convicted.contains(member))
     }
 
     /// What to do first. The seed must be durable before any of it leaves the node.
-    pub fn start(&mut self) -> Vec<Event> {
-        let Role::Member(member) = &self.role else { return Vec::new() };
-        let body = member.decryption.announcement(&self.context, member.me, &member.seed);
+    pub fn start(&self) -> Vec<Event> {
+        let Some(Participant { me, seed, decryption: Some(decryption), .. }) = &self.participant else {
+            return Vec::new();
+        };
+        let body = decryption.announcement(&self.context, *me, seed);
         vec![Event::Publish(wrap(Step::Announce, self.context.id, &body))]
     }
 
-    /// The next message of the log, its sender authenticated by the log. Own messages come this way too.
-    pub fn on_logged(&mut self, sender: MemberId, payload: &[u8]) -> Vec<Event> {
-        if matches!(self.stage, Stage::Completed | Stage::Failed(_)) {
-            return Vec::new();
-        }
-        let envelope = match self.admit(sender, payload) {
-            Ok(Some(envelope)) => envelope,
-            Ok(None) => return Vec::new(),
-            Err(kind) => return vec![Event::Fault(Fault { culprit: sender, kind })],
-        };
-        // From here on this was the sender's one message of the step, whatever is in it.
-        self.spoken.insert((envelope.step, sender));
-        let taken = match envelope.step {
-            Step::Announce => self.on_announcement(sender, envelope.body),
-            Step::Dealing => self.on_dealing(sender, envelope.body),
-            Step::Ack => self.on_ack(envelope.body),
-        };
-        taken.unwrap_or_else(|kind| {
-            let mut events = vec![Event::Fault(Fault { culprit: sender, kind })];
-            events.extend(self.fail(Failure::Disqualified(sender)));
-            events
-        })
+    /// The next message of the log, in a block of this time, its sender authenticated by the log. Own messages come this way too.
+    pub fn on_logged(&mut self, time: u64, sender: MemberId, payload: &[u8]) -> Vec<Event> {
+        let mut events = self.on_time(time);
+        events.extend(self.on_message(time, sender, payload));
+        self.quorum_since = if self.has_quorum() { self.quorum_since.or(Some(time)) } else { None };
+        events
     }
 
-    /// `None` for a member's second message of a step: the first one counts.
+    fn on_message(&mut self, time: u64, sender: MemberId, payload: &[u8]) -> Vec<Event> {
+        let mut events = Vec::new();
+        if !matches!(self.stage, Stage::Failed(_)) {
+            events.extend(match self.admit(sender, payload) {
+                Ok(Some(envelope)) => self.take(time, sender, &envelope),
+                Ok(None) => Vec::new(),
+                Err(kind) => vec![Event::Fault(Fault { culprit: sender, kind })],
+            });
+        }
+        events
+    }
+
+    fn take(
+        &mut self,
+        time: u64,
+        sender: MemberId,
+        Envelope { step, body, .. }: &Envelope<'_>,
+    ) -> Vec<Event> {
+        let taken = match step {
+            Step::Announce => self.on_announcement(sender, body),
+            Step::Dealing => self.on_dealing(time, sender, body),
+            Step::Complaint => self.on_complaint(time, sender, body),
+            Step::Ack => self.on_ack(sender, body),
+        };
+        taken.unwrap_or_else(|kind| self.convict(time, sender, kind))
+    }
+
+    /// What is due at this time of the log: to be called for its blocks, before their messages. Blocks without messages of the ceremony may be
+    /// left out: what is due has a time of its own. Nothing becomes due amid the messages of one time, so that all of a block are heard.
+    pub fn on_time(&mut self, time: u64) -> Vec<Event> {
+        let is_first = self.begun.is_none();
+        self.begun.get_or_insert(time);
+        let mut events = Vec::new();
+        if time <= self.time && !is_first {
+            return events;
+        }
+        self.time = time;
+        while let Some((_, due)) = self.next_due().filter(|(at, _)| *at <= time) {
+            events.extend(match due {
+                Due::Dealing => self.begin_dealing(),
+                Due::Completion => self.complete(),
+                Due::Expiry => self.expire(),
+            });
+        }
+        events
+    }
+
+    /// Whether those are enough who have said what this step waits for.
+    fn has_quorum(&self) -> bool {
+        let there = match self.stage {
+            Stage::Announcing => self.encryption_keys.len(),
+            Stage::Dealing => self.acks.len(),
+            Stage::Completed | Stage::Failed(_) => 0,
+        };
+        there >= self.context.quorum()
+    }
+
+    /// What happens next if nobody says anything, and when. The log may have stood still for long: so who is late is waited for a while also
+    /// after a quorum has spoken.
+    fn next_due(&self) -> Option<(u64, Due)> {
+        let begun = self.begun?;
+        let expiry = (begun.saturating_add(self.patience.attempt), Due::Expiry);
+        let (since, patience, due) = match (&self.stage, &self.candidate) {
+            (Stage::Completed | Stage::Failed(_), _) => return None,
+            (Stage::Announcing, _) => (begun, self.patience.announce, Due::Dealing),
+            (Stage::Dealing, Some(candidate)) => {
+                (candidate.since, self.patience.acknowledge, Due::Completion)
+            }
+            (Stage::Dealing, None) => return Some(expiry),
+        };
+        let at = self.quorum_since.map(|quorum| {
+            let grace = patience / GRACE_SHARE;
+            since.saturating_add(patience).max(quorum.saturating_add(grace))
+        });
+        Some(at.map(|at| (at, due)).filter(|other| other.0 <= expiry.0).unwrap_or(expiry))
+    }
+
+    fn expire(&mut self) -> Vec<Event> {
+        let missing = match self.status() {
+            Status::Announcing(missing) | Status::Dealing(missing) | Status::Acknowledging(missing) => {
+                missing
+            }
+            Status::Completed | Status::Failed(_) => BTreeSet::new(),
+        };
+        self.fail(Failure::Expired { missing })
+    }
+
+    /// `None` for what is of no use any more, or comes from somebody who was convicted.
     fn admit<'a>(&self, sender: MemberId, payload: &'a [u8]) -> Result<Option<Envelope<'a>>, FaultKind> {
-        if !self.context.members.contains(&sender) {
+        let is_dealer = self.context.old.as_ref().is_some_and(|old| old.members().any(|old| old == sender));
+        let is_member = self.context.members.contains(&sender);
+        if !is_member && !is_dealer {
             return Err(FaultKind::NotAMember);
         }
         if payload.len() > MAX_PAYLOAD {
@@ -195,163 +313,199 @@ impl Ceremony {
         if envelope.id != self.context.id {
             return Err(FaultKind::WrongCeremony);
         }
-        if self.spoken.contains(&(envelope.step, sender)) {
+        let spoken = self.spoken.contains(&(envelope.step, sender));
+        if self.convicted.contains(&sender) || spoken {
             return Ok(None);
         }
-        let open = match self.stage {
-            Stage::Announcing => Step::Announce,
-            Stage::Dealing => Step::Dealing,
-            _ => Step::Ack,
-        };
-        if envelope.step == open { Ok(Some(envelope)) } else { Err(FaultKind::OutOfTurn) }
+        let recipient = self.encryption_keys.contains_key(&sender);
+        let deals = if self.context.old.is_some() { is_dealer } else { recipient };
+        match (envelope.step, &self.stage) {
+            (Step::Announce, Stage::Announcing) if is_member => Ok(Some(envelope)),
+            (Step::Announce, _) if !is_member => Err(FaultKind::NotAMember),
+            // Late, which is no fault.
+            (Step::Announce, _) => Ok(None),
+            (_, Stage::Announcing) => Err(FaultKind::OutOfTurn),
+            (Step::Dealing, _) if !deals => Err(FaultKind::NotADealer),
+            (Step::Dealing, Stage::Dealing) => Ok(Some(envelope)),
+            (Step::Complaint | Step::Ack, _) if !recipient => Err(FaultKind::NotARecipient),
+            (Step::Complaint, _) => Ok(Some(envelope)),
+            (Step::Ack, Stage::Dealing) => Ok(Some(envelope)),
+            (Step::Dealing | Step::Ack, _) => Ok(None),
+        }
     }
 
     fn on_announcement(&mut self, sender: MemberId, body: &[u8]) -> Result<Vec<Event>, FaultKind> {
+        self.spoken.insert((Step::Announce, sender));
         let key = announce::verify(&self.context, sender, body)?;
-        if let Role::Member(member) = &self.role
-            && member.me == sender
-            && member.decryption.public() != key
-        {
+        let own =
+            self.participant.as_ref().filter(|own| own.me == sender).and_then(|own| own.decryption.as_ref());
+        if own.is_some_and(|own| own.public() != key) {
             return Ok(self.fail(Failure::ForeignSeed));
         }
         self.encryption_keys.insert(sender, key);
-        if self.encryption_keys.len() < self.context.members.len() {
-            return Ok(Vec::new());
+        Ok(self.begin_dealing_if_all_announced())
+    }
+
+    fn begin_dealing_if_all_announced(&mut self) -> Vec<Event> {
+        if self.silent(&self.context.members).is_empty() { self.begin_dealing() } else { Vec::new() }
+    }
+
+    fn begin_dealing(&mut self) -> Vec<Event> {
+        if self.encryption_keys.len() < self.context.quorum() {
+            return Vec::new();
         }
         self.stage = Stage::Dealing;
-        let Role::Member(member) = &self.role else { return Ok(Vec::new()) };
-        let body = member.dealer.deal(&self.context, &self.encryption_keys, &member.seed);
-        Ok(vec![Event::Publish(wrap(Step::Dealing, self.context.id, &body))])
-    }
-
-    fn on_dealing(&mut self, dealer: MemberId, body: &[u8]) -> Result<Vec<Event>, FaultKind> {
-        let dealing = Dealing::verify(&self.context, dealer, body)?;
-        let mut events = Vec::new();
-        if let Role::Member(member) = &mut self.role {
-            if member.me == dealer && member.dealer.commitment() != dealing.commitment {
-                return Ok(self.fail(Failure::ForeignSeed));
-            }
-            if !member.receive(&self.context, dealer, &dealing) {
-                events.push(Event::Fault(Fault { culprit: dealer, kind: FaultKind::UndecryptableShare }));
-            }
-        }
-        self.dealings.insert(dealer, dealing.commitment);
-        if self.dealings.len() == self.context.members.len() {
-            events.extend(self.conclude());
-        }
-        Ok(events)
-    }
-
-    /// All dealings are in: sums the commitments once, derives the public data, checks the own total share.
-    fn conclude(&mut self) -> Vec<Event> {
-        let Some(sum) = self.dealings.values().cloned().reduce(|sum, next| sum + &next) else {
-            return self.fail(Failure::DegenerateKey);
-        };
-        let Some(public) = derive_public(&self.context, &sum) else {
-            return self.fail(Failure::DegenerateKey);
-        };
-        let Role::Member(member) = &self.role else {
-            self.stage = Stage::Acknowledging { public: Box::new(public), share: None };
+        self.quorum_since = None;
+        let Some(Participant { me, seed, dealer: Some(dealer), .. }) = &self.participant else {
             return Vec::new();
         };
-        if let Some(share) = member.total_share(&self.context, &sum) {
-            let ack = wrap(Step::Ack, self.context.id, &ack::body(&public));
-            self.stage = Stage::Acknowledging { public: Box::new(public), share: Some(share) };
-            return vec![Event::Publish(ack)];
+        if !self.context.dealers(self.encryption_keys.keys().copied()).contains(me) {
+            return Vec::new();
         }
-        let (bad, undecryptable) = member.bad_dealers(&self.dealings);
-        let faults =
-            bad.iter().map(|culprit| Event::Fault(Fault { culprit: *culprit, kind: FaultKind::BadShare }));
-        let mut events: Vec<Event> = faults.collect();
-        let culprits = bad.into_iter().chain(undecryptable).collect();
-        events.extend(self.fail(Failure::BadShares(culprits)));
+        let body = dealer.deal(&self.context, &self.encryption_keys, seed);
+        vec![Event::Publish(wrap(Step::Dealing, self.context.id, &body))]
+    }
+
+    fn on_dealing(&mut self, time: u64, dealer: MemberId, body: &[u8]) -> Result<Vec<Event>, FaultKind> {
+        self.spoken.insert((Step::Dealing, dealer));
+        let recipients: Vec<MemberId> = self.encryption_keys.keys().copied().collect();
+        let dealing = Dealing::verify(&self.context, &recipients, dealer, body)?;
+        let own =
+            self.participant.as_ref().filter(|own| own.me == dealer).and_then(|own| own.dealer.as_ref());
+        if own.is_some_and(|own| own.commitment() != dealing.commitment) {
+            return Ok(self.fail(Failure::ForeignSeed));
+        }
+        self.dealings.push((dealer, dealing));
+        Ok(self.consider(time))
+    }
+
+    fn on_complaint(&mut self, time: u64, accuser: MemberId, body: &[u8]) -> Result<Vec<Event>, FaultKind> {
+        let dealer = complaint::accused(body)?;
+        if self.convicted.contains(&dealer) || !self.complaints.insert((accuser, dealer)) {
+            return Ok(Vec::new());
+        }
+        let dealing = self.dealings.iter().find(|(by, _)| *by == dealer).map(|(_, dealing)| dealing);
+        let (Some(dealing), Some(encryption)) = (dealing, self.encryption_keys.get(&accuser)) else {
+            return Err(FaultKind::UnprovenComplaint { dealer });
+        };
+        let case = Case { context: &self.context, accuser, encryption, dealer, dealing };
+        match case.judge(body) {
+            Verdict::Dealer(kind) => Ok(self.convict(time, dealer, kind)),
+            Verdict::Accuser(kind) => Err(kind),
+        }
+    }
+
+    fn on_ack(&mut self, sender: MemberId, body: &[u8]) -> Result<Vec<Event>, FaultKind> {
+        if self.acks.contains(&sender) {
+            return Ok(Vec::new());
+        }
+        let digest = ack::read(body)?;
+        match &self.candidate {
+            Some(candidate) if candidate.digest == digest => self.acks.insert(sender),
+            _ if self.candidates.contains(&digest) => return Ok(Vec::new()),
+            _ => return Err(FaultKind::WrongKey),
+        };
+        Ok(self.complete_if_all_acknowledged())
+    }
+
+    fn complete_if_all_acknowledged(&mut self) -> Vec<Event> {
+        let missing = self.recipients().any(|member| !self.acks.contains(&member));
+        let enough = self.acks.len() >= self.context.quorum();
+        if enough && !missing { self.complete() } else { Vec::new() }
+    }
+
+    /// A conviction stands whenever it comes; it changes the key only while there is none.
+    fn convict(&mut self, time: u64, culprit: MemberId, kind: FaultKind) -> Vec<Event> {
+        let mut events = vec![Event::Fault(Fault { culprit, kind })];
+        self.convicted.insert(culprit);
+        if matches!(self.stage, Stage::Completed | Stage::Failed(_)) {
+            return events;
+        }
+        self.acks.remove(&culprit);
+        let honest = self.context.members.iter().filter(|member| !self.convicted.contains(member)).count();
+        events.extend(if honest < self.context.quorum() {
+            self.fail(Failure::TooFewMembers { convicted: self.convicted.clone() })
+        } else if matches!(self.stage, Stage::Dealing) {
+            self.consider(time)
+        } else {
+            self.encryption_keys.remove(&culprit);
+            self.begin_dealing_if_all_announced()
+        });
         events
     }
 
-    fn on_ack(&mut self, body: &[u8]) -> Result<Vec<Event>, FaultKind> {
-        let Stage::Acknowledging { public, .. } = &self.stage else { return Err(FaultKind::OutOfTurn) };
-        ack::verify(public, body)?;
-        if !self.silent(Step::Ack).is_empty() {
-            return Ok(Vec::new());
+    /// The dealings that count, in log order: as many as make a key, of dealers that were not convicted.
+    fn counting(&self) -> Vec<(MemberId, &Dealing)> {
+        let counts = self.dealings.iter().filter(|(dealer, _)| !self.convicted.contains(dealer));
+        counts.map(|(dealer, dealing)| (*dealer, dealing)).take(self.context.dealings_needed()).collect()
+    }
+
+    /// Looks whether the dealings make another key than before.
+    fn consider(&mut self, time: u64) -> Vec<Event> {
+        let counting = self.counting();
+        let needed = self.context.dealings_needed();
+        if counting.len() < needed {
+            let possible = counting.len() + self.undealt().len();
+            self.candidate = None;
+            self.acks.clear();
+            self.material = None;
+            return if possible < needed {
+                self.fail(Failure::TooFewDealers { convicted: self.convicted.clone() })
+            } else {
+                Vec::new()
+            };
         }
-        let Stage::Acknowledging { public, share } = std::mem::replace(&mut self.stage, Stage::Completed)
-        else {
-            return Err(FaultKind::OutOfTurn);
+        if self.candidate.as_ref().is_some_and(|candidate| candidate.is_of(&counting)) {
+            return self.complete_if_all_acknowledged();
+        }
+        let Some(candidate) = Candidate::new(&self.context, &counting, time) else {
+            return self.fail(Failure::DegenerateKey);
         };
-        Ok(vec![match share {
-            Some(share) => match KeyMaterial::new(share, *public) {
-                Ok(material) => Event::Completed(Box::new(material)),
-                Err(_) => return Ok(self.fail(Failure::DegenerateKey)),
-            },
-            None => Event::Observed(public),
-        }])
+        self.candidates.insert(candidate.digest);
+        self.candidate = Some(candidate);
+        self.acks.clear();
+        self.material = None;
+        self.check_own()
     }
 
-    fn fail(&mut self, failure: Failure) -> Vec<Event> {
-        self.stage = Stage::Failed(failure.clone());
-        vec![Event::Failed(failure)]
-    }
-}
-
-impl Member {
-    /// Decrypts our share of a dealing; false if it cannot be.
-    fn receive(&mut self, context: &Context, dealer: MemberId, dealing: &Dealing) -> bool {
-        let encryption = self.decryption.public();
-        let route = Route {
-            context,
-            dealer,
-            recipient: self.me,
-            ephemeral: &dealing.ephemeral,
-            encryption: &encryption,
-        };
-        let share = dealing.shares.get(&self.me).and_then(|sealed| {
-            let shared = SharedPoint::new(&self.decryption.0, &dealing.ephemeral)?;
-            route.open(&shared, sealed)
-        });
-        match share {
-            Some(share) => {
-                self.received.insert(dealer, share);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// The sum of what we received, if it is what the summed commitments promise.
-    fn total_share(&self, context: &Context, sum: &Commitment) -> Option<KeyShare> {
-        if self.received.len() < context.members.len() {
-            return None;
-        }
-        let total = self.received.values().fold(Scalar::ZERO, |total, share| total + **share);
-        let total = Zeroizing::new(total);
-        let promised = sum.share_of(self.me);
-        (ProjectivePoint::GENERATOR * *total == promised).then(|| KeyShare::new(self.me, total))
-    }
-
-    /// Who is to blame for a wrong total: dealers whose share breaks its commitment, and dealers whose share did not open.
-    fn bad_dealers(&self, dealings: &BTreeMap<MemberId, Commitment>) -> (Vec<MemberId>, Vec<MemberId>) {
-        let mut bad = Vec::new();
-        let mut undecryptable = Vec::new();
-        for (dealer, commitment) in dealings {
-            match self.received.get(dealer) {
-                None => undecryptable.push(*dealer),
-                Some(share) if ProjectivePoint::GENERATOR * **share != commitment.share_of(self.me) => {
-                    bad.push(*dealer);
+    /// Acknowledges the candidate, or complains of those who dealt no good share.
+    fn check_own(&mut self) -> Vec<Event> {
+        let id = self.context.id;
+        let mut participant = self.participant.take();
+        let mut events = Vec::new();
+        if let (Some(own), Some(candidate)) = (&mut participant, &self.candidate)
+            && let Some(encryption) = self.encryption_keys.get(&own.me)
+        {
+            match own.check(&self.context, candidate, &self.counting(), encryption) {
+                Ok(material) => {
+                    events.push(Event::Publish(wrap(Step::Ack, id, &candidate.digest)));
+                    self.material = Some(material);
                 }
-                Some(_) => {}
+                Err(dealers) => {
+                    let dealings = self.dealings.iter().filter(|(dealer, _)| dealers.contains(dealer));
+                    events.extend(dealings.filter_map(|(dealer, dealing)| {
+                        let context = &self.context;
+                        let case = Case { context, accuser: own.me, encryption, dealer: *dealer, dealing };
+                        own.complain(&case).map(|body| Event::Publish(wrap(Step::Complaint, id, &body)))
+                    }));
+                }
             }
         }
-        (bad, undecryptable)
+        self.participant = participant;
+        events
     }
-}
 
-/// Group key and verifying shares; `None` if any of them is the identity.
-fn derive_public(context: &Context, sum: &Commitment) -> Option<GroupPublic> {
-    let key = crate::wire::compress(&sum.constant())?;
-    let shares = context
-        .members
-        .iter()
-        .map(|member| Some((*member, sum.compressed_share_of(*member)?)))
-        .collect::<Option<BTreeMap<_, _>>>()?;
-    GroupPublic::new(context.threshold.get(), key, shares).ok()
+    fn complete(&mut self) -> Vec<Event> {
+        let Some(candidate) = &self.candidate else { return Vec::new() };
+        self.stage = Stage::Completed;
+        vec![match self.material.take() {
+            Some(material) => Event::Completed(Box::new(material)),
+            None => Event::Observed(Box::new(candidate.public.clone())),
+        }]
+    }
+
+    fn fail(&mut self, why: Failure) -> Vec<Event> {
+        self.stage = Stage::Failed(why.clone());
+        vec![Event::Failed(why)]
+    }
 }

@@ -1,39 +1,54 @@
-//! Distributed key generation over an ordered log.
+//! Key generation and resharing over an ordered log.
 //!
 //! # Purpose
-//! `n` members make a key of which each holds one share, so that any `t` of them can sign and fewer can do nothing. No dealer
-//! is trusted and the key is never whole on any machine. The scheme is Feldman's verifiable secret sharing by every member
-//! (Pedersen's joint generation), with the dealings public in a log that all members read in the same order.
+//! `n` members get one share each of a key, so that any `t` of them can sign and fewer can do nothing. No dealer is trusted and the key
+//! is never whole on any machine. The scheme is Feldman's verifiable secret sharing by many dealers, with the dealings public in
+//! a log that all read in the same order. One engine makes a *fresh* key (the members deal random constants: Pedersen's joint
+//! generation) and *reshares* an old one (its holders deal their shares of it, to other members or the same).
 //!
 //! # Messages
 //! Each is `tag (1) ‖ ceremony id (41) ‖ body`, at most [`MAX_PAYLOAD`] bytes; the log authenticates its sender.
 //!
-//! | step | module | body | sent when |
-//! |---|---|---|---|
-//! | announce | `announce` | encryption key for this ceremony, proof of possession | at the start |
-//! | dealing | `dealing`, `dealer`, `share_encryption` | `t` commitments, one encrypted share a member, proofs | all have announced |
-//! | ack | `ack` | group public key | all have dealt and the own total share is right |
-//!
-//! Completed: all have acknowledged.
+//! | step | module | body | sent by | sent when |
+//! |---|---|---|---|---|
+//! | announce | `announce` | encryption key for this ceremony, proof of possession | members | at the start |
+//! | dealing | `dealing`, `dealer`, `share_encryption` | `t` commitments, one encrypted share a recipient, proofs | dealers | the recipients are known |
+//! | complaint | `complaint`, `equality` | the point that opens one share, proof that it does | recipients | a dealing that counts gave them no good share |
+//! | ack | `ack`, `candidate` | digest of the key and all verifying shares | recipients | the own share of the candidate is right |
 //!
 //! # Rules
-//! 1. *First wins.* One message a member and step. A second is ignored without a word, since a restarted member repeats
+//! 1. *First wins.* One announcement and one dealing a member. A second is ignored without a word, since a restarted member repeats
 //!    itself.
-//! 2. *Lengths before maths.* Exactly `t` commitments and exactly `n` shares, and the exact length, are checked before any
-//!    point is decoded.
-//! 3. *Everything is bound.* The digest of (id, members, threshold) is in every proof, key derivation and, as id, in the
+//! 2. *Recipients* are those who announced a key when all have, or, once a quorum of n − f has, when [`Patience::announce`] is over.
+//! 3. *The candidate* is made by the first dealings in log order that are enough, of dealers that were not convicted: `t` for a fresh key,
+//!    the old threshold for an old one. Another conviction makes another candidate, and all acknowledge anew.
+//! 4. *A complaint is its own proof.* It opens one encrypted share to everybody. Either the share is no good and the dealer is convicted, or
+//!    it is good and the accuser is. So nobody answers a complaint, and an honest accuser gives away only what was of no use.
+//! 5. *Completed:* all recipients acknowledged the candidate; or a quorum did, and the others had [`Patience::acknowledge`] to object.
+//! 6. *Convicted* is who sent what no honest member sends; what the log alone shows ([`FaultKind`]) is found alike by all. Silence and
+//!    lateness are no faults. Who is convicted neither deals nor counts. A conviction after completion changes nothing any
+//!    more; it is reported.
+//! 7. *Lengths before maths.* Exactly `t` commitments and exactly one share a recipient, and the exact length, are checked before any point
+//!    is decoded.
+//! 8. *Everything is bound.* The digest of (id, members, threshold, old key) is in every proof, key derivation and, as id, in the
 //!    authenticated data of every share. Proofs of a dealing vouch for all of it.
-//! 4. *A fault names its sender.* What the log alone shows ([`FaultKind`]) is found alike by all. A message that is invalid in
-//!    its step uses up the step: the member is disqualified. Silence is no fault.
-//! 5. *Once, not `n` times.* Commitments are summed once; a member checks its own total share against the sum and looks at
-//!    single dealings only if that fails; verifying shares come from the sum by Horner's rule with 16-bit member numbers.
+//! 9. *Once, not `n` times.* Commitments are summed once; a member checks its own total share against the sum and looks at single dealings
+//!    only if that fails; verifying shares come from the sum by Horner's rule with 16-bit member numbers.
+//! 10. *Bounds.* A recipient complains once of a dealer; a false complaint is its last word, and a true one the dealer's: at most `2n` are
+//!     judged. [`Patience::attempt`] ends every attempt.
 //!
 //! # Why it is safe
-//! *Same key everywhere:* the key is a function of the log. *Right share:* a member acknowledges only after its total share
-//! matched the summed commitments, so completion means that all `n` shares lie on one polynomial of degree `t − 1`. *Secrecy:*
-//! fewer than `t` members know at most `t − 1` points of each honest dealer's polynomial, and commitments hide the rest under
-//! the discrete logarithm. *No rogue dealer:* each constant and each encryption and ephemeral key is proven known, bound to
-//! the dealer's number. *No mixing of ceremonies:* rule 3.
+//! *Same key everywhere:* candidate, convictions and completion are functions of the log and the times of its blocks. *Right share:* a member acknowledges
+//! only after its total share matched the summed commitments. *Secrecy:* fewer than `t` members know at most `t − 1` points of
+//! each honest dealer's polynomial, and commitments hide the rest under the discrete logarithm; of `t` dealers at least
+//! f + 1 are honest. *No rogue dealer:* each constant and each encryption and ephemeral key is proven known, bound to the
+//! dealer's number. *The same old key:* each constant must be the dealer's verifying share, and Lagrange's coefficients at zero
+//! give the old key back. *No mixing of ceremonies:* rule 8.
+//!
+//! # What is assumed of synchrony
+//! A member that is there gets its complaint into the log within [`Patience::acknowledge`]. One that is silent for longer counts as
+//! faulty for this key: if a dealer cheated it, it has no share, and finds that out from the log alone; its complaint still
+//! convicts. One that is late and was not cheated computes its share from the log at any time.
 //!
 //! # Restart
 //! All randomness derives from the [`CeremonySeed`]. A restarted member makes the ceremony again from the stored seed, calls
@@ -42,36 +57,40 @@
 //! [`Failure::ForeignSeed`].
 //!
 //! # Caveats
-//! - Every member is needed: one absent or disqualified member stalls or fails the attempt. Complaints, answers, a qualified
-//!   subset and resharing belong between `dealing` and `ack`; `Dealer::of_constant` and the split of decryption at the shared
-//!   point are there for them.
-//! - [`FaultKind::UndecryptableShare`] and [`FaultKind::BadShare`] are a recipient's private findings, not yet evidence.
-//! - As in any Feldman-based generation, the last dealer can bias bits of the public key (Gennaro et al. 2007); for Schnorr
-//!   signatures that does not help a forger.
+//! As in any Feldman-based generation, the last dealer can bias bits of the public key (Gennaro et al. 2007); for Schnorr signatures that
+//! does not help a forger.
 //!
 //! # Example
 //! ```
-//! use std::collections::BTreeSet;
-//! use mpc::{MemberId, ceremony::{Ceremony, CeremonyId, CeremonyKind, CeremonySeed, Event}};
+//! use std::collections::{BTreeSet, VecDeque};
+//! use mpc::{MemberId, ceremony::{Ceremony, CeremonyId, CeremonyKind, CeremonySeed, Event, Patience, Setup}};
 //!
-//! let id = CeremonyId { l1_chain_id: 1, contract: [7; 20], epoch: 0, kind: CeremonyKind::Fresh, attempt: 0 };
-//! let members: BTreeSet<_> = (1..=4).filter_map(MemberId::new).collect();
-//! let mut nodes: Vec<_> = members
+//! let setup = Setup {
+//!     id: CeremonyId { l1_chain_id: 1, contract: [7; 20], epoch: 0, kind: CeremonyKind::Fresh, attempt: 0 },
+//!     members: (1..=4).filter_map(MemberId::new).collect(),
+//!     threshold: 3,
+//!     old: None,
+//!     patience: Patience { announce: 60_000, acknowledge: 60_000, attempt: 600_000 },
+//! };
+//! let mut nodes: Vec<_> = setup
+//!     .members
 //!     .iter()
-//!     .map(|me| Ceremony::new(id, members.clone(), 3, *me, CeremonySeed::new([me.number() as u8; 32])).unwrap())
+//!     .map(|me| (*me, Ceremony::new(&setup, *me, CeremonySeed::new([me.number() as u8; 32]), None).unwrap()))
 //!     .collect();
 //!
 //! // The log, as a queue; in a node, consensus orders it.
-//! let mut log = std::collections::VecDeque::new();
+//! let mut log = VecDeque::new();
 //! let mut keys = BTreeSet::new();
-//! for (me, node) in members.iter().zip(&mut nodes) {
+//! for (me, node) in &mut nodes {
 //!     log.extend(node.start().into_iter().map(|event| (*me, event)));
 //! }
+//! let mut time = 1;
 //! while let Some((sender, event)) = log.pop_front() {
 //!     match event {
 //!         Event::Publish(payload) => {
-//!             for (me, node) in members.iter().zip(&mut nodes) {
-//!                 log.extend(node.on_logged(sender, &payload).into_iter().map(|event| (*me, event)));
+//!             time += 1;
+//!             for (me, node) in &mut nodes {
+//!                 log.extend(node.on_logged(time, sender, &payload).into_iter().map(|event| (*me, event)));
 //!             }
 //!         }
 //!         Event::Completed(material) => { keys.insert(material.public().key()); }
@@ -83,18 +102,23 @@
 
 mod ack;
 mod announce;
+mod candidate;
+mod complaint;
 mod context;
 mod dealer;
 mod dealing;
+mod equality;
 mod fault;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod id;
 mod machine;
+mod participant;
 mod payload;
 mod polynomial;
 mod proof;
 mod seed;
+mod setup;
 mod share_encryption;
 
 #[cfg(test)]
@@ -106,3 +130,4 @@ pub use machine::{Ceremony, Event, Status};
 pub use payload::{MAX_PAYLOAD, ceremony_of};
 pub use proof::Purpose;
 pub use seed::CeremonySeed;
+pub use setup::{Patience, Setup};

@@ -18,6 +18,7 @@ pub(super) enum Step {
     Announce,
     Dealing,
     Ack,
+    Complaint,
 }
 
 impl Step {
@@ -26,6 +27,7 @@ impl Step {
             Self::Announce => 1,
             Self::Dealing => 2,
             Self::Ack => 3,
+            Self::Complaint => 4,
         }
     }
 }
@@ -43,6 +45,7 @@ impl<'a> Envelope<'a> {
             1 => Step::Announce,
             2 => Step::Dealing,
             3 => Step::Ack,
+            4 => Step::Complaint,
             other => return Err(WireError::Tag(other)),
         };
         let id = CeremonyId::read(&mut reader)?;

@@ -1,8 +1,7 @@
 //! Shamir's secret sharing with Feldman's commitments.
 
-use std::ops::Add;
-
 use k256::elliptic_curve::Field;
+use k256::elliptic_curve::ops::LinearCombinationExt;
 use k256::{ProjectivePoint, Scalar};
 use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
@@ -65,17 +64,38 @@ impl Commitment {
         self.0.iter().rev().fold(ProjectivePoint::IDENTITY, |sum, point| times_small(&sum, at) + point)
     }
 
+    /// Whether `share` is the one that `member` was promised.
+    pub(super) fn promises(&self, member: MemberId, share: &Scalar) -> bool {
+        ProjectivePoint::GENERATOR * share == self.share_of(member)
+    }
+
     pub(super) fn compressed_share_of(&self, member: MemberId) -> Option<[u8; POINT_LEN]> {
         compress(&self.share_of(member))
     }
 }
 
-impl Add<&Self> for Commitment {
-    type Output = Self;
+impl Commitment {
+    /// Coefficient by coefficient; all have the ceremony's length.
+    pub(super) fn sum<'a>(commitments: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sum: Vec<ProjectivePoint> = Vec::new();
+        for Self(points) in commitments {
+            sum.resize(points.len(), ProjectivePoint::IDENTITY);
+            sum.iter_mut().zip(points).for_each(|(sum, point)| *sum += point);
+        }
+        Self(sum)
+    }
 
-    /// Coefficient by coefficient; both have the ceremony's length.
-    fn add(self, other: &Self) -> Self {
-        Self(self.0.iter().zip(&other.0).map(|(left, right)| left + right).collect())
+    /// The same, each counted so often.
+    pub(super) fn weighted(terms: &[(Scalar, &Self)]) -> Self {
+        let length = terms.first().map_or(0, |(_, commitment)| commitment.0.len());
+        let coefficient = |at: usize| {
+            let pairs: Vec<(ProjectivePoint, Scalar)> = terms
+                .iter()
+                .filter_map(|(weight, commitment)| Some((*commitment.0.get(at)?, *weight)))
+                .collect();
+            ProjectivePoint::lincomb_ext(pairs.as_slice())
+        };
+        Self((0..length).map(coefficient).collect())
     }
 }
 
@@ -112,7 +132,7 @@ mod tests {
         let mut rng = SecretStream::derive(&[3; 32], &[b"test"]);
         let first = Polynomial::with_constant(&Scalar::from(11_u64), threshold, &mut rng);
         let second = Polynomial::with_constant(&Scalar::from(13_u64), threshold, &mut rng);
-        let sum = first.commit() + &second.commit();
+        let sum = Commitment::sum([&first.commit(), &second.commit()]);
         for number in [1, 2, 7, 300, u16::MAX] {
             let share = *first.share_of(member(number)) + *second.share_of(member(number));
             assert_eq!(ProjectivePoint::GENERATOR * share, sum.share_of(member(number)));

@@ -40,7 +40,12 @@ pub(super) struct SharedPoint(Zeroizing<[u8; POINT_LEN]>);
 impl SharedPoint {
     /// One side's secret times the other side's public key. `None` only for the identity, which neither side can send.
     pub(super) fn new(secret: &Scalar, public: &ProjectivePoint) -> Option<Self> {
-        compress(&(*public * secret)).map(|bytes| Self(Zeroizing::new(bytes)))
+        Self::of(&(*public * secret))
+    }
+
+    /// The point itself, as a complaint shows it.
+    pub(super) fn of(point: &ProjectivePoint) -> Option<Self> {
+        compress(point).map(|bytes| Self(Zeroizing::new(bytes)))
     }
 }
 

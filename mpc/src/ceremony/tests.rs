@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod late;
+mod matrix;
+
 use std::collections::BTreeMap;
 
 use k256::{ProjectivePoint, Scalar};
@@ -15,14 +18,14 @@ use super::share_encryption::{ENCRYPTED_SHARE_LEN, Route, SharedPoint};
 use super::*;
 use crate::keys::{GroupPublic, KeyError, KeyMaterial, KeyShare};
 use crate::member::MemberId;
-use crate::testing::{Log, ceremony_id, committee, keys, member, seed, threshold};
+use crate::testing::{Log, PATIENCE, ceremony_id, committee, fresh, keys, member, reshare, seed, threshold};
 use crate::wire::WireError;
 
 const HEADER: usize = 42;
 const DEALING: u8 = 2;
 
 fn context(n: u16, t: u16) -> Context {
-    Context::new(ceremony_id(), committee(n), t).unwrap()
+    Context::new(&fresh(n, t)).unwrap()
 }
 
 /// The dealing of one member of `context`, and all members' decryption keys.
@@ -31,6 +34,11 @@ fn dealing(context: &Context, dealer: MemberId) -> (Vec<u8>, BTreeMap<MemberId, 
         context.members.iter().map(|me| (*me, DecryptionKey::derive(context, &seed(*me)))).collect();
     let encryption = decryption.iter().map(|(me, key)| (*me, key.public())).collect();
     (Dealer::fresh(context, dealer, &seed(dealer)).deal(context, &encryption, &seed(dealer)), decryption)
+}
+
+fn verify(context: &Context, dealer: MemberId, body: &[u8]) -> Result<Dealing, FaultKind> {
+    let recipients: Vec<MemberId> = context.members.iter().copied().collect();
+    Dealing::verify(context, &recipients, dealer, body)
 }
 
 fn faults(log: &Log) -> Vec<(Option<MemberId>, Fault)> {
@@ -97,21 +105,23 @@ fn a_member_restarted_from_seed_and_log_repeats_itself() {
     let entries = std::mem::take(&mut log.entries);
     let me = member(5);
     let sent: Vec<_> =
-        entries.iter().filter(|(sender, _)| *sender == me).map(|(_, bytes)| bytes.clone()).collect();
+        entries.iter().filter(|(_, sender, _)| *sender == me).map(|(_, _, bytes)| bytes.clone()).collect();
     let share = log.completed().remove(&me).unwrap();
 
     for crash_at in 0..entries.len() {
-        let mut before = Ceremony::new(ceremony_id(), committee(5), 3, me, seed(me)).unwrap();
+        let mut before = Ceremony::new(&fresh(5, 3), me, seed(me), None).unwrap();
         before.start();
-        for (sender, payload) in &entries[..crash_at] {
-            before.on_logged(*sender, payload);
+        before.on_time(100);
+        for (time, sender, payload) in &entries[..crash_at] {
+            before.on_logged(*time, *sender, payload);
         }
         drop(before);
 
-        let mut again = Ceremony::new(ceremony_id(), committee(5), 3, me, seed(me)).unwrap();
+        let mut again = Ceremony::new(&fresh(5, 3), me, seed(me), None).unwrap();
         let mut events = again.start();
-        for (sender, payload) in &entries {
-            events.extend(again.on_logged(*sender, payload));
+        events.extend(again.on_time(100));
+        for (time, sender, payload) in &entries {
+            events.extend(again.on_logged(*time, *sender, payload));
         }
         let mut published = Vec::new();
         let mut completed = None;
@@ -134,9 +144,10 @@ fn a_message_that_our_seed_did_not_make_stops_us() {
     let mut log = Log::new(4, 3);
     log.run(|_, payload| vec![payload]);
     let me = member(2);
-    let mut other = Ceremony::new(ceremony_id(), committee(4), 3, me, CeremonySeed::new([99; 32])).unwrap();
+    let mut other = Ceremony::new(&fresh(4, 3), me, CeremonySeed::new([99; 32]), None).unwrap();
+    let logged = log.entries.iter();
     let events: Vec<_> =
-        log.entries.iter().flat_map(|(sender, payload)| other.on_logged(*sender, payload)).collect();
+        logged.flat_map(|(time, sender, payload)| other.on_logged(*time, *sender, payload)).collect();
     assert!(matches!(events[..], [Event::Failed(Failure::ForeignSeed)]));
 }
 
@@ -189,7 +200,7 @@ fn bad_messages_have_names_that_all_agree_on() {
     type Alter = fn(&mut Vec<u8>);
     type Expect = fn(&FaultKind) -> bool;
     let t = 3_usize;
-    let cases: [(&str, u8, Alter, Expect); 13] = [
+    let cases: [(&str, u8, Alter, Expect); 15] = [
         ("announce: garbage key", 1, |m| m[HEADER] = 9, |k| *k == FaultKind::Malformed(WireError::Point)),
         (
             "announce: wrong proof",
@@ -242,7 +253,9 @@ fn bad_messages_have_names_that_all_agree_on() {
             |m| *m.last_mut().unwrap() ^= 1,
             |k| *k == FaultKind::BadProof(Purpose::EphemeralKey),
         ),
-        ("ack: another key", 3, |m| m[HEADER] ^= 1, |k| *k == FaultKind::WrongGroupKey),
+        ("ack: another key", 3, |m| m[HEADER] ^= 1, |k| *k == FaultKind::WrongKey),
+        ("ack: short", 3, |m| m.truncate(60), |k| *k == FaultKind::Malformed(WireError::Short)),
+        ("ack: long", 3, |m| m.push(0), |k| *k == FaultKind::Malformed(WireError::Trailing)),
     ];
     for (name, step, alter, expected) in cases {
         let mut log = Log::new(4, t as u16);
@@ -259,14 +272,16 @@ fn bad_messages_have_names_that_all_agree_on() {
             assert_eq!(fault.culprit, liar, "{name}");
             assert!(expected(&fault.kind), "{name}: {:?}", fault.kind);
         }
-        assert_eq!(log.observer.status(), Status::Failed(Failure::Disqualified(liar)), "{name}");
+        assert_eq!(log.observer.convicted().iter().collect::<Vec<_>>(), [&liar], "{name}");
+        let keys = log.completed();
+        assert!(keys.len() >= 3, "{name}: the others go on");
     }
 }
 
-/// A dealer that gives one member a share off its polynomial, or one that does not open: the member finds out who.
+/// A dealer that gives one member a share off its polynomial, or one that does not open: everyone sees it, another dealer takes its place.
 #[test]
-fn a_bad_share_is_traced_to_its_dealer() {
-    let (liar, victim) = (member(5), member(8));
+fn a_bad_share_convicts_its_dealer_before_everybody() {
+    let (liar, victim) = (member(2), member(8));
     for opens in [true, false] {
         let mut log = Log::new(4, 3);
         let context = context(4, 3);
@@ -276,11 +291,206 @@ fn a_bad_share_is_traced_to_its_dealer() {
             }
             vec![wrap(Step::Dealing, ceremony_id(), &dealing_with_bad_share(&context, liar, victim, opens))]
         });
-        let kind = if opens { FaultKind::BadShare } else { FaultKind::UndecryptableShare };
-        assert_eq!(faults(&log), vec![(Some(victim), Fault { culprit: liar, kind })]);
-        assert_eq!(log.nodes[&victim].status(), Status::Failed(Failure::BadShares(vec![liar])));
-        assert!(matches!(log.observer.status(), Status::Acknowledging(missing) if missing.contains(&victim)));
+        let recipient = victim;
+        let kind = if opens {
+            FaultKind::BadShare { recipient }
+        } else {
+            FaultKind::UndecryptableShare { recipient }
+        };
+        let fault = Fault { culprit: liar, kind };
+        assert_eq!(faults(&log).len(), 5);
+        assert!(faults(&log).iter().all(|(_, seen)| *seen == fault));
+        let keys = log.completed();
+        let public = keys[&victim].public();
+        assert!(keys.values().all(|key| key.public() == public));
+        assert_eq!(keys.len(), 4, "its own share is good");
     }
+}
+
+/// Who complains of a good share, or proves nothing, convicts itself, and the dealing counts.
+#[test]
+fn a_false_complaint_convicts_its_accuser() {
+    type Alter = fn(&mut Vec<u8>);
+    let (accuser, dealer) = (member(5), member(8));
+    let false_one = FaultKind::FalseComplaint { dealer };
+    let unproven = FaultKind::UnprovenComplaint { dealer };
+    let cases: [(&str, Alter, FaultKind); 7] = [
+        ("a good share", |_| (), false_one),
+        (
+            "another point",
+            |m| m[3..35].copy_from_slice(&crate::wire::compress(&ProjectivePoint::GENERATOR).unwrap()[1..]),
+            unproven.clone(),
+        ),
+        ("wrong proof", |m| *m.last_mut().unwrap() ^= 1, unproven),
+        ("of nobody", |m| m[..2].copy_from_slice(&[0, 0]), FaultKind::Malformed(WireError::Member)),
+        (
+            "of one who has dealt nothing",
+            |m| m[..2].copy_from_slice(&[0, 77]),
+            FaultKind::UnprovenComplaint { dealer: member(77) },
+        ),
+        ("empty", |m| m.clear(), FaultKind::Malformed(WireError::Short)),
+        ("long", |m| m.push(0), FaultKind::Malformed(WireError::Trailing)),
+    ];
+    for (name, alter, expected) in cases {
+        let mut log = Log::new(4, 3);
+        let context = context(4, 3);
+        let decryption = DecryptionKey::derive(&context, &seed(accuser));
+        let encryption = decryption.public();
+        log.run(|sender, payload| {
+            let complains = sender == accuser && payload[0] == 3;
+            if !complains {
+                return vec![payload];
+            }
+            let (body, _) = dealing(&context, dealer);
+            let dealing = verify(&context, dealer, &body).unwrap();
+            let case = complaint::Case {
+                context: &context,
+                accuser,
+                encryption: &encryption,
+                dealer,
+                dealing: &dealing,
+            };
+            let mut body = case.complain(&decryption, &seed(accuser));
+            alter(&mut body);
+            vec![wrap(Step::Complaint, ceremony_id(), &body)]
+        });
+        let seen = faults(&log);
+        assert_eq!(seen.len(), 5, "{name}");
+        assert!(
+            seen.iter().all(|(_, fault)| *fault == Fault { culprit: accuser, kind: expected.clone() }),
+            "{name}: {seen:?}"
+        );
+        assert_eq!(log.completed().len(), 4, "{name}");
+    }
+}
+
+/// Any f may be away from the beginning, from their dealing on, or from their acknowledgement on.
+#[test]
+fn any_f_that_fall_silent_are_not_waited_for() {
+    for n in [4, 5, 7, 10] {
+        let faulty = usize::from((n - 1) / 3);
+        for silent_from in 1..=3 {
+            let silent: Vec<MemberId> = committee(n).into_iter().take(faulty).collect();
+            let mut log = Log::new(n, threshold(n));
+            for _ in 0..3 {
+                log.run(|sender, payload| {
+                    let order = payload[0];
+                    if silent.contains(&sender) && order >= silent_from { vec![] } else { vec![payload] }
+                });
+                log.idle(PATIENCE.acknowledge);
+            }
+            assert_eq!(
+                log.observer.status(),
+                Status::Completed,
+                "{n} members, {faulty} silent from step {silent_from}"
+            );
+            assert!(faults(&log).is_empty());
+            let others = usize::from(n) - if silent_from == 1 { faulty } else { 0 };
+            assert_eq!(log.completed().len(), others, "who announced has a share");
+        }
+    }
+}
+
+/// Blocks in which nobody speaks are not stored: who replays only the messages comes to the same.
+#[test]
+fn a_replay_without_the_silent_blocks_ends_alike() {
+    let silent = member(2);
+    for silent_from in 1..=3_u8 {
+        let mut log = Log::new(4, 3);
+        for _ in 0..3 {
+            log.run(
+                |sender, payload| {
+                    if sender == silent && payload[0] >= silent_from { vec![] } else { vec![payload] }
+                },
+            );
+            log.idle(PATIENCE.acknowledge);
+        }
+        let mut observer = Ceremony::observer(&fresh(4, 3)).unwrap();
+        observer.on_time(100);
+        for (time, sender, payload) in &log.entries {
+            observer.on_logged(*time, *sender, payload);
+        }
+        observer.on_time(log.time);
+        assert_eq!(observer.status(), Status::Completed);
+        let own = log.nodes.keys().copied().find(|me| *me != silent).unwrap();
+        let mut member = Ceremony::new(&fresh(4, 3), own, seed(own), None).unwrap();
+        let mut events = member.start();
+        events.extend(member.on_time(100));
+        for (time, sender, payload) in &log.entries {
+            events.extend(member.on_logged(*time, *sender, payload));
+        }
+        events.extend(member.on_time(log.time));
+        let key = events.into_iter().find_map(|event| match event {
+            Event::Completed(material) => Some(material.public().key()),
+            _ => None,
+        });
+        assert_eq!(key, log.completed().values().next().map(|material| material.public().key()));
+    }
+}
+
+/// Of f + 1 that are silent nobody knows whether they are dead: no key, no fault, an end.
+#[test]
+fn more_than_f_silent_end_the_attempt() {
+    for silent_from in 1..=3_u8 {
+        let silent = [member(2), member(5)];
+        let mut log = Log::new(4, 3);
+        for _ in 0..10 {
+            log.run(|sender, payload| {
+                if silent.contains(&sender) && payload[0] >= silent_from { vec![] } else { vec![payload] }
+            });
+            log.idle(PATIENCE.acknowledge);
+        }
+        let expired = Failure::Expired { missing: silent.into() };
+        assert_eq!(log.observer.status(), Status::Failed(expired), "silent from step {silent_from}");
+        assert!(faults(&log).is_empty());
+    }
+}
+
+/// The same key for other members and another threshold, whoever of the old ones deals.
+#[test]
+fn resharing_keeps_the_key() {
+    let old = keys(4, 3);
+    let key = old[&member(2)].public().key();
+    for (n, absent) in [(4, 0), (7, 1), (10, 0)] {
+        let members: std::collections::BTreeSet<MemberId> = (0..n).map(|i| member(2 * i + 5)).collect();
+        let setup = reshare(old[&member(2)].public(), members, threshold(n));
+        let mut log = Log::of(&setup, &old);
+        let away: Vec<MemberId> = old.keys().copied().take(absent).collect();
+        log.run(|sender, payload| if away.contains(&sender) { vec![] } else { vec![payload] });
+        assert!(faults(&log).is_empty(), "{n}");
+        let new = log.completed();
+        assert_eq!(new.len(), usize::from(n));
+        let public = new.values().next().unwrap().public().clone();
+        assert_eq!(public.key(), key);
+        assert!(new.values().all(|material| *material.public() == public));
+        let shares = new.iter().take(usize::from(threshold(n))).map(|(me, m)| (*me, *m.share().secret()));
+        let secret = interpolate(&shares.collect());
+        assert_eq!(crate::wire::compress(&(ProjectivePoint::GENERATOR * secret)), Some(key));
+    }
+}
+
+/// A holder of the old key that deals anything but its share of it.
+#[test]
+fn another_constant_than_the_old_share_convicts() {
+    let old = keys(4, 3);
+    let public = old[&member(2)].public();
+    let setup = reshare(public, committee(4), 3);
+    let context = Context::new(&setup).unwrap();
+    let liar = member(5);
+    let mut log = Log::of(&setup, &old);
+    log.run(|sender, payload| {
+        if sender != liar || payload[0] != DEALING {
+            return vec![payload];
+        }
+        let encryption =
+            committee(4).into_iter().map(|me| (me, DecryptionKey::derive(&context, &seed(me)).public()));
+        let dealer = Dealer::of_constant(&context, liar, &seed(liar), &Scalar::from(5_u64));
+        vec![wrap(Step::Dealing, setup.id, &dealer.deal(&context, &encryption.collect(), &seed(liar)))]
+    });
+    assert!(
+        faults(&log).iter().all(|(_, fault)| fault.kind == FaultKind::WrongConstant && fault.culprit == liar)
+    );
+    assert_eq!(log.completed().values().next().unwrap().public().key(), public.key());
 }
 
 fn dealing_with_bad_share(context: &Context, dealer: MemberId, victim: MemberId, opens: bool) -> Vec<u8> {
@@ -311,7 +521,85 @@ fn dealing_with_bad_share(context: &Context, dealer: MemberId, victim: MemberId,
             Proof::new(&secret, &statement(context, purpose, dealer, &body), &own).to_bytes()
         });
     body.extend(proofs.concat());
-    Dealing::verify(context, dealer, &body).unwrap_or_else(|kind| panic!("publicly it is fine: {kind}"));
+    verify(context, dealer, &body).unwrap_or_else(|kind| panic!("publicly it is fine: {kind}"));
+    body
+}
+
+/// The last dealer that counts sees all others' dealings: with its own share of each it can make the sum of all vanish at its place. It has no
+/// share then, and the others have theirs.
+#[test]
+fn a_share_that_is_made_to_vanish_costs_nobody_but_its_owner() {
+    let liar = member(8);
+    let mut log = Log::new(4, 3);
+    let context = context(4, 3);
+    let mut seen: Vec<(MemberId, Vec<u8>)> = Vec::new();
+    log.run(|sender, payload| {
+        if payload[0] != DEALING {
+            return vec![payload];
+        }
+        if sender == liar {
+            assert_eq!(seen.len(), 2, "it is the last that counts");
+            return vec![wrap(Step::Dealing, ceremony_id(), &dealing_that_vanishes(&context, liar, &seen))];
+        }
+        seen.push((sender, payload[HEADER..].to_vec()));
+        vec![payload]
+    });
+    log.idle(2 * PATIENCE.acknowledge);
+    assert_eq!(log.observer.status(), Status::Completed);
+    assert!(faults(&log).is_empty(), "{:?}", faults(&log));
+    let keys = log.completed();
+    assert_eq!(keys.keys().copied().collect::<Vec<_>>(), [member(2), member(5), member(11)]);
+    assert!(keys[&member(2)].public().verifying_share(liar).is_none());
+}
+
+fn dealing_that_vanishes(context: &Context, liar: MemberId, others: &[(MemberId, Vec<u8>)]) -> Vec<u8> {
+    use super::dealing::statement;
+    use super::proof::Proof;
+
+    let (own, at) = (seed(liar), liar.scalar());
+    let decryption: BTreeMap<_, _> =
+        context.members.iter().map(|me| (*me, DecryptionKey::derive(context, &seed(*me)))).collect();
+    let mut target = Scalar::ZERO;
+    for (dealer, body) in others {
+        let dealing = verify(context, *dealer, body).unwrap();
+        let encryption = decryption[&liar].public();
+        let route = Route {
+            context,
+            dealer: *dealer,
+            recipient: liar,
+            ephemeral: &dealing.ephemeral,
+            encryption: &encryption,
+        };
+        let shared = SharedPoint::new(&decryption[&liar].0, &dealing.ephemeral).unwrap();
+        target -= *route.open(&shared, &dealing.shares[&liar]).unwrap();
+    }
+    let (constant, ephemeral, highest) = (Scalar::from(77_u64), Scalar::from(78_u64), Scalar::from(79_u64));
+    let middle = (target - constant - highest * at * at) * at.invert().unwrap();
+    let coefficients = [constant, middle, highest];
+
+    let mut body = vec![0, 3, 0, 4];
+    for secret in coefficients.iter().chain([&ephemeral]) {
+        body.extend(crate::wire::compress(&(ProjectivePoint::GENERATOR * secret)).unwrap());
+    }
+    let public = ProjectivePoint::GENERATOR * ephemeral;
+    for (recipient, key) in &decryption {
+        let encryption = key.public();
+        let route = Route {
+            context,
+            dealer: liar,
+            recipient: *recipient,
+            ephemeral: &public,
+            encryption: &encryption,
+        };
+        let x = recipient.scalar();
+        let share = coefficients.iter().rev().fold(Scalar::ZERO, |sum, c| sum * x + c);
+        body.extend(route.seal(&SharedPoint::new(&ephemeral, &encryption).unwrap(), &share));
+    }
+    let proofs =
+        [(Purpose::Constant, constant), (Purpose::EphemeralKey, ephemeral)].map(|(purpose, secret)| {
+            Proof::new(&secret, &statement(context, purpose, liar, &body), &own).to_bytes()
+        });
+    body.extend(proofs.concat());
     body
 }
 
@@ -321,21 +609,21 @@ fn nothing_carries_over_to_another_place() {
     let here = context(4, 3);
     let dealer = member(2);
     let (body, decryption) = dealing(&here, dealer);
-    let verified = Dealing::verify(&here, dealer, &body).unwrap();
-    assert!(Dealing::verify(&here, member(5), &body).is_err(), "another member cannot send it as its own");
+    let verified = verify(&here, dealer, &body).unwrap();
+    assert!(verify(&here, member(5), &body).is_err(), "another member cannot send it as its own");
 
     let elsewhere: Vec<Context> = [
         CeremonyId { l1_chain_id: 1, ..here.id },
         CeremonyId { contract: [0; 20], ..here.id },
         CeremonyId { epoch: 5, ..here.id },
         CeremonyId { attempt: 1, ..here.id },
-        CeremonyId { kind: CeremonyKind::Reshare, ..here.id },
     ]
     .into_iter()
-    .map(|id| Context::new(id, committee(4), 3).unwrap())
+    .map(|id| Context::new(&Setup { id, ..fresh(4, 3) }).unwrap())
+    .chain([Context::new(&reshare(keys(4, 3)[&member(2)].public(), committee(4), 3)).unwrap()])
     .collect();
     for there in &elsewhere {
-        assert!(Dealing::verify(there, dealer, &body).is_err());
+        assert!(verify(there, dealer, &body).is_err());
         assert_ne!(
             DecryptionKey::derive(there, &seed(dealer)).public(),
             DecryptionKey::derive(&here, &seed(dealer)).public(),
@@ -376,13 +664,23 @@ fn the_largest_message_fits_the_bound() {
 
 #[test]
 fn impossible_ceremonies_are_refused() {
-    let make = |n, t, me| Ceremony::new(ceremony_id(), committee(n), t, me, seed(me)).err();
+    let make = |n, t, me| Ceremony::new(&fresh(n, t), me, seed(me), None).err();
     assert_eq!(make(4, 3, member(2)), None);
     assert_eq!(make(4, 3, member(1)), Some(SetupError::NotAMember(member(1))));
     assert!(matches!(make(4, 5, member(2)), Some(SetupError::Threshold(_))));
     assert!(matches!(make(4, 1, member(2)), Some(SetupError::Threshold(_))));
-    let reshare = CeremonyId { kind: CeremonyKind::Reshare, ..ceremony_id() };
-    assert_eq!(Ceremony::observer(reshare, committee(4), 3).err(), Some(SetupError::NotFresh));
+    let old = keys(4, 3);
+    let public = old[&member(2)].public();
+    let again = reshare(public, committee(4), 3);
+    let without = Setup { old: None, ..again.clone() };
+    assert_eq!(Ceremony::observer(&without).err(), Some(SetupError::OldKey(CeremonyKind::Reshare)));
+    let with = Setup { old: Some(public.clone()), ..fresh(4, 3) };
+    assert_eq!(Ceremony::observer(&with).err(), Some(SetupError::OldKey(CeremonyKind::Fresh)));
+    let me = member(5);
+    for share in [old[&member(2)].share(), Log::new(4, 3).finished()[&me].share()] {
+        let wrong = Ceremony::new(&again, me, seed(me), Some(share)).err();
+        assert_eq!(wrong, (share.member() != me).then_some(SetupError::OldShare(me)));
+    }
 }
 
 #[test]
@@ -416,7 +714,7 @@ proptest! {
 
     /// Whatever stands in the log: no panic, and no effect beyond a named fault.
     #[test]
-    fn garbage_in_the_log_is_a_fault(step in 1_u8..4, body in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn garbage_in_the_log_is_a_fault(step in 1_u8..5, body in prop::collection::vec(any::<u8>(), 0..400)) {
         let mut log = Log::new(4, 3);
         let mut payload = wrap(Step::Announce, ceremony_id(), &body);
         payload[0] = step;
@@ -432,6 +730,6 @@ proptest! {
         let (mut body, _) = dealing(&context, member(2));
         let position = position % body.len();
         body[position] ^= flip;
-        prop_assert!(Dealing::verify(&context, member(2), &body).is_err());
+        prop_assert!(verify(&context, member(2), &body).is_err());
     }
 }

@@ -9,6 +9,7 @@ use super::message::{Message, Share};
 use super::nonces::NoncePair;
 use super::package::{Entry, Package, PackageHash};
 use super::round::{self, AggregateError};
+use super::voucher::Accusation;
 use crate::keys::SignatureBytes;
 use crate::member::MemberId;
 
@@ -157,7 +158,8 @@ impl Signing {
         let running = self.running.get_mut(&package.item);
         if let Some(coordination) = running.and_then(|running| running.coordination.as_mut()) {
             coordination.latest = Some(hash);
-            coordination.sessions.insert(hash, Session { package, commitments, shares });
+            let vouchers = BTreeMap::new();
+            coordination.sessions.insert(hash, Session { package, commitments, shares, vouchers });
         }
     }
 
@@ -203,6 +205,7 @@ impl Signing {
             && !session.shares.contains_key(&from)
         {
             session.shares.insert(from, share.share);
+            session.vouchers.insert(from, share.voucher);
             peer.standing.answered();
             if session.shares.len() == session.package.signers.len() {
                 self.aggregate(now, share.item, share.package);
@@ -219,25 +222,26 @@ impl Signing {
         match round::aggregate(&digest, &session.commitments, &session.shares, &self.public) {
             Ok(signature) => self.announce(item, signature),
             Err(AggregateError::Cheaters(cheaters)) => {
-                let package = session.package.to_bytes();
-                for (culprit, share) in session.shares.iter().filter(|(member, _)| cheaters.contains(member))
-                {
-                    self.blame(item, *culprit, package.clone(), *share);
-                }
+                cheaters.into_iter().for_each(|culprit| self.blame(item, culprit, &session));
                 self.open_session(now, item);
             }
             Err(AggregateError::Unusable) => self.open_session(now, item),
         }
     }
 
-    fn blame(&mut self, item: ItemId, culprit: MemberId, package: Vec<u8>, share: [u8; 32]) {
+    fn blame(&mut self, item: ItemId, culprit: MemberId, session: &Session) {
         if let Some(running) = self.running.get_mut(&item) {
             running.liars.insert(culprit);
         }
         if let Some(peer) = self.peers.get_mut(&culprit) {
             peer.standing.convict();
         }
-        self.accuse(culprit, FaultKind::InvalidShare { item, package, share });
+        let (share, voucher) = (session.shares.get(&culprit), session.vouchers.get(&culprit));
+        // A machine never finds its own share wrong.
+        let (Some(share), Some(voucher)) = (share, voucher) else { return };
+        let epoch = self.config.epoch;
+        let accusation = Accusation { culprit, epoch, package: session.package.to_bytes(), share: *share };
+        self.accuse(culprit, FaultKind::InvalidShare { item, accusation, voucher: *voucher });
     }
 
     fn announce(&mut self, item: ItemId, signature: SignatureBytes) {

@@ -1,6 +1,7 @@
 //! What other members did wrong, and what this node's own requests are refused for.
 
 use super::item::ItemId;
+use super::voucher::{Accusation, Voucher};
 use crate::member::MemberId;
 use crate::wire::WireError;
 
@@ -51,10 +52,10 @@ pub enum FaultKind {
     InvalidShare {
         /// What was to be signed.
         item: ItemId,
-        /// The package, as sent to the signer.
-        package: Vec<u8>,
-        /// The share.
-        share: [u8; 32],
+        /// The share and what it answers.
+        accusation: Accusation,
+        /// What came with it. Not checked here: if it is the signer's, the accusation is proven.
+        voucher: Voucher,
     },
 }
 

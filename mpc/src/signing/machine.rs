@@ -15,6 +15,7 @@ use super::message::Message;
 use super::nonces::NonceStore;
 use super::package::{Package, PackageHash};
 use super::pool::{Pool, Standing};
+use super::voucher::{Identity, Voucher};
 use crate::keys::{GroupPublic, KeyMaterial, SignatureBytes};
 use crate::member::MemberId;
 use crate::secret_stream::SecretStream;
@@ -98,6 +99,7 @@ pub enum Output {
 pub struct Signing {
     pub(super) config: SigningConfig,
     pub(super) me: MemberId,
+    pub(super) identity: Box<dyn Identity>,
     pub(super) boot: BootId,
     pub(super) key: KeyPackage,
     pub(super) public: GroupPublic,
@@ -144,6 +146,8 @@ pub(super) struct Session {
     pub(super) package: Package,
     pub(super) commitments: BTreeMap<MemberId, SigningCommitments>,
     pub(super) shares: BTreeMap<MemberId, [u8; 32]>,
+    /// Of the others' shares.
+    pub(super) vouchers: BTreeMap<MemberId, Voucher>,
 }
 
 /// This node's latest answer to one coordinator about one item.
@@ -163,7 +167,13 @@ pub(super) struct Done {
 impl Signing {
     /// A member's machine for one key. `boot` and `seed` are fresh from the operating system at every start.
     #[must_use]
-    pub fn new(mut config: SigningConfig, material: &KeyMaterial, boot: BootId, seed: NonceSeed) -> Self {
+    pub fn new(
+        mut config: SigningConfig,
+        material: &KeyMaterial,
+        identity: Box<dyn Identity>,
+        boot: BootId,
+        seed: NonceSeed,
+    ) -> Self {
         config.pool_target = config.pool_target.clamp(1, MAX_POOL / 2);
         let public = material.public().clone();
         let key = material.key_package();
@@ -177,6 +187,7 @@ impl Signing {
         Self {
             config,
             me,
+            identity,
             boot,
             key,
             public,

@@ -4,6 +4,7 @@ use super::commitment::{Offer, Supply};
 use super::config::MAX_POOL;
 use super::item::{BootId, ItemId};
 use super::package::{MAX_PACKAGE_LEN, Package, PackageHash};
+use super::voucher::Voucher;
 use crate::keys::SignatureBytes;
 use crate::wire::{Reader, WireError, count_of};
 
@@ -21,7 +22,7 @@ pub(super) enum Message {
     Supply(Supply),
     /// A signing package.
     Package(Package),
-    /// `item (9) ‖ package hash (32) ‖ share (32) ‖ supply`: a share, and fresh commitments in place of the used ones.
+    /// `item (9) ‖ package hash (32) ‖ share (32) ‖ voucher (65) ‖ supply`: a share, and fresh commitments in place of the used ones.
     Share(Share),
     /// `item (9) ‖ signature (65)`.
     Signature { item: ItemId, signature: SignatureBytes },
@@ -34,6 +35,7 @@ pub(super) struct Share {
     pub(super) item: ItemId,
     pub(super) package: PackageHash,
     pub(super) share: [u8; 32],
+    pub(super) voucher: Voucher,
     pub(super) supply: Supply,
 }
 
@@ -56,6 +58,7 @@ impl Message {
                 share.item.write(&mut out);
                 out.extend(share.package);
                 out.extend(share.share);
+                out.extend(share.voucher);
                 write_supply(&share.supply, &mut out);
             }
             Self::Signature { item, signature } => {
@@ -96,6 +99,7 @@ impl Message {
                 item: ItemId::read(&mut reader)?,
                 package: reader.array()?,
                 share: reader.array()?,
+                voucher: reader.array()?,
                 supply: read_supply(&mut reader)?,
             }),
             5 => Self::Signature { item: ItemId::read(&mut reader)?, signature: reader.array()? },
@@ -105,6 +109,15 @@ impl Message {
         reader.finish()?;
         Ok(Some(message))
     }
+}
+
+/// The finished signature in a member's message, for who holds no share and takes no other part; `None` for other messages and
+/// other epochs. It is not verified yet.
+pub fn broadcast_signature(bytes: &[u8], epoch: u64) -> Result<Option<(ItemId, SignatureBytes)>, WireError> {
+    Ok(match Message::parse(bytes, epoch)? {
+        Some(Message::Signature { item, signature }) => Some((item, signature)),
+        _ => None,
+    })
 }
 
 fn read_known(reader: &mut Reader<'_>) -> Result<Option<(BootId, u64)>, WireError> {

@@ -19,7 +19,7 @@
 //! | want | "this is my boot; give me commitments; below this index I use none of yours again" |
 //! | supply | commitments of this boot for the receiver's use only |
 //! | package | item, digest, attempt, session, coordinator's boot, `t` × (member, boot, index, commitment) |
-//! | share | package hash, share, one fresh commitment |
+//! | share | package hash, share, its signer's voucher, one fresh commitment |
 //! | signature | a finished signature |
 //! | request | "send it to me if you have it" |
 //!
@@ -40,7 +40,8 @@
 //!    all only so many as this node's own clock allows.
 //! 5. *Record before share.* [`Output::Persist`] precedes the message with the share; the shell syncs between.
 //! 6. *Late is busy.* Silence changes who is asked first, nothing more. A wrong share, found after the optimistic aggregation
-//!    failed, is a [`FaultKind::InvalidShare`].
+//!    failed, is a [`FaultKind::InvalidShare`]; with the voucher that came with it, anybody can be shown that it is
+//!    ([`Accusation`]).
 //! 7. *Early is held.* Packages and signatures for items without a digest yet wait, [`MAX_HELD_PER_MEMBER`] items for each
 //!    sender.
 //! 8. *Verified only.* No signature is accepted, kept or passed on before it verified over this node's own digest.
@@ -62,8 +63,8 @@
 //! # Caveats
 //! - Of two processes with one key only the one that started later is heard. Restoring the
 //!   *memory image* of a process brings nonces back and is not defended against.
-//! - Commitments and shares are not signed by their owner yet: a wrong share is known to the coordinator that received it, and
-//!   cannot be shown to a third party.
+//! - A voucher is looked at only when the share is wrong. A liar that sends a wrong share with a wrong voucher is left out all the
+//!   same, and known to those only whom it lied to.
 //! - A digest that differs between honest nodes is never signed; this machine cannot tell who is right.
 //!
 //! # Use
@@ -89,6 +90,7 @@ mod round;
 mod settle;
 mod signer;
 mod supply;
+mod voucher;
 
 #[cfg(test)]
 mod tests;
@@ -98,4 +100,5 @@ pub use config::{MAX_HELD_PER_MEMBER, MAX_PINNED, MAX_POOL, MAX_RETAINED, MAX_RU
 pub use fault::{Fault, FaultKind, Refused};
 pub use item::{BootId, ItemId, Time};
 pub use machine::{Input, NonceSeed, Output, Signing};
-pub use message::MAX_MESSAGE;
+pub use message::{MAX_MESSAGE, broadcast_signature};
+pub use voucher::{Accusation, Identity, Judgement, Meaningless, Voucher};

@@ -101,7 +101,8 @@ impl Signing {
 
         let offers = vec![self.nonces.offer(from)];
         let supply = Supply { boot: self.boot, offers };
-        let reply = Message::Share(Share { item: package.item, package: hash, share, supply });
+        let voucher = self.identity.vouch(&hash, &share);
+        let reply = Message::Share(Share { item: package.item, package: hash, share, voucher, supply });
         let reply = reply.to_bytes(self.config.epoch);
         self.remember(from, package, hash, &reply);
         self.outputs.push_back(Output::Send { to: from, bytes: reply });

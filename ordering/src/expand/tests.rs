@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use ordering_types::chain_spec::{Committee, DataPolicy, Limits, Rollup, RollupKind};
+use ordering_types::chain_spec::{Ceremony, Committee, DataPolicy, Limits, Rollup, RollupKind};
 use ordering_types::{
     Address, ChainSpec, Epoch, Height, Incarnation, L1Reference, LaneId, LaneSequence, Transaction,
     ValidatorId,
@@ -18,6 +18,7 @@ fn rules() -> Rules {
         l1_chain_id: 1,
         inbox: Address::new([0; 20]),
         limits: Limits::default(),
+        ceremony: Ceremony::default(),
         validators: vec![],
         rollups: vec![Rollup {
             id: ROLLUP,

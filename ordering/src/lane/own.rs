@@ -49,10 +49,14 @@ impl OwnLane {
         self.undecided.push_back(held);
     }
 
-    /// Undecided chunks up to a place.
-    pub(crate) fn up_to(&self, sequence: LaneSequence) -> BTreeSet<Digest> {
-        let below = self.undecided.iter().take_while(|held| held.chunk.sequence() <= sequence);
-        below.map(|held| held.chunk.digest()).collect()
+    /// A checkpoint tells where the lane stands, and not over what. On a chunk of ours, all up to it are decided. On another's, a forged one
+    /// is among them, and nobody can tell which of ours are: all are cut again. What of it is ordered already is left out as a
+    /// duplicate, if the window still knows it.
+    pub(crate) fn go_on_at(&mut self, tip: (LaneSequence, Digest)) -> Settled {
+        let own = self.undecided.iter().position(|held| held.chunk.digest() == tip.1);
+        let decided = self.undecided.iter().take(own.map_or(0, |place| place + 1));
+        let covered = decided.map(|held| held.chunk.digest()).collect();
+        self.settle(&covered, tip)
     }
 
     /// A block covers these chunks of the lane, after which it stands at `tip`.
@@ -126,18 +130,28 @@ mod tests {
         assert_eq!(own.next().1, chunks[2].chunk.digest());
     }
 
-    /// A checkpoint tells where the lane stands, and not over what: what is at or below that place is gone, what follows it waits on.
     #[test]
-    fn a_checkpoint_settles_all_up_to_its_tip() {
+    fn a_checkpoint_on_an_own_chunk_settles_all_up_to_it() {
         let (mut own, chunks, _) = scene(0);
-        let settled = own.settle(&own.up_to(chunks[1].chunk.sequence()), end(&chunks[1]));
+        let settled = own.go_on_at(end(&chunks[1]));
         assert_eq!((settled.decided.len(), settled.overruled.len()), (2, 0));
-        let (mut own, chunks, forged) = scene(1);
-        let settled = own.settle(&own.up_to(forged.chunk.sequence()), end(&forged));
-        assert_eq!(
-            (digests(&settled.decided), digests(&settled.overruled)),
-            (digests(&chunks[..2]), digests(&chunks[2..]))
-        );
+        assert_eq!(own.next(), (LaneSequence::new(4), chunks[2].chunk.digest()));
+        let (mut own, chunks, _) = scene(0);
+        let settled = own.go_on_at((LaneSequence::default(), Digest::ZERO));
+        assert_eq!((settled.decided.len(), settled.overruled.len()), (0, 0), "where it stood before");
+        assert_eq!(own.next().1, chunks[2].chunk.digest());
+    }
+
+    /// The displaced chunk was taken for decided, and its transactions were never ordered.
+    #[test]
+    fn a_checkpoint_on_a_forged_chunk_takes_back_whatever_may_not_be_decided() {
+        for honest in 0..=2 {
+            let (mut own, chunks, forged) = scene(honest);
+            let settled = own.go_on_at(end(&forged));
+            assert!(settled.decided.is_empty());
+            assert_eq!(digests(&settled.overruled), digests(&chunks));
+            assert_eq!(own.next(), (forged.chunk.sequence().next(), forged.chunk.digest()));
+        }
     }
 
     /// Wherever the forged chunk stands: first, between own ones, or behind the newest.

@@ -109,8 +109,7 @@ impl Ordering {
         self.agreement.witness_certificate(certificate);
         self.commit = Some(certificate.clone());
         // What is decided of the own lane must not go on counting as waiting.
-        let tip = state.tip(self.own.id);
-        let settled = self.own.settle(&self.own.up_to(tip.0), tip);
+        let settled = self.own.go_on_at(state.tip(self.own.id));
         for held in &settled.decided {
             self.buffer.decided(held, &self.rules);
         }

@@ -114,6 +114,41 @@ impl Default for Limits {
     }
 }
 
+/// How long a key ceremony waits for whom, by the times of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ceremony {
+    /// From its beginning: who has not announced itself by then gets no share of the key, if a quorum has.
+    pub announce_ms: u32,
+    /// From when there are enough dealings: who has not acknowledged or objected by then is not waited for, if a quorum has
+    /// acknowledged.
+    pub acknowledge_ms: u32,
+    /// From its beginning: an attempt without a key by then is given up, and the next begins.
+    pub attempt_ms: u32,
+}
+
+impl Default for Ceremony {
+    fn default() -> Self {
+        Self { announce_ms: 60_000, acknowledge_ms: 60_000, attempt_ms: 600_000 }
+    }
+}
+
+impl Ceremony {
+    fn validate(&self) -> Result<(), ChainSpecError> {
+        if self.announce_ms == 0 || self.acknowledge_ms == 0 {
+            return Err(ChainSpecError::Ceremony("nobody can answer in no time"));
+        }
+        // Besides the two waits, what is dealt and acknowledged takes time to be ordered.
+        let waits = u64::from(self.announce_ms) + u64::from(self.acknowledge_ms);
+        if u64::from(self.attempt_ms) < 2 * waits {
+            return Err(ChainSpecError::Ceremony(
+                "attempt_ms must be at least twice announce_ms and acknowledge_ms together",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// The genesis file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,6 +162,9 @@ pub struct ChainSpec {
     /// Agreed numbers.
     #[serde(default)]
     pub limits: Limits,
+    /// How long key ceremonies wait.
+    #[serde(default)]
+    pub ceremony: Ceremony,
     /// The founding validators.
     pub validators: Vec<Validator>,
     /// The rollups served.
@@ -165,6 +203,9 @@ pub enum ChainSpecError {
     /// Numbers that contradict each other.
     #[error("limits: {0}")]
     Limits(&'static str),
+    /// Waiting times that contradict each other.
+    #[error("ceremony: {0}")]
+    Ceremony(&'static str),
 }
 
 impl ChainSpec {
@@ -192,6 +233,7 @@ impl ChainSpec {
             }
         }
         self.limits.validate()?;
+        self.ceremony.validate()?;
         self.validate_batch_size()
     }
 
@@ -330,6 +372,7 @@ mod tests {
             l1_chain_id: 1,
             inbox: Address::default(),
             limits,
+            ceremony: Ceremony::default(),
             validators: (1..=4).map(validator).collect(),
             rollups: (1..=rollups).map(rollup).collect(),
         }

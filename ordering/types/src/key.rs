@@ -152,6 +152,20 @@ impl PublicKey {
         Address(*digest.as_bytes().last_chunk::<20>().expect("a digest has 32 bytes"))
     }
 
+    /// Whether L1 takes `signature` for this key's over `digest`: as [`verify`](Self::verify), and its last byte recovers this very key. Costs more.
+    pub fn verify_as_l1(&self, digest: Digest, signature: &Signature) -> bool {
+        match &self.0 {
+            Public::Curve(_) => {
+                let [.., v] = signature.0;
+                matches!(v, 27 | 28)
+                    && self.verify(digest, signature)
+                    && signature.recover(digest).as_ref() == Some(self)
+            }
+            #[cfg(feature = "simulation")]
+            Public::Simulated(_) => self.verify(digest, signature),
+        }
+    }
+
     /// Whether `signature` is this key's over `digest`. High-s signatures are refused, as on L1.
     pub fn verify(&self, digest: Digest, signature: &Signature) -> bool {
         match &self.0 {

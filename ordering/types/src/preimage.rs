@@ -10,12 +10,16 @@
 //! | 2 batch | committee | epoch, batch number, keccak(batch id ‖ carrier hash) |
 //! | 3 handover | committee | epoch, new epoch, content |
 //! | 4 readiness | committee | epoch, attempt, content |
+//! | 5 allow | committee | epoch, nonce of the registry's list, keccak(owner ‖ allowed); the contract is the registry |
 //! | 16 initialise | validator | epoch, key x, key y |
 //! | 17 prevote, 18 precommit | validator | epoch, height, round, value id |
 //! | 19 proposal | validator | epoch, height, round, valid round + 1, value id |
 //! | 20 system message | validator | sender, sequence, sha256(payload) |
 //! | 21 client session | validator | validator, keying material of the TLS session |
 //! | 22 peer session | validator | signer, the other validator, keying material of the TLS session |
+//! | 23 recover | validator | epoch, key x, key y |
+//! | 24 register | validator | 0, owner, keccak(endpoint); the contract is the registry |
+//! | 25 signature share | validator | epoch, sha256(group's public data), package hash, share |
 
 use crate::{Address, Digest, Epoch, Height, Round, ValidatorId};
 
@@ -126,6 +130,11 @@ impl Domain {
     pub fn peer_session(&self, signer: ValidatorId, other: ValidatorId, keying_material: [u8; 32]) -> Digest {
         let word = |id: ValidatorId| number_word(u64::from(id.get()));
         self.digest(22, &[word(signer), word(other), keying_material])
+    }
+
+    /// What a validator signs beside its share of a group signature: that it is its answer to this package under this key.
+    pub fn signature_share(&self, epoch: Epoch, group: Digest, package: Digest, share: [u8; 32]) -> Digest {
+        self.digest(25, &[number_word(epoch.get()), group.to_bytes(), package.to_bytes(), share])
     }
 
     /// What a validator signs to speak to the committee through the log.

@@ -54,8 +54,8 @@ pub struct SignedVote {
 }
 
 impl SignedVote {
-    /// Whether `key` signed it.
+    /// Whether `key` signed it. Nil is signed as the value zero, and zero is never a value: else one signature would be two votes.
     pub fn verify(&self, domain: &Domain, key: &PublicKey) -> bool {
-        key.verify(self.vote.digest(domain), &self.signature)
+        self.vote.value != Some(Digest::ZERO) && key.verify(self.vote.digest(domain), &self.signature)
     }
 }

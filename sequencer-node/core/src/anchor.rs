@@ -65,7 +65,7 @@ impl Anchor {
         let (x, y) = key.coordinates();
         let digest = domain.initialise(FOUNDING_EPOCH, x, y);
         let signed = |(id, signature): &(&ValidatorId, &Signature)| {
-            committee.key(**id).is_some_and(|key| key.verify(digest, signature))
+            committee.key(**id).is_some_and(|key| key.verify_as_l1(digest, signature))
         };
         if signatures.iter().filter(signed).count() < committee.quorum() {
             return Err(AnchorError::Founding);

@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use crate::evidence::Evidence;
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
 use bytes::Bytes;
-pub use ordering::api::{Checkpoint, Class, Covered, Decided, Evidence, Recipient, Served, StoreRequest};
+pub use ordering::api::{Checkpoint, Class, Covered, Decided, Recipient, Served, StoreRequest};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{Block, Digest, GroupKey, GroupSignature, Height, Signature, ValidatorId};
 use zeroize::Zeroizing;
@@ -83,8 +84,8 @@ pub enum Output {
     Sealed(Arc<SealedBatch>),
     /// The founding ceremony is complete, and a quorum has signed the key for the contract.
     Founded(Arc<Founding>),
-    /// A validator provably misbehaved.
-    Evidence(Evidence),
+    /// A validator provably misbehaved: keep it, anybody can be shown.
+    Evidence(Box<Evidence>),
     /// A peer sent something that no honest one sends; unlike evidence this convinces nobody else.
     PeerFault {
         /// Who.
@@ -206,14 +207,23 @@ pub struct Recovered {
     pub burns: Vec<Vec<u8>>,
     /// [`Record::Founded`].
     pub founding: Option<Founding>,
-    /// System messages of all decided blocks so far, in order, while there is no [`Self::founding`]; else empty.
-    pub system_log: Vec<(Height, SystemMessage)>,
+    /// All decided blocks so far, in order, while there is no [`Self::founding`]; else empty.
+    pub system_log: Vec<LoggedBlock>,
     /// Header of the newest signed batch before which all are signed too; after a checkpoint at least that of its anchor.
     pub last_sealed: Option<BatchHeader>,
     /// Blocks above that batch, ascending.
     pub unsealed: Vec<Arc<Block>>,
     /// Heights and header hashes of the blocks above the newest [`Record::Certified`], at most the last [`UNCERTIFIED_WINDOW`].
     pub uncertified: Vec<(Height, Digest)>,
+}
+
+/// What a block is to the parts that follow the log.
+#[derive(Clone, Debug)]
+pub struct LoggedBlock {
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// What validators said in it.
+    pub messages: Vec<SystemMessage>,
 }
 
 /// A block so far below the newest is not signed any more.

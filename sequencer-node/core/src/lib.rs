@@ -26,9 +26,11 @@ pub mod anchor;
 pub mod api;
 mod confirm;
 mod entropy;
+pub mod evidence;
 mod founding;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod identity;
 mod job;
 mod key_material;
 mod node;
@@ -37,6 +39,7 @@ mod sealing;
 pub mod settings;
 mod status;
 pub mod wire;
+mod witness;
 
 pub use node::{NodeCore, SubmitError};
 pub use settings::{Config, Settings, StartError};

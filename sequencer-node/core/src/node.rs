@@ -4,31 +4,34 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mpc::signing::{BootId, BurnRecord, ItemId, NonceSeed, Signing};
+use mpc::signing::{BootId, BurnRecord, Fault, FaultKind, ItemId, NonceSeed, Signing};
 use mpc::{KeyMaterial, MemberId};
 use ordering::Ordering;
 use ordering_types::cut::SystemMessage;
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, Digest, GroupKey, GroupSignature, Height, Incarnation, SecretKey, Time, Transaction, TxId,
-    ValidatorId,
+    ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Height, Incarnation, SecretKey, Signature, Time,
+    Transaction, TxId, ValidatorId,
 };
 use zeroize::Zeroizing;
 
 use crate::anchor::{Anchor, AnchorError};
 use crate::api::{
-    Checkpoint, Class, Decided, Founding as Founded, Input, JobResult, Output, Recipient, Record, Recovered,
-    UNCERTIFIED_WINDOW,
+    Checkpoint, Class, Decided, Founding as Founded, Input, JobResult, LoggedBlock, Output, Recipient,
+    Record, Recovered, UNCERTIFIED_WINDOW,
 };
 use crate::confirm::Confirmations;
 use crate::entropy::Entropy;
+use crate::evidence::{Evidence, WrongShare};
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
+use crate::identity::Vouching;
 use crate::key_material;
 use crate::planted::PlantedBug;
 use crate::sealing::{MAX_OPEN_BATCHES, Sealing, SealingEvent, Ticket, Turn};
 use crate::settings::{Config, Settings, StartError};
 use crate::status::Status;
 use crate::wire::PeerMessage;
+use crate::witness::{Heard, Witness};
 
 /// Kinds of items in the signing machine. Its numbers mean what these say.
 const ITEM_BLOCK: u8 = 1;
@@ -50,6 +53,7 @@ pub struct NodeCore {
     spec: Arc<ChainSpec>,
     domain: Domain,
     me: ValidatorId,
+    key: SecretKey,
     ordering: Ordering,
     incarnation: Incarnation,
     founding: Option<Founding>,
@@ -57,6 +61,8 @@ pub struct NodeCore {
     founded: bool,
     settings: Settings,
     signing: Option<Signing>,
+    /// Instead, where the key is known and no share of it is held.
+    witness: Option<Witness>,
     group_key: Option<GroupKey>,
     sealing: Sealing,
     entropy: Entropy,
@@ -94,6 +100,7 @@ impl NodeCore {
         let mut node = Self {
             domain,
             me,
+            key,
             ordering,
             incarnation,
             founding: None,
@@ -101,6 +108,7 @@ impl NodeCore {
             founded: recovered.founding.is_some(),
             settings,
             signing: None,
+            witness: None,
             group_key: None,
             sealing: Sealing::new(domain, me, members, recovered.last_sealed.as_ref()),
             entropy: Entropy::new(entropy),
@@ -118,7 +126,7 @@ impl NodeCore {
             node.know_key(founding.key, now);
         }
         if !node.founded {
-            node.begin_founding(key, recovered.ceremony_seed, &recovered.system_log, now)?;
+            node.begin_founding(recovered.ceremony_seed, &recovered.system_log, now)?;
         }
         let sealed = node.sealing.sealed_height();
         node.ordering.handle(now, ordering::api::Input::Sealed(sealed));
@@ -188,6 +196,9 @@ impl NodeCore {
 
     fn on_peer(&mut self, from: ValidatorId, bytes: &[u8], now: Time) {
         let events = match PeerMessage::decode(bytes) {
+            Ok(PeerMessage::Signing(bytes)) if self.signing.is_none() => {
+                return self.bear_witness(from, &bytes, now);
+            }
             Ok(PeerMessage::Signing(bytes)) => {
                 let Some(from) = MemberId::new(from.get()) else { return };
                 self.sign_with(now, mpc::signing::Input::Message { from, bytes: bytes.to_vec() });
@@ -241,19 +252,28 @@ impl NodeCore {
             }
             From::Jumped(checkpoint) => self.on_jump(&checkpoint, now),
             From::Serve { to, request } => self.outputs.push_back(Output::Serve { to, request }),
-            From::Evidence(evidence) => self.outputs.push_back(Output::Evidence(evidence)),
+            From::Evidence(ordering::api::Evidence { first, second, .. }) => {
+                self.show(Evidence::Votes { first, second });
+            }
             From::Fatal(why) => self.outputs.push_back(Output::Fatal(why)),
         }
+    }
+
+    /// What a block's system messages, and its time, mean for the founding.
+    fn on_log(&mut self, messages: &[SystemMessage], time_ms: u64, now: Time) {
+        let Some(founding) = &mut self.founding else { return };
+        let mut events = founding.on_time(time_ms);
+        for SystemMessage { sender, payload, .. } in messages {
+            events.extend(founding.on_logged(time_ms, *sender, payload));
+        }
+        self.on_founding(events, now);
     }
 
     /// Everything that follows from a decided block, in one place.
     fn on_block(&mut self, decided: Arc<Decided>, now: Time) {
         let header = &decided.block.header;
         let (height, hash) = (header.height, header.hash());
-        for SystemMessage { sender, payload, .. } in &decided.cut.system {
-            let events = self.founding.as_mut().map(|f| f.on_logged(*sender, payload)).unwrap_or_default();
-            self.on_founding(events, now);
-        }
+        self.on_log(&decided.cut.system, header.time_ms, now);
         let block = Arc::new(decided.block.clone());
         self.outputs.push_back(Output::Ordered(decided));
         // Of what is long past, the committee has signed blocks and batches already.
@@ -275,7 +295,7 @@ impl NodeCore {
         self.ordering.handle(now, ordering::api::Input::Sealed(height));
         self.forget_blocks(height.next(), now);
         let below = Ticket::first(batch.number + 1).to_session();
-        self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BATCH, below });
+        self.forget_items(ITEM_BATCH, below, now);
         if !self.founded {
             // Whatever the ceremony still had to say, it completed without this node's disk.
             self.founding = None;
@@ -291,9 +311,8 @@ impl NodeCore {
 
     fn begin_founding(
         &mut self,
-        key: SecretKey,
         stored: Option<Zeroizing<Vec<u8>>>,
-        log: &[(Height, SystemMessage)],
+        log: &[LoggedBlock],
         now: Time,
     ) -> Result<(), StartError> {
         let seed = match stored {
@@ -307,8 +326,8 @@ impl NodeCore {
                 seed
             }
         };
-        let mut founding = Founding::new(self.domain, self.spec.committee(), self.me, key, *seed)?;
-        let events = founding.start(log.iter().map(|(_, m)| (m.sender, m.payload.as_slice())));
+        let mut founding = Founding::new(&self.spec, self.me, self.key.clone(), *seed)?;
+        let events = founding.start(log);
         self.founding = Some(founding);
         self.on_founding(events, now);
         Ok(())
@@ -348,6 +367,7 @@ impl NodeCore {
     fn know_key(&mut self, key: GroupKey, now: Time) {
         if self.group_key.is_none() {
             self.group_key = Some(key);
+            self.witness = Some(Witness::new(key, FOUNDING_EPOCH.get()));
             let events = self.sealing.key_ready(key, now);
             self.on_sealing(events, now);
         }
@@ -365,12 +385,14 @@ impl NodeCore {
         random.copy_from_slice(self.entropy.draw(b"boot id").first_chunk::<8>().expect("32 bytes hold 8"));
         let boot = BootId(boot);
         let nonces = NonceSeed::new(*self.entropy.draw(b"nonces"));
-        let mut signing = Signing::new(self.settings.signing.clone(), material, boot, nonces);
+        let identity = Vouching::new(self.domain, FOUNDING_EPOCH, material.public(), self.key.clone());
+        let config = self.settings.signing.clone();
+        let mut signing = Signing::new(config, material, Box::new(identity), boot, nonces);
         burns
             .iter()
             .filter_map(|bytes| BurnRecord::from_bytes(bytes).ok())
             .for_each(|burn| signing.pin(&burn));
-        self.signing = Some(signing);
+        (self.signing, self.witness) = (Some(signing), None);
         self.sign_with(now, mpc::signing::Input::Tick);
         if let Some((height, hash)) = self.confirmations.newest() {
             self.ask_block_signature(height, hash, now);
@@ -380,7 +402,7 @@ impl NodeCore {
     }
 
     fn forget_blocks(&mut self, below: Height, now: Time) {
-        self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BLOCK, below: below.get() });
+        self.forget_items(ITEM_BLOCK, below.get(), now);
     }
 
     fn ask_block_signature(&mut self, height: Height, hash: Digest, now: Time) {
@@ -389,7 +411,32 @@ impl NodeCore {
     }
 
     fn ask_signature(&mut self, item: ItemId, digest: Digest, now: Time) {
+        if let Some(witness) = &mut self.witness {
+            if let Some(signature) = witness.want(item, digest) {
+                self.on_signed(item, signature, now);
+            }
+            return;
+        }
         self.sign_with(now, mpc::signing::Input::Sign { item, digest: digest.to_bytes() });
+    }
+
+    fn forget_items(&mut self, kind: u8, below: u64, now: Time) {
+        if let Some(witness) = &mut self.witness {
+            witness.forget(kind, below);
+        }
+        self.sign_with(now, mpc::signing::Input::Forget { kind, below });
+    }
+
+    /// What signing machines say to each other, heard without one.
+    fn bear_witness(&mut self, from: ValidatorId, bytes: &[u8], now: Time) {
+        let Some(witness) = &mut self.witness else { return };
+        let what = match witness.hear(from, bytes) {
+            Ok(Heard::Nothing) => return,
+            Ok(Heard::Signed(item, signature)) => return self.on_signed(item, signature, now),
+            Ok(Heard::BadSignature(item)) => format!("sent an invalid signature of {item:?}"),
+            Err(error) => format!("sent a malformed message: {error}"),
+        };
+        self.outputs.push_back(Output::PeerFault { peer: from, what });
     }
 
     fn sign_with(&mut self, now: Time, input: mpc::signing::Input) {
@@ -424,10 +471,30 @@ impl NodeCore {
                 self.send(Recipient::All, Class::Ceremony, message, false);
             }
             From::Signed { item, signature, .. } => self.on_signed(item, GroupSignature::new(signature), now),
-            From::Fault(fault) => self.outputs.push_back(Output::PeerFault {
-                peer: ValidatorId::new(fault.culprit.number()),
-                what: fault.to_string(),
-            }),
+            From::Fault(fault) => self.on_signing_fault(&fault),
+        }
+    }
+
+    fn on_signing_fault(&mut self, fault: &Fault) {
+        let peer = ValidatorId::new(fault.culprit.number());
+        self.outputs.push_back(Output::PeerFault { peer, what: fault.to_string() });
+        let FaultKind::InvalidShare { accusation, voucher, .. } = &fault.kind else { return };
+        let Some(signing) = &self.signing else { return };
+        let evidence = Evidence::Share(WrongShare {
+            validator: peer,
+            epoch: Epoch::new(accusation.epoch),
+            group: signing.public().to_bytes(),
+            package: accusation.package.clone(),
+            share: accusation.share,
+            voucher: Signature::new(*voucher),
+        });
+        self.show(evidence);
+    }
+
+    /// Only what convinces others: a liar that did not vouch for its lie, say, convinces nobody but us.
+    fn show(&mut self, evidence: Evidence) {
+        if evidence.verify(&self.domain, self.ordering.committee()).is_ok() {
+            self.outputs.push_back(Output::Evidence(Box::new(evidence)));
         }
     }
 
@@ -469,7 +536,7 @@ impl NodeCore {
                 SealingEvent::Sealed(batch) => {
                     self.ordering.handle(now, ordering::api::Input::Sealed(self.sealing.sealed_height()));
                     let below = Ticket::first(self.sealing.last_sealed() + 1).to_session();
-                    self.sign_with(now, mpc::signing::Input::Forget { kind: ITEM_BATCH, below });
+                    self.forget_items(ITEM_BATCH, below, now);
                     self.outputs.push_back(Output::Persist(Record::Sealed(Arc::clone(&batch))));
                     self.outputs.push_back(Output::Sealed(batch));
                 }

@@ -329,6 +329,7 @@ mod tests {
             l1_chain_id: 1,
             inbox: ordering_types::Address::default(),
             limits: ordering_types::chain_spec::Limits::default(),
+            ceremony: ordering_types::chain_spec::Ceremony::default(),
             validators: vec![],
             rollups: vec![],
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{Limits, Validator};
+use ordering_types::chain_spec::{Ceremony, Limits, Validator};
 use ordering_types::{Address, ChainSpec, SecretKey, ValidatorId};
 
 use super::*;
@@ -34,6 +34,7 @@ fn spec(ports: &[u16], network: &str) -> Arc<ChainSpec> {
         l1_chain_id: 1,
         inbox: Address::default(),
         limits: Limits::default(),
+        ceremony: Ceremony::default(),
         validators,
         rollups: Vec::new(),
     })

@@ -17,7 +17,8 @@ use tracing::Span;
 use super::Outbound;
 use super::events::Event;
 use super::handle::Counters;
-use crate::core_api::{Class, OrderingRecord, Output, Recipient, Record};
+use crate::core_api::{Class, Evidence, OrderingRecord, Output, Recipient, Record};
+use crate::evidence::EvidenceFolder;
 use crate::store::{Reader, Store, StoreError};
 
 /// Bytes that may wait for the disk; then the core waits.
@@ -44,6 +45,8 @@ pub(super) enum Operation {
     },
     /// Only outputs that are events.
     Tell(Output),
+    /// What convinces others of a validator's misdeed.
+    Keep(Box<Evidence>),
 }
 
 impl Operation {
@@ -66,6 +69,7 @@ impl Operation {
                     checkpoint.snapshot.len()
                 }
                 Self::Persist(Record::Sealed(batch)) => batch.encoded.payload.len(),
+                Self::Keep(evidence) => evidence.bytes(),
                 Self::Persist(_) | Self::Tell(_) => 0,
                 Self::Send { bytes, .. } => bytes.len(),
             }
@@ -148,6 +152,7 @@ pub(super) struct Disk<S> {
     pub(super) queue: Arc<DiskQueue>,
     pub(super) store: Store,
     pub(super) reader: Reader,
+    pub(super) evidence: EvidenceFolder,
     pub(super) outbound: S,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) counters: Arc<Counters>,
@@ -186,6 +191,7 @@ impl<S: Outbound> Disk<S> {
                 }
                 Operation::Send { to, class, bytes } => self.outbound.send(to, class, &bytes),
                 Operation::Tell(output) => self.tell(output)?,
+                Operation::Keep(evidence) => self.evidence.keep(&evidence),
             }
         }
         // What nobody waits for is synced with the next that somebody does.

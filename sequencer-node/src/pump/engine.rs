@@ -18,6 +18,7 @@ use super::handle::{Counters, Handle, Submission};
 use super::jobs::{Jobs, MAX_WAITING_JOBS};
 use super::{Core, Outbound};
 use crate::core_api::{Input, Job, JobResult, Output, Status};
+use crate::evidence::EvidenceFolder;
 use crate::network::{Inbox, PeerMessage};
 use crate::store::{Reader, Store, StoreError};
 
@@ -62,6 +63,8 @@ pub(crate) struct PumpOptions<C, S> {
     pub(crate) store: Store,
     /// The same, for reading.
     pub(crate) reader: Reader,
+    /// Where proof of misdeeds is kept.
+    pub(crate) evidence: EvidenceFolder,
     /// The network.
     pub(crate) spec: Arc<ChainSpec>,
 }
@@ -101,7 +104,7 @@ impl Pump {
 
 /// Starts all threads.
 pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<(Pump, Handle), PumpError> {
-    let PumpOptions { core, clock, outbound, inbox, store, reader, spec } = options;
+    let PumpOptions { core, clock, outbound, inbox, store, reader, evidence, spec } = options;
     let counters = Arc::new(Counters::default());
     let status = core.status();
     counters.height.store(status.height.get(), Ordering::Relaxed);
@@ -114,6 +117,7 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
         queue: Arc::clone(&queue),
         store,
         reader: reader.clone(),
+        evidence,
         outbound: outbound.clone(),
         events: handle.events.clone(),
         counters: Arc::clone(&counters),
@@ -302,12 +306,8 @@ impl<C: Core, S: Outbound> Engine<C, S> {
                 }
                 Output::Founded(founding) => tracing::info!(key = %founding.key, "the committee has its key"),
                 Output::Evidence(evidence) => {
-                    tracing::error!(
-                        culprit = %evidence.culprit,
-                        first = ?evidence.first,
-                        second = ?evidence.second,
-                        "a validator signed two conflicting votes; keep this line as evidence"
-                    );
+                    self.counters.evidence.fetch_add(1, Ordering::Relaxed);
+                    self.to_disk(Operation::Keep(evidence))?;
                 }
                 Output::PeerFault { peer, what } => {
                     self.counters.faults.fetch_add(1, Ordering::Relaxed);

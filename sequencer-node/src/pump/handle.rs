@@ -45,11 +45,13 @@ pub(crate) struct Counters {
     pub(super) sync_micros: AtomicU64,
     /// Faults of peers since the start.
     pub(super) faults: AtomicU64,
+    /// Those of them that anybody can be shown.
+    pub(super) evidence: AtomicU64,
 }
 
 impl Counters {
     /// Name, help and value of each.
-    pub(crate) fn list(&self) -> [(&'static str, &'static str, u64); 7] {
+    pub(crate) fn list(&self) -> [(&'static str, &'static str, u64); 8] {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("sequencer_height", "Newest ordered height", get(&self.height)),
@@ -63,6 +65,7 @@ impl Counters {
             ("sequencer_disk_syncs", "Group syncs since the start", get(&self.syncs)),
             ("sequencer_disk_sync_micros", "Microseconds spent in group syncs", get(&self.sync_micros)),
             ("sequencer_peer_faults", "Messages that no honest peer sends", get(&self.faults)),
+            ("sequencer_evidence", "Proven misdeeds of validators since the start", get(&self.evidence)),
         ]
     }
 }

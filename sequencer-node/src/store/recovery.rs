@@ -25,7 +25,9 @@ use super::secret::SecretBox;
 use super::segments::{Checked, Kind, Location, Position, Segments};
 use super::wal::{Rare, Wal, WalContents};
 use super::writer::{Burnt, Store};
-use crate::core_api::{Anchor, Checkpoint, Founding, OrderingRecovered, Recovered, Tip, UNCERTIFIED_WINDOW};
+use crate::core_api::{
+    Anchor, Checkpoint, Founding, LoggedBlock, OrderingRecovered, Recovered, Tip, UNCERTIFIED_WINDOW,
+};
 
 /// What must never be lost.
 pub(crate) const WAL_FILE: &str = "wal.redb";
@@ -271,7 +273,7 @@ fn recover(
     if founding.is_none() {
         for height in heights(first_height.get(), tip_height) {
             let cut = reader.head(height)?.and_then(|head| Cut::decode(&head.cut).ok());
-            system_log.extend(cut.into_iter().flat_map(|cut| cut.system).map(|message| (height, message)));
+            system_log.extend(cut.map(|cut| LoggedBlock { time_ms: cut.time_ms, messages: cut.system }));
         }
     }
     let last_sealed = reader.latest_sealed()?.or(anchor.map(|anchor| anchor.batch));

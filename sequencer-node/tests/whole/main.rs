@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod commands;
+mod evidence;
+mod founding;
 mod late;
 mod network;
 mod node;

@@ -1,4 +1,4 @@
-//! Text of others: configuration, genesis and key files, and what L1's nodes answer.
+//! Text of others: configuration, genesis and key files, evidence, and what L1's nodes answer.
 #![no_main]
 
 use fuzz::founded::spec;
@@ -25,6 +25,7 @@ fn seeds() -> Vec<Vec<u8>> {
             .to_owned(),
     ];
     let word = "11".repeat(32);
+    let evidence = [votes(&word), wrong_share(generator)];
     let answers = [
         format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":[{{\"address\":\"0x{0}\",\"topics\":[\"0x{word}\"],\"data\":\"0x{word}\",\"blockHash\":\"0x{word}\",\
                  \"blockNumber\":\"0x1\",\"transactionHash\":\"0x{word}\",\"transactionIndex\":\"0x0\",\"logIndex\":\"0x0\",\"removed\":false}}]}}", "11".repeat(20)),
@@ -35,9 +36,42 @@ fn seeds() -> Vec<Vec<u8>> {
         "{\"data\":[\"0x00\",\"0x01\"]}".to_owned(),
     ];
     let calls = [[0x11; 4 + 32 * 20].to_vec(), vec![0; 32 * 12]];
-    let files = files.iter().map(|text| seed(FILE, text.as_bytes()));
+    let files = files.iter().chain(&evidence).map(|text| seed(FILE, text.as_bytes()));
     let answers = answers.iter().map(|text| seed(L1_ANSWER, text.as_bytes()));
     files.chain(answers).chain(calls.iter().map(|bytes| seed(ABI, bytes))).collect()
+}
+
+fn evidence(what: &str) -> String {
+    format!("{{\"network\":\"x\",\"chain_spec\":\"{}\",\"evidence\":{what}}}", "22".repeat(32))
+}
+
+fn votes(word: &str) -> String {
+    let vote = |value: &str| {
+        let signature = "00".repeat(65);
+        format!(
+            "{{\"vote\":{{\"kind\":\"Prevote\",\"epoch\":0,\"height\":7,\"round\":0,\"value\":{value},\"validator\":2}},\"signature\":\"0x{signature}\"}}"
+        )
+    };
+    evidence(&format!(
+        "{{\"votes\":{{\"first\":{},\"second\":{}}}}}",
+        vote(&format!("\"{word}\"")),
+        vote("null")
+    ))
+}
+
+/// Of three members of four, whose points are all the generator.
+fn wrong_share(generator: &str) -> String {
+    let members: String = (1..=4).map(|id| format!("{id:04x}{generator}")).collect();
+    let group = format!("{generator}00030004{members}");
+    let entries: String = (1..=3)
+        .map(|id| format!("{id:04x}{}{}{generator}{generator}", "01".repeat(16), "00".repeat(8)))
+        .collect();
+    let package =
+        format!("{}01{}{}000000000000{:04x}{entries}", "01".repeat(16), "00".repeat(8), "05".repeat(32), 3);
+    let (share, voucher) = ("03".repeat(32), "00".repeat(65));
+    evidence(&format!(
+        "{{\"share\":{{\"validator\":2,\"epoch\":0,\"group\":\"{group}\",\"package\":\"{package}\",\"share\":\"{share}\",\"voucher\":\"0x{voucher}\"}}}}"
+    ))
 }
 
 fuzz_target!(

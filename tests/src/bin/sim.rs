@@ -211,6 +211,11 @@ fn replay(seed: u64, planted: Option<Planted>, arguments: &Arguments) -> u64 {
         print(format!("{plan:#?}"));
     }
     let report = run(&plan, arguments.trace.then_some(&mut print as &mut dyn FnMut(String)));
+    let violations = report.violations.len() as u64;
+    if arguments.json {
+        print(serde_json::to_string(&report).expect("counts and names"));
+        return violations;
+    }
     for violation in &report.violations {
         print(format!("seed {seed}: {} broke: {}", violation.promise, violation.seen));
     }
@@ -218,14 +223,10 @@ fn replay(seed: u64, planted: Option<Planted>, arguments: &Arguments) -> u64 {
         print(format!("{count:>9} {kind}"));
     }
     print(format!(
-        "seed {seed}: {} violations, {} blocks, {} transactions, {} batches, event hash {}",
-        report.violations.len(),
-        report.blocks,
-        report.transactions,
-        report.batches,
-        report.event_hash
+        "seed {seed}: {violations} violations, {} blocks, {} transactions, {} batches, event hash {}",
+        report.blocks, report.transactions, report.batches, report.event_hash
     ));
-    report.violations.len() as u64
+    violations
 }
 
 fn run_campaign(arguments: &Arguments) -> Result<u64, String> {

@@ -59,7 +59,7 @@ impl Totals {
         self.faults.merge(&report.faults);
         self.beyond += u64::from(plan.is_beyond());
         self.forked_beyond += u64::from(report.forked_beyond);
-        let recovery = report.recovered_after.map_or(0, |d| d.as_millis() as u64);
+        let recovery = report.recovered_after_ms.unwrap_or(0);
         self.slowest_recovery_ms = self.slowest_recovery_ms.max(recovery);
         self.violations += report.violations.len() as u64;
         for violation in &report.violations {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use batcher_format::SealedBatch;
 use bytes::Bytes;
 use node_core::anchor::{self, Anchor};
-use node_core::api::{Checkpoint, Founding, Record, Recovered, Served, StoreRequest, UNCERTIFIED_WINDOW};
+use node_core::api::{
+    Checkpoint, Founding, LoggedBlock, Record, Recovered, Served, StoreRequest, UNCERTIFIED_WINDOW,
+};
 use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
 use ordering_types::{
     ChainSpec, Chunk, Digest, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip, RollupId, TxId,
@@ -76,6 +78,11 @@ impl Disk {
             self.synced.apply(record);
         }
         (lost, tear)
+    }
+
+    /// SHA-256 of the public data of the group key whose share is stored here: what follows the 34 bytes of the share.
+    pub fn group(&self) -> Option<Digest> {
+        Some(Digest::sha256(&[self.synced.key_material.as_ref()?.get(34..)?]))
     }
 
     /// Whether these bytes are in a synced log entry of the height, or the height is decided and its log gone.
@@ -260,8 +267,10 @@ impl Contents {
         }
     }
 
-    fn system_log(&self) -> Vec<(Height, ordering_types::cut::SystemMessage)> {
-        self.decided.iter().flat_map(|(h, d)| d.cut.system.iter().map(|m| (*h, m.clone()))).collect()
+    fn system_log(&self) -> Vec<LoggedBlock> {
+        let logged =
+            |d: &Arc<Decided>| LoggedBlock { time_ms: d.cut.time_ms, messages: d.cut.system.clone() };
+        self.decided.values().map(logged).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The network that a plan runs: its genesis file and its validators' keys.
 
-use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{Address, ChainSpec, RollupId, SecretKey, ValidatorId};
 
 use super::plan::Plan;
@@ -36,6 +36,7 @@ pub fn genesis(plan: &Plan) -> (ChainSpec, Vec<SecretKey>) {
         l1_chain_id: 1337,
         inbox: Address::new([0xaa; 20]),
         limits: limits(plan),
+        ceremony: Ceremony::default(),
         validators,
         rollups,
     };

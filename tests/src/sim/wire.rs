@@ -182,6 +182,28 @@ pub fn read_share(bytes: &[u8]) -> Option<[u8; 64]> {
     reader.array()
 }
 
+/// The same message with another share and the voucher for it, as `change` makes them of epoch, package hash and share.
+///
+/// ```text
+///   as above, then 65 voucher │ …
+/// ```
+pub fn with_share(
+    bytes: &Bytes,
+    change: impl FnOnce(Epoch, &[u8; 32], &mut [u8; 32]) -> [u8; 65],
+) -> Option<Bytes> {
+    /// Bytes before the epoch, and before the package hash.
+    const EPOCH: usize = 13;
+    const PACKAGE: usize = EPOCH + 17;
+    read_share(bytes)?;
+    let mut out = BytesMut::from(bytes.as_ref());
+    let epoch = u64::from_be_bytes(*bytes.get(EPOCH..)?.first_chunk()?);
+    let (package, rest) = out.get_mut(PACKAGE..)?.split_first_chunk_mut::<32>()?;
+    let (share, rest) = rest.split_first_chunk_mut::<32>()?;
+    let voucher = rest.first_chunk_mut::<65>()?;
+    *voucher = change(Epoch::new(epoch), package, share);
+    Some(out.freeze())
+}
+
 /// What a chunk says of itself: its parent's digest and its place.
 ///
 /// ```text

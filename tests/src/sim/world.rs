@@ -10,6 +10,7 @@ use node_core::{Config, NodeCore, Settings, Status};
 use ordering_types::{ChainSpec, Digest, Header, RollupId, Time, Transaction, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
+use serde::Serialize;
 
 use super::byzantine::{Scene, Sent};
 use super::disk::Disk;
@@ -39,7 +40,7 @@ const BEYOND_RUNS: Duration = Duration::from_secs(3);
 const NONCE_POOL: usize = 4;
 
 /// What came of a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// The plan's seed.
     pub seed: u64,
@@ -55,8 +56,8 @@ pub struct Report {
     pub batches: u64,
     /// What was done to the network.
     pub faults: Faults,
-    /// How long after the last fault nothing was owed any more; `None` where more than f lie and nothing is.
-    pub recovered_after: Option<Duration>,
+    /// How many milliseconds after the last fault nothing was owed any more; `None` where more than f lie and nothing is.
+    pub recovered_after_ms: Option<u64>,
     /// Whether the chain forked while more than f validators voted twice, which no protocol survives.
     pub forked_beyond: bool,
     /// Broken promises.
@@ -509,6 +510,7 @@ impl<'a> World<'a> {
             me: state.id,
             key: &state.key,
             domain: self.spec.domain(),
+            group: state.disk.group(),
             peers: &state.peers,
             rng: &mut self.rng,
             faults: &mut self.faults,
@@ -687,7 +689,8 @@ impl<'a> World<'a> {
             transactions,
             batches,
             faults: self.faults,
-            recovered_after: (!self.plan.is_beyond()).then(|| self.now.since(self.plan.calm())),
+            recovered_after_ms: (!self.plan.is_beyond())
+                .then(|| self.now.since(self.plan.calm()).as_millis() as u64),
             forked_beyond,
             violations,
         }

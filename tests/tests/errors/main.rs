@@ -61,6 +61,7 @@ const CASES: &[(&str, Case)] = &[
     ("E-STORE-DAMAGED", node_cases::segment_damaged),
     ("E-STORE-OTHER", node_cases::store_of_another),
     ("E-STORE-LOCKED", node_cases::store_locked),
+    ("E-EVIDENCE-NONE", node_cases::evidence_of_nothing),
     ("E-PORT-BUSY", node_cases::port_busy),
     ("E-L1-DEAD", node_cases::l1_dead),
     ("E-L1-NO-CERTIFICATES", node_cases::l1_without_certificates),

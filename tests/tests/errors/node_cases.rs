@@ -68,6 +68,14 @@ pub(crate) fn genesis_bad(_: &World) -> String {
     })
 }
 
+pub(crate) fn evidence_of_nothing(_: &World) -> String {
+    let folders = Folders::new(0);
+    let mut command = program("node");
+    let genesis = folders.path("genesis.toml");
+    command.args(["evidence", "verify"]).arg(&genesis).arg("--chain-spec").arg(&genesis);
+    run(command, folders.root.path())
+}
+
 pub(crate) fn genesis_too_small(_: &World) -> String {
     broken(|folders| {
         let text = fs::read_to_string(folders.path("genesis.toml")).unwrap();

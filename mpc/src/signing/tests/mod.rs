@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod matrix;
 mod network;
 mod rules;
 mod simulation;

@@ -10,11 +10,13 @@ use rand_core::{RngCore, SeedableRng};
 
 use crate::keys::{KeyMaterial, SignatureBytes};
 use crate::member::MemberId;
+use crate::signing::commitment::CommitmentBytes;
 use crate::signing::message::Message;
 use crate::signing::{
-    BootId, BurnRecord, Fault, FaultKind, Input, ItemId, NonceSeed, Output, Signing, SigningConfig, Time,
+    BootId, BurnRecord, Fault, FaultKind, Identity, Input, ItemId, NonceSeed, Output, Signing, SigningConfig,
+    Time,
 };
-use crate::testing::{keys, threshold};
+use crate::testing::{Stamp, keys, threshold};
 
 pub(super) const EPOCH: u64 = 4;
 
@@ -55,6 +57,9 @@ pub(super) struct Network {
     pub(super) signed: BTreeMap<(MemberId, ItemId), (Time, SignatureBytes)>,
     pub(super) faults: Vec<(MemberId, Fault)>,
     pub(super) records: BTreeMap<MemberId, Vec<BurnRecord>>,
+    pub(super) crash: Option<Crash>,
+    /// What each member's node has asked to be signed.
+    asked: BTreeMap<MemberId, BTreeSet<ItemId>>,
     pub(super) detector: Detector,
     link: Link,
     rng: ChaCha8Rng,
@@ -62,11 +67,24 @@ pub(super) struct Network {
     counter: u64,
 }
 
+/// A member crashes once it has carried out so many outputs, and starts again at once.
+#[derive(Clone, Copy)]
+pub(super) struct Crash {
+    pub(super) member: MemberId,
+    pub(super) after: usize,
+    /// Whether the last output, if it is a record, was written and not synced yet.
+    pub(super) loses_last: bool,
+}
+
 /// Finds a nonce pair that served twice. Knows nothing of the machine but its records and the messages.
 #[derive(Default)]
 pub(super) struct Detector {
     /// Owner, boot and index of each used pair.
     uses: BTreeSet<(MemberId, BootId, u64)>,
+    /// The commitments under each package's hash.
+    packages: BTreeMap<[u8; 32], BTreeMap<MemberId, CommitmentBytes>>,
+    /// For which package the owner of a commitment gave a share.
+    answers: BTreeMap<(MemberId, CommitmentBytes), [u8; 32]>,
     /// Owner, package and share of each record.
     recorded: BTreeSet<(MemberId, [u8; 32], [u8; 32])>,
     pub(super) shares_seen: usize,
@@ -81,14 +99,35 @@ impl Detector {
         Ok(())
     }
 
-    pub(super) fn share(&mut self, member: MemberId, bytes: &[u8]) -> Result<(), String> {
-        if let Ok(Some(Message::Share(share))) = Message::parse(bytes, EPOCH) {
-            self.shares_seen += 1;
-            if !self.recorded.contains(&(member, share.package, share.share)) {
-                return Err(format!("a share of {member} leaves without a record"));
+    /// A message on its way.
+    pub(super) fn message(&mut self, from: MemberId, bytes: &[u8]) -> Result<(), String> {
+        match Message::parse(bytes, EPOCH) {
+            Ok(Some(Message::Package(package))) => {
+                let commitments = package.signers.iter().map(|(member, entry)| (*member, entry.commitment));
+                self.packages.insert(package.hash(EPOCH), commitments.collect());
+                // Its coordinator has signed it, too.
+                self.answered(from, package.hash(EPOCH))
             }
+            Ok(Some(Message::Share(share))) => {
+                self.shares_seen += 1;
+                if !self.recorded.contains(&(from, share.package, share.share)) {
+                    return Err(format!("a share of {from} leaves without a record"));
+                }
+                self.answered(from, share.package)
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn answered(&mut self, member: MemberId, package: [u8; 32]) -> Result<(), String> {
+        let commitment = self.packages.get(&package).and_then(|commitments| commitments.get(&member));
+        let Some(commitment) = commitment else { return Ok(()) };
+        let before = *self.answers.entry((member, *commitment)).or_insert(package);
+        if before == package {
+            Ok(())
+        } else {
+            Err(format!("{member} answered two packages with one nonce pair"))
+        }
     }
 }
 
@@ -116,6 +155,8 @@ impl Network {
             signed: BTreeMap::new(),
             faults: Vec::new(),
             records: BTreeMap::new(),
+            crash: None,
+            asked: BTreeMap::new(),
             detector: Detector::default(),
             link,
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -148,12 +189,17 @@ impl Network {
         boot[..8].copy_from_slice(&self.now.as_millis().to_be_bytes());
         self.rng.fill_bytes(&mut seed);
         let config = SigningConfig::new(EPOCH);
-        let mut node = Signing::new(config, &self.keys[&member], BootId(boot), NonceSeed::new(seed));
+        let (identity, nonces) = (Box::new(Stamp(member)), NonceSeed::new(seed));
+        let mut node = Signing::new(config, &self.keys[&member], identity, BootId(boot), nonces);
         for record in self.records.get(&member).into_iter().flatten() {
             node.pin(record);
         }
         self.nodes.insert(member, node);
         self.input(member, Input::Tick);
+        // In a node, replay of the log asks for what is not signed yet.
+        for item in self.asked.get(&member).cloned().unwrap_or_default() {
+            self.input(member, Input::Sign { item, digest: digest(item) });
+        }
     }
 
     fn plan(&mut self, at: Time, happening: Happening) {
@@ -170,14 +216,35 @@ impl Network {
     }
 
     pub(super) fn input(&mut self, member: MemberId, input: Input) {
+        if let Input::Sign { item, .. } = &input {
+            self.asked.entry(member).or_default().insert(*item);
+        }
         let Some(node) = self.nodes.get_mut(&member) else { return };
         node.handle(self.now, input).unwrap();
         while let Some(output) = self.nodes.get_mut(&member).unwrap().next_output() {
-            self.carry_out(member, output);
+            self.carry_out(member, output.clone());
+            if self.crashes(member, &output) {
+                return self.boot(member);
+            }
         }
         if let Some(at) = self.nodes[&member].next_deadline() {
             self.plan(at.max(self.now), Happening::Wake(member));
         }
+    }
+
+    /// Whether this is where the member crashes. What it still had to do is never done.
+    fn crashes(&mut self, member: MemberId, last: &Output) -> bool {
+        let Some(crash) = self.crash.as_mut().filter(|crash| crash.member == member) else { return false };
+        if crash.after > 0 {
+            crash.after -= 1;
+            return false;
+        }
+        let loses = crash.loses_last && matches!(last, Output::Persist(_));
+        self.crash = None;
+        if loses {
+            self.records.get_mut(&member).unwrap().pop();
+        }
+        true
     }
 
     fn carry_out(&mut self, member: MemberId, output: Output) {
@@ -188,7 +255,7 @@ impl Network {
                 self.records.entry(member).or_default().push(record);
             }
             Output::Send { to, bytes } => {
-                self.detector.share(member, &bytes).unwrap();
+                self.detector.message(member, &bytes).unwrap();
                 self.transmit(member, to, bytes);
             }
             Output::Broadcast(bytes) => {
@@ -210,7 +277,7 @@ impl Network {
         match self.nature(from) {
             Nature::Honest => {}
             Nature::Silent => return,
-            Nature::WrongShare => bytes = falsify(bytes),
+            Nature::WrongShare => bytes = falsify(from, bytes),
             Nature::Garbage => self.garbage(from, to, &bytes),
         }
         let copies = 1 + u64::from(self.chance(self.link.repeat_percent));
@@ -277,10 +344,12 @@ impl Network {
     }
 }
 
-fn falsify(bytes: Vec<u8>) -> Vec<u8> {
+/// Vouches for what it sends: without that it is not convicted before others.
+fn falsify(liar: MemberId, bytes: Vec<u8>) -> Vec<u8> {
     match Message::parse(&bytes, EPOCH) {
         Ok(Some(Message::Share(mut share))) => {
             share.share[31] ^= 1;
+            share.voucher = Stamp(liar).vouch(&share.package, &share.share);
             Message::Share(share).to_bytes(EPOCH)
         }
         _ => bytes,

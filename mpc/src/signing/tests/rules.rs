@@ -10,18 +10,19 @@ use crate::signing::config::{MAX_HELD_PER_MEMBER, MAX_POOL, MAX_RUNNING};
 use crate::signing::message::{Message, Share};
 use crate::signing::package::{Entry, Package};
 use crate::signing::{
-    BootId, Fault, FaultKind, Input, ItemId, NonceSeed, Output, Refused, Signing, SigningConfig, Time,
+    Accusation, BootId, Fault, FaultKind, Identity, Input, ItemId, Judgement, Meaningless, NonceSeed, Output,
+    Refused, Signing, SigningConfig, Time,
 };
-use crate::testing::{keys, member, threshold};
+use crate::testing::{Stamp, keys, member, threshold};
 use crate::wire::WireError;
 
 const BOOT: u8 = 0xb0;
 
 /// One member's machine and the test in the place of all others.
-struct Bench {
+pub(super) struct Bench {
     node: Signing,
     now: Time,
-    others: Vec<MemberId>,
+    pub(super) others: Vec<MemberId>,
     outputs: Vec<Output>,
 }
 
@@ -30,19 +31,24 @@ impl Bench {
         let mut keys = keys(4, threshold(4));
         let me = member(2);
         let material = keys.remove(&me).unwrap();
-        let node =
-            Signing::new(SigningConfig::new(EPOCH), &material, BootId([BOOT; 16]), NonceSeed::new([1; 32]));
+        let node = Signing::new(
+            SigningConfig::new(EPOCH),
+            &material,
+            Box::new(Stamp(me)),
+            BootId([BOOT; 16]),
+            NonceSeed::new([1; 32]),
+        );
         let now = Time::from_millis(1_000);
         Self { node, now, others: keys.into_keys().collect(), outputs: Vec::new() }
     }
 
-    fn input(&mut self, input: Input) -> Result<(), Refused> {
+    pub(super) fn input(&mut self, input: Input) -> Result<(), Refused> {
         let result = self.node.handle(self.now, input);
         self.outputs = std::iter::from_fn(|| self.node.next_output()).collect();
         result
     }
 
-    fn receive(&mut self, from: MemberId, message: &Message) {
+    pub(super) fn receive(&mut self, from: MemberId, message: &Message) {
         let bytes = message.to_bytes(EPOCH);
         self.input(Input::Message { from, bytes }).unwrap();
     }
@@ -64,7 +70,7 @@ impl Bench {
         sent.collect()
     }
 
-    fn shares(&self) -> Vec<Share> {
+    pub(super) fn shares(&self) -> Vec<Share> {
         let shares = self.sent().into_iter().filter_map(|(_, message)| match message {
             Message::Share(share) => Some(share),
             _ => None,
@@ -72,7 +78,7 @@ impl Bench {
         shares.collect()
     }
 
-    fn faults(&self) -> Vec<Fault> {
+    pub(super) fn faults(&self) -> Vec<Fault> {
         let faults = self.outputs.iter().filter_map(|output| match output {
             Output::Fault(fault) => Some(fault.clone()),
             _ => None,
@@ -81,7 +87,7 @@ impl Bench {
     }
 
     /// Commitments for `coordinator`, as it would ask for them.
-    fn supply(&mut self, coordinator: MemberId, boot: u8) -> Supply {
+    pub(super) fn supply(&mut self, coordinator: MemberId, boot: u8) -> Supply {
         self.now = self.now + 1_000;
         self.receive(coordinator, &Message::Want { boot: BootId([boot; 16]), known: None });
         let supplies = self.sent().into_iter().find_map(|(to, message)| match message {
@@ -92,12 +98,12 @@ impl Bench {
     }
 
     /// The item that `coordinator` leads at attempt 0.
-    fn led_by(&self, coordinator: MemberId) -> ItemId {
+    pub(super) fn led_by(&self, coordinator: MemberId) -> ItemId {
         (1..).map(block).find(|item| self.node.coordinator_of(*item, 0) == coordinator).unwrap()
     }
 
     /// A package over `item` by `coordinator` that uses our `offer`; the other signers' commitments are borrowed.
-    fn package(&self, coordinator: MemberId, item: ItemId, offer: &Offer) -> Package {
+    pub(super) fn package(&self, coordinator: MemberId, item: ItemId, offer: &Offer) -> Package {
         let entry = |boot: u8, offer: &Offer| Entry {
             boot: BootId([boot; 16]),
             index: offer.index,
@@ -115,13 +121,13 @@ impl Bench {
     }
 }
 
-fn foreign_commitment() -> [u8; 66] {
+pub(super) fn foreign_commitment() -> [u8; 66] {
     let point = crate::wire::compress(&k256::ProjectivePoint::GENERATOR).unwrap();
     [point, point].concat().try_into().unwrap()
 }
 
 /// A bench with a coordinator, the item it leads (which the node wants signed) and the commitments it was given.
-fn led() -> (Bench, MemberId, ItemId, Supply) {
+pub(super) fn led() -> (Bench, MemberId, ItemId, Supply) {
     let mut bench = Bench::new();
     let coordinator = bench.others[0];
     let item = bench.led_by(coordinator);
@@ -483,16 +489,28 @@ fn malformed_messages_are_faults() {
 fn the_detector_finds_a_planted_reuse() {
     let (mut bench, coordinator, item, supply) = led();
     let package = bench.package(coordinator, item, &supply.offers[0]);
-    bench.receive(coordinator, &Message::Package(package));
+    bench.receive(coordinator, &Message::Package(package.clone()));
     let Output::Persist(record) = bench.outputs[0].clone() else { panic!() };
     let share = bench.shares().remove(0);
     let mut detector = Detector::default();
-    let bytes = Message::Share(share).to_bytes(EPOCH);
-    assert!(detector.share(member(2), &bytes).is_err(), "a share before its record");
+    let bytes = Message::Share(share.clone()).to_bytes(EPOCH);
+    assert!(detector.message(member(2), &bytes).is_err(), "a share before its record");
     detector.record(member(2), &record).unwrap();
-    detector.share(member(2), &bytes).unwrap();
+    detector.message(member(2), &bytes).unwrap();
     let reused = crate::signing::BurnRecord { package: [1; 32], ..record };
     assert!(detector.record(member(2), &reused).is_err());
+
+    // Nor does it help to forget: the same commitment in two packages, and an answer to each under another boot.
+    let other = Package { attempt: 4, ..package.clone() };
+    for package in [&package, &other] {
+        detector.message(coordinator, &Message::Package(package.clone()).to_bytes(EPOCH)).unwrap_or_default();
+    }
+    detector.message(member(2), &bytes).unwrap();
+    let again = Share { package: other.hash(EPOCH), ..share };
+    let forgotten = crate::signing::BurnRecord { package: again.package, boot: BootId([9; 16]), ..record };
+    detector.record(member(2), &forgotten).unwrap();
+    let bytes = Message::Share(again).to_bytes(EPOCH);
+    assert!(detector.message(member(2), &bytes).is_err(), "one pair, two packages");
 }
 
 /// The next coordinator's turn has come: an honest one that went on after that was taken for a liar.
@@ -526,7 +544,7 @@ fn wrong_shares_that_come_after_the_turn_open_no_session() {
         // One is no number of the field, so that it alone is blamed and enough others are left.
         for ((signer, package), share) in asked.into_iter().zip([[0xff; 32], [1; 32]]) {
             let supply = Supply { offers: Vec::new(), ..supplied(signer) };
-            let share = Share { item, package: package.hash(EPOCH), share, supply };
+            let share = Share { item, package: package.hash(EPOCH), share, voucher: [0; 65], supply };
             bench.receive(signer, &Message::Share(share));
             opened.extend(packages(&bench));
         }
@@ -537,4 +555,63 @@ fn wrong_shares_that_come_after_the_turn_open_no_session() {
             assert_eq!(bench.node.coordinator_of(item, package.attempt), member(2));
         }
     }
+}
+
+/// Whatever an accuser changes, either the share is right or the signer did not vouch for it.
+#[test]
+fn who_is_honest_cannot_be_convicted() {
+    let (mut bench, coordinator, item, supply) = led();
+    let package = bench.package(coordinator, item, &supply.offers[0]);
+    bench.receive(coordinator, &Message::Package(package.clone()));
+    let share = bench.shares().remove(0);
+    let public = bench.node.public().clone();
+    let accusation =
+        Accusation { culprit: member(2), epoch: EPOCH, package: package.to_bytes(), share: share.share };
+    assert_eq!(accusation.judge(&public), Ok(Judgement::Right));
+
+    let is_proven = |accusation: &Accusation| match accusation.judge(&public) {
+        Ok(Judgement::Wrong { package }) => {
+            Stamp(member(2)).vouch(&package, &accusation.share) == share.voucher
+        }
+        other => panic!("{other:?}"),
+    };
+    let mut other_share = accusation.clone();
+    other_share.share[31] ^= 1;
+    let mut no_scalar = accusation.clone();
+    no_scalar.share = [0xff; 32];
+    let other_epoch = Accusation { epoch: EPOCH + 1, ..other_share.clone() };
+    let altered = |change: fn(&mut Package)| {
+        let mut package = package.clone();
+        change(&mut package);
+        Accusation { package: package.to_bytes(), ..accusation.clone() }
+    };
+    let other_digest = altered(|package| package.digest[0] ^= 1);
+    let other_commitment = altered(|package| {
+        package.signers.get_mut(&member(2)).unwrap().commitment = foreign_commitment();
+    });
+    for changed in [other_share, no_scalar, other_epoch, other_digest, other_commitment] {
+        assert!(!is_proven(&changed), "{changed:?}");
+    }
+}
+
+#[test]
+fn an_accusation_that_cannot_be_is_meaningless() {
+    let (bench, coordinator, item, supply) = led();
+    let public = bench.node.public();
+    let package = bench.package(coordinator, item, &supply.offers[0]);
+    let judge = |culprit: MemberId, package: Vec<u8>| {
+        Accusation { culprit, epoch: EPOCH, package, share: [1; 32] }.judge(public)
+    };
+    let without = |number: u16| {
+        let mut package = package.clone();
+        package.signers.remove(&member(number));
+        package.to_bytes()
+    };
+    assert_eq!(judge(member(77), package.to_bytes()), Err(Meaningless::NotSignable), "a stranger");
+    assert_eq!(judge(member(2), without(2)), Err(Meaningless::NotSignable), "not asked");
+    assert_eq!(judge(coordinator, without(2)), Err(Meaningless::NotSignable), "too few signers");
+    assert!(matches!(judge(member(2), vec![7; 40]), Err(Meaningless::Malformed(_))));
+    let mut off_curve = package.clone();
+    off_curve.signers.get_mut(&member(2)).unwrap().commitment = [9; 66];
+    assert!(matches!(judge(member(2), off_curve.to_bytes()), Err(Meaningless::Malformed(_))));
 }

@@ -1,7 +1,8 @@
 //! Promises over many seeds.
 
-use super::network::{BAD, GOOD, Nature, Network, block};
-use crate::signing::Time;
+use super::network::{BAD, Crash, GOOD, Nature, Network, block};
+use crate::signing::{Fault, FaultKind, Identity, Judgement, Time};
+use crate::testing::Stamp;
 
 /// Room for the first exchange of commitments.
 const SETTLED: u64 = 1_200;
@@ -101,14 +102,6 @@ fn restarted_members_come_back_with_new_nonces() {
         for (step, member) in network.members().into_iter().enumerate() {
             network.run_until(at(SETTLED + 110 + 200 * step as u64));
             network.boot(member);
-            for number in 1..=40 {
-                // In a node, replay of the log asks for these.
-                if at(SETTLED + number * 25 + 5) <= network.now {
-                    let item = block(number);
-                    let digest = super::network::digest(item);
-                    network.input(member, crate::signing::Input::Sign { item, digest });
-                }
-            }
         }
         network.run_until(at(SETTLED + 12_000));
         for number in 1..=40 {
@@ -117,6 +110,15 @@ fn restarted_members_come_back_with_new_nonces() {
         }
         assert!(network.faults.is_empty(), "seed {seed}: {:?}", network.faults);
     }
+}
+
+/// What an honest coordinator says of a wrong share convinces whoever knows the group's public data and the members.
+fn assert_proven(network: &Network, fault: &Fault) {
+    let FaultKind::InvalidShare { accusation, voucher, .. } = &fault.kind else { panic!("{fault}") };
+    assert_eq!(accusation.culprit, fault.culprit);
+    let public = network.keys[&fault.culprit].public();
+    let Ok(Judgement::Wrong { package }) = accusation.judge(public) else { panic!("{accusation:?}") };
+    assert_eq!(*voucher, Stamp(fault.culprit).vouch(&package, &accusation.share));
 }
 
 #[test]
@@ -131,8 +133,58 @@ fn wrong_shares_are_named_and_do_not_stop_signing() {
             let expected: std::collections::BTreeSet<_> =
                 liars.iter().map(|position| members[*position]).collect();
             assert_eq!(network.convicted(), expected);
+            network.faults.iter().for_each(|(_, fault)| assert_proven(&network, fault));
             assert!(network.faults.iter().all(|(_, fault)| expected.contains(&fault.culprit)));
         }
+    }
+}
+
+/// A few blocks, and the member that coordinates some of them and signs the others.
+fn sign_eight(crash: Option<Crash>) -> Network {
+    let mut network = Network::new(4, 11, GOOD, &[]);
+    network.crash = crash;
+    sign_blocks(&mut network, 8, 10, 4_000);
+    network
+}
+
+/// The detector watches all along: nothing leaves without its record, and no pair serves two packages.
+#[test]
+fn a_crash_between_any_two_steps_uses_no_pair_twice() {
+    let member = crate::testing::member(5);
+    let far = usize::MAX;
+    let whole = sign_eight(Some(Crash { member, after: far, loses_last: false }));
+    let steps = far - whole.crash.unwrap().after;
+    assert!(steps > 20, "{steps} outputs of the member are too few to say anything");
+    for after in 0..steps {
+        for loses_last in [false, true] {
+            let network = sign_eight(Some(Crash { member, after, loses_last }));
+            assert!(network.crash.is_none(), "after {after} of {steps}");
+            assert!(network.faults.is_empty(), "after {after}: {:?}", network.faults);
+        }
+    }
+}
+
+/// Its records are those of some time ago: what it has signed since, it does not know, and its nonces are new all the same.
+#[test]
+fn a_member_restored_from_a_copied_disk_uses_no_pair_twice() {
+    for copied_after in [0, 3, 8] {
+        let mut network = Network::new(4, 5, GOOD, &[]);
+        let member = crate::testing::member(5);
+        network.run_until(at(SETTLED));
+        for number in 1..=16 {
+            network.sign_at(at(SETTLED + number * 20), block(number), 5);
+        }
+        network.run_until(at(SETTLED + copied_after * 20));
+        let copy = network.records.get(&member).cloned().unwrap_or_default();
+        network.run_until(at(SETTLED + 12 * 20));
+        let newer = network.records.insert(member, copy).unwrap();
+        assert!(newer.len() > network.records[&member].len(), "it has signed since the copy");
+        network.boot(member);
+        network.run_until(at(SETTLED + 6_000));
+        for number in 1..=16 {
+            assert!(network.latency(block(number), at(SETTLED)).is_some(), "block {number}");
+        }
+        assert!(network.faults.is_empty(), "{:?}", network.faults);
     }
 }
 

@@ -3,56 +3,122 @@
 use std::collections::VecDeque;
 
 use ordering_types::Address;
+use ordering_types::chain_spec::{Ceremony, Limits, Validator};
+use ordering_types::cut::SystemMessage;
 
 use super::*;
-
-const DOMAIN: Domain = Domain { l1_chain_id: 1337, inbox: Address::new([0xaa; 20]) };
 
 fn keys() -> Vec<SecretKey> {
     (1..=4).map(|n| SecretKey::from_bytes([n; 32]).unwrap()).collect()
 }
 
+fn spec() -> ChainSpec {
+    let validators = (1..=4).zip(keys()).map(|(n, key)| Validator {
+        id: ValidatorId::new(n),
+        key: key.public_key(),
+        address: String::new(),
+    });
+    ChainSpec {
+        network: "founding".to_owned(),
+        l1_chain_id: 1337,
+        inbox: Address::new([0xaa; 20]),
+        limits: Limits::default(),
+        ceremony: Ceremony::default(),
+        validators: validators.collect(),
+        rollups: Vec::new(),
+    }
+}
+
 fn committee() -> Committee {
-    Committee::new((1..=4).zip(keys()).map(|(n, key)| (ValidatorId::new(n), key.public_key())).collect())
+    spec().committee()
 }
 
 fn member(index: usize) -> Founding {
     let id = ValidatorId::new(index as u16 + 1);
-    Founding::new(DOMAIN, committee(), id, keys()[index].clone(), [index as u8 + 1; 32]).unwrap()
+    Founding::new(&spec(), id, keys()[index].clone(), [index as u8 + 1; 32]).unwrap()
 }
 
-/// Senders and payloads, in order.
-type Log = Vec<(ValidatorId, Vec<u8>)>;
+/// A log and those who follow it: each message in a block of its own, one millisecond after another.
+struct Run {
+    members: Vec<Founding>,
+    queue: VecDeque<(ValidatorId, Vec<u8>)>,
+    log: Vec<LoggedBlock>,
+    founded: Vec<Option<api::Founding>>,
+    shares: usize,
+    time: u64,
+}
 
-/// Runs all four over one log; returns the log and what each founded.
-fn run() -> (Log, Vec<Option<api::Founding>>) {
-    let mut members: Vec<Founding> = (0..4).map(member).collect();
-    let mut queue = VecDeque::new();
-    let mut founded = vec![None; 4];
-    for (index, founding) in members.iter_mut().enumerate() {
-        queue.extend(
-            published(founding.start([]))
-                .into_iter()
-                .map(|bytes| (ValidatorId::new(index as u16 + 1), bytes)),
-        );
+impl Run {
+    /// Begins with a block in which nobody speaks.
+    fn new() -> Self {
+        let time = 1_800_000_000_000;
+        let members = (0..4).map(member).collect();
+        let log = vec![block(time, vec![])];
+        let mut run = Self { members, queue: VecDeque::new(), log, founded: vec![None; 4], shares: 0, time };
+        for index in 0..4 {
+            let mut events = run.members[index].start(&[]);
+            events.extend(run.members[index].on_time(time));
+            run.take(index, events);
+        }
+        run
     }
-    let mut log = Vec::new();
-    while let Some((sender, payload)) = queue.pop_front() {
-        log.push((sender, payload.clone()));
-        for (index, founding) in members.iter_mut().enumerate() {
-            for event in founding.on_logged(sender, &payload) {
-                match event {
-                    FoundingEvent::Publish(bytes) => {
-                        queue.push_back((ValidatorId::new(index as u16 + 1), bytes))
-                    }
-                    FoundingEvent::Founded(result) => founded[index] = Some(result),
-                    FoundingEvent::Share(_) => {}
-                    other => panic!("{other:?}"),
-                }
+
+    fn take(&mut self, index: usize, events: Vec<FoundingEvent>) {
+        for event in events {
+            match event {
+                FoundingEvent::Publish(bytes) => self.queue.push_back((id(index), bytes)),
+                FoundingEvent::Founded(result) => self.founded[index] = Some(result),
+                FoundingEvent::Share(_) => self.shares += 1,
+                FoundingEvent::Fault { .. } => {}
+                other => panic!("{other:?}"),
             }
         }
     }
-    (log, founded)
+
+    /// Orders all that is said by those who are there.
+    fn go_on(&mut self, is_there: impl Fn(usize, &[u8]) -> bool) {
+        while let Some((sender, payload)) = self.queue.pop_front() {
+            if !is_there(usize::from(sender.get()) - 1, &payload) {
+                continue;
+            }
+            self.time += 1;
+            self.log.push(block(self.time, vec![(sender, payload.clone())]));
+            for index in 0..4 {
+                let events = self.members[index].on_logged(self.time, sender, &payload);
+                self.take(index, events);
+            }
+        }
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.time += millis;
+        self.log.push(block(self.time, vec![]));
+        for index in 0..4 {
+            let events = self.members[index].on_time(self.time);
+            self.take(index, events);
+        }
+    }
+}
+
+fn id(index: usize) -> ValidatorId {
+    ValidatorId::new(index as u16 + 1)
+}
+
+fn block(time_ms: u64, messages: Vec<(ValidatorId, Vec<u8>)>) -> LoggedBlock {
+    let messages = messages.into_iter().map(|(sender, payload)| SystemMessage {
+        sender,
+        sequence: 1,
+        payload,
+        signature: Signature::new([0; 65]),
+    });
+    LoggedBlock { time_ms, messages: messages.collect() }
+}
+
+/// Runs all four over one log; returns the log and what each founded.
+fn run() -> (Vec<LoggedBlock>, Vec<Option<api::Founding>>) {
+    let mut run = Run::new();
+    run.go_on(|_, _| true);
+    (run.log, run.founded)
 }
 
 fn published(events: Vec<FoundingEvent>) -> Vec<Vec<u8>> {
@@ -79,31 +145,74 @@ fn all_found_the_same_key_with_signatures_that_the_contract_accepts() {
     assert!(founded.iter().all(|f| f.as_ref() == Some(&first)));
     assert_eq!(first.signatures.len(), committee().quorum());
     let (x, y) = first.key.coordinates();
-    let digest = DOMAIN.initialise(Epoch::new(0), x, y);
+    let digest = spec().domain().initialise(Epoch::new(0), x, y);
     for (id, signature) in &first.signatures {
         assert_eq!(signature.recover(digest).as_ref(), committee().key(*id));
     }
 }
 
+/// As the log goes on, and once more from what the log holds, wherever it is cut.
 #[test]
 fn a_restart_at_any_point_of_the_log_says_only_what_the_log_lacks() {
     let (log, founded) = run();
+    let own = |blocks: &[LoggedBlock]| -> Vec<Vec<u8>> {
+        let all = blocks.iter().flat_map(|block| &block.messages);
+        all.filter(|m| m.sender == id(2)).map(|m| m.payload.clone()).collect()
+    };
     for cut in 0..=log.len() {
+        let (before, after) = log.split_at(cut);
         let mut again = member(2);
-        let said = published(again.start(log[..cut].iter().map(|(id, bytes)| (*id, bytes.as_slice()))));
-        for bytes in &said {
-            let known = log[..cut].iter().any(|(id, b)| *id == ValidatorId::new(3) && b == bytes);
-            assert!(!known, "cut at {cut}: said twice");
-            assert!(
-                log[cut..].iter().any(|(id, b)| *id == ValidatorId::new(3) && b == bytes),
-                "cut at {cut}: said anew"
-            );
+        for bytes in published(again.start(before)) {
+            assert!(!own(before).contains(&bytes), "cut at {cut}: said twice");
+            assert!(own(after).contains(&bytes), "cut at {cut}: said anew");
         }
-        let events: Vec<_> = log[cut..].iter().flat_map(|(id, bytes)| again.on_logged(*id, bytes)).collect();
+        let mut events = Vec::new();
+        for LoggedBlock { time_ms, messages } in after {
+            events.extend(again.on_time(*time_ms));
+            events.extend(messages.iter().flat_map(|m| again.on_logged(*time_ms, m.sender, &m.payload)));
+        }
         if cut < log.len() - 1 {
             assert!(founded[2].as_ref() == super::tests::founded(&events), "cut at {cut}");
         }
     }
+}
+
+/// One of four that is away from the beginning, or from its dealing on, costs a minute, and no more.
+#[test]
+fn one_of_four_is_not_needed() {
+    for silent_from in 1..=3 {
+        let mut run = Run::new();
+        let is_there =
+            |index: usize, payload: &[u8]| index != 3 || payload[0] != 1 || payload[1] < silent_from;
+        run.go_on(is_there);
+        assert!(run.founded.iter().all(Option::is_none), "it is waited for");
+        for _ in 0..2 {
+            run.wait(60_000);
+            run.go_on(is_there);
+        }
+        let first = run.founded[0].clone().unwrap();
+        assert!(run.founded.iter().all(|f| f.as_ref() == Some(&first)), "silent from step {silent_from}");
+        assert_eq!(run.shares, if silent_from == 1 { 3 } else { 4 });
+    }
+}
+
+/// With two of four away there is no key; once they are back, the next attempt makes one.
+#[test]
+fn who_comes_back_takes_part_in_the_next_attempt() {
+    let mut run = Run::new();
+    run.go_on(|index, _| index < 2);
+    for _ in 0..3 {
+        run.wait(300_000);
+        run.go_on(|index, _| index < 2);
+    }
+    assert!(run.members[0].stage().contains("attempt 2"), "{}", run.members[0].stage());
+    run.wait(300_000);
+    run.go_on(|_, _| true);
+    assert!(run.founded.iter().all(Option::is_some), "{}", run.members[0].stage());
+    assert_eq!(run.shares, 4);
+    let mut late = member(1);
+    let events = late.start(&run.log);
+    assert!(founded(&events) == run.founded[0].as_ref(), "as from the log alone");
 }
 
 #[test]
@@ -111,34 +220,47 @@ fn votes_count_once_and_only_with_the_voters_signature() {
     let (log, founded_by) = run();
     let key = founded_by[0].clone().unwrap().key;
     let (x, y) = key.coordinates();
-    let sign = |index: usize| *keys()[index].sign(DOMAIN.initialise(Epoch::new(0), x, y)).as_bytes();
+    let sign = |index: usize| *keys()[index].sign(spec().domain().initialise(Epoch::new(0), x, y)).as_bytes();
     let vote = |signature| LogPayload::FoundingVote { key: *key.as_bytes(), signature }.encode();
     let mut founding = member(3);
-    let ceremony = log.iter().filter(|(_, bytes)| bytes[0] == 1);
-    founding.start(ceremony.map(|(id, bytes)| (*id, bytes.as_slice())));
+    let is_vote = |block: &LoggedBlock| block.messages.iter().any(|m| m.payload[0] != 1);
+    let ceremony: Vec<LoggedBlock> = log.into_iter().filter(|block| !is_vote(block)).collect();
+    founding.start(&ceremony);
+    let now = ceremony.last().unwrap().time_ms;
 
-    let forged = founding.on_logged(ValidatorId::new(1), &vote(sign(1)));
+    let forged = founding.on_logged(now, ValidatorId::new(1), &vote(sign(1)));
     assert!(matches!(forged.as_slice(), [FoundingEvent::Fault { peer, .. }] if peer.get() == 1));
-    for _ in 0..3 {
-        assert!(founded(&founding.on_logged(ValidatorId::new(2), &vote(sign(1)))).is_none());
+    // The right signature with a byte that recovers another key, or none: the contract would refuse all of them.
+    for v in [0, 27, 28, 29] {
+        let mut signature = sign(0);
+        if v == signature[64] {
+            continue;
+        }
+        signature[64] = v;
+        let spoilt = founding.on_logged(now, ValidatorId::new(1), &vote(signature));
+        assert!(matches!(spoilt.as_slice(), [FoundingEvent::Fault { .. }]), "v = {v}");
     }
-    assert!(founded(&founding.on_logged(ValidatorId::new(1), &vote(sign(0)))).is_none());
-    let stranger = founding.on_logged(ValidatorId::new(9), &vote(sign(0)));
+    for _ in 0..3 {
+        assert!(founded(&founding.on_logged(now, ValidatorId::new(2), &vote(sign(1)))).is_none());
+    }
+    assert!(founded(&founding.on_logged(now, ValidatorId::new(1), &vote(sign(0)))).is_none());
+    let stranger = founding.on_logged(now, ValidatorId::new(9), &vote(sign(0)));
     assert!(matches!(stranger.as_slice(), [FoundingEvent::Fault { .. }]));
-    assert!(founded(&founding.on_logged(ValidatorId::new(3), &vote(sign(2)))).is_some());
+    assert!(founded(&founding.on_logged(now, ValidatorId::new(3), &vote(sign(2)))).is_some());
 }
 
 #[test]
 fn garbage_in_the_log_is_a_fault_and_nothing_else() {
     let mut founding = member(0);
-    founding.start([]);
+    founding.start(&[]);
+    let now = 1;
     for payload in [
         vec![],
         vec![9; 40],
         vec![2; 99],
         LogPayload::FoundingVote { key: [0; 33], signature: [0; 65] }.encode(),
     ] {
-        let events = founding.on_logged(ValidatorId::new(2), &payload);
+        let events = founding.on_logged(now, ValidatorId::new(2), &payload);
         assert!(matches!(events.as_slice(), [FoundingEvent::Fault { .. }]), "{payload:?}");
     }
 }

@@ -17,6 +17,7 @@
 //! | [`sync_liar`] | answers peers that catch up with forged heights |
 //! | [`chunk_forger`] | proposes chunks of its own making in the lanes of others |
 //! | [`encoder`] | encodes batches that say something else than the blocks |
+//! | [`wrong_share`] | answers signing packages with wrong shares |
 //!
 //! Two whole instances of one validator ("twins") need no code here: see [`Plan::twins`](super::Plan::twins).
 
@@ -32,13 +33,14 @@ pub mod report_liar;
 pub mod silent;
 pub mod sync_liar;
 pub mod wrong_root;
+pub mod wrong_share;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use node_core::api::{Class, JobResult, Recipient};
 use ordering_types::preimage::Domain;
-use ordering_types::{Chunk, SecretKey, ValidatorId};
+use ordering_types::{Chunk, Digest, SecretKey, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 
 use super::faults::Faults;
@@ -60,6 +62,7 @@ pub enum Lie {
     SyncLiar,
     Encoder,
     ChunkForger,
+    WrongShare,
 }
 
 /// One message on its way out.
@@ -83,6 +86,8 @@ pub struct Scene<'a> {
     pub key: &'a SecretKey,
     /// The network.
     pub domain: Domain,
+    /// SHA-256 of the public data of the group key that it holds a share of.
+    pub group: Option<Digest>,
     /// Every other validator.
     pub peers: &'a [ValidatorId],
     /// The run's randomness.
@@ -106,7 +111,7 @@ impl Scene<'_> {
 
 impl Lie {
     /// Every way.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::EquivocatingProposer,
         Self::EquivocatingVoter,
         Self::LaneEquivocator,
@@ -119,6 +124,7 @@ impl Lie {
         Self::SyncLiar,
         Self::Encoder,
         Self::ChunkForger,
+        Self::WrongShare,
     ];
 
     /// What leaves in place of one message.
@@ -134,6 +140,7 @@ impl Lie {
             Self::WrongRoot => wrong_root::speak(scene, message),
             Self::ReportLiar => report_liar::speak(scene, message),
             Self::SyncLiar => sync_liar::speak(scene, message),
+            Self::WrongShare => wrong_share::speak(scene, message),
             Self::Encoder | Self::ChunkForger => vec![message],
         }
     }

@@ -1,5 +1,6 @@
 //! Every hash that the promises speak of, computed a second time from the documents: no code of the cores is called.
 
+use node_core::evidence::WrongShare;
 use ordering_types::preimage::Domain;
 use ordering_types::{Digest, Header, RollupId, TxId};
 use sha2::{Digest as _, Sha256};
@@ -91,6 +92,13 @@ pub(super) fn vote(
     let kind = if precommit { 18 } else { 17 };
     let value = value.map_or([0; 32], Digest::to_bytes);
     signed(domain, kind, &[number(0), number(height), number(u64::from(round)), value])
+}
+
+/// What a validator signs beside its share of a group signature.
+pub(super) fn share(domain: &Domain, wrong: &WrongShare) -> Digest {
+    let epoch = number(wrong.epoch.get());
+    let package = sha256(&[b"mpc-sequencer/v1/package", &wrong.epoch.get().to_be_bytes(), &wrong.package]);
+    signed(domain, 25, &[epoch, sha256(&[&wrong.group]).to_bytes(), package.to_bytes(), wrong.share])
 }
 
 /// What the committee signs of a block.

@@ -35,7 +35,7 @@ use votes::Votes;
 const MAX_VIOLATIONS: usize = 32;
 
 /// A broken promise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Violation {
     /// Which promise.
     pub promise: &'static str,
@@ -242,15 +242,24 @@ impl Oracle {
 
     /// A node holds up a proof against another.
     pub fn blamed(&mut self, slot: usize, evidence: &Evidence) {
-        let Evidence { culprit, first, second } = evidence;
-        if !self.byzantine.contains(culprit) {
+        let culprit = evidence.culprit();
+        if !self.byzantine.contains(&culprit) {
             self.broken("no false blame", format!("node {slot} blames {culprit}"));
         }
-        let place = |v: &SignedVote| (v.vote.kind, v.vote.height, v.vote.round, v.vote.validator);
-        let proves = place(first) == place(second)
-            && first.vote.validator == *culprit
-            && first.vote.value != second.vote.value
-            && [first, second].into_iter().all(|signed| self.is_signed(signed));
+        let proves = match evidence {
+            Evidence::Votes { first, second } => {
+                let place = |v: &SignedVote| (v.vote.kind, v.vote.height, v.vote.round, v.vote.validator);
+                place(first) == place(second)
+                    && first.vote.validator == culprit
+                    && first.vote.value != second.vote.value
+                    && [first, second].into_iter().all(|signed| self.is_signed(signed))
+            }
+            // That the share is wrong follows from who is accused: the honest send right ones.
+            Evidence::Share(wrong) => {
+                let digest = hashes::share(&self.domain, wrong);
+                self.keys.get(&culprit).is_some_and(|key| key.verify(digest, &wrong.voucher))
+            }
+        };
         if !proves {
             self.broken("no false blame", format!("node {slot}'s evidence against {culprit} proves nothing"));
         }
