@@ -59,7 +59,7 @@ pub struct Ceremony {
     /// The first time of the log that it was given.
     begun: Option<u64>,
     /// The newest.
-    time: u64,
+    time: Option<u64>,
     /// Since when a quorum has said what this step waits for.
     quorum_since: Option<u64>,
     /// Which members have used their one announcement and their one dealing.
@@ -129,7 +129,7 @@ impl Ceremony {
             participant,
             stage: Stage::Announcing,
             begun: None,
-            time: 0,
+            time: None,
             quorum_since: None,
             spoken: BTreeSet::new(),
             encryption_keys: BTreeMap::new(),
@@ -242,13 +242,12 @@ impl Ceremony {
     /// What is due at this time of the log: to be called for its blocks, before their messages. Blocks without messages of the ceremony may be
     /// left out: what is due has a time of its own. Nothing becomes due amid the messages of one time, so that all of a block are heard.
     pub fn on_time(&mut self, time: u64) -> Vec<Event> {
-        let is_first = self.begun.is_none();
+        if self.time.is_some_and(|newest| time <= newest) {
+            return Vec::new();
+        }
+        self.time = Some(time);
         self.begun.get_or_insert(time);
         let mut events = Vec::new();
-        if time <= self.time && !is_first {
-            return events;
-        }
-        self.time = time;
         while let Some((_, due)) = self.next_due().filter(|(at, _)| *at <= time) {
             events.extend(match due {
                 Due::Dealing => self.begin_dealing(),
@@ -446,9 +445,7 @@ impl Ceremony {
         let needed = self.context.dealings_needed();
         if counting.len() < needed {
             let possible = counting.len() + self.undealt().len();
-            self.candidate = None;
-            self.acks.clear();
-            self.material = None;
+            self.stand_for(None);
             return if possible < needed {
                 self.fail(Failure::TooFewDealers { convicted: self.convicted.clone() })
             } else {
@@ -462,10 +459,15 @@ impl Ceremony {
             return self.fail(Failure::DegenerateKey);
         };
         self.candidates.insert(candidate.digest);
-        self.candidate = Some(candidate);
+        self.stand_for(Some(candidate));
+        self.check_own()
+    }
+
+    /// Another key, or none: nobody has acknowledged it, and what we held of the one before is void.
+    fn stand_for(&mut self, candidate: Option<Candidate>) {
+        self.candidate = candidate;
         self.acks.clear();
         self.material = None;
-        self.check_own()
     }
 
     /// Acknowledges the candidate, or complains of those who dealt no good share.

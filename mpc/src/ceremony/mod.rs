@@ -24,7 +24,8 @@
 //!    the old threshold for an old one. Another conviction makes another candidate, and all acknowledge anew.
 //! 4. *A complaint is its own proof.* It opens one encrypted share to everybody. Either the share is no good and the dealer is convicted, or
 //!    it is good and the accuser is. So nobody answers a complaint, and an honest accuser gives away only what was of no use.
-//! 5. *Completed:* all recipients acknowledged the candidate; or a quorum did, and the others had [`Patience::acknowledge`] to object.
+//! 5. *Completed:* all recipients acknowledged the candidate; or a quorum did, and the others had [`Patience::acknowledge`] to object. No wait
+//!    ends amid the messages of a block, nor before a tenth of it has passed since the quorum was complete.
 //! 6. *Convicted* is who sent what no honest member sends; what the log alone shows ([`FaultKind`]) is found alike by all. Silence and
 //!    lateness are no faults. Who is convicted neither deals nor counts. A conviction after completion changes nothing any
 //!    more; it is reported.

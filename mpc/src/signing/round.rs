@@ -1,7 +1,8 @@
-//! The two computations of FROST (RFC 9591 sections 5.2 and 5.3), with our types around frost-secp256k1.
+//! The computations of FROST (RFC 9591 sections 5.2 to 5.4), with our types around frost-secp256k1.
 
 use std::collections::BTreeMap;
 
+use frost_core::verify_signature_share;
 use frost_secp256k1::keys::KeyPackage;
 use frost_secp256k1::round1::SigningCommitments;
 use frost_secp256k1::round2::SignatureShare;
@@ -43,8 +44,7 @@ pub(super) fn aggregate(
     let mut parsed = BTreeMap::new();
     let mut malformed = Vec::new();
     for (member, bytes) in shares {
-        let share = scalar(bytes).ok().and_then(|_| SignatureShare::deserialize(bytes).ok());
-        match share {
+        match parse(bytes) {
             Some(share) => _ = parsed.insert(member.identifier(), share),
             None => malformed.push(*member),
         }
@@ -63,6 +63,26 @@ pub(super) fn aggregate(
         })?;
     let bytes = signature.serialize().map_err(|_| AggregateError::Unusable)?;
     bytes.try_into().map_err(|_| AggregateError::Unusable)
+}
+
+/// Whether this is the member's share, given what all committed to.
+pub(super) fn is_share(
+    message: &[u8],
+    commitments: &BTreeMap<MemberId, SigningCommitments>,
+    member: MemberId,
+    share: &[u8; 32],
+    public: &GroupPublic,
+) -> bool {
+    let verifying = public.package().verifying_shares().get(&member.identifier());
+    let (Some(share), Some(verifying)) = (parse(share), verifying) else { return false };
+    let package = signing_package(message, commitments);
+    let key = public.package().verifying_key();
+    verify_signature_share(member.identifier(), verifying, &share, &package, key).is_ok()
+}
+
+/// A share has one encoding.
+fn parse(bytes: &[u8; 32]) -> Option<SignatureShare> {
+    scalar(bytes).ok().and_then(|_| SignatureShare::deserialize(bytes).ok())
 }
 
 fn signing_package(message: &[u8], commitments: &BTreeMap<MemberId, SigningCommitments>) -> SigningPackage {

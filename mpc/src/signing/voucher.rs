@@ -1,20 +1,13 @@
 //! What makes a wrong share provable: its signer vouches for it in its own name.
 //!
 //! A signer answers only packages that hold its own commitment, so one signature says all: this share, to this package, under this
-//! key. If the share is wrong, whoever has the three can show it to anybody ([`is_wrong`]).
-
-use std::collections::BTreeMap;
-
-use frost_core::verify_signature_share;
-use frost_secp256k1::SigningPackage;
-use frost_secp256k1::keys::VerifyingShare;
-use frost_secp256k1::round1::SigningCommitments;
-use frost_secp256k1::round2::SignatureShare;
+//! key. If the share is wrong, whoever has the three can show it to anybody ([`Accusation::judge`]).
 
 use super::package::Package;
+use super::round;
 use crate::keys::GroupPublic;
 use crate::member::MemberId;
-use crate::wire::{WireError, scalar};
+use crate::wire::WireError;
 
 /// A signature with a member's identity key; what it looks like is the identity's business.
 pub type Voucher = [u8; 65];
@@ -71,27 +64,10 @@ impl Accusation {
             return Err(Meaningless::NotSignable);
         }
         let commitments = package.commitments()?;
-        let hash = package.hash(self.epoch);
-        if verifies(&package.digest, &commitments, self.culprit, &self.share, public) {
-            return Ok(Judgement::Right);
-        }
-        Ok(Judgement::Wrong { package: hash })
+        Ok(if round::is_share(&package.digest, &commitments, self.culprit, &self.share, public) {
+            Judgement::Right
+        } else {
+            Judgement::Wrong { package: package.hash(self.epoch) }
+        })
     }
-}
-
-/// Whether one share is right (RFC 9591 section 5.4).
-fn verifies(
-    message: &[u8],
-    commitments: &BTreeMap<MemberId, SigningCommitments>,
-    member: MemberId,
-    share: &[u8; 32],
-    public: &GroupPublic,
-) -> bool {
-    let canonical = scalar(share).ok().and_then(|_| SignatureShare::deserialize(share).ok());
-    let verifying = public.verifying_share(member).and_then(|bytes| VerifyingShare::deserialize(&bytes).ok());
-    let (Some(share), Some(verifying)) = (canonical, verifying) else { return false };
-    let commitments = commitments.iter().map(|(member, pair)| (member.identifier(), *pair)).collect();
-    let package = SigningPackage::new(commitments, message);
-    let key = public.package().verifying_key();
-    verify_signature_share(member.identifier(), &verifying, &share, &package, key).is_ok()
 }

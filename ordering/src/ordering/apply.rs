@@ -13,6 +13,7 @@ use crate::agreement::Agreement;
 use crate::api::{Decided, Output, Record};
 use crate::cut::check::ParentSignatures;
 use crate::expand::Expansion;
+use crate::lane::own::Settled;
 use crate::lane::store::Claim;
 use crate::planted::PlantedBug;
 use crate::sync::Kept;
@@ -162,6 +163,11 @@ impl Ordering {
         let lane = self.own.id;
         let own = e.covered.iter().filter(|held| held.chunk.lane() == lane);
         let settled = self.own.settle(&own.map(|held| held.chunk.digest()).collect(), self.state.tip(lane));
+        self.settle_own(now, &settled);
+    }
+
+    /// What is decided of the own lane waits no more; what can never be, waits again, unless it was ordered otherwise.
+    pub(super) fn settle_own(&mut self, now: Time, settled: &Settled) {
         for held in &settled.decided {
             self.buffer.decided(held, &self.rules);
         }

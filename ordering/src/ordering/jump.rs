@@ -110,10 +110,7 @@ impl Ordering {
         self.commit = Some(certificate.clone());
         // What is decided of the own lane must not go on counting as waiting.
         let settled = self.own.go_on_at(state.tip(self.own.id));
-        for held in &settled.decided {
-            self.buffer.decided(held, &self.rules);
-        }
-        self.buffer.take_back(now, &settled.overruled, |_, _| false, &self.rules);
+        self.settle_own(now, &settled);
         let tips = &state.replayed.tips;
         let tips: Vec<LaneTip> = tips
             .iter()
