@@ -129,15 +129,31 @@ async fn check_receipts(ours: &Network, theirs: &Network) -> Vec<u64> {
 /// The contract's code and storage (its README names the slots).
 async fn check_state(ours: &Network, theirs: &Network) {
     let mut reads = vec![("eth_getCode", json!([inbox(ours), "latest"]))];
-    reads.extend(
-        (0..4).map(|slot| ("eth_getStorageAt", json!([inbox(ours), format!("{slot:#x}"), "latest"]))),
-    );
+    reads.extend((1..4).map(|slot| ("eth_getStorageAt", slot_of(ours, slot))));
     for (method, params) in reads {
         let left: Bytes = ours.rpc.call(method, params.clone()).await.unwrap();
         let right: Bytes = theirs.rpc.call(method, params.clone()).await.unwrap();
         assert!(left.iter().any(|byte| *byte != 0), "{method} {params} is empty");
         assert_eq!(left, right, "{method} {params}");
     }
+    assert_eq!(check_tip(ours).await, check_tip(theirs).await, "slot 0 but for its time");
+}
+
+/// Slot 0 has the time of the last post in its highest seven bytes, which is each chain's own: it must be that block's.
+/// Returns the rest.
+async fn check_tip(network: &Network) -> Bytes {
+    let slot: Bytes = network.rpc.call("eth_getStorageAt", slot_of(network, 0)).await.unwrap();
+    let (time, rest) = slot.split_at(7);
+    let logs: Vec<Value> = network.rpc.call("eth_getLogs", logs_filter(network)).await.unwrap();
+    let at = json!([logs.last().unwrap()["blockNumber"], false]);
+    let block: Value = network.rpc.call("eth_getBlockByNumber", at).await.unwrap();
+    let mined: U64 = serde_json::from_value(block["timestamp"].clone()).unwrap();
+    assert_eq!(time, &mined.to_be_bytes::<8>()[1..], "{}", network.l1.name());
+    Bytes::copy_from_slice(rest)
+}
+
+fn slot_of(network: &Network, slot: u64) -> Value {
+    json!([inbox(network), format!("{slot:#x}"), "latest"])
 }
 
 /// One call that the batcher or a rollup makes, and the fields of the answer that they read.
