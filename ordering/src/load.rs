@@ -116,7 +116,7 @@ impl Load {
 #[cfg(test)]
 pub(crate) mod tests {
     use ordering_types::Address;
-    use ordering_types::chain_spec::{Ceremony, RollupKind};
+    use ordering_types::chain_spec::{Ceremony, Epochs, RollupKind};
 
     use super::*;
 
@@ -128,6 +128,7 @@ pub(crate) mod tests {
             inbox: Address::new([0; 20]),
             limits: Limits::default(),
             ceremony: Ceremony::default(),
+            epochs: Epochs::default(),
             validators: vec![],
             rollups: vec![Rollup {
                 id: RollupId::new(1),

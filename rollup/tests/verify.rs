@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use frost_secp256k1::{SigningKey, VerifyingKey};
-use ordering_types::chain_spec::{Ceremony, Limits, Validator};
+use ordering_types::chain_spec::{Ceremony, Epochs, Limits, Validator};
 use ordering_types::{
     ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Header, Height, L1Reference, SecretKey, ValidatorId,
 };
@@ -30,6 +30,7 @@ fn network() -> Network {
         inbox: ordering_types::Address::new([1; 20]),
         limits: Limits::default(),
         ceremony: Ceremony::default(),
+        epochs: Epochs::default(),
         validators: validators.collect(),
         rollups: Vec::new(),
     }))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use alloy::primitives::keccak256;
 use alloy::signers::local::PrivateKeySigner;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{Address, ChainSpec, PublicKey, RollupId, ValidatorId};
 use rand_core::{OsRng, RngCore};
 use serde::Serialize;
@@ -153,6 +153,7 @@ pub fn spec(
         inbox,
         limits,
         ceremony: CEREMONY,
+        epochs: Epochs::default(),
         validators: validators.collect(),
         rollups: rollups(&limits, variant),
     }

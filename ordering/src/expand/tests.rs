@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use ordering_types::chain_spec::{Ceremony, Committee, DataPolicy, Limits, Rollup, RollupKind};
+use ordering_types::chain_spec::{Ceremony, Committee, DataPolicy, Epochs, Limits, Rollup, RollupKind};
 use ordering_types::{
     Address, ChainSpec, Epoch, Height, Incarnation, L1Reference, LaneId, LaneSequence, Transaction,
     ValidatorId,
@@ -19,6 +19,7 @@ fn rules() -> Rules {
         inbox: Address::new([0; 20]),
         limits: Limits::default(),
         ceremony: Ceremony::default(),
+        epochs: Epochs::default(),
         validators: vec![],
         rollups: vec![Rollup {
             id: ROLLUP,

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{Address, Incarnation, RollupId, Round, SignedVote, Vote, VoteKind};
 
 use super::*;
@@ -24,6 +24,7 @@ fn spec(network: &str) -> Arc<ChainSpec> {
         inbox: Address::new([0; 20]),
         limits: Limits::default(),
         ceremony: Ceremony::default(),
+        epochs: Epochs::default(),
         validators: (1..=4)
             .map(|n| Validator { id: id(n), key: key(n).public_key(), address: String::new() })
             .collect(),

@@ -10,7 +10,7 @@ use ordering::api::{
     Checkpoint, Decided, Evidence, Input, Output, Recipient, Record, Recovered, StoreRequest, Tip,
 };
 use ordering::{Ordering, Settings, wire};
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
     Address, ChainSpec, Chunk, Cut, Digest, Epoch, Height, Incarnation, LaneId, LaneSequence, LaneTip,
     RollupId, Round, SecretKey, SignedVote, Time, Transaction, TxId, ValidatorId, VoteKind, codec,
@@ -311,6 +311,7 @@ pub(crate) fn spec(nodes: usize, limits: Limits) -> Arc<ChainSpec> {
         inbox: Address::new([9; 20]),
         limits,
         ceremony: Ceremony::default(),
+        epochs: Epochs::default(),
         validators: (0..nodes)
             .map(|n| Validator { id: id(n), key: key(n).public_key(), address: String::new() })
             .collect(),

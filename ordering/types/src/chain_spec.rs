@@ -149,6 +149,36 @@ impl Ceremony {
     }
 }
 
+/// How long a committee and its key serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Epochs {
+    /// An epoch has at least this many blocks.
+    pub blocks: u64,
+    /// And lasts at least this long, by the times of its blocks. How many blocks that is depends on how much there is to order.
+    pub interval_ms: u64,
+    /// The next key is made during this last part of it. An epoch whose successor has no key yet goes on.
+    pub ceremony_ms: u64,
+}
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self { blocks: 1, interval_ms: 86_400_000, ceremony_ms: 1_800_000 }
+    }
+}
+
+impl Epochs {
+    fn validate(&self) -> Result<(), ChainSpecError> {
+        if self.blocks == 0 {
+            return Err(ChainSpecError::Epochs("an epoch has at least one block"));
+        }
+        if self.ceremony_ms > self.interval_ms {
+            return Err(ChainSpecError::Epochs("ceremony_ms is a part of interval_ms"));
+        }
+        Ok(())
+    }
+}
+
 /// The genesis file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,6 +195,9 @@ pub struct ChainSpec {
     /// How long key ceremonies wait.
     #[serde(default)]
     pub ceremony: Ceremony,
+    /// How long a committee and its key serve.
+    #[serde(default)]
+    pub epochs: Epochs,
     /// The founding validators.
     pub validators: Vec<Validator>,
     /// The rollups served.
@@ -206,6 +239,9 @@ pub enum ChainSpecError {
     /// Waiting times that contradict each other.
     #[error("ceremony: {0}")]
     Ceremony(&'static str),
+    /// Lengths of an epoch that contradict each other.
+    #[error("epochs: {0}")]
+    Epochs(&'static str),
 }
 
 impl ChainSpec {
@@ -234,6 +270,7 @@ impl ChainSpec {
         }
         self.limits.validate()?;
         self.ceremony.validate()?;
+        self.epochs.validate()?;
         self.validate_batch_size()
     }
 
@@ -373,6 +410,7 @@ mod tests {
             inbox: Address::default(),
             limits,
             ceremony: Ceremony::default(),
+            epochs: Epochs::default(),
             validators: (1..=4).map(validator).collect(),
             rollups: (1..=rollups).map(rollup).collect(),
         }

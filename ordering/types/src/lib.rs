@@ -15,6 +15,7 @@
 //! | [`vote`], [`certificate`] | signed votes, and quorums of them |
 //! | [`preimage`] | every byte string that anyone in the network ever signs |
 //! | [`group`] | the committee's one key and its FROST signatures |
+//! | [`handover`] | from one epoch's committee and key to the next |
 //! | [`chain_spec`] | the genesis file: validators, rollups, limits |
 //! | [`time`] | the clock that hosts hand to pure cores |
 //! | [`codec`] | the only place that names the wire codec |
@@ -27,6 +28,7 @@ pub mod codec;
 pub mod cut;
 pub mod digest;
 pub mod group;
+pub mod handover;
 pub mod header;
 pub mod ids;
 pub mod key;
@@ -43,6 +45,7 @@ pub use chunk::Chunk;
 pub use cut::{Cut, LaneTip, ParentCommit, SystemMessage};
 pub use digest::Digest;
 pub use group::{GroupKey, GroupSignature};
+pub use handover::{EpochVote, Handover, NextEpoch, SignedHandover};
 pub use header::{Header, L1Reference};
 pub use ids::{Epoch, Height, Incarnation, LaneId, LaneSequence, RollupId, Round, ValidatorId};
 pub use key::{Address, PublicKey, SecretKey, Signature};

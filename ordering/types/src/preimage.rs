@@ -8,8 +8,8 @@
 //! |---|---|---|
 //! | 1 block | committee | epoch, height, header hash |
 //! | 2 batch | committee | epoch, batch number, keccak(batch id ‖ carrier hash) |
-//! | 3 handover | committee | epoch, new epoch, content |
-//! | 4 readiness | committee | epoch, attempt, content |
+//! | 3 handover | committee | epoch, new epoch, [`Handover`](crate::handover::Handover)'s content |
+//! | 4 readiness | committee | new epoch, new epoch, keccak(key x ‖ key y ‖ committee hash) |
 //! | 5 allow | committee | epoch, nonce of the registry's list, keccak(owner ‖ allowed); the contract is the registry |
 //! | 16 initialise | validator | epoch, key x, key y |
 //! | 17 prevote, 18 precommit | validator | epoch, height, round, value id |
@@ -21,6 +21,7 @@
 //! | 24 register | validator | 0, owner, keccak(endpoint); the contract is the registry |
 //! | 25 signature share | validator | epoch, sha256(group's public data), package hash, share |
 
+use crate::handover::NextEpoch;
 use crate::{Address, Digest, Epoch, Height, Round, ValidatorId};
 
 /// "mpc-sequencer/v1", left-aligned in a word.
@@ -49,7 +50,7 @@ pub struct Domain {
     pub inbox: Address,
 }
 
-fn number_word(number: u64) -> [u8; 32] {
+pub(crate) fn number_word(number: u64) -> [u8; 32] {
     let mut word = [0; 32];
     word[24..].copy_from_slice(&number.to_be_bytes());
     word
@@ -63,7 +64,7 @@ impl Domain {
         Digest::keccak256(&[head.as_flattened(), words.as_flattened()])
     }
 
-    /// What the committee signs with its FROST key. `number` is the height, batch number, new epoch or attempt.
+    /// What the committee signs with its FROST key. `number` is the height, batch number or new epoch.
     pub fn group(&self, kind: GroupKind, epoch: Epoch, number: u64, content: Digest) -> Digest {
         self.digest(kind as u8, &[number_word(epoch.get()), number_word(number), content.to_bytes()])
     }
@@ -71,6 +72,19 @@ impl Domain {
     /// What the committee signs to confirm a block softly.
     pub fn block(&self, epoch: Epoch, height: Height, header: Digest) -> Digest {
         self.group(GroupKind::Block, epoch, height.get(), header)
+    }
+
+    /// What a committee signs with its key when the next epoch begins; `content` says with what.
+    pub fn handover(&self, next: Epoch, content: Digest) -> Digest {
+        let outgoing = Epoch::new(next.get().saturating_sub(1));
+        self.group(GroupKind::Handover, outgoing, next.get(), content)
+    }
+
+    /// What the holders of a new key sign with it to show that they can.
+    pub fn readiness(&self, next: &NextEpoch) -> Digest {
+        let (x, y) = next.key.coordinates();
+        let content = Digest::keccak256(&[&x, &y, next.committee.as_ref()]);
+        self.group(GroupKind::Readiness, next.epoch, next.epoch.get(), content)
     }
 
     /// What a validator signs to give the contract its first group key.

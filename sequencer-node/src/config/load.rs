@@ -330,6 +330,7 @@ mod tests {
             inbox: ordering_types::Address::default(),
             limits: ordering_types::chain_spec::Limits::default(),
             ceremony: ordering_types::chain_spec::Ceremony::default(),
+            epochs: ordering_types::chain_spec::Epochs::default(),
             validators: vec![],
             rollups: vec![],
         };

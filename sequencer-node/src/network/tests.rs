@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{Ceremony, Limits, Validator};
+use ordering_types::chain_spec::{Ceremony, Epochs, Limits, Validator};
 use ordering_types::{Address, ChainSpec, SecretKey, ValidatorId};
 
 use super::*;
@@ -35,6 +35,7 @@ fn spec(ports: &[u16], network: &str) -> Arc<ChainSpec> {
         inbox: Address::default(),
         limits: Limits::default(),
         ceremony: Ceremony::default(),
+        epochs: Epochs::default(),
         validators,
         rollups: Vec::new(),
     })

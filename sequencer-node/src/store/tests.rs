@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
 use bytes::Bytes;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{
     Address, Block, ChainSpec, Chunk, CommitCertificate, Cut, Digest, Epoch, GroupKey, GroupSignature,
@@ -48,6 +48,7 @@ fn spec() -> Arc<ChainSpec> {
         inbox: Address::default(),
         limits: Limits::default(),
         ceremony: Ceremony::default(),
+        epochs: Epochs::default(),
         validators,
         rollups: vec![rollup],
     })

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ordering::api::{Input as CoreInput, Output, Recipient};
 use ordering::{Ordering, Settings};
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
 use ordering_types::preimage::Domain;
 use ordering_types::{
     Address, ChainSpec, Cut, Digest, Epoch, Height, Incarnation, RollupId, Round, SecretKey, Signature,
@@ -111,6 +111,7 @@ fn spec() -> Arc<ChainSpec> {
         inbox: Address::new([9; 20]),
         limits: Limits { duplicate_window_blocks: 4, blocks_per_batch: 3, ..Limits::default() },
         ceremony: Ceremony::default(),
+        epochs: Epochs::default(),
         validators: (0..NODES)
             .map(|n| Validator { id: id(n), key: key(n).public_key(), address: String::new() })
             .collect(),

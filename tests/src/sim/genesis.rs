@@ -1,6 +1,6 @@
 //! The network that a plan runs: its genesis file and its validators' keys.
 
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{Address, ChainSpec, RollupId, SecretKey, ValidatorId};
 
 use super::plan::Plan;
@@ -37,6 +37,7 @@ pub fn genesis(plan: &Plan) -> (ChainSpec, Vec<SecretKey>) {
         inbox: Address::new([0xaa; 20]),
         limits: limits(plan),
         ceremony: Ceremony::default(),
+        epochs: Epochs::default(),
         validators,
         rollups,
     };

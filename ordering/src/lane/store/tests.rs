@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Limits, Rollup, RollupKind};
+use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind};
 use ordering_types::{Address, ChainSpec, Incarnation, RollupId, Transaction};
 
 use super::*;
@@ -13,6 +13,7 @@ fn rules() -> Rules {
         inbox: Address::new([0; 20]),
         limits: Limits::default(),
         ceremony: Ceremony::default(),
+        epochs: Epochs::default(),
         validators: vec![],
         rollups: vec![Rollup {
             id: RollupId::new(1),

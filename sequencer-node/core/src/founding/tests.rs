@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use ordering_types::Address;
-use ordering_types::chain_spec::{Ceremony, Limits, Validator};
+use ordering_types::chain_spec::{Ceremony, Epochs, Limits, Validator};
 use ordering_types::cut::SystemMessage;
 
 use super::*;
@@ -24,6 +24,7 @@ fn spec() -> ChainSpec {
         inbox: Address::new([0xaa; 20]),
         limits: Limits::default(),
         ceremony: Ceremony::default(),
+        epochs: Epochs::default(),
         validators: validators.collect(),
         rollups: Vec::new(),
     }
