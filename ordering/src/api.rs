@@ -15,6 +15,8 @@ use ordering_types::{
     Block, Chunk, CommitCertificate, Cut, Digest, Header, Height, RollupId, TxId, ValidatorId,
 };
 
+pub use crate::epoch::{EpochBook, EpochEvent, EpochStart};
+
 /// Who a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Recipient {
@@ -80,6 +82,8 @@ pub enum Output {
     },
     /// A block is decided. Emitted once a height, in order of height, after its record.
     Decided(Arc<Decided>),
+    /// What the newest [`Output::Decided`] means for the epochs.
+    Epoch(EpochEvent),
     /// A peer asks for what only the store still has: read it, and send the answer that
     /// [`wire`](crate::wire) encodes. Not answering is allowed.
     Serve {

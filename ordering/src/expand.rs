@@ -17,6 +17,7 @@ use ordering_types::header::PROTOCOL_VERSION;
 use ordering_types::{Chunk, Cut, Digest, Header, LaneTip, RollupId, RollupSection, TxId};
 
 use crate::api::Covered;
+use crate::epoch::{ClosedBlock, EpochEvent};
 use crate::ids::IdSet;
 use crate::lane::store::Held;
 use crate::load::Rules;
@@ -41,6 +42,8 @@ pub(crate) struct Expansion {
     pub(crate) places: Vec<Covered>,
     /// The state after it.
     pub(crate) state: ReplayState,
+    /// What it means for the epochs.
+    pub(crate) epochs: Vec<EpochEvent>,
 }
 
 /// Order of the chunks of `lanes`, which stand in ascending order of lane.
@@ -121,7 +124,11 @@ pub(crate) fn expand(
     let tx_root = tree.root();
     let mut after = apply_cut(state, &cut);
     let batch = state.replayed.batch.with(cut.time_ms, blob_bytes, ids.len() as u64);
+    let tally = state.tally(&cut.system, rules);
     after.close_block(batch, cut.height, cut.seals_batch, tx_root);
+    let next_batch = after.replayed.batch.number;
+    let closed = ClosedBlock { height: cut.height, time_ms: cut.time_ms, next_batch };
+    let epochs = after.replayed.epochs.close_block(closed, tally, &rules.epochs);
     let header = Header {
         version: PROTOCOL_VERSION,
         chain_spec: spec,
@@ -138,7 +145,7 @@ pub(crate) fn expand(
     };
     let hash = header.hash();
     after.header = hash;
-    Expansion { header, hash, cut, cut_bytes, sections, tree, ids, covered, places, state: after }
+    Expansion { header, hash, cut, cut_bytes, sections, tree, ids, covered, places, state: after, epochs }
 }
 
 /// Blob bytes that a block over these chunks adds to its batch; decides whether it must seal.
@@ -159,6 +166,7 @@ pub(crate) fn blob_bytes(rules: &Rules, window: &Window, covered: &[Arc<Held>]) 
 fn apply_cut(state: &ReplayState, cut: &Cut) -> ReplayState {
     let mut after = state.clone();
     after.height = cut.height;
+    after.decided_in = cut.epoch;
     after.time_ms = cut.time_ms;
     after.l1_reference = cut.l1_reference;
     for LaneTip { lane, sequence, digest } in &cut.tips {

@@ -9,6 +9,7 @@ mod agreement;
 pub mod api;
 pub mod checkpoint;
 mod cut;
+pub mod epoch;
 mod expand;
 mod fetch;
 #[cfg(feature = "fuzzing")]

@@ -6,19 +6,23 @@
 
 use std::collections::BTreeMap;
 
-use ordering_types::chain_spec::{DataPolicy, Limits, Rollup};
+use ordering_types::chain_spec::{DataPolicy, Epochs, Limits, Rollup};
+use ordering_types::preimage::Domain;
 use ordering_types::{ChainSpec, Chunk, RollupId};
 
 /// The rollups and limits of a chain, laid out for look-ups.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
+    pub(crate) domain: Domain,
     pub(crate) limits: Limits,
+    pub(crate) epochs: Epochs,
     rollups: BTreeMap<RollupId, Rollup>,
 }
 
 impl Rules {
     pub(crate) fn new(spec: &ChainSpec) -> Self {
-        Self { limits: spec.limits, rollups: spec.rollups.iter().map(|r| (r.id, r.clone())).collect() }
+        let rollups = spec.rollups.iter().map(|r| (r.id, r.clone())).collect();
+        Self { domain: spec.domain(), limits: spec.limits, epochs: spec.epochs, rollups }
     }
 
     pub(crate) fn knows(&self, rollup: RollupId) -> bool {

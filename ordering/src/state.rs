@@ -1,7 +1,7 @@
 //! What replay needs: the state after a block, and its root.
 //!
 //! ```text
-//!   state root = SHA-256( "mpc-sequencer/state/2" │ u64 epoch │ 32 committee
+//!   state root = SHA-256( "mpc-sequencer/state/3" │ 32 committee │ epochs
 //!     │ u32 lanes   │ lanes × (u16 validator │ u64 incarnation │ u64 sequence │ 32 digest)
 //!     │ u32 senders │ senders × (u16 validator │ u64 sequence)
 //!     │ u64 batch │ u64 first height │ u64 first time │ u32 blocks │ u64 blob bytes │ u64 transactions │ 32 window
@@ -14,11 +14,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ordering_types::chain_spec::{Committee, Limits};
+use ordering_types::chain_spec::{Committee, Limits, quorum};
 use ordering_types::codec::{self, DecodeError};
-use ordering_types::{Digest, Epoch, Header, Height, L1Reference, LaneId, LaneSequence, ValidatorId};
+use ordering_types::handover::committee_hash as l1_committee_hash;
+use ordering_types::{
+    Digest, Epoch, Header, Height, L1Reference, LaneId, LaneSequence, SystemMessage, ValidatorId,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::epoch::{EpochBook, Tally};
+use crate::load::Rules;
 use crate::reputation::{Record, Reputation, Rotation};
 
 /// Lanes of one validator that are remembered: its newest incarnations. Older ones are closed for good.
@@ -75,6 +80,8 @@ pub(crate) struct ReplayState {
     pub(crate) header: Digest,
     pub(crate) time_ms: u64,
     pub(crate) l1_reference: L1Reference,
+    /// The epoch that decided this block; that of the next may be the next.
+    pub(crate) decided_in: Epoch,
     pub(crate) committee: Digest,
     /// Ids of the committee, ascending.
     pub(crate) members: Arc<[ValidatorId]>,
@@ -84,7 +91,7 @@ pub(crate) struct ReplayState {
 /// What the root covers and the snapshot holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Replayed {
-    pub(crate) epoch: Epoch,
+    pub(crate) epochs: EpochBook,
     pub(crate) tips: BTreeMap<LaneId, (LaneSequence, Digest)>,
     pub(crate) system: BTreeMap<ValidatorId, u64>,
     pub(crate) batch: BatchCursor,
@@ -129,10 +136,11 @@ impl ReplayState {
             header: Digest::ZERO,
             time_ms: 0,
             l1_reference: L1Reference::default(),
+            decided_in: Epoch::new(0),
             committee: committee_hash(committee),
             members: committee.ids().collect(),
             replayed: Replayed {
-                epoch: Epoch::new(0),
+                epochs: EpochBook::genesis(l1_committee_hash(committee)),
                 tips: BTreeMap::new(),
                 system: BTreeMap::new(),
                 batch: BatchCursor::starting(1, Height::new(1)),
@@ -153,6 +161,7 @@ impl ReplayState {
             header: header.hash(),
             time_ms: header.time_ms,
             l1_reference: header.l1_reference,
+            decided_in: header.epoch,
             committee: committee_hash(committee),
             members: committee.ids().collect(),
             replayed: Replayed::decode(snapshot)?,
@@ -170,11 +179,11 @@ impl ReplayState {
 
     /// The commitment in the header; see the module's layout.
     pub(crate) fn root(&self) -> Digest {
-        let Replayed { epoch, tips, system, batch, window, reputation } = &self.replayed;
+        let Replayed { epochs, tips, system, batch, window, reputation } = &self.replayed;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
-        let mut bytes = b"mpc-sequencer/state/2".to_vec();
-        bytes.extend_from_slice(&epoch.get().to_be_bytes());
+        let mut bytes = b"mpc-sequencer/state/3".to_vec();
         bytes.extend_from_slice(self.committee.as_ref());
+        epochs.write(&mut bytes);
         bytes.extend_from_slice(&count(tips.len()));
         for (lane, (sequence, digest)) in tips {
             bytes.extend_from_slice(&lane.validator.get().to_be_bytes());
@@ -210,6 +219,16 @@ impl ReplayState {
     /// The newest decided chunk of a lane; sequence zero before the first.
     pub(crate) fn tip(&self, lane: LaneId) -> (LaneSequence, Digest) {
         self.replayed.tips.get(&lane).copied().unwrap_or_default()
+    }
+
+    /// The epoch of the next block.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.replayed.epochs.present().epoch
+    }
+
+    /// The votes for the next epoch once these are counted; a member's every word in the log was checked to be its own.
+    pub(crate) fn tally(&self, messages: &[SystemMessage], rules: &Rules) -> Tally {
+        self.replayed.epochs.tally(messages, quorum(self.members.len()), &rules.domain)
     }
 
     /// Who leads the rounds of the next height.
@@ -293,7 +312,7 @@ mod tests {
         assert!(roots.insert(other.root()));
     }
 
-    const PINNED: &str = "7501d69c952b52092e0d498166adca56184b4419c1757453fe98c1e0b4e3cc1d";
+    const PINNED: &str = "ba5572fad04e11c328500cd71e723c636d5c094ef37184ce1379a8fdd914b977";
 
     #[test]
     fn only_the_newest_lanes_of_a_validator_stay_open() {

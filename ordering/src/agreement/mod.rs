@@ -158,8 +158,8 @@ pub(crate) enum Taken {
 
 /// A sans-IO consensus core over header hashes.
 pub(crate) trait Agreement {
-    /// Enters a height that is above all heights entered before, and whose rounds are led as `rotation` says.
-    fn start_height(&mut self, now: Time, height: Height, rotation: Rotation);
+    /// Enters a height that is above all heights entered before, belongs to this epoch, and whose rounds are led as `rotation` says.
+    fn start_height(&mut self, now: Time, height: Height, epoch: Epoch, rotation: Rotation);
     /// Takes one event. Messages must be of the current height; others are ignored.
     fn handle(&mut self, now: Time, event: Event) -> Taken;
     /// The next effect.
@@ -174,7 +174,7 @@ pub(crate) trait Agreement {
     fn decided(&self) -> bool;
     /// Whether a quorum prevoted `value` in one round of this height.
     fn has_prevote_quorum(&self, value: Digest) -> bool;
-    /// Whether a member of this epoch signed a vote of any height; remembers it if so.
+    /// Whether a member signed a vote of any height and epoch; remembers it if so.
     fn witness(&mut self, vote: &SignedVote) -> bool;
     /// Remembers the votes of a certificate that was verified.
     fn witness_certificate(&mut self, certificate: &CommitCertificate);

@@ -53,14 +53,16 @@ pub(crate) fn build(
     let time_ms = now_ms.max(state.time_ms);
     let transactions = covered.iter().map(|held| held.ids.len() as u64).sum();
     let batch = state.replayed.batch.with(time_ms, blob_bytes(rules, window, &covered), transactions);
+    let ends_epoch = state.tally(&system, rules).agreed.is_some();
+    let seals_batch = ends_epoch || batch.should_seal(time_ms, &rules.limits);
     Cut {
         height: state.height.next(),
-        epoch: state.replayed.epoch,
+        epoch: state.epoch(),
         parent: state.header,
         parent_commit,
         time_ms,
         l1_reference: state.l1_reference,
-        seals_batch: batch.should_seal(time_ms, &rules.limits),
+        seals_batch,
         tips,
         system,
     }

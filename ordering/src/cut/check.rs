@@ -39,6 +39,8 @@ pub(crate) enum CutError {
     TooHeavy,
     #[error("the batch must end here and does not")]
     Unsealed,
+    #[error("the epoch ends here and the batch does not")]
+    SpansEpochs,
 }
 
 /// What can be checked before the data is there. `known` tells which system messages were verified before.
@@ -51,7 +53,7 @@ pub(crate) fn check_shape(
     known: impl Fn(&SystemMessage) -> bool,
 ) -> Result<(), CutError> {
     let continues =
-        cut.height == state.height.next() && cut.parent == state.header && cut.epoch == state.replayed.epoch;
+        cut.height == state.height.next() && cut.parent == state.header && cut.epoch == state.epoch();
     if !continues {
         return Err(CutError::Parent);
     }
@@ -71,7 +73,11 @@ pub(crate) fn check_shape(
             return Err(CutError::Advance(tip.lane));
         }
     }
-    check_system(&cut.system, state, committee, domain, known)
+    check_system(&cut.system, state, committee, domain, known)?;
+    if !cut.seals_batch && state.tally(&cut.system, rules).agreed.is_some() {
+        return Err(CutError::SpansEpochs);
+    }
+    Ok(())
 }
 
 fn check_system(
@@ -132,7 +138,7 @@ pub(crate) fn check_parent_commit(
     if count < committee.quorum() || count > committee.len() || !ascending {
         return Err(CutError::ParentCommit);
     }
-    let precommit = domain.vote(true, state.replayed.epoch, state.height, commit.round, Some(state.header));
+    let precommit = domain.vote(true, state.decided_in, state.height, commit.round, Some(state.header));
     for (id, signature) in &commit.signatures {
         let entry = (commit.round, *id, *signature);
         if signatures.known.contains(&entry) {

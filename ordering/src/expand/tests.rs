@@ -130,7 +130,7 @@ fn the_header_commits_to_tree_cut_and_state() {
     assert_eq!(expansion.state.tip(lanes[0][0].chunk.lane()).0, LaneSequence::new(1));
     assert_eq!(
         expansion.hash.to_string(),
-        "0a66173e8e337fc2d922bcf1474342640bbf0ac2a7dcc2d7c402954b05962f5e",
+        "b2ac53495678826a3670ad48d7ce786c0513f4affaa1c7b5f3fa1d1627467cdc",
         "the way from a cut to a header hash is agreed by everyone"
     );
 }

@@ -122,6 +122,7 @@ impl Ordering {
             self.outputs.push_back(Output::Decided(Arc::clone(&decided)));
         }
         self.outputs.push_back(Output::Decided(decided));
+        self.outputs.extend(e.epochs.iter().copied().map(Output::Epoch));
 
         self.state = e.state.clone();
         self.orderable = Orderable::Unknown;

@@ -45,6 +45,7 @@ use crate::agreement::{Agreement, LogError, Malachite, Setup, SignedProposal};
 use crate::api::{Input, Output, Recovered};
 use crate::checkpoint::StateSync;
 use crate::cut::check::ParentSignatures;
+use crate::epoch::EpochBook;
 use crate::fetch::Fetch;
 use crate::ids::IdHasher;
 use crate::lane::buffer::{Buffer, SubmitError};
@@ -187,7 +188,7 @@ impl Ordering {
             if settings.lacks(PlantedBug::VotesForgotten) { AgreementLog::new() } else { agreement_log };
         let setup = Setup {
             domain,
-            epoch: state.replayed.epoch,
+            epoch: state.epoch(),
             committee: committee.clone(),
             me,
             key: key.clone(),
@@ -300,6 +301,11 @@ impl Ordering {
     /// The committee of the present epoch.
     pub const fn committee(&self) -> &Committee {
         &self.committee
+    }
+
+    /// The epochs, up to the newest applied block.
+    pub const fn epochs(&self) -> &EpochBook {
+        &self.state.replayed.epochs
     }
 
     /// The height that is being agreed on: the one after the newest applied.

@@ -105,7 +105,8 @@ impl Ordering {
         self.pace.proposal_attempts = 0;
         self.pace.round_seen = ordering_types::Round::new(0);
         self.recover_cuts(now);
-        self.agreement.start_height(now, self.height(), self.rotation.clone());
+        let (height, epoch) = (self.height(), self.state.epoch());
+        self.agreement.start_height(now, height, epoch, self.rotation.clone());
         self.drain_agreement(now);
         self.feed_early(now);
     }

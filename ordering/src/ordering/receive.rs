@@ -121,9 +121,8 @@ impl Ordering {
             Message::Vote(vote) => self.agreement.witness(vote),
             Message::Proposal(ProposedCut { proposal: signed, .. }) => {
                 let p = &signed.proposal;
-                // Who leads a later height is known once this one is applied, and checked then.
-                p.epoch == self.state.replayed.epoch
-                    && (p.height != self.height() || p.proposer == self.leader(p.round))
+                // Who leads a later height, and in which epoch it is, is known once this one is applied, and checked then.
+                (p.height != self.height() || p.proposer == self.leader(p.round))
                     && self.committee.key(p.proposer).is_some_and(|key| signed.verify(&self.domain, key))
             }
             _ => false,

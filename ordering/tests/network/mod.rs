@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ordering::api::{
-    Checkpoint, Decided, Evidence, Input, Output, Recipient, Record, Recovered, StoreRequest, Tip,
+    Checkpoint, Decided, EpochEvent, Evidence, Input, Output, Recipient, Record, Recovered, StoreRequest, Tip,
 };
 use ordering::{Ordering, Settings, wire};
 use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
-    Address, ChainSpec, Chunk, Cut, Digest, Epoch, Height, Incarnation, LaneId, LaneSequence, LaneTip,
-    RollupId, Round, SecretKey, SignedVote, Time, Transaction, TxId, ValidatorId, VoteKind, codec,
+    Address, ChainSpec, Chunk, Cut, Digest, Height, Incarnation, LaneId, LaneSequence, LaneTip, RollupId,
+    Round, SecretKey, SignedVote, Time, Transaction, TxId, ValidatorId, VoteKind, codec,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -129,6 +129,7 @@ pub(crate) struct Node {
     pub(crate) disk: Disk,
     pub(crate) incarnation: u64,
     pub(crate) evidence: Vec<Evidence>,
+    pub(crate) epochs: Vec<EpochEvent>,
     /// When each block was decided here, and how many transactions it had.
     pub(crate) decided_at: Vec<(Time, u32)>,
     /// The block that the core's host believes to be the newest.
@@ -195,7 +196,7 @@ impl Durable {
 
 /// The state after a block, as it is stored.
 type Snapshot = (
-    Epoch,
+    ordering::epoch::EpochBook,
     BTreeMap<LaneId, (LaneSequence, Digest)>,
     BTreeMap<ValidatorId, u64>,
     (u64, Height, u64, u32, u64, u64),
@@ -338,6 +339,7 @@ impl Network {
                     disk: Disk::default(),
                     incarnation: 0,
                     evidence: vec![],
+                    epochs: vec![],
                     decided_at: vec![],
                     told: Digest::ZERO,
                     wake: None,
@@ -508,6 +510,7 @@ impl Network {
                     let core = self.nodes[node].core.as_mut().unwrap();
                     core.handle(now, Input::CheckpointJudged(checkpoint.context == CONTEXT));
                 }
+                Output::Epoch(event) => self.nodes[node].epochs.push(event),
                 Output::Jumped(checkpoint) => self.nodes[node].told = checkpoint.header.hash(),
                 Output::Evidence(evidence) => self.nodes[node].evidence.push(evidence),
                 Output::Fatal(reason) => panic!("node {node} at {:?}: {reason}", self.now),

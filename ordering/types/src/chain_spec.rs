@@ -331,6 +331,16 @@ impl Limits {
     }
 }
 
+/// Most faulty members that a committee of n survives, f = ⌊(n − 1) / 3⌋.
+pub const fn faulty(n: usize) -> usize {
+    n.saturating_sub(1) / 3
+}
+
+/// Members of a committee of n that must agree, n − f.
+pub const fn quorum(n: usize) -> usize {
+    n - faulty(n)
+}
+
 /// The validators of one epoch and their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committee {
@@ -355,12 +365,12 @@ impl Committee {
 
     /// Most faulty members it survives, f = ⌊(n − 1) / 3⌋.
     pub fn faulty(&self) -> usize {
-        self.len().saturating_sub(1) / 3
+        faulty(self.len())
     }
 
     /// Members that must agree, n − f.
     pub fn quorum(&self) -> usize {
-        self.len() - self.faulty()
+        quorum(self.len())
     }
 
     /// Key shares that must sign, 2f + 1.

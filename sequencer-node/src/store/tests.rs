@@ -241,7 +241,8 @@ fn checkpoint() -> Checkpoint {
     let batch = (4_u64, Height::new(51), 0_u64, 0_u32, 0_u64, 0_u64);
     let reputation = (BTreeMap::<ValidatorId, (u8, Height)>::new(), BTreeSet::<ValidatorId>::new());
     let system = BTreeMap::<ValidatorId, u64>::new();
-    let snapshot = codec::encode(&(Epoch::new(0), lanes, system, batch, Digest::ZERO, reputation));
+    let snapshot =
+        codec::encode(&(EpochBook::genesis(Digest::ZERO), lanes, system, batch, Digest::ZERO, reputation));
     let at = decided(50);
     let proven = (at.block.header.clone(), at.certificate.clone());
     anchor::checkpoint(proven, snapshot.into(), founding(), &sealed(3, 30, 50))

@@ -44,7 +44,7 @@ impl LogEntry {
     }
 }
 
-/// The epoch is one for the life of a core.
+/// The epoch is that of the height last started.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Convert {
     pub(super) epoch: Epoch,

@@ -254,7 +254,7 @@ fn remember_own(guard: &mut VoteGuard, setup: &Setup, entry: &LogEntry) -> Resul
 }
 
 impl Agreement for Malachite {
-    fn start_height(&mut self, now: Time, height: Height, rotation: Rotation) {
+    fn start_height(&mut self, now: Time, height: Height, epoch: Epoch, rotation: Rotation) {
         assert!(height > self.host.height, "heights only go up");
         let leftover = self.state.driver.take_vote_evidence();
         self.host.evidence(leftover.iter().flat_map(|(_, pairs)| pairs));
@@ -262,7 +262,8 @@ impl Agreement for Malachite {
         self.host.height = height;
         self.host.decided = false;
         self.host.timers.clear();
-        self.host.verifier.clear();
+        self.host.convert.epoch = epoch;
+        self.host.verifier.enter(epoch);
         if let Some(below) = height.previous() {
             self.host.guard.decided(below);
         }

@@ -15,6 +15,7 @@ use crate::agreement::{Agreement, Broadcast, BundleKind, Effect, Event, Proposal
 use crate::reputation::Rotation;
 use crate::settings::Settings;
 
+const E0: Epoch = Epoch::new(0);
 const H1: Height = Height::new(1);
 const R0: Round = Round::new(0);
 const NOW: Time = Time::from_millis(1_000);
@@ -35,7 +36,7 @@ fn core_of(n: u16, me: u16, log: &[(Height, Bytes)]) -> Malachite {
     let members: BTreeMap<_, _> = (1..=n).map(|n| (ValidatorId::new(n), key(n).public_key())).collect();
     let setup = Setup {
         domain: domain(),
-        epoch: Epoch::new(0),
+        epoch: E0,
         committee: Committee::new(members),
         me: ValidatorId::new(me),
         key: key(me),
@@ -50,15 +51,14 @@ fn everyone() -> Rotation {
 }
 
 fn vote(kind: VoteKind, validator: u16, round: Round, value: Option<Digest>) -> SignedVote {
-    let vote =
-        Vote { kind, epoch: Epoch::new(0), height: H1, round, value, validator: ValidatorId::new(validator) };
+    let vote = Vote { kind, epoch: E0, height: H1, round, value, validator: ValidatorId::new(validator) };
     vote.sign(&domain(), &key(validator))
 }
 
 fn proposal(value: Digest) -> Proposal {
     // Height 1, round 0: the second of four proposes.
     let proposer = ValidatorId::new(2);
-    Proposal { epoch: Epoch::new(0), height: H1, round: R0, valid_round: None, value, proposer }
+    Proposal { epoch: E0, height: H1, round: R0, valid_round: None, value, proposer }
 }
 
 fn drain(core: &mut Malachite, log: &mut Vec<(Height, Bytes)>) -> Vec<Effect> {
@@ -83,7 +83,7 @@ fn own_votes(effects: &[Effect]) -> Vec<Vote> {
 /// Drives validator 1 to a decision of height 1; answers its log and all else it did.
 fn decide(value: Digest) -> (Vec<(Height, Bytes)>, Vec<Effect>) {
     let (mut core, mut log) = (core(1, &[]), Vec::new());
-    core.start_height(NOW, H1, everyone());
+    core.start_height(NOW, H1, E0, everyone());
     let signed = proposal(value).sign(&domain(), &key(2));
     core.handle(NOW, Event::Proposal(signed));
     core.handle(NOW, Event::Judged { proposal: proposal(value), valid: true });
@@ -122,7 +122,7 @@ fn every_prefix_of_a_log_replays_to_the_same_votes() {
     for length in 0..=log.len() {
         let mut again = core(1, &log[..length]);
         let mut more = Vec::new();
-        again.start_height(NOW, H1, everyone());
+        again.start_height(NOW, H1, E0, everyone());
         let effects = drain(&mut again, &mut more);
         assert!(!effects.iter().any(|e| matches!(e, Effect::Fatal(_))), "prefix {length}: {effects:?}");
         for vote in own_votes(&effects) {
@@ -144,7 +144,7 @@ fn a_vote_in_the_log_is_never_contradicted() {
     let entry = super::convert::LogEntry::Vote(prevote).encode();
     assert!(log.iter().any(|(_, e)| *e == entry));
     let mut again = core(1, &[(H1, entry)]);
-    again.start_height(NOW, H1, everyone());
+    again.start_height(NOW, H1, E0, everyone());
     again.handle(NOW, Event::Proposal(proposal(other).sign(&domain(), &key(2))));
     again.handle(NOW, Event::Judged { proposal: proposal(other), valid: true });
     let effects = drain(&mut again, &mut Vec::new());
@@ -156,7 +156,7 @@ fn a_vote_in_the_log_is_never_contradicted() {
 fn forged_messages_are_faults() {
     let value = Some(Digest::sha256(&[b"v"]));
     let mut core = core(1, &[]);
-    core.start_height(NOW, H1, everyone());
+    core.start_height(NOW, H1, E0, everyone());
     let mut forged = vote(VoteKind::Prevote, 3, R0, value);
     forged.vote.validator = ValidatorId::new(4);
     assert_eq!(core.handle(NOW, Event::Vote(forged)), Taken::Fault);
@@ -179,7 +179,7 @@ fn a_bundle_with_one_forged_vote_proves_nothing() {
         [2, 3, 4].map(|n| vote(VoteKind::Prevote, n, R0, Some(value))).into_iter().collect();
     votes[2].signature = votes[1].signature;
     let mut core = core(1, &[]);
-    core.start_height(NOW, H1, everyone());
+    core.start_height(NOW, H1, E0, everyone());
     core.handle(NOW, Event::Bundle(VoteBundle { kind: BundleKind::Polka, height: H1, round: R0, votes }));
     assert!(!core.has_prevote_quorum(value));
     let mut good: Vec<_> = Vec::new();
@@ -193,10 +193,10 @@ fn a_bundle_with_one_forged_vote_proves_nothing() {
 fn two_votes_of_one_validator_become_evidence() {
     let (value, other) = (Digest::sha256(&[b"v"]), Digest::sha256(&[b"other"]));
     let (mut core, mut log) = (core(1, &[]), Vec::new());
-    core.start_height(NOW, H1, everyone());
+    core.start_height(NOW, H1, E0, everyone());
     core.handle(NOW, Event::Vote(vote(VoteKind::Prevote, 4, R0, Some(value))));
     core.handle(NOW, Event::Vote(vote(VoteKind::Prevote, 4, R0, Some(other))));
-    core.start_height(NOW, H1.next(), everyone());
+    core.start_height(NOW, H1.next(), E0, everyone());
     let effects = drain(&mut core, &mut log);
     let evidence = effects.iter().find_map(|e| match e {
         Effect::Evidence(evidence) => Some(evidence),
@@ -212,7 +212,7 @@ fn two_votes_of_one_validator_become_evidence() {
 #[test]
 fn without_a_proposal_the_round_is_given_up_in_time() {
     let (mut core, mut log) = (core(1, &[]), Vec::new());
-    core.start_height(NOW, H1, everyone());
+    core.start_height(NOW, H1, E0, everyone());
     let due = core.next_deadline().unwrap();
     core.handle(due, Event::Wake);
     while !own_votes(&drain(&mut core, &mut log)).iter().any(|v| v.value.is_none()) {
@@ -228,7 +228,7 @@ fn it_decides_with_exactly_a_quorum_of_any_committee() {
     let value = Digest::sha256(&[b"v"]);
     for (n, quorum) in [(4, 3), (5, 4), (6, 5), (7, 5), (8, 6), (10, 7)] {
         let mut core = core_of(n, 1, &[]);
-        core.start_height(NOW, H1, Rotation::of_all(&(1..=n).map(ValidatorId::new).collect::<Vec<_>>()));
+        core.start_height(NOW, H1, E0, Rotation::of_all(&(1..=n).map(ValidatorId::new).collect::<Vec<_>>()));
         core.handle(NOW, Event::Proposal(proposal(value).sign(&domain(), &key(2))));
         core.handle(NOW, Event::Judged { proposal: proposal(value), valid: true });
         for peer in 2..=quorum {

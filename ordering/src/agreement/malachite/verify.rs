@@ -14,7 +14,7 @@ use crate::agreement::SignedProposal;
 /// Most remembered signatures of one height; far above what honest rounds need.
 const MAX_REMEMBERED: usize = 65_536;
 
-/// Verifier of one epoch's messages.
+/// Verifier of the messages of one height after the other.
 #[derive(Debug)]
 pub(super) struct Verifier {
     domain: Domain,
@@ -38,8 +38,9 @@ impl Verifier {
         }
     }
 
-    /// Forgets the last height.
-    pub(super) fn clear(&mut self) {
+    /// Forgets the last height; the next is of this epoch.
+    pub(super) fn enter(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
         self.verified.clear();
         self.prevotes.clear();
     }
@@ -59,11 +60,10 @@ impl Verifier {
         good
     }
 
-    /// Whether a member signed a vote of any height.
+    /// Whether a member signed a vote of any height and epoch.
     pub(super) fn witness(&mut self, vote: &SignedVote) -> bool {
         let v = &vote.vote;
-        let good =
-            v.epoch == self.epoch && self.signature(v.validator, v.digest(&self.domain), vote.signature);
+        let good = self.signature(v.validator, v.digest(&self.domain), vote.signature);
         if good {
             self.remember(vote);
         }
@@ -85,7 +85,7 @@ impl Verifier {
 
     pub(super) fn vote(&mut self, vote: &SignedVote) -> bool {
         let v = &vote.vote;
-        let good = self.witness(vote);
+        let good = v.epoch == self.epoch && self.witness(vote);
         if let (true, VoteKind::Prevote, Some(value)) = (good, v.kind, v.value)
             && (self.prevotes.len() < MAX_REMEMBERED || self.prevotes.contains_key(&(v.round, value)))
         {

@@ -126,6 +126,22 @@ fn every_rule_of_shape_refuses_its_breach() {
     assert_eq!(breach(&|c| c.system.push(say(9, 1))), system(9));
 }
 
+/// Without this rule a batch could hold blocks of two epochs, which no one key can sign.
+#[test]
+fn the_last_block_of_an_epoch_ends_its_batch() {
+    let vote = crate::epoch::tests::vote_in(&domain(), 1, 1, 1);
+    let payload = [&[crate::epoch::EPOCH_VOTE], vote.encode().as_slice()].concat();
+    let says = |sender: u8| {
+        SystemMessage::sign(&domain(), ValidatorId::new(sender.into()), 1, payload.clone(), &key(sender))
+    };
+    let quorum = u8::try_from(committee().quorum()).unwrap();
+    let mut cut = Cut { system: (1..quorum).map(says).collect(), ..good() };
+    check(&cut).unwrap();
+    cut.system.push(says(quorum));
+    assert_eq!(check(&cut), Err(CutError::SpansEpochs));
+    check(&Cut { seals_batch: true, ..cut }).unwrap();
+}
+
 /// The state after block 6, and that block's certificate of round 2 by these validators.
 fn committed(signers: &[u8]) -> (ReplayState, CommitCertificate) {
     let mut state = state();

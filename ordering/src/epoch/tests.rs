@@ -1,0 +1,136 @@
+use std::collections::BTreeSet;
+
+use frost_secp256k1::SigningKey;
+use ordering_types::{Address, GroupSignature, SecretKey};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::*;
+
+const DOMAIN: Domain = Domain { l1_chain_id: 1, inbox: Address::new([7; 20]) };
+const LENGTHS: Epochs = Epochs { blocks: 3, interval_ms: 1_000, ceremony_ms: 400 };
+const QUORUM: usize = 3;
+
+fn book() -> EpochBook {
+    EpochBook::genesis(Digest::sha256(&[b"committee"]))
+}
+
+/// A vote for the key of this seed, tested with the key of that.
+fn vote(epoch: u64, key: u64, tester: u64) -> EpochVote {
+    vote_in(&DOMAIN, epoch, key, tester)
+}
+
+pub(crate) fn vote_in(domain: &Domain, epoch: u64, key: u64, tester: u64) -> EpochVote {
+    let group = |seed| SigningKey::new(&mut ChaCha8Rng::seed_from_u64(seed));
+    let public: frost_secp256k1::VerifyingKey = (&group(key)).into();
+    let key = GroupKey::from_bytes(public.serialize().unwrap().try_into().unwrap()).unwrap();
+    let next = NextEpoch { epoch: Epoch::new(epoch), key, committee: book().present.committee };
+    let digest = domain.readiness(&next);
+    let test = group(tester).sign(ChaCha8Rng::seed_from_u64(5), digest.as_ref()).serialize().unwrap();
+    EpochVote { next, test: GroupSignature::new(test.try_into().unwrap()) }
+}
+
+fn say(sender: u16, vote: &EpochVote) -> SystemMessage {
+    let payload = [&[EPOCH_VOTE], vote.encode().as_slice()].concat();
+    let key = SecretKey::from_bytes([9; 32]).unwrap();
+    SystemMessage::sign(&DOMAIN, ValidatorId::new(sender), 1, payload, &key)
+}
+
+fn close(book: &mut EpochBook, height: u64, time_ms: u64, said: &[SystemMessage]) -> Vec<EpochEvent> {
+    let tally = book.tally(said, QUORUM, &DOMAIN);
+    let block = ClosedBlock { height: Height::new(height), time_ms, next_batch: height + 100 };
+    book.close_block(block, tally, &LENGTHS)
+}
+
+#[test]
+fn the_key_is_made_in_the_last_part_and_the_epoch_is_due_when_it_lasted_long_enough() {
+    let mut book = book();
+    assert_eq!(close(&mut book, 1, 50_000, &[]), []);
+    assert_eq!(close(&mut book, 2, 50_599, &[]), []);
+    assert_eq!(close(&mut book, 3, 50_600, &[]), [EpochEvent::MakeKey]);
+    assert_eq!(book.ceremony(), Some((Height::new(3), 50_600)));
+    assert_eq!(close(&mut book, 4, 50_999, &[]), []);
+    assert_eq!(close(&mut book, 5, 51_000, &[]), [EpochEvent::Due]);
+    assert_eq!(close(&mut book, 6, 60_000, &[]), [], "each is said once");
+}
+
+#[test]
+fn an_epoch_has_as_many_blocks_as_it_must() {
+    let mut book = book();
+    close(&mut book, 1, 0, &[]);
+    assert_eq!(close(&mut book, 2, 5_000, &[]), [EpochEvent::MakeKey]);
+    assert_eq!(close(&mut book, 3, 5_000, &[]), [EpochEvent::Due]);
+}
+
+#[test]
+fn a_quorum_ends_the_epoch_with_the_block_that_completes_it() {
+    let mut book = book();
+    let vote = vote(1, 1, 1);
+    assert_eq!(close(&mut book, 1, 0, &[say(1, &vote), say(1, &vote)]), []);
+    assert_eq!(close(&mut book, 2, 0, &[say(2, &vote)]), []);
+    let handover = Handover { next: vote.next, first_batch: 103, first_height: Height::new(4) };
+    assert_eq!(close(&mut book, 3, 0, &[say(4, &vote)]), [EpochEvent::Ended(handover)]);
+    let expected = EpochStart {
+        epoch: Epoch::new(1),
+        key: Some(vote.next.key),
+        committee: vote.next.committee,
+        first_height: Height::new(4),
+        first_batch: 103,
+    };
+    assert_eq!((book.present(), book.starts().count()), (&expected, 2));
+    assert_eq!((book.ceremony(), book.is_due(), book.votes.len()), (None, false, 0));
+}
+
+#[test]
+fn votes_that_prove_nothing_are_spent_and_others_do_not_count() {
+    let (good, other) = (vote(1, 1, 1), vote(1, 2, 2));
+    for bad in [vote(1, 1, 2), vote(2, 1, 1), vote(0, 1, 1), other] {
+        let mut book = book();
+        let said = [say(1, &bad), say(2, &good), say(3, &good)];
+        assert_eq!(close(&mut book, 1, 0, &said), [], "{bad:?}");
+    }
+    let mut book = book();
+    close(&mut book, 1, 0, &[say(1, &vote(1, 1, 2)), say(1, &good)]);
+    assert_eq!(book.votes.get(&ValidatorId::new(1)), Some(&None), "it has no other");
+    close(&mut book, 2, 0, &[say(2, &vote(9, 1, 1)), say(2, &good)]);
+    assert_eq!(
+        book.votes.get(&ValidatorId::new(2)),
+        Some(&Some(good.next)),
+        "of another epoch: as if not said"
+    );
+}
+
+#[test]
+fn so_many_epochs_are_remembered_and_no_more() {
+    let mut book = book();
+    for epoch in 1..=20 {
+        let vote = vote(epoch, 1, 1);
+        let ended = close(&mut book, epoch, 0, &[1, 2, 3].map(|id| say(id, &vote)));
+        assert!(matches!(ended[..], [EpochEvent::Ended(_)]));
+    }
+    let epochs: Vec<u64> = book.starts().map(|start| start.epoch.get()).collect();
+    assert_eq!(epochs, (12..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_root_covers_every_part() {
+    let bytes = |book: &EpochBook| {
+        let mut out = Vec::new();
+        book.write(&mut out);
+        out
+    };
+    let mut book = book();
+    let mut seen = BTreeSet::from([bytes(&book)]);
+    close(&mut book, 1, 0, &[]);
+    assert!(seen.insert(bytes(&book)), "the time of the first block");
+    close(&mut book, 2, 700, &[]);
+    assert!(seen.insert(bytes(&book)), "the ceremony");
+    close(&mut book, 3, 1_000, &[]);
+    assert!(seen.insert(bytes(&book)), "due");
+    close(&mut book, 4, 1_000, &[say(1, &vote(1, 1, 1))]);
+    assert!(seen.insert(bytes(&book)), "a vote");
+    close(&mut book, 5, 1_000, &[say(2, &vote(1, 1, 2))]);
+    assert!(seen.insert(bytes(&book)), "a spent vote");
+    close(&mut book, 6, 1_000, &[2, 3, 4].map(|id| say(id, &vote(1, 1, 1))));
+    assert!(seen.insert(bytes(&book)), "another epoch");
+}
