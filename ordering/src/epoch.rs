@@ -31,7 +31,10 @@ pub const EPOCH_VOTE: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EpochEvent {
     /// It is time to make the next key: in a ceremony that begins after this block.
-    MakeKey,
+    MakeKey {
+        /// The block's time.
+        time_ms: u64,
+    },
     /// The epoch may end.
     Due,
     /// It has ended with this block.
@@ -103,6 +106,11 @@ impl EpochBook {
         Replayed::decode(snapshot).ok().map(|replayed| replayed.epochs)
     }
 
+    /// Whether this validator's vote for the next epoch is in the log.
+    pub fn has_voted(&self, validator: ValidatorId) -> bool {
+        self.votes.contains_key(&validator)
+    }
+
     /// The epoch of the next block.
     pub const fn present(&self) -> &EpochStart {
         &self.present
@@ -158,7 +166,7 @@ impl EpochBook {
         let mut events = Vec::new();
         if self.ceremony.is_none() && lasts >= lengths.interval_ms.saturating_sub(lengths.ceremony_ms) {
             self.ceremony = Some((height, time_ms));
-            events.push(EpochEvent::MakeKey);
+            events.push(EpochEvent::MakeKey { time_ms });
         }
         if !self.due && lasts >= lengths.interval_ms && blocks >= lengths.blocks {
             self.due = true;
@@ -170,8 +178,8 @@ impl EpochBook {
     fn begin(&mut self, handover: &Handover) {
         let Handover { next, first_batch, first_height } = *handover;
         let NextEpoch { epoch, key, committee } = next;
-        let next = EpochStart { epoch, key: Some(key), committee, first_height, first_batch };
-        self.before.push_back(std::mem::replace(&mut self.present, next));
+        let start = EpochStart { epoch, key: Some(key), committee, first_height, first_batch };
+        self.before.push_back(std::mem::replace(&mut self.present, start));
         while self.before.len() > REMEMBERED_EPOCHS {
             self.before.pop_front();
         }
@@ -204,6 +212,13 @@ impl EpochBook {
 }
 
 impl EpochStart {
+    /// That it begins, as the outgoing committee says; none for the first.
+    pub fn handover(&self) -> Option<Handover> {
+        let Self { epoch, key, committee, first_height, first_batch } = *self;
+        let next = NextEpoch { epoch, key: key?, committee };
+        Some(Handover { next, first_batch, first_height })
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         let Self { epoch, key, committee, first_height, first_batch } = self;
         out.extend_from_slice(&epoch.get().to_be_bytes());

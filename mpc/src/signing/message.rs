@@ -111,6 +111,13 @@ impl Message {
     }
 }
 
+/// The epoch of the key that a member's message is about; `None` for bytes too short to say.
+#[must_use]
+pub fn epoch_of(bytes: &[u8]) -> Option<u64> {
+    let (_, rest) = bytes.split_first()?;
+    rest.first_chunk::<8>().map(|epoch| u64::from_be_bytes(*epoch))
+}
+
 /// The finished signature in a member's message, for who holds no share and takes no other part; `None` for other messages and
 /// other epochs. It is not verified yet.
 pub fn broadcast_signature(bytes: &[u8], epoch: u64) -> Result<Option<(ItemId, SignatureBytes)>, WireError> {

@@ -100,5 +100,5 @@ pub use config::{MAX_HELD_PER_MEMBER, MAX_PINNED, MAX_POOL, MAX_RETAINED, MAX_RU
 pub use fault::{Fault, FaultKind, Refused};
 pub use item::{BootId, ItemId, Time};
 pub use machine::{Input, NonceSeed, Output, Signing};
-pub use message::{MAX_MESSAGE, broadcast_signature};
+pub use message::{MAX_MESSAGE, broadcast_signature, epoch_of};
 pub use voucher::{Accusation, Identity, Judgement, Meaningless, Voucher};

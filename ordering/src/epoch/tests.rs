@@ -47,7 +47,7 @@ fn the_key_is_made_in_the_last_part_and_the_epoch_is_due_when_it_lasted_long_eno
     let mut book = book();
     assert_eq!(close(&mut book, 1, 50_000, &[]), []);
     assert_eq!(close(&mut book, 2, 50_599, &[]), []);
-    assert_eq!(close(&mut book, 3, 50_600, &[]), [EpochEvent::MakeKey]);
+    assert_eq!(close(&mut book, 3, 50_600, &[]), [EpochEvent::MakeKey { time_ms: 50_600 }]);
     assert_eq!(book.ceremony(), Some((Height::new(3), 50_600)));
     assert_eq!(close(&mut book, 4, 50_999, &[]), []);
     assert_eq!(close(&mut book, 5, 51_000, &[]), [EpochEvent::Due]);
@@ -58,7 +58,7 @@ fn the_key_is_made_in_the_last_part_and_the_epoch_is_due_when_it_lasted_long_eno
 fn an_epoch_has_as_many_blocks_as_it_must() {
     let mut book = book();
     close(&mut book, 1, 0, &[]);
-    assert_eq!(close(&mut book, 2, 5_000, &[]), [EpochEvent::MakeKey]);
+    assert_eq!(close(&mut book, 2, 5_000, &[]), [EpochEvent::MakeKey { time_ms: 5_000 }]);
     assert_eq!(close(&mut book, 3, 5_000, &[]), [EpochEvent::Due]);
 }
 
@@ -78,6 +78,8 @@ fn a_quorum_ends_the_epoch_with_the_block_that_completes_it() {
         first_batch: 103,
     };
     assert_eq!((book.present(), book.starts().count()), (&expected, 2));
+    assert_eq!(expected.handover(), Some(handover));
+    assert_eq!(book.starts().next().unwrap().handover(), None, "the first is founded");
     assert_eq!((book.ceremony(), book.is_due(), book.votes.len()), (None, false, 0));
 }
 

@@ -1,15 +1,21 @@
-//! What a checkpoint carries beside the ordering core's state, so that the other parts can go on there: the founding, and the batch that
-//! ends with the checkpoint's block.
+//! What a checkpoint carries beside the ordering core's state, so that the other parts can go on there: the founding, the handovers of the
+//! epochs that the state remembers, and the batch that ends with the checkpoint's block.
 //!
-//! Both prove themselves from the genesis file: n − f validators signed the group key for the contract, and that key signed the batch. The batch
+//! All prove themselves: n − f validators of the genesis file signed the first group key for the contract, the state, which a quorum decided, has the
+//! keys of later epochs, each key signed the handover to the next, and that of its epoch the batch. The batch
 //! is the parent of the next, so a node that goes on here checks and signs every batch from the next one on.
 
+use std::collections::BTreeMap;
+
 use batcher_format::{BatchHeader, SealedBatch, signing_digest};
-use ordering::api::Checkpoint;
+use ordering::api::{Checkpoint, EpochBook, EpochStart};
 use ordering_types::chain_spec::Committee;
 use ordering_types::codec;
 use ordering_types::preimage::Domain;
-use ordering_types::{CommitCertificate, Digest, GroupSignature, Header, Signature, ValidatorId};
+use ordering_types::{
+    CommitCertificate, Digest, Epoch, GroupKey, GroupSignature, Handover, Header, Signature, SignedHandover,
+    ValidatorId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Founding;
@@ -18,8 +24,10 @@ use crate::founding::FOUNDING_EPOCH;
 /// The context of a checkpoint, decoded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
-    /// The committee's key.
+    /// The committee's first key.
     pub founding: Founding,
+    /// To the epochs that the state remembers, as far as they are signed; ascending.
+    pub handovers: Vec<SignedHandover>,
     /// The batch that ends here.
     pub batch: BatchHeader,
     /// The carrier that the committee signed with it.
@@ -37,6 +45,12 @@ pub enum AnchorError {
     /// Too few validators signed the key.
     #[error("no quorum signed its key")]
     Founding,
+    /// A handover that the state does not know, or that the key before did not sign.
+    #[error("its handovers are not those of its epochs")]
+    Handover,
+    /// The state does not say with which key the batch is signed.
+    #[error("the key of its batch's epoch is not known")]
+    Key,
     /// The batch ends elsewhere.
     #[error("its batch does not end with the checkpoint's block")]
     Batch,
@@ -54,10 +68,10 @@ impl Anchor {
         Ok(codec::decode(context, ordering::checkpoint::MAX_CONTEXT_BYTES)?)
     }
 
-    /// Checks that it belongs to this block of this committee.
+    /// Checks that it belongs to this checkpoint of this committee, whose state was checked before.
     pub(crate) fn check(
         &self,
-        header: &Header,
+        checkpoint: &Checkpoint,
         domain: &Domain,
         committee: &Committee,
     ) -> Result<(), AnchorError> {
@@ -70,23 +84,57 @@ impl Anchor {
         if signatures.iter().filter(signed).count() < committee.quorum() {
             return Err(AnchorError::Founding);
         }
+        let keys = self.keys(&checkpoint.snapshot);
+        self.check_handovers(&checkpoint.snapshot, &keys, domain)?;
         let Self { batch, carrier, signature, .. } = self;
-        if batch.last_height != header.height || batch.last_header != header.hash() {
+        if batch.last_height != checkpoint.header.height || batch.last_header != checkpoint.header.hash() {
             return Err(AnchorError::Batch);
         }
+        let key = keys.get(&batch.epoch).ok_or(AnchorError::Key)?;
         key.verify(signing_digest(domain, batch, *carrier), signature).map_err(|_| AnchorError::Signature)
+    }
+
+    /// Of all epochs that the state remembers.
+    fn keys(&self, snapshot: &[u8]) -> BTreeMap<Epoch, GroupKey> {
+        let book = EpochBook::of_snapshot(snapshot);
+        let starts = book.iter().flat_map(EpochBook::starts);
+        let mut keys: BTreeMap<_, _> = starts.filter_map(|start| Some((start.epoch, start.key?))).collect();
+        keys.insert(FOUNDING_EPOCH, self.founding.key);
+        keys
+    }
+
+    fn check_handovers(
+        &self,
+        snapshot: &[u8],
+        keys: &BTreeMap<Epoch, GroupKey>,
+        domain: &Domain,
+    ) -> Result<(), AnchorError> {
+        let book = EpochBook::of_snapshot(snapshot).ok_or(AnchorError::Handover)?;
+        let known: Vec<Handover> = book.starts().filter_map(EpochStart::handover).collect();
+        let ascending = self.handovers.is_sorted_by(|a, b| a.handover.next.epoch < b.handover.next.epoch);
+        let signed = |signed: &SignedHandover| {
+            let outgoing = signed.handover.next.epoch.get().checked_sub(1).map(Epoch::new);
+            let key = outgoing.and_then(|epoch| keys.get(&epoch));
+            known.contains(&signed.handover) && key.is_some_and(|key| signed.verify(domain, key).is_ok())
+        };
+        if ascending && self.handovers.iter().all(signed) { Ok(()) } else { Err(AnchorError::Handover) }
     }
 }
 
-/// A checkpoint for a peer, from the block with which this batch ends.
+/// A checkpoint for a peer, from the block with which this batch ends. `handover` finds the signed handover to an epoch.
 pub fn checkpoint(
     (header, certificate): (Header, CommitCertificate),
     snapshot: bytes::Bytes,
     founding: Founding,
+    handover: impl Fn(Epoch) -> Option<SignedHandover>,
     batch: &SealedBatch,
 ) -> Checkpoint {
+    let book = EpochBook::of_snapshot(&snapshot);
+    // The key that signed the oldest one is not remembered.
+    let starts = book.iter().flat_map(|book| book.starts().skip(1));
     let anchor = Anchor {
         founding,
+        handovers: starts.filter_map(|start| handover(start.epoch)).collect(),
         batch: batch.header.clone(),
         carrier: batch.encoded.carrier_hash(),
         signature: batch.signature,
@@ -95,10 +143,10 @@ pub fn checkpoint(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use frost_secp256k1::SigningKey;
-    use ordering_types::{Address, Epoch, GroupKey, Height, L1Reference, SecretKey};
+    use ordering_types::{Address, Height, L1Reference, SecretKey};
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 
@@ -127,13 +175,61 @@ mod tests {
         }
     }
 
+    fn group(seed: u64) -> SigningKey {
+        SigningKey::new(&mut ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    fn key(seed: u64) -> GroupKey {
+        let public: frost_secp256k1::VerifyingKey = (&group(seed)).into();
+        GroupKey::from_bytes(public.serialize().unwrap().try_into().unwrap()).unwrap()
+    }
+
+    fn sign(seed: u64, digest: Digest) -> GroupSignature {
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let signature = group(seed).sign(&mut rng, digest.as_ref()).serialize().unwrap();
+        GroupSignature::new(signature.try_into().unwrap())
+    }
+
+    fn start(epoch: u64, key: Option<GroupKey>) -> EpochStart {
+        let first_height = Height::new(1 + 10 * epoch);
+        EpochStart {
+            epoch: Epoch::new(epoch),
+            key,
+            committee: Digest::ZERO,
+            first_height,
+            first_batch: 1 + epoch,
+        }
+    }
+
+    /// A state that knows these epochs, laid out as ordering does.
+    fn checkpoint_of(before: Vec<EpochStart>, present: EpochStart) -> Checkpoint {
+        let no_votes = BTreeMap::<ValidatorId, Option<ordering_types::NextEpoch>>::new();
+        let book = (present, None::<u64>, None::<(Height, u64)>, false, no_votes, before);
+        let lanes = BTreeMap::<ordering_types::LaneId, (ordering_types::LaneSequence, Digest)>::new();
+        let batch = (4_u64, Height::new(41), 0_u64, 0_u32, 0_u64, 0_u64);
+        let reputation = (BTreeMap::<ValidatorId, (u8, Height)>::new(), Vec::<ValidatorId>::new());
+        let system = BTreeMap::<ValidatorId, u64>::new();
+        let snapshot = codec::encode(&(book, lanes, system, batch, Digest::ZERO, reputation));
+        let certificate = CommitCertificate {
+            epoch: Epoch::new(0),
+            height: Height::new(40),
+            round: ordering_types::Round::new(0),
+            header: header().hash(),
+            signatures: vec![],
+        };
+        Checkpoint { header: header(), certificate, snapshot: snapshot.into(), context: bytes::Bytes::new() }
+    }
+
+    /// In the first epoch.
+    fn checkpoint() -> Checkpoint {
+        checkpoint_of(vec![], start(0, None))
+    }
+
     /// Founded by these validators, signed with a key of this number.
     fn anchor(founders: &[u16], signer: u64) -> Anchor {
-        let group = |seed| SigningKey::new(&mut ChaCha8Rng::seed_from_u64(seed));
-        let public: frost_secp256k1::VerifyingKey = (&group(1)).into();
-        let key = GroupKey::from_bytes(public.serialize().unwrap().try_into().unwrap()).unwrap();
-        let (x, y) = key.coordinates();
-        let sign =
+        let first = key(1);
+        let (x, y) = first.coordinates();
+        let founder =
             |n: &u16| (ValidatorId::new(*n), validator(*n).sign(DOMAIN.initialise(FOUNDING_EPOCH, x, y)));
         let batch = BatchHeader {
             number: 3,
@@ -148,21 +244,60 @@ mod tests {
         };
         let carrier = Digest::sha256(&[b"blobs"]);
         let digest = signing_digest(&DOMAIN, &batch, carrier);
-        let mut rng = ChaCha8Rng::seed_from_u64(9);
-        let signature = group(signer).sign(&mut rng, digest.as_ref()).serialize().unwrap();
         Anchor {
-            founding: Founding { key, signatures: founders.iter().map(sign).collect() },
+            founding: Founding { key: first, signatures: founders.iter().map(founder).collect() },
+            handovers: vec![],
             batch,
             carrier,
-            signature: GroupSignature::new(signature.try_into().unwrap()),
+            signature: sign(signer, digest),
         }
+    }
+
+    fn committee() -> Committee {
+        Committee::new((1..=4).map(|n| (ValidatorId::new(n), validator(n).public_key())).collect())
+    }
+
+    /// With the handovers to epochs 1 and 2 signed by these keys, and a batch of this epoch signed by that.
+    fn rotated(outgoing: [u64; 2], epoch: u64, signer: u64) -> (Checkpoint, Anchor) {
+        let starts = [start(0, None), start(1, Some(key(2))), start(2, Some(key(3)))];
+        let mut anchor = anchor(&[1, 2, 4], 1);
+        anchor.batch.epoch = Epoch::new(epoch);
+        anchor.signature = sign(signer, signing_digest(&DOMAIN, &anchor.batch, anchor.carrier));
+        anchor.handovers = starts[1..]
+            .iter()
+            .zip(outgoing)
+            .map(|(start, outgoing)| {
+                let handover = start.handover().unwrap();
+                SignedHandover { handover, signature: sign(outgoing, handover.digest(&DOMAIN)) }
+            })
+            .collect();
+        (checkpoint_of(starts[..2].to_vec(), starts[2]), anchor)
+    }
+
+    #[test]
+    fn over_epochs_each_key_signs_the_handover_to_the_next_and_the_batches_of_its_own() {
+        let check =
+            |(checkpoint, anchor): &(Checkpoint, Anchor)| anchor.check(checkpoint, &DOMAIN, &committee());
+        let good = rotated([1, 2], 2, 3);
+        assert_eq!(check(&good), Ok(()));
+        assert_eq!(check(&rotated([1, 2], 1, 2)), Ok(()), "the last batch of the epoch before");
+        assert_eq!(check(&rotated([1, 2], 2, 2)), Err(AnchorError::Signature), "by the key before");
+        assert_eq!(check(&rotated([1, 2], 3, 3)), Err(AnchorError::Key), "of an epoch to come");
+        assert_eq!(check(&rotated([1, 1], 2, 3)), Err(AnchorError::Handover), "by another key");
+        let (checkpoint, mut anchor) = rotated([1, 2], 2, 3);
+        anchor.handovers.pop();
+        assert_eq!(check(&(checkpoint.clone(), anchor.clone())), Ok(()), "not signed yet");
+        anchor.handovers.push(anchor.handovers[0]);
+        assert_eq!(check(&(checkpoint.clone(), anchor)), Err(AnchorError::Handover), "twice");
+        let (_, mut anchor) = rotated([1, 2], 2, 3);
+        let handover = Handover { first_batch: 99, ..anchor.handovers[1].handover };
+        anchor.handovers[1] = SignedHandover { handover, signature: sign(2, handover.digest(&DOMAIN)) };
+        assert_eq!(check(&(checkpoint, anchor)), Err(AnchorError::Handover), "not what the state says");
     }
 
     #[test]
     fn an_anchor_is_signed_by_quorum_and_key_and_ends_with_its_block() {
-        let committee =
-            Committee::new((1..=4).map(|n| (ValidatorId::new(n), validator(n).public_key())).collect());
-        let check = |anchor: &Anchor| anchor.check(&header(), &DOMAIN, &committee);
+        let check = |anchor: &Anchor| anchor.check(&checkpoint(), &DOMAIN, &committee());
         let good = anchor(&[1, 2, 4], 1);
         assert_eq!(check(&good), Ok(()));
         assert_eq!(Anchor::decode(&codec::encode(&good)), Ok(good.clone()));

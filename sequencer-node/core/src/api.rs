@@ -14,9 +14,14 @@ use std::sync::Arc;
 pub use crate::evidence::Evidence;
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
 use bytes::Bytes;
-pub use ordering::api::{Checkpoint, Class, Covered, Decided, Recipient, Served, StoreRequest};
+pub use ordering::api::{
+    Checkpoint, Class, Covered, Decided, EpochBook, EpochEvent, EpochStart, Recipient, Served, StoreRequest,
+};
+pub use ordering::epoch::REMEMBERED_EPOCHS;
 use ordering_types::cut::SystemMessage;
-use ordering_types::{Block, Digest, GroupKey, GroupSignature, Height, Signature, ValidatorId};
+use ordering_types::{
+    Block, Digest, Epoch, GroupKey, GroupSignature, Handover, Height, Signature, SignedHandover, ValidatorId,
+};
 use zeroize::Zeroizing;
 
 /// What the host tells the core.
@@ -84,6 +89,10 @@ pub enum Output {
     Sealed(Arc<SealedBatch>),
     /// The founding ceremony is complete, and a quorum has signed the key for the contract.
     Founded(Arc<Founding>),
+    /// An epoch has ended, and the next began.
+    Switched(Handover),
+    /// The outgoing committee signed that: L1 and light clients can follow.
+    Handover(SignedHandover),
     /// A validator provably misbehaved: keep it, anybody can be shown.
     Evidence(Box<Evidence>),
     /// A peer sent something that no honest one sends; unlike evidence this convinces nobody else.
@@ -102,10 +111,25 @@ pub enum Output {
 pub enum Record {
     /// The ordering core's.
     Ordering(ordering::api::Record),
-    /// The seed of a key ceremony: secret, to be encrypted.
-    CeremonySeed(Zeroizing<Vec<u8>>),
-    /// This node's key share and the group's public data: secret, to be encrypted.
-    KeyMaterial(Zeroizing<Vec<u8>>),
+    /// The seed of an epoch's key ceremonies.
+    CeremonySeed {
+        /// Whose key they make.
+        epoch: Epoch,
+        /// Secret, to be encrypted.
+        seed: Zeroizing<Vec<u8>>,
+    },
+    /// This node's key share of an epoch and the group's public data.
+    KeyMaterial {
+        /// Whose key it is.
+        epoch: Epoch,
+        /// Secret, to be encrypted.
+        material: Zeroizing<Vec<u8>>,
+    },
+    /// Seeds and shares of this epoch and those before are of no use any more: erase them.
+    ForgetKeys {
+        /// The newest of them.
+        up_to: Epoch,
+    },
     /// A nonce pair is about to be used. Only the newest of each boot matter; opaque.
     NonceBurn {
         /// Unique key of the record: a second record with the same key is refused by the store.
@@ -124,18 +148,22 @@ pub enum Record {
     Sealed(Arc<SealedBatch>),
     /// The founding key and its quorum of signatures.
     Founded(Arc<Founding>),
+    /// An outgoing committee's signature for the next.
+    Handover(SignedHandover),
 }
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ordering(_) => "Ordering",
-            Self::CeremonySeed(_) => "CeremonySeed(redacted)",
-            Self::KeyMaterial(_) => "KeyMaterial(redacted)",
+            Self::CeremonySeed { .. } => "CeremonySeed(redacted)",
+            Self::KeyMaterial { .. } => "KeyMaterial(redacted)",
+            Self::ForgetKeys { .. } => "ForgetKeys",
             Self::NonceBurn { .. } => "NonceBurn",
             Self::Certified { .. } => "Certified",
             Self::Sealed(_) => "Sealed",
             Self::Founded(_) => "Founded",
+            Self::Handover(_) => "Handover",
         })
     }
 }
@@ -199,15 +227,17 @@ pub enum JobResult {
 pub struct Recovered {
     /// For the ordering core.
     pub ordering: ordering::api::Recovered,
-    /// The newest [`Record::CeremonySeed`].
-    pub ceremony_seed: Option<Zeroizing<Vec<u8>>>,
-    /// The newest [`Record::KeyMaterial`].
-    pub key_material: Option<Zeroizing<Vec<u8>>>,
+    /// Every [`Record::CeremonySeed`] that is not forgotten.
+    pub ceremony_seeds: BTreeMap<Epoch, Zeroizing<Vec<u8>>>,
+    /// Every [`Record::KeyMaterial`] that is not forgotten.
+    pub key_material: BTreeMap<Epoch, Zeroizing<Vec<u8>>>,
+    /// The [`Record::Handover`]s of the epochs that the tip's state remembers.
+    pub handovers: Vec<SignedHandover>,
     /// Values of the newest [`Record::NonceBurn`]s, at least the last 1,024.
     pub burns: Vec<Vec<u8>>,
     /// [`Record::Founded`].
     pub founding: Option<Founding>,
-    /// All decided blocks so far, in order, while there is no [`Self::founding`]; else empty.
+    /// The blocks that [`system_log_after`] names, in order: those of the ceremony that is under way, if one is.
     pub system_log: Vec<LoggedBlock>,
     /// Header of the newest signed batch before which all are signed too; after a checkpoint at least that of its anchor.
     pub last_sealed: Option<BatchHeader>,
@@ -220,6 +250,8 @@ pub struct Recovered {
 /// What a block is to the parts that follow the log.
 #[derive(Clone, Debug)]
 pub struct LoggedBlock {
+    /// Its height.
+    pub height: Height,
     /// Milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// What validators said in it.
@@ -228,3 +260,18 @@ pub struct LoggedBlock {
 
 /// A block so far below the newest is not signed any more.
 pub const UNCERTIFIED_WINDOW: u64 = 256;
+
+/// After which block the making of a key under way begins: a restart needs all blocks after it. None if no key is being made, or this node
+/// has its share of it already. `snapshot` is that of the newest block.
+pub fn system_log_after(
+    founded: bool,
+    snapshot: Option<&[u8]>,
+    has_share: impl Fn(Epoch) -> bool,
+) -> Option<Height> {
+    if !founded {
+        return Some(Height::ZERO);
+    }
+    let book = EpochBook::of_snapshot(snapshot?)?;
+    let (after, _) = book.ceremony()?;
+    (!has_share(book.present().epoch.next())).then_some(after)
+}

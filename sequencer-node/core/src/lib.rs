@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!                     ┌────────────────────────── NodeCore ───────────────────────────┐
-//!   submit ─────────▶ │ ordering ──decided──▶ founding   (system messages: key ceremony) │
+//!   submit ─────────▶ │ ordering ──decided──▶ founding, rotation (system messages)     │
 //!   peers' messages ▶ │    ▲                  signing    (every header, every batch)     │ ──▶ outputs, in order
 //!   job results ────▶ │    └──own system────  sealing    (boundaries to signed batches)  │
 //!   the clock ──────▶ │       messages                                                   │
@@ -17,7 +17,10 @@
 //! | [`settings`] | what a core is made from |
 //! | `node` | the composition |
 //! | [`anchor`] | what a checkpoint carries for the parts beside ordering |
-//! | `founding` | the first key, from the log |
+//! | `making` | one epoch's key, from the log |
+//! | `founding` | the first key, and the quorum that signs it for L1 |
+//! | `rotation` | the next key: made, tested, voted for |
+//! | `keyring` | this node's part in signing with the keys of all epochs |
 //! | `sealing` | from a boundary to a signed batch |
 //! | `job` | work for other threads |
 //! | [`wire`] | messages between node cores |
@@ -33,8 +36,11 @@ pub mod fuzzing;
 mod identity;
 mod job;
 mod key_material;
+mod keyring;
+mod making;
 mod node;
 pub mod planted;
+mod rotation;
 mod sealing;
 pub mod settings;
 mod status;

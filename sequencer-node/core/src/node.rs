@@ -1,41 +1,38 @@
 //! The composition: what is ordered feeds founding, signing and sealing; what they say goes back into the log or to peers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mpc::signing::{BootId, BurnRecord, Fault, FaultKind, ItemId, NonceSeed, Signing};
-use mpc::{KeyMaterial, MemberId};
+use mpc::signing::{BootId, BurnRecord};
 use ordering::Ordering;
 use ordering_types::cut::SystemMessage;
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Height, Incarnation, SecretKey, Signature, Time,
-    Transaction, TxId, ValidatorId,
+    ChainSpec, Epoch, Height, Incarnation, SecretKey, SignedHandover, Time, Transaction, TxId, ValidatorId,
 };
+
 use zeroize::Zeroizing;
 
 use crate::anchor::{Anchor, AnchorError};
 use crate::api::{
-    Checkpoint, Class, Decided, Founding as Founded, Input, JobResult, LoggedBlock, Output, Recipient,
-    Record, Recovered, UNCERTIFIED_WINDOW,
+    Checkpoint, Class, Decided, EpochBook, EpochStart, Founding as Founded, Input, JobResult, LoggedBlock,
+    Output, Recipient, Record, Recovered, UNCERTIFIED_WINDOW,
 };
 use crate::confirm::Confirmations;
 use crate::entropy::Entropy;
-use crate::evidence::{Evidence, WrongShare};
+use crate::evidence::Evidence;
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
-use crate::identity::Vouching;
-use crate::key_material;
+use crate::keyring::Keyring;
 use crate::planted::PlantedBug;
+use crate::rotation::Rotation;
 use crate::sealing::{MAX_OPEN_BATCHES, Sealing, SealingEvent, Ticket, Turn};
 use crate::settings::{Config, Settings, StartError};
 use crate::status::Status;
-use crate::wire::PeerMessage;
-use crate::witness::{Heard, Witness};
+use crate::wire::{LogPayload, PeerMessage};
 
-/// Kinds of items in the signing machine. Its numbers mean what these say.
-const ITEM_BLOCK: u8 = 1;
-const ITEM_BATCH: u8 = 2;
+mod epochs;
+mod keys;
 
 /// Why a transaction is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,15 +52,19 @@ pub struct NodeCore {
     me: ValidatorId,
     key: SecretKey,
     ordering: Ordering,
-    incarnation: Incarnation,
     founding: Option<Founding>,
     founding_failed: Option<String>,
     founded: bool,
     settings: Settings,
-    signing: Option<Signing>,
-    /// Instead, where the key is known and no share of it is held.
-    witness: Option<Witness>,
-    group_key: Option<GroupKey>,
+    keys: Keyring,
+    /// The epochs of the blocks that this node has told of, ascending; the last is the present one.
+    epochs: VecDeque<EpochStart>,
+    /// Handovers to them that the committee signed.
+    handovers: BTreeMap<Epoch, SignedHandover>,
+    /// The next epoch, once its key is being made.
+    rotation: Option<Rotation>,
+    /// The present epoch may end.
+    due: bool,
     sealing: Sealing,
     entropy: Entropy,
     confirmations: Confirmations,
@@ -88,46 +89,48 @@ impl NodeCore {
         }
         let domain = spec.domain();
         let members = committee.ids().collect();
-        // A share that is not stored yet follows from the seed and the log alone.
-        let replay_first = recovered.ceremony_seed.is_some()
-            && recovered.key_material.is_none()
-            && recovered.founding.is_none();
+        let settings_of_ordering = ordering::Settings {
+            incarnation: Incarnation::new(incarnation),
+            // A share that is not stored yet follows from the seed and the log alone.
+            replay_first: replays_founding(&recovered),
+            ..settings.ordering
+        };
         let tip = recovered.ordering.tip.as_ref().map(|tip| &tip.header);
         let confirmations = Confirmations::new(recovered.uncertified, tip);
-        let incarnation = Incarnation::new(incarnation);
-        let choices = ordering::Settings { incarnation, replay_first, ..settings.ordering };
-        let ordering = Ordering::new(Arc::clone(&spec), choices, key.clone(), recovered.ordering, now)?;
+        let mut entropy = Entropy::new(entropy);
+        let boot = boot_id(settings_of_ordering.incarnation, &mut entropy);
+        let ordering =
+            Ordering::new(Arc::clone(&spec), settings_of_ordering, key.clone(), recovered.ordering, now)?;
+        let book = ordering.epochs().clone();
         let mut node = Self {
+            keys: Keyring::new(domain, me, key.clone(), settings.signing.clone(), boot),
             domain,
             me,
             key,
             ordering,
-            incarnation,
             founding: None,
             founding_failed: None,
             founded: recovered.founding.is_some(),
             settings,
-            signing: None,
-            witness: None,
-            group_key: None,
+            epochs: book.starts().copied().collect(),
+            handovers: recovered.handovers.into_iter().map(|h| (h.handover.next.epoch, h)).collect(),
+            rotation: None,
+            due: book.is_due(),
             sealing: Sealing::new(domain, me, members, recovered.last_sealed.as_ref()),
-            entropy: Entropy::new(entropy),
+            entropy,
             confirmations,
             checkpoint: None,
             outputs: VecDeque::new(),
             spec,
         };
-        if let Some(bytes) = recovered.key_material {
-            let material =
-                key_material::decode(&bytes).map_err(|e| StartError::KeyMaterial(e.to_string()))?;
-            node.install_key(&material, &recovered.burns, now);
-        }
-        if let Some(founding) = &recovered.founding {
-            node.know_key(founding.key, now);
-        }
+        let burns: Vec<BurnRecord> =
+            recovered.burns.iter().filter_map(|bytes| BurnRecord::from_bytes(bytes).ok()).collect();
+        node.recover_keys(&recovered.key_material, recovered.founding.as_ref(), &burns, now)?;
         if !node.founded {
-            node.begin_founding(recovered.ceremony_seed, &recovered.system_log, now)?;
+            let seed = recovered.ceremony_seeds.get(&FOUNDING_EPOCH);
+            node.begin_founding(seed, &recovered.system_log, now)?;
         }
+        node.recover_rotation(&book, &recovered.ceremony_seeds, &recovered.system_log, now)?;
         let sealed = node.sealing.sealed_height();
         node.ordering.handle(now, ordering::api::Input::Sealed(sealed));
         for block in recovered.unsealed {
@@ -178,9 +181,9 @@ impl NodeCore {
 
     /// When the host should hand in [`Input::Wake`] at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
-        let signing = self.signing.as_ref().and_then(Signing::next_deadline).map(from_mpc);
         let confirmations = self.confirmations.next_deadline();
-        let others = [self.ordering.next_deadline(), self.sealing.next_deadline(), signing, confirmations];
+        let (sealing, keys) = (self.sealing.next_deadline(), self.keys.next_deadline());
+        let others = [self.ordering.next_deadline(), sealing, keys, confirmations];
         others.into_iter().flatten().min()
     }
 
@@ -191,19 +194,12 @@ impl NodeCore {
         if let Some((height, hash)) = self.confirmations.take_due(now) {
             self.ask_block_signature(height, hash, now);
         }
-        self.sign_with(now, mpc::signing::Input::Tick);
+        self.keys.tick(now);
     }
 
     fn on_peer(&mut self, from: ValidatorId, bytes: &[u8], now: Time) {
         let events = match PeerMessage::decode(bytes) {
-            Ok(PeerMessage::Signing(bytes)) if self.signing.is_none() => {
-                return self.bear_witness(from, &bytes, now);
-            }
-            Ok(PeerMessage::Signing(bytes)) => {
-                let Some(from) = MemberId::new(from.get()) else { return };
-                self.sign_with(now, mpc::signing::Input::Message { from, bytes: bytes.to_vec() });
-                return;
-            }
+            Ok(PeerMessage::Signing(bytes)) => return self.keys.hear(now, from, &bytes),
             Ok(PeerMessage::Encoding { number, attempt, encoded }) => {
                 self.sealing.on_encoding(from, Turn { number, attempt }, encoded)
             }
@@ -226,9 +222,9 @@ impl NodeCore {
                 busy = true;
                 self.on_ordering(output, now);
             }
-            while let Some(output) = self.signing.as_mut().and_then(Signing::next_output) {
+            while let Some(event) = self.keys.next_event() {
                 busy = true;
-                self.on_signing(output, now);
+                self.on_key_event(event, now);
             }
             if !busy {
                 return;
@@ -246,6 +242,7 @@ impl NodeCore {
             From::Persist(record) => self.outputs.push_back(Output::Persist(Record::Ordering(record))),
             From::Send { to, class, bytes, after_sync } => self.send(to, class, bytes, after_sync),
             From::Decided(decided) => self.on_block(decided, now),
+            From::Epoch(event) => self.on_epoch(event, now),
             From::JudgeCheckpoint(checkpoint) => {
                 let genuine = self.genuine(&checkpoint).is_ok();
                 self.ordering.handle(now, ordering::api::Input::CheckpointJudged(genuine));
@@ -259,14 +256,43 @@ impl NodeCore {
         }
     }
 
-    /// What a block's system messages, and its time, mean for the founding.
+    /// What a block's system messages, and its time, mean for the making of keys.
     fn on_log(&mut self, messages: &[SystemMessage], time_ms: u64, now: Time) {
-        let Some(founding) = &mut self.founding else { return };
-        let mut events = founding.on_time(time_ms);
-        for SystemMessage { sender, payload, .. } in messages {
-            events.extend(founding.on_logged(time_ms, *sender, payload));
+        if let Some(founding) = &mut self.founding {
+            let events = founding.on_time(time_ms);
+            self.on_founding(events, now);
         }
-        self.on_founding(events, now);
+        if let Some(rotation) = &mut self.rotation {
+            let events = rotation.on_time(time_ms);
+            self.on_rotation(events, now);
+        }
+        for SystemMessage { sender, payload, .. } in messages {
+            match LogPayload::decode(payload) {
+                Some(payload) => self.on_logged(time_ms, *sender, &payload, now),
+                None => {
+                    let what = "an unknown system message".to_owned();
+                    self.outputs.push_back(Output::PeerFault { peer: *sender, what });
+                }
+            }
+        }
+    }
+
+    fn on_logged(&mut self, time_ms: u64, sender: ValidatorId, payload: &LogPayload<'_>, now: Time) {
+        if let Some(founding) = &mut self.founding {
+            let events = founding.on_logged(time_ms, sender, payload);
+            self.on_founding(events, now);
+        }
+        match payload {
+            LogPayload::Ceremony(bytes) => {
+                if let Some(rotation) = &mut self.rotation {
+                    let events = rotation.on_ceremony(time_ms, sender, bytes);
+                    self.on_rotation(events, now);
+                }
+            }
+            LogPayload::Handover { epoch, signature } => self.on_logged_handover(*epoch, *signature, now),
+            // Ordering counts the ones, and the founding the others.
+            LogPayload::EpochVote(_) | LogPayload::FoundingVote { .. } => {}
+        }
     }
 
     /// Everything that follows from a decided block, in one place.
@@ -287,7 +313,10 @@ impl NodeCore {
 
     /// Ordering went on after a checkpoint that was found genuine; so do the other parts.
     fn on_jump(&mut self, checkpoint: &Checkpoint, now: Time) {
-        let Ok(Anchor { founding, batch, .. }) = Anchor::decode(&checkpoint.context) else { return };
+        let Ok(Anchor { founding, batch, handovers, .. }) = Anchor::decode(&checkpoint.context) else {
+            return;
+        };
+        let Some(book) = EpochBook::of_snapshot(&checkpoint.snapshot) else { return };
         let height = checkpoint.header.height;
         self.checkpoint = Some(height);
         self.confirmations.jump(&checkpoint.header);
@@ -295,42 +324,50 @@ impl NodeCore {
         self.ordering.handle(now, ordering::api::Input::Sealed(height));
         self.forget_blocks(height.next(), now);
         let below = Ticket::first(batch.number + 1).to_session();
-        self.forget_items(ITEM_BATCH, below, now);
+        self.keys.forget(now, keys::ITEM_BATCH, below);
         if !self.founded {
             // Whatever the ceremony still had to say, it completed without this node's disk.
             self.founding = None;
             self.on_founded(founding, now);
         }
+        self.jump_epochs(&book, handovers, now);
     }
 
     fn genuine(&self, checkpoint: &Checkpoint) -> Result<Anchor, AnchorError> {
         let anchor = Anchor::decode(&checkpoint.context)?;
-        anchor.check(&checkpoint.header, &self.domain, self.ordering.committee())?;
+        anchor.check(checkpoint, &self.domain, self.ordering.committee())?;
         Ok(anchor)
     }
 
     fn begin_founding(
         &mut self,
-        stored: Option<Zeroizing<Vec<u8>>>,
+        stored: Option<&Zeroizing<Vec<u8>>>,
         log: &[LoggedBlock],
         now: Time,
     ) -> Result<(), StartError> {
-        let seed = match stored {
-            Some(bytes) => Zeroizing::new(
-                <[u8; 32]>::try_from(bytes.as_slice())
-                    .map_err(|_| StartError::Ceremony("the stored seed has not 32 bytes".to_owned()))?,
-            ),
-            None => {
-                let seed = self.entropy.draw(b"ceremony seed");
-                self.outputs.push_back(Output::Persist(Record::CeremonySeed(Zeroizing::new(seed.to_vec()))));
-                seed
-            }
-        };
+        let seed = self.ceremony_seed(FOUNDING_EPOCH, stored)?;
         let mut founding = Founding::new(&self.spec, self.me, self.key.clone(), *seed)?;
         let events = founding.start(log);
         self.founding = Some(founding);
         self.on_founding(events, now);
         Ok(())
+    }
+
+    /// The stored seed, or a new one that is stored before anything made of it leaves the node.
+    fn ceremony_seed(
+        &mut self,
+        epoch: Epoch,
+        stored: Option<&Zeroizing<Vec<u8>>>,
+    ) -> Result<Zeroizing<[u8; 32]>, StartError> {
+        if let Some(bytes) = stored {
+            let seed = <[u8; 32]>::try_from(bytes.as_slice());
+            let bad = |_| StartError::Ceremony("the stored seed has not 32 bytes".to_owned());
+            return seed.map(Zeroizing::new).map_err(bad);
+        }
+        let drawn = self.entropy.draw(b"ceremony seed");
+        let seed = Zeroizing::new(drawn.to_vec());
+        self.outputs.push_back(Output::Persist(Record::CeremonySeed { epoch, seed }));
+        Ok(drawn)
     }
 
     fn on_founding(&mut self, events: Vec<FoundingEvent>, now: Time) {
@@ -339,13 +376,7 @@ impl NodeCore {
                 FoundingEvent::Publish(payload) => {
                     self.ordering.handle(now, ordering::api::Input::System(payload));
                 }
-                FoundingEvent::Share(material) => {
-                    if self.signing.is_none() {
-                        let bytes = key_material::encode(&material);
-                        self.outputs.push_back(Output::Persist(Record::KeyMaterial(bytes)));
-                        self.install_key(&material, &[], now);
-                    }
-                }
+                FoundingEvent::Share(material) => self.take_share(FOUNDING_EPOCH, &material, now),
                 FoundingEvent::Founded(founding) => self.on_founded(founding, now),
                 FoundingEvent::Fault { peer, what } => {
                     self.outputs.push_back(Output::PeerFault { peer, what });
@@ -358,162 +389,10 @@ impl NodeCore {
     fn on_founded(&mut self, founding: Founded, now: Time) {
         let founding = Arc::new(founding);
         self.founded = true;
-        self.know_key(founding.key, now);
+        self.know_key(FOUNDING_EPOCH, founding.key, now);
         self.outputs.push_back(Output::Persist(Record::Founded(Arc::clone(&founding))));
         self.outputs.push_back(Output::Founded(founding));
-    }
-
-    /// The committee's key: with it alone a node can check what the others sign, and encode batches for them.
-    fn know_key(&mut self, key: GroupKey, now: Time) {
-        if self.group_key.is_none() {
-            self.group_key = Some(key);
-            self.witness = Some(Witness::new(key, FOUNDING_EPOCH.get()));
-            let events = self.sealing.key_ready(key, now);
-            self.on_sealing(events, now);
-        }
-    }
-
-    /// From now on this node can sign: blocks that wait, and batches that wait. `burns` are the nonces used before a
-    /// restart: their items keep their digests.
-    fn install_key(&mut self, material: &KeyMaterial, burns: &[Vec<u8>], now: Time) {
-        let key =
-            GroupKey::from_bytes(material.public().key()).expect("key material holds a valid group key");
-        self.group_key = Some(key);
-        let mut boot = [0; 16];
-        let (start, random) = boot.split_at_mut(8);
-        start.copy_from_slice(&self.incarnation.get().to_be_bytes());
-        random.copy_from_slice(self.entropy.draw(b"boot id").first_chunk::<8>().expect("32 bytes hold 8"));
-        let boot = BootId(boot);
-        let nonces = NonceSeed::new(*self.entropy.draw(b"nonces"));
-        let identity = Vouching::new(self.domain, FOUNDING_EPOCH, material.public(), self.key.clone());
-        let config = self.settings.signing.clone();
-        let mut signing = Signing::new(config, material, Box::new(identity), boot, nonces);
-        burns
-            .iter()
-            .filter_map(|bytes| BurnRecord::from_bytes(bytes).ok())
-            .for_each(|burn| signing.pin(&burn));
-        (self.signing, self.witness) = (Some(signing), None);
-        self.sign_with(now, mpc::signing::Input::Tick);
-        if let Some((height, hash)) = self.confirmations.newest() {
-            self.ask_block_signature(height, hash, now);
-        }
-        let events = self.sealing.key_ready(key, now);
-        self.on_sealing(events, now);
-    }
-
-    fn forget_blocks(&mut self, below: Height, now: Time) {
-        self.forget_items(ITEM_BLOCK, below.get(), now);
-    }
-
-    fn ask_block_signature(&mut self, height: Height, hash: Digest, now: Time) {
-        let digest = self.domain.block(FOUNDING_EPOCH, height, hash);
-        self.ask_signature(ItemId { kind: ITEM_BLOCK, number: height.get() }, digest, now);
-    }
-
-    fn ask_signature(&mut self, item: ItemId, digest: Digest, now: Time) {
-        if let Some(witness) = &mut self.witness {
-            if let Some(signature) = witness.want(item, digest) {
-                self.on_signed(item, signature, now);
-            }
-            return;
-        }
-        self.sign_with(now, mpc::signing::Input::Sign { item, digest: digest.to_bytes() });
-    }
-
-    fn forget_items(&mut self, kind: u8, below: u64, now: Time) {
-        if let Some(witness) = &mut self.witness {
-            witness.forget(kind, below);
-        }
-        self.sign_with(now, mpc::signing::Input::Forget { kind, below });
-    }
-
-    /// What signing machines say to each other, heard without one.
-    fn bear_witness(&mut self, from: ValidatorId, bytes: &[u8], now: Time) {
-        let Some(witness) = &mut self.witness else { return };
-        let what = match witness.hear(from, bytes) {
-            Ok(Heard::Nothing) => return,
-            Ok(Heard::Signed(item, signature)) => return self.on_signed(item, signature, now),
-            Ok(Heard::BadSignature(item)) => format!("sent an invalid signature of {item:?}"),
-            Err(error) => format!("sent a malformed message: {error}"),
-        };
-        self.outputs.push_back(Output::PeerFault { peer: from, what });
-    }
-
-    fn sign_with(&mut self, now: Time, input: mpc::signing::Input) {
-        let Some(signing) = &mut self.signing else { return };
-        if let Err(refused) = signing.handle(to_mpc(now), input) {
-            // One item, one digest: two encodings of a batch whose digests begin alike. The other members, or another encoding, go on
-            // without it.
-            self.outputs.push_back(Output::PeerFault { peer: self.me, what: refused.to_string() });
-        }
-    }
-
-    fn on_signing(&mut self, output: mpc::signing::Output, now: Time) {
-        use mpc::signing::Output as From;
-        match output {
-            From::Persist(_) if self.settings.lacks(PlantedBug::NonceNotBurnt) => {}
-            From::Persist(burn) => {
-                let (key, value) = (burn_key(&burn), burn.to_bytes());
-                self.outputs.push_back(Output::Persist(Record::NonceBurn { key, value }));
-            }
-            From::Send { to, bytes } => {
-                let message = PeerMessage::Signing(bytes.into()).encode();
-                let after_sync = !self.settings.lacks(PlantedBug::ShareBeforeSync);
-                self.send(
-                    Recipient::One(ValidatorId::new(to.number())),
-                    Class::Ceremony,
-                    message,
-                    after_sync,
-                );
-            }
-            From::Broadcast(bytes) => {
-                let message = PeerMessage::Signing(bytes.into()).encode();
-                self.send(Recipient::All, Class::Ceremony, message, false);
-            }
-            From::Signed { item, signature, .. } => self.on_signed(item, GroupSignature::new(signature), now),
-            From::Fault(fault) => self.on_signing_fault(&fault),
-        }
-    }
-
-    fn on_signing_fault(&mut self, fault: &Fault) {
-        let peer = ValidatorId::new(fault.culprit.number());
-        self.outputs.push_back(Output::PeerFault { peer, what: fault.to_string() });
-        let FaultKind::InvalidShare { accusation, voucher, .. } = &fault.kind else { return };
-        let Some(signing) = &self.signing else { return };
-        let evidence = Evidence::Share(WrongShare {
-            validator: peer,
-            epoch: Epoch::new(accusation.epoch),
-            group: signing.public().to_bytes(),
-            package: accusation.package.clone(),
-            share: accusation.share,
-            voucher: Signature::new(*voucher),
-        });
-        self.show(evidence);
-    }
-
-    /// Only what convinces others: a liar that did not vouch for its lie, say, convinces nobody but us.
-    fn show(&mut self, evidence: Evidence) {
-        if evidence.verify(&self.domain, self.ordering.committee()).is_ok() {
-            self.outputs.push_back(Output::Evidence(Box::new(evidence)));
-        }
-    }
-
-    fn on_signed(&mut self, item: ItemId, signature: GroupSignature, now: Time) {
-        match item.kind {
-            ITEM_BLOCK => {
-                let height = Height::new(item.number);
-                if let Some(before) = self.confirmations.on_signed(height) {
-                    self.forget_blocks(before, now);
-                    self.outputs.push_back(Output::Persist(Record::Certified { height, signature }));
-                    self.outputs.push_back(Output::Certified { height, signature });
-                }
-            }
-            ITEM_BATCH => {
-                let events = self.sealing.signed(Ticket::from_session(item.number), signature);
-                self.on_sealing(events, now);
-            }
-            _ => {}
-        }
+        self.vote_if_due(now);
     }
 
     fn on_sealing(&mut self, events: Vec<SealingEvent>, now: Time) {
@@ -529,14 +408,13 @@ impl NodeCore {
                 SealingEvent::Serve { to, number } => {
                     self.outputs.push_back(Output::ServeSealed { to, number });
                 }
-                SealingEvent::Sign { ticket, digest } => {
-                    let item = ItemId { kind: ITEM_BATCH, number: ticket.to_session() };
-                    self.ask_signature(item, digest, now);
+                SealingEvent::Sign { epoch, ticket, digest } => {
+                    self.keys.sign(now, epoch, keys::batch(ticket), digest);
                 }
                 SealingEvent::Sealed(batch) => {
                     self.ordering.handle(now, ordering::api::Input::Sealed(self.sealing.sealed_height()));
                     let below = Ticket::first(self.sealing.last_sealed() + 1).to_session();
-                    self.forget_items(ITEM_BATCH, below, now);
+                    self.keys.forget(now, keys::ITEM_BATCH, below);
                     self.outputs.push_back(Output::Persist(Record::Sealed(Arc::clone(&batch))));
                     self.outputs.push_back(Output::Sealed(batch));
                 }
@@ -548,7 +426,7 @@ impl NodeCore {
     }
 
     fn founding_stage(&self) -> String {
-        if self.founded && self.signing.is_none() {
+        if self.founded && !self.holds_share() {
             return "founded, but this node's key share is not on its disk: it orders and votes, and signs no blocks or \
                     batches"
                 .to_owned();
@@ -567,34 +445,36 @@ impl NodeCore {
             height: self.ordering.applied_height(),
             heard_height: self.ordering.heard_height(),
             checkpoint: self.checkpoint,
-            epoch: FOUNDING_EPOCH,
+            epoch: self.present().epoch,
             round: self.ordering.round(),
             proposer: self.ordering.proposer(),
             committee: self.spec.committee().ids().collect(),
             syncing: self.ordering.is_syncing(),
             silence: self.ordering.silence().map(|silence| silence.to_string()),
             certified_height: self.confirmations.signed(),
-            key_ready: self.signing.is_some(),
+            key_ready: self.holds_share(),
             founded: self.founded,
             founding: self.founding_stage(),
-            group_key: self.group_key,
+            group_key: self.keys.key(self.present().epoch),
+            next_key: self.rotation.as_ref().map(Rotation::stage),
             open_batches: self.sealing.open_batches(),
             last_sealed: self.sealing.last_sealed(),
         }
     }
 }
 
-/// Names a nonce pair for ever: epoch, boot, index.
-fn burn_key(burn: &BurnRecord) -> Vec<u8> {
-    [&burn.epoch.to_be_bytes(), burn.boot.0.as_slice(), &burn.index.to_be_bytes()].concat()
+/// Whether this node must see old blocks: its share of the first key is in them alone.
+fn replays_founding(recovered: &Recovered) -> bool {
+    recovered.founding.is_none()
+        && recovered.ceremony_seeds.contains_key(&FOUNDING_EPOCH)
+        && !recovered.key_material.contains_key(&FOUNDING_EPOCH)
 }
 
-/// The signing machine counts milliseconds.
-fn to_mpc(time: Time) -> mpc::signing::Time {
-    mpc::signing::Time::from_millis(time.as_millis())
-}
-
-/// Rounds up: a wake just before the machine's deadline would be one for nothing.
-fn from_mpc(time: mpc::signing::Time) -> Time {
-    Time::from_millis(time.as_millis())
+/// The number of this start, and eight bytes that nobody knows beforehand.
+fn boot_id(incarnation: Incarnation, entropy: &mut Entropy) -> BootId {
+    let mut boot = [0; 16];
+    let (start, random) = boot.split_at_mut(8);
+    start.copy_from_slice(&incarnation.get().to_be_bytes());
+    random.copy_from_slice(entropy.draw(b"boot id").first_chunk::<8>().expect("32 bytes hold 8"));
+    BootId(boot)
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch, signing_digest};
 use ordering_types::preimage::Domain;
-use ordering_types::{Block, Digest, GroupKey, GroupSignature, Height, Time, ValidatorId};
+use ordering_types::{Block, Digest, Epoch, GroupKey, GroupSignature, Height, Time, ValidatorId};
 
 use crate::api::{Job, JobResult};
 use crate::wire::PeerMessage;
@@ -36,6 +36,8 @@ pub(crate) const MAX_OPEN_BATCHES: usize = 32;
 const MAX_RECENT_SEALED: usize = 8;
 /// Different encodings of one batch that are checked of each encoder: another build of it may compress otherwise.
 const MAX_ENCODINGS: u8 = 2;
+/// Keys of so many epochs are kept: those that the log remembers, and the next.
+const MAX_KEYS: usize = ordering::epoch::REMEMBERED_EPOCHS + 2;
 /// Encodings kept for batches that this node has not reached yet.
 const MAX_EARLY: usize = 4;
 /// Deadline of a batch's first attempt; each further one waits this much longer, up to ten times. Encoding six blobs and
@@ -60,7 +62,7 @@ pub(crate) enum SealingEvent {
     /// A peer wants a batch that only the store still has.
     Serve { to: ValidatorId, number: u64 },
     /// The committee's signature over this digest is wanted; [`Sealing::signed`] takes the answer.
-    Sign { ticket: Ticket, digest: Digest },
+    Sign { epoch: Epoch, ticket: Ticket, digest: Digest },
     /// The batch is signed.
     Sealed(Arc<SealedBatch>),
     /// A peer sent an encoding that does not say what our blocks say.
@@ -126,6 +128,7 @@ impl OpenBatch {
     /// The signatures that are wanted: one over any of the accepted encodings.
     fn wanted(&self, domain: &Domain) -> Vec<SealingEvent> {
         let sign = |(ticket, encoded): (&Ticket, &Arc<EncodedBatch>)| SealingEvent::Sign {
+            epoch: self.header.epoch,
             ticket: *ticket,
             digest: self.digest(domain, encoded),
         };
@@ -145,7 +148,8 @@ pub(crate) struct Sealing {
     domain: Domain,
     me: ValidatorId,
     members: Vec<ValidatorId>,
-    group_key: Option<GroupKey>,
+    /// By epoch; the newest ones.
+    keys: BTreeMap<Epoch, GroupKey>,
     /// Blocks after the newest boundary.
     growing: Vec<Arc<Block>>,
     /// Number and parent of the batch that grows.
@@ -175,7 +179,7 @@ impl Sealing {
             domain,
             me,
             members,
-            group_key: None,
+            keys: BTreeMap::new(),
             growing: Vec::new(),
             number: last.map_or(1, |h| h.number + 1),
             parent: last.map_or(Digest::ZERO, BatchHeader::id),
@@ -189,10 +193,14 @@ impl Sealing {
         }
     }
 
-    /// From now on batches can be signed by this key.
-    pub(crate) fn key_ready(&mut self, key: GroupKey, now: Time) -> Vec<SealingEvent> {
-        self.group_key = Some(key);
-        let open: Vec<u64> = self.open.keys().copied().collect();
+    /// From now on batches of this epoch can be signed by this key.
+    pub(crate) fn key_ready(&mut self, epoch: Epoch, key: GroupKey, now: Time) -> Vec<SealingEvent> {
+        self.keys.insert(epoch, key);
+        while self.keys.len() > MAX_KEYS {
+            self.keys.pop_first();
+        }
+        let of_epoch = |batch: &&OpenBatch| batch.header.epoch == epoch;
+        let open: Vec<u64> = self.open.values().filter(of_epoch).map(|batch| batch.header.number).collect();
         open.into_iter().flat_map(|number| self.attempt(number, 0, now)).collect()
     }
 
@@ -265,19 +273,15 @@ impl Sealing {
 
     /// The earliest attempt deadline.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.group_key?;
-        self.open.values().map(|batch| batch.deadline).min()
+        self.open.values().filter(|batch| self.has_key(batch)).map(|batch| batch.deadline).min()
     }
 
     /// Begins the next attempt of every batch whose deadline has passed.
     pub(crate) fn on_time(&mut self, now: Time) -> Vec<SealingEvent> {
-        if self.group_key.is_none() {
-            return Vec::new();
-        }
         let late: Vec<(u64, u8, bool)> = self
             .open
             .values()
-            .filter(|b| b.deadline <= now)
+            .filter(|b| b.deadline <= now && self.has_key(b))
             .map(|b| (b.header.number, b.attempt, b.past))
             .collect();
         let mut events = Vec::new();
@@ -292,6 +296,10 @@ impl Sealing {
             events.extend(self.attempt(number, attempt.wrapping_add(1), now));
         }
         events
+    }
+
+    fn has_key(&self, batch: &OpenBatch) -> bool {
+        self.keys.contains_key(&batch.header.epoch)
     }
 
     fn encoder(&self, turn: Turn) -> Option<ValidatorId> {
@@ -312,7 +320,7 @@ impl Sealing {
         batch.attempt = attempt;
         let patience = ATTEMPT_TIMEOUT * u32::from(attempt.saturating_add(1).min(10));
         batch.deadline = now + if suspect { SUSPECT_TIMEOUT } else { patience };
-        if self.group_key.is_none() {
+        if !self.keys.contains_key(&batch.header.epoch) {
             return Vec::new();
         }
         // Also what was accepted before there was a key, or while too much else was being signed.
@@ -455,7 +463,7 @@ impl Sealing {
             Entry::Occupied(_) => Vec::new(),
             Entry::Vacant(place) => {
                 place.insert(encoded);
-                vec![SealingEvent::Sign { ticket, digest }]
+                vec![SealingEvent::Sign { epoch: batch.header.epoch, ticket, digest }]
             }
         }
     }
@@ -494,8 +502,8 @@ impl Sealing {
 
     /// A peer's answer: a batch that is signed already.
     pub(crate) fn on_sealed(&mut self, from: ValidatorId, batch: SealedBatch) -> Vec<SealingEvent> {
-        let Some(key) = self.group_key else { return Vec::new() };
         let Some(open) = self.open.get(&batch.header.number) else { return Vec::new() };
+        let Some(key) = self.keys.get(&open.header.epoch) else { return Vec::new() };
         let number = batch.header.number;
         if self.jobs.values().any(|w| matches!(w, Work::Adopt(b, _) if b.header.number == number)) {
             return Vec::new();

@@ -34,8 +34,10 @@ pub struct Status {
     pub founded: bool,
     /// Where the founding ceremony stands, in words.
     pub founding: String,
-    /// The group key, once there is one.
+    /// The group key of this epoch, once there is one.
     pub group_key: Option<GroupKey>,
+    /// Where the making of the next epoch's key stands, in words, while it is made.
+    pub next_key: Option<String>,
     /// Batches whose last block is decided and whose signature is missing.
     pub open_batches: usize,
     /// Number of the newest batch up to which all are signed.

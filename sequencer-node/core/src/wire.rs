@@ -3,7 +3,9 @@
 
 use batcher_format::{EncodedBatch, SealedBatch};
 use bytes::Bytes;
+use ordering::epoch::EPOCH_VOTE;
 use ordering_types::codec::{self, DecodeError};
+use ordering_types::{Epoch, EpochVote, GroupSignature};
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of one message: six full blobs with commitments and proofs, and room for the rest.
@@ -51,23 +53,33 @@ pub fn sealed_answer(batch: &SealedBatch) -> Bytes {
 ///
 /// ```text
 ///   1 ‖ ceremony payload        │   2 ‖ 33 group key ‖ 65 ECDSA signature over the contract's initialise digest
+///   3 ‖ epoch vote              │   4 ‖ u64 new epoch ‖ 65 signature of its handover by the outgoing key
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogPayload<'a> {
-    /// A step of the founding key ceremony; opaque here.
+    /// A step of a key ceremony; opaque here.
     Ceremony(&'a [u8]),
     /// The sender saw this key completed and signs it for the contract.
     FoundingVote { key: [u8; 33], signature: [u8; 65] },
+    /// The sender says that the next epoch may begin. Ordering counts these.
+    EpochVote(EpochVote),
+    /// The outgoing committee has signed the handover to this epoch.
+    Handover { epoch: Epoch, signature: GroupSignature },
 }
 
 const CEREMONY: u8 = 1;
 const FOUNDING_VOTE: u8 = 2;
+const HANDOVER: u8 = 4;
 
 impl<'a> LogPayload<'a> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Ceremony(bytes) => [&[CEREMONY], *bytes].concat(),
             Self::FoundingVote { key, signature } => [&[FOUNDING_VOTE], key.as_slice(), signature].concat(),
+            Self::EpochVote(vote) => [&[EPOCH_VOTE], vote.encode().as_slice()].concat(),
+            Self::Handover { epoch, signature } => {
+                [&[HANDOVER], epoch.get().to_be_bytes().as_slice(), signature.as_bytes()].concat()
+            }
         }
     }
 
@@ -78,6 +90,12 @@ impl<'a> LogPayload<'a> {
             (&FOUNDING_VOTE, rest) => {
                 let (key, signature) = rest.split_first_chunk::<33>()?;
                 Some(Self::FoundingVote { key: *key, signature: signature.try_into().ok()? })
+            }
+            (&EPOCH_VOTE, rest) => Some(Self::EpochVote(EpochVote::decode(rest)?)),
+            (&HANDOVER, rest) => {
+                let (epoch, signature) = rest.split_first_chunk::<8>()?;
+                let epoch = Epoch::new(u64::from_be_bytes(*epoch));
+                Some(Self::Handover { epoch, signature: GroupSignature::new(signature.try_into().ok()?) })
             }
             _ => None,
         }
@@ -99,6 +117,13 @@ mod tests {
         }
         assert_eq!(LogPayload::decode(&[1, 9]), Some(LogPayload::Ceremony(&[9])));
         assert_eq!(LogPayload::decode(&[3, 9]), None);
+        let handover = LogPayload::Handover { epoch: Epoch::new(7), signature: GroupSignature::new([5; 65]) };
+        let bytes = handover.encode();
+        assert_eq!(LogPayload::decode(&bytes), Some(handover));
+        for end in 0..bytes.len() {
+            assert_eq!(LogPayload::decode(&bytes[..end]), None, "cut at {end}");
+        }
+        assert_eq!(LogPayload::decode(&[9, 9]), None);
     }
 
     #[test]

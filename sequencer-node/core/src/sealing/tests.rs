@@ -17,7 +17,7 @@ fn key() -> GroupKey {
 fn sealing(me: u16) -> Sealing {
     let mut sealing =
         Sealing::new(DOMAIN, ValidatorId::new(me), (1..=4).map(ValidatorId::new).collect(), None);
-    assert!(sealing.key_ready(key(), NOW).is_empty());
+    assert!(sealing.key_ready(Epoch::new(0), key(), NOW).is_empty());
     sealing
 }
 
@@ -76,7 +76,7 @@ fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
     assert!(matches!(events.as_slice(), [SealingEvent::Job(Job::Encode { header, blocks, .. })]
         if header.number == 1 && header.first_height.get() == 1 && header.last_height.get() == 2 && blocks.len() == 2));
     let done = encoder.on_job(JobResult::Encoded { id: job(&events), result: Ok(Arc::new(encoding("a"))) });
-    let [SealingEvent::Broadcast(_), SealingEvent::Sign { ticket, digest }] = done.as_slice() else {
+    let [SealingEvent::Broadcast(_), SealingEvent::Sign { ticket, digest, .. }] = done.as_slice() else {
         panic!("{done:?}")
     };
     let ticket = *ticket;
@@ -280,7 +280,7 @@ fn what_was_accepted_is_asked_for_again_with_the_key_and_at_every_attempt() {
     node.on_block(block(1, true), false, NOW);
     let events = node.on_encoding(ValidatorId::new(2), FIRST, encoding("a"));
     let ticket = asked_for(&node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) }));
-    assert_eq!(asked_for(&node.key_ready(key(), NOW)), ticket);
+    assert_eq!(asked_for(&node.key_ready(Epoch::new(0), key(), NOW)), ticket);
     let events = node.on_time(node.next_deadline().unwrap());
     assert_eq!(asked_for(&events), ticket);
 }

@@ -1,0 +1,233 @@
+//! The making of one epoch's key, as one validator sees it: attempt after attempt from the ordered log, each without those whom the one
+//! before convicted, until there is a key.
+//!
+//! Everything follows from the log and one secret seed, so a restarted node replays both and is where it was. Nothing that is in the log
+//! already is said again.
+
+use std::collections::BTreeSet;
+
+use mpc::ceremony::{
+    Ceremony, CeremonyId, CeremonyKind, CeremonySeed, Event, Failure, Patience, Setup, Status, ceremony_of,
+};
+use mpc::{KeyMaterial, MemberId};
+use ordering_types::chain_spec::Committee;
+use ordering_types::cut::SystemMessage;
+use ordering_types::preimage::Domain;
+use ordering_types::{ChainSpec, Epoch, GroupKey, ValidatorId};
+use zeroize::Zeroizing;
+
+use crate::StartError;
+use crate::api::LoggedBlock;
+use crate::wire::LogPayload;
+
+/// What the making asks for or reports.
+#[derive(Debug)]
+pub(crate) enum MakingEvent {
+    /// Say this to the committee through the log.
+    Publish(Vec<u8>),
+    /// There is a key.
+    Made(Made),
+    /// A member said what no honest member says.
+    Fault { peer: ValidatorId, what: String },
+    /// This node cannot take part.
+    Failed(String),
+}
+
+/// The key, as this node has it.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// With its share of it.
+    Share(Box<KeyMaterial>),
+    /// Without.
+    Observed(GroupKey),
+}
+
+impl Made {
+    pub(crate) fn key(&self) -> GroupKey {
+        match self {
+            Self::Share(material) => group_key(&material.public().key()),
+            Self::Observed(key) => *key,
+        }
+    }
+}
+
+fn group_key(bytes: &[u8; 33]) -> GroupKey {
+    GroupKey::from_bytes(*bytes).expect("a completed ceremony makes a point")
+}
+
+/// The ceremonies for one epoch's key.
+pub(crate) struct KeyMaking {
+    domain: Domain,
+    epoch: Epoch,
+    threshold: u16,
+    patience: Patience,
+    me: MemberId,
+    seed: Zeroizing<[u8; 32]>,
+    ceremony: Ceremony,
+    /// Why the attempt before this one had no key.
+    last_failure: Option<String>,
+}
+
+impl KeyMaking {
+    /// A member's part; what it publishes first comes from [`Self::start`].
+    pub(crate) fn new(
+        spec: &ChainSpec,
+        epoch: Epoch,
+        committee: &Committee,
+        me: ValidatorId,
+        seed: [u8; 32],
+    ) -> Result<Self, StartError> {
+        let seed = Zeroizing::new(seed);
+        let member = MemberId::new(me.get()).ok_or(StartError::NotAMember(me))?;
+        let (domain, patience) = (spec.domain(), patience(spec));
+        let threshold = u16::try_from(committee.threshold()).expect("a committee has at most 100 members");
+        let members = committee.ids().filter_map(|v| MemberId::new(v.get())).collect();
+        let id = ceremony_id(&domain, epoch, 0);
+        let setup = Setup { id, members, threshold, old: None, patience };
+        let ceremony = Ceremony::new(&setup, member, CeremonySeed::new(*seed), None)
+            .map_err(|e| StartError::Ceremony(e.to_string()))?;
+        Ok(Self { domain, epoch, threshold, patience, me: member, seed, ceremony, last_failure: None })
+    }
+
+    /// What to say first. It begins with the first block that [`Self::on_time`] hears of.
+    pub(crate) fn start(&mut self) -> Vec<MakingEvent> {
+        let first = self.ceremony.start();
+        self.translate(0, first)
+    }
+
+    /// The next block of the log begins.
+    pub(crate) fn on_time(&mut self, time_ms: u64) -> Vec<MakingEvent> {
+        let events = self.ceremony.on_time(time_ms);
+        self.translate(time_ms, events)
+    }
+
+    /// Takes the next ceremony message of the log, in a block of this time.
+    pub(crate) fn on_logged(&mut self, time_ms: u64, sender: ValidatorId, bytes: &[u8]) -> Vec<MakingEvent> {
+        let Some(member) = MemberId::new(sender.get()).filter(|_| !self.is_past(bytes)) else {
+            return Vec::new();
+        };
+        let events = self.ceremony.on_logged(time_ms, member, bytes);
+        self.translate(time_ms, events)
+    }
+
+    /// Of an attempt or an epoch that is over: late, which is no fault.
+    fn is_past(&self, payload: &[u8]) -> bool {
+        let now = self.ceremony.id();
+        ceremony_of(payload).is_ok_and(|id| {
+            let newer = CeremonyId { attempt: now.attempt, epoch: now.epoch, ..id };
+            newer == now && (id.epoch, id.attempt) < (now.epoch, now.attempt)
+        })
+    }
+
+    /// Where it stands, in words.
+    pub(crate) fn stage(&self) -> String {
+        let missing = |who: BTreeSet<MemberId>| {
+            who.iter().map(|m| m.number().to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let stage = match self.ceremony.status() {
+            Status::Announcing(who) => format!("waiting for encryption keys of {}", missing(who)),
+            Status::Dealing(who) => format!("waiting for dealings of {}", missing(who)),
+            Status::Acknowledging(who) => format!("waiting for acknowledgements of {}", missing(who)),
+            Status::Completed => "waiting for signatures of the key".to_owned(),
+            Status::Failed(why) => format!("failed: {why}"),
+        };
+        match (&self.last_failure, self.ceremony.id().attempt) {
+            (Some(why), attempt) => format!("attempt {}, {stage} (the last failed: {why})", attempt + 1),
+            (None, _) => stage,
+        }
+    }
+
+    fn translate(&mut self, time_ms: u64, from: Vec<Event>) -> Vec<MakingEvent> {
+        let mut events = Vec::new();
+        for event in from {
+            match event {
+                Event::Publish(bytes) => {
+                    events.push(MakingEvent::Publish(LogPayload::Ceremony(&bytes).encode()));
+                }
+                Event::Fault(fault) => events.push(MakingEvent::Fault {
+                    peer: ValidatorId::new(fault.culprit.number()),
+                    what: fault.to_string(),
+                }),
+                Event::Completed(material) => events.push(MakingEvent::Made(Made::Share(material))),
+                Event::Observed(public) => {
+                    events.push(MakingEvent::Made(Made::Observed(group_key(&public.key()))));
+                }
+                Event::Failed(why @ Failure::ForeignSeed) => {
+                    events.push(MakingEvent::Failed(why.to_string()));
+                }
+                Event::Failed(why) => events.extend(self.try_again(time_ms, &why)),
+            }
+        }
+        events
+    }
+
+    /// Without those who were convicted, if enough are left; else with nobody. From this block on: if the log stood still for long, all have the
+    /// whole time again.
+    fn try_again(&mut self, time_ms: u64, why: &Failure) -> Vec<MakingEvent> {
+        self.last_failure = Some(why.to_string());
+        let id = ceremony_id(&self.domain, self.epoch, self.ceremony.id().attempt + 1);
+        let convicted = self.ceremony.convicted();
+        let members: BTreeSet<_> =
+            self.ceremony.members().iter().filter(|m| !convicted.contains(m)).copied().collect();
+        let is_member = members.contains(&self.me);
+        let setup = Setup { id, members, threshold: self.threshold, old: None, patience: self.patience };
+        let next = if is_member {
+            Ceremony::new(&setup, self.me, CeremonySeed::new(*self.seed), None)
+        } else {
+            Ceremony::observer(&setup)
+        };
+        match next {
+            Ok(next) => {
+                self.ceremony = next;
+                let mut events = self.start();
+                events.extend(self.on_time(time_ms));
+                events
+            }
+            Err(error) => {
+                vec![MakingEvent::Failed(format!("{why}; and no other attempt can be made: {error}"))]
+            }
+        }
+    }
+}
+
+/// Replays blocks through a machine and leaves out what its node has said in them already. `first` are the events of its start.
+pub(crate) fn replay<E>(
+    me: ValidatorId,
+    first: Vec<E>,
+    log: &[LoggedBlock],
+    mut step: impl FnMut(u64, Option<&SystemMessage>) -> Vec<E>,
+    published: impl Fn(&E) -> Option<&Vec<u8>>,
+) -> Vec<E> {
+    let mut said = BTreeSet::new();
+    let mut events = first;
+    for LoggedBlock { time_ms, messages, .. } in log {
+        events.extend(step(*time_ms, None));
+        for message in messages {
+            if message.sender == me {
+                said.insert(message.payload.clone());
+            }
+            events.extend(step(*time_ms, Some(message)));
+        }
+    }
+    events.retain(|event| published(event).is_none_or(|bytes| !said.contains(bytes)));
+    events
+}
+
+fn patience(spec: &ChainSpec) -> Patience {
+    let agreed = spec.ceremony;
+    Patience {
+        announce: agreed.announce_ms.into(),
+        acknowledge: agreed.acknowledge_ms.into(),
+        attempt: agreed.attempt_ms.into(),
+    }
+}
+
+fn ceremony_id(domain: &Domain, epoch: Epoch, attempt: u32) -> CeremonyId {
+    CeremonyId {
+        l1_chain_id: domain.l1_chain_id,
+        contract: *domain.inbox.as_bytes(),
+        epoch: epoch.get(),
+        kind: CeremonyKind::Fresh,
+        attempt,
+    }
+}

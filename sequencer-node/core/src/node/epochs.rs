@@ -1,0 +1,229 @@
+//! Epochs that begin and end: the next key made, tested and voted for, the switch, and the handover that the outgoing committee signs.
+
+use std::collections::BTreeMap;
+
+use ordering_types::{Digest, Epoch, GroupSignature, Handover, Height, SignedHandover, Time};
+use zeroize::Zeroizing;
+
+use super::{NodeCore, keys};
+use crate::api::{EpochBook, EpochEvent, EpochStart, LoggedBlock, Output, REMEMBERED_EPOCHS, Record};
+use crate::making::KeyMaking;
+use crate::rotation::{Rotation, RotationEvent};
+use crate::settings::StartError;
+use crate::wire::LogPayload;
+
+impl NodeCore {
+    pub(super) fn present(&self) -> EpochStart {
+        *self.epochs.back().expect("there is always a present epoch")
+    }
+
+    /// The epoch of a block; the oldest that is remembered, if it is older.
+    pub(super) fn epoch_of(&self, height: Height) -> Epoch {
+        let start = self.epochs.iter().rev().find(|start| start.first_height <= height);
+        start.or(self.epochs.front()).map_or(Epoch::default(), |start| start.epoch)
+    }
+
+    fn start_of(&self, epoch: Epoch) -> Option<EpochStart> {
+        self.epochs.iter().find(|start| start.epoch == epoch).copied()
+    }
+
+    /// Goes on where the disk says.
+    pub(super) fn recover_rotation(
+        &mut self,
+        book: &EpochBook,
+        seeds: &BTreeMap<Epoch, Zeroizing<Vec<u8>>>,
+        log: &[LoggedBlock],
+        now: Time,
+    ) -> Result<(), StartError> {
+        let next = self.present().epoch.next();
+        if let Some(key) = self.keys.key(next) {
+            self.rotation = Some(Rotation::made(next, self.present().committee, key));
+            self.ask_for_test(now);
+        } else if let Some((after, time_ms)) = book.ceremony() {
+            let log: Vec<LoggedBlock> = log.iter().filter(|block| block.height > after).cloned().collect();
+            let held = log
+                .first()
+                .map_or(self.ordering.applied_height() == after, |first| first.height == after.next());
+            if held {
+                self.make_key(time_ms, seeds.get(&next), &log, now)?;
+            } else {
+                self.rotation = Some(Rotation::missed(next, self.present().committee));
+            }
+        }
+        if book.has_voted(self.me)
+            && let Some(rotation) = &mut self.rotation
+        {
+            rotation.has_voted();
+        }
+        let unsigned: Vec<Epoch> = self.epochs.iter().map(|start| start.epoch).collect();
+        unsigned.into_iter().for_each(|epoch| self.ask_for_handover(epoch, now));
+        Ok(())
+    }
+
+    pub(super) fn on_epoch(&mut self, event: EpochEvent, now: Time) {
+        match event {
+            EpochEvent::MakeKey { time_ms } => {
+                if let Err(error) = self.make_key(time_ms, None, &[], now) {
+                    self.outputs.push_back(Output::Fatal(error.to_string()));
+                }
+            }
+            EpochEvent::Due => {
+                self.due = true;
+                self.vote_if_due(now);
+            }
+            EpochEvent::Ended(handover) => self.switch(handover, now),
+        }
+    }
+
+    /// The ceremony for the next key begins after a block of this time.
+    fn make_key(
+        &mut self,
+        time_ms: u64,
+        stored: Option<&Zeroizing<Vec<u8>>>,
+        log: &[LoggedBlock],
+        now: Time,
+    ) -> Result<(), StartError> {
+        let EpochStart { epoch, committee, .. } = self.present();
+        let next = epoch.next();
+        let seed = self.ceremony_seed(next, stored)?;
+        let making = KeyMaking::new(&self.spec, next, self.ordering.committee(), self.me, *seed)?;
+        let mut rotation = Rotation::making(next, committee, making);
+        let events = rotation.start(self.me, time_ms, log);
+        self.rotation = Some(rotation);
+        self.on_rotation(events, now);
+        Ok(())
+    }
+
+    pub(super) fn on_rotation(&mut self, events: Vec<RotationEvent>, now: Time) {
+        for event in events {
+            let Some(next) = self.rotation.as_ref().map(Rotation::epoch) else { return };
+            match event {
+                RotationEvent::Publish(payload) => self.publish(payload, now),
+                RotationEvent::Share(material) => {
+                    self.take_share(next, &material, now);
+                    self.ask_for_test(now);
+                }
+                RotationEvent::Known(key) => {
+                    self.know_key(next, key, now);
+                    self.ask_for_test(now);
+                }
+                RotationEvent::Fault { peer, what } => {
+                    self.outputs.push_back(Output::PeerFault { peer, what });
+                }
+            }
+        }
+    }
+
+    pub(super) fn publish(&mut self, payload: Vec<u8>, now: Time) {
+        self.ordering.handle(now, ordering::api::Input::System(payload));
+    }
+
+    fn ask_for_test(&mut self, now: Time) {
+        let Some(next) = self.rotation.as_ref().and_then(Rotation::next) else { return };
+        let digest = self.domain.readiness(&next);
+        self.keys.sign(now, next.epoch, keys::readiness(next.epoch), digest);
+    }
+
+    pub(super) fn on_tested(&mut self, epoch: Epoch, test: GroupSignature, now: Time) {
+        if let Some(rotation) = self.rotation.as_mut().filter(|rotation| rotation.epoch() == epoch) {
+            rotation.tested(test);
+            self.vote_if_due(now);
+        }
+    }
+
+    /// Only a founded network goes on to another key: the first has to sign that.
+    pub(super) fn vote_if_due(&mut self, now: Time) {
+        if !self.due || !self.founded {
+            return;
+        }
+        if let Some(vote) = self.rotation.as_mut().and_then(Rotation::take_vote) {
+            self.publish(vote, now);
+        }
+    }
+
+    /// A quorum's votes are in the log: committee and key change after the block that brought them.
+    fn switch(&mut self, handover: Handover, now: Time) {
+        let Handover { next, first_batch, first_height } = handover;
+        let (epoch, committee) = (next.epoch, next.committee);
+        let start = EpochStart { epoch, key: Some(next.key), committee, first_height, first_batch };
+        self.epochs.push_back(start);
+        (self.rotation, self.due) = (None, false);
+        self.forget_old_epochs();
+        self.know_key(epoch, next.key, now);
+        self.outputs.push_back(Output::Switched(handover));
+        self.ask_for_handover(epoch, now);
+    }
+
+    fn forget_old_epochs(&mut self) {
+        while self.epochs.len() > REMEMBERED_EPOCHS + 1 {
+            let Some(EpochStart { epoch: up_to, .. }) = self.epochs.pop_front() else { return };
+            self.keys.retire(up_to);
+            self.handovers.remove(&up_to);
+            self.outputs.push_back(Output::Persist(Record::ForgetKeys { up_to }));
+        }
+    }
+
+    /// The outgoing committee's signature for this epoch is wanted, if it is not held.
+    fn ask_for_handover(&mut self, epoch: Epoch, now: Time) {
+        let handover = self.start_of(epoch).as_ref().and_then(EpochStart::handover);
+        let (Some(handover), false) = (handover, self.handovers.contains_key(&epoch)) else { return };
+        if let Some(outgoing) = epoch.get().checked_sub(1).map(Epoch::new) {
+            self.keys.sign(now, outgoing, keys::handover(epoch), handover.digest(&self.domain));
+        }
+    }
+
+    /// Signed here, or heard: the log tells it to those who missed it.
+    pub(super) fn on_signed_handover(&mut self, epoch: Epoch, signature: GroupSignature, now: Time) {
+        if self.take_handover(epoch, signature) {
+            self.publish(LogPayload::Handover { epoch, signature }.encode(), now);
+        }
+    }
+
+    pub(super) fn on_logged_handover(&mut self, epoch: Epoch, signature: GroupSignature, now: Time) {
+        let Some((outgoing, digest)) = self.signer_of(epoch) else { return };
+        if self.keys.key(outgoing).is_some_and(|key| key.verify(digest, &signature).is_ok())
+            && self.take_handover(epoch, signature)
+        {
+            self.keys.learn(now, outgoing, keys::handover(epoch), signature);
+        }
+    }
+
+    /// Who signs the handover to a remembered epoch, and what.
+    fn signer_of(&self, epoch: Epoch) -> Option<(Epoch, Digest)> {
+        let outgoing = Epoch::new(epoch.get().checked_sub(1)?);
+        Some((outgoing, self.start_of(epoch)?.handover()?.digest(&self.domain)))
+    }
+
+    /// False: it is held already, or of no epoch that is remembered.
+    fn take_handover(&mut self, epoch: Epoch, signature: GroupSignature) -> bool {
+        let handover = self.start_of(epoch).as_ref().and_then(EpochStart::handover);
+        let Some(handover) = handover.filter(|_| !self.handovers.contains_key(&epoch)) else { return false };
+        let signed = SignedHandover { handover, signature };
+        self.handovers.insert(epoch, signed);
+        self.outputs.push_back(Output::Persist(Record::Handover(signed)));
+        self.outputs.push_back(Output::Handover(signed));
+        true
+    }
+
+    /// Goes on with the epochs of a checkpoint.
+    pub(super) fn jump_epochs(&mut self, book: &EpochBook, handovers: Vec<SignedHandover>, now: Time) {
+        let before = self.present().epoch;
+        self.epochs = book.starts().copied().collect();
+        self.due = book.is_due();
+        let known: Vec<_> = self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?))).collect();
+        known.into_iter().for_each(|(epoch, key)| self.know_key(epoch, key, now));
+        for SignedHandover { handover, signature } in handovers {
+            self.take_handover(handover.next.epoch, signature);
+        }
+        let next = self.present().epoch.next();
+        if self.rotation.as_ref().is_none_or(|rotation| rotation.next().is_none()) || before.next() != next {
+            let missed = book.ceremony().map(|_| Rotation::missed(next, self.present().committee));
+            self.rotation = missed;
+        }
+        let oldest = self.epochs.front().and_then(|start| start.epoch.get().checked_sub(1)).map(Epoch::new);
+        if let Some(up_to) = oldest.filter(|_| before < self.present().epoch) {
+            self.keys.retire(up_to);
+            self.outputs.push_back(Output::Persist(Record::ForgetKeys { up_to }));
+        }
+    }
+}

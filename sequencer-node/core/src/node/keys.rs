@@ -1,0 +1,184 @@
+//! The committee's keys: shares that come, signatures that are asked for and made.
+
+use std::collections::BTreeMap;
+
+use mpc::KeyMaterial;
+use mpc::signing::{BurnRecord, Fault, FaultKind, ItemId, NonceSeed};
+use ordering_types::{Digest, Epoch, GroupKey, GroupSignature, Height, Signature, Time, ValidatorId};
+use zeroize::Zeroizing;
+
+use super::NodeCore;
+use crate::api::{Class, Founding, Output, Recipient, Record};
+use crate::evidence::{Evidence, WrongShare};
+use crate::founding::FOUNDING_EPOCH;
+use crate::key_material;
+use crate::keyring::KeyEvent;
+use crate::planted::PlantedBug;
+use crate::sealing::Ticket;
+use crate::settings::StartError;
+use crate::wire::PeerMessage;
+
+/// Kinds of items in the signing machine. Its numbers mean what these say.
+pub(super) const ITEM_BLOCK: u8 = 1;
+pub(super) const ITEM_BATCH: u8 = 2;
+pub(super) const ITEM_HANDOVER: u8 = 3;
+pub(super) const ITEM_READINESS: u8 = 4;
+
+pub(super) const fn block(height: Height) -> ItemId {
+    ItemId { kind: ITEM_BLOCK, number: height.get() }
+}
+
+pub(super) const fn batch(ticket: Ticket) -> ItemId {
+    ItemId { kind: ITEM_BATCH, number: ticket.to_session() }
+}
+
+/// To this epoch, by the one before.
+pub(super) const fn handover(epoch: Epoch) -> ItemId {
+    ItemId { kind: ITEM_HANDOVER, number: epoch.get() }
+}
+
+/// Of this epoch's key.
+pub(super) const fn readiness(epoch: Epoch) -> ItemId {
+    ItemId { kind: ITEM_READINESS, number: epoch.get() }
+}
+
+impl NodeCore {
+    /// The keys of all epochs that are remembered, as the log has them, and the shares that are on the disk.
+    pub(super) fn recover_keys(
+        &mut self,
+        shares: &BTreeMap<Epoch, Zeroizing<Vec<u8>>>,
+        founding: Option<&Founding>,
+        burns: &[BurnRecord],
+        now: Time,
+    ) -> Result<(), StartError> {
+        for (epoch, bytes) in shares {
+            let material = key_material::decode(bytes).map_err(|e| StartError::KeyMaterial(e.to_string()))?;
+            self.install(*epoch, &material, burns, now);
+        }
+        if let Some(founding) = founding {
+            self.know_key(FOUNDING_EPOCH, founding.key, now);
+        }
+        let known: Vec<_> = self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?))).collect();
+        known.into_iter().for_each(|(epoch, key)| self.know_key(epoch, key, now));
+        Ok(())
+    }
+
+    /// Whether this node has a share of the present key.
+    pub(super) fn holds_share(&self) -> bool {
+        self.keys.public(self.present().epoch).is_some()
+    }
+
+    /// A ceremony gave this node its share.
+    pub(super) fn take_share(&mut self, epoch: Epoch, material: &KeyMaterial, now: Time) {
+        if self.keys.public(epoch).is_none() {
+            let bytes = key_material::encode(material);
+            self.outputs.push_back(Output::Persist(Record::KeyMaterial { epoch, material: bytes }));
+            self.install(epoch, material, &[], now);
+        }
+    }
+
+    fn install(&mut self, epoch: Epoch, material: &KeyMaterial, burns: &[BurnRecord], now: Time) {
+        let nonces = NonceSeed::new(*self.entropy.draw(b"nonces"));
+        let key = self.keys.install(now, epoch, material, nonces, burns);
+        self.key_is_known(epoch, key, now);
+    }
+
+    /// A committee's key: with it alone a node can check what the others sign, and encode batches for them.
+    pub(super) fn know_key(&mut self, epoch: Epoch, key: GroupKey, now: Time) {
+        if self.keys.key(epoch).is_none() {
+            self.keys.know(epoch, key);
+            self.key_is_known(epoch, key, now);
+        }
+    }
+
+    /// Blocks and batches that wait for it can be signed.
+    fn key_is_known(&mut self, epoch: Epoch, key: GroupKey, now: Time) {
+        if epoch == self.present().epoch
+            && let Some((height, hash)) = self.confirmations.newest()
+        {
+            self.ask_block_signature(height, hash, now);
+        }
+        let events = self.sealing.key_ready(epoch, key, now);
+        self.on_sealing(events, now);
+    }
+
+    pub(super) fn forget_blocks(&mut self, below: Height, now: Time) {
+        self.keys.forget(now, ITEM_BLOCK, below.get());
+    }
+
+    pub(super) fn ask_block_signature(&mut self, height: Height, hash: Digest, now: Time) {
+        let epoch = self.epoch_of(height);
+        let digest = self.domain.block(epoch, height, hash);
+        self.keys.sign(now, epoch, block(height), digest);
+    }
+
+    pub(super) fn on_key_event(&mut self, event: KeyEvent, now: Time) {
+        match event {
+            KeyEvent::Burn(_) if self.settings.lacks(PlantedBug::NonceNotBurnt) => {}
+            KeyEvent::Burn(burn) => {
+                let (key, value) = (burn_key(&burn), burn.to_bytes());
+                self.outputs.push_back(Output::Persist(Record::NonceBurn { key, value }));
+            }
+            KeyEvent::Send { to, bytes } => {
+                let message = PeerMessage::Signing(bytes.into()).encode();
+                let after_sync = !self.settings.lacks(PlantedBug::ShareBeforeSync);
+                self.send(Recipient::One(to), Class::Ceremony, message, after_sync);
+            }
+            KeyEvent::Broadcast(bytes) => {
+                let message = PeerMessage::Signing(bytes.into()).encode();
+                self.send(Recipient::All, Class::Ceremony, message, false);
+            }
+            KeyEvent::Signed { epoch, item, signature } => self.on_signed(epoch, item, signature, now),
+            KeyEvent::Fault { epoch, fault } => self.on_signing_fault(epoch, &fault),
+            KeyEvent::Odd { peer, what } => self.outputs.push_back(Output::PeerFault { peer, what }),
+        }
+    }
+
+    fn on_signing_fault(&mut self, epoch: Epoch, fault: &Fault) {
+        let peer = ValidatorId::new(fault.culprit.number());
+        self.outputs.push_back(Output::PeerFault { peer, what: fault.to_string() });
+        let FaultKind::InvalidShare { accusation, voucher, .. } = &fault.kind else { return };
+        let Some(public) = self.keys.public(epoch) else { return };
+        let evidence = Evidence::Share(WrongShare {
+            validator: peer,
+            epoch,
+            group: public.to_bytes(),
+            package: accusation.package.clone(),
+            share: accusation.share,
+            voucher: Signature::new(*voucher),
+        });
+        self.show(evidence);
+    }
+
+    /// Only what convinces others: a liar that did not vouch for its lie, say, convinces nobody but us.
+    pub(super) fn show(&mut self, evidence: Evidence) {
+        if evidence.verify(&self.domain, self.ordering.committee()).is_ok() {
+            self.outputs.push_back(Output::Evidence(Box::new(evidence)));
+        }
+    }
+
+    fn on_signed(&mut self, epoch: Epoch, item: ItemId, signature: GroupSignature, now: Time) {
+        match item.kind {
+            ITEM_BLOCK => {
+                let height = Height::new(item.number);
+                if let Some(before) = self.confirmations.on_signed(height) {
+                    self.forget_blocks(before, now);
+                    self.outputs.push_back(Output::Persist(Record::Certified { height, signature }));
+                    self.outputs.push_back(Output::Certified { height, signature });
+                }
+            }
+            ITEM_BATCH => {
+                let events = self.sealing.signed(Ticket::from_session(item.number), signature);
+                self.on_sealing(events, now);
+            }
+            ITEM_HANDOVER => self.on_signed_handover(Epoch::new(item.number), signature, now),
+            ITEM_READINESS => self.on_tested(epoch, signature, now),
+            _ => {}
+        }
+    }
+}
+
+/// Names a nonce pair for ever: epoch, boot, index.
+fn burn_key(burn: &BurnRecord) -> Vec<u8> {
+    [&burn.epoch.to_be_bytes(), burn.boot.0.as_slice(), &burn.index.to_be_bytes()].concat()
+}
