@@ -3,8 +3,9 @@
 //! # Rules
 //! 1. An epoch begins with its first block. When as much of it is left as [`Epochs::ceremony_ms`] says, by the times of its blocks, the
 //!    validators make the next key; when it has lasted as long as it must, it is *due*. Both follow from the decided blocks alone.
-//! 2. A validator that knows the next key and its test signature says so in the log once the epoch is due: an [`EpochVote`]. The first
-//!    of each validator counts, and if it proves nothing that validator has no other in this epoch: so each costs at most one verification.
+//! 2. A validator that knows the next key and its test signature says so in the log once the epoch is due: an [`EpochVote`]. It may change its mind,
+//!    since a key that is not taken into use is given up for another: its newest vote counts. But only [`MAX_VOTES`] of each are looked at, so
+//!    that nobody has others verify signatures without end. What f + 1 say is proven, so who knows no key says the same.
 //! 3. The block that brings a quorum's votes for one key and committee is the last of its epoch, and of its batch. The next block belongs to the
 //!    next epoch. So key and committee switch at one height, for everybody, or not at all; and of the quorum at least f + 1 are honest.
 //! 4. An epoch without successor goes on.
@@ -13,7 +14,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ordering_types::chain_spec::Epochs;
+use ordering_types::chain_spec::{Epochs, faulty, quorum};
 use ordering_types::preimage::Domain;
 use ordering_types::{
     Digest, Epoch, EpochVote, GroupKey, Handover, Height, NextEpoch, SystemMessage, ValidatorId,
@@ -24,6 +25,8 @@ use crate::state::Replayed;
 
 /// Epochs that a state remembers beside the present one: signatures of theirs may still be wanted.
 pub const REMEMBERED_EPOCHS: usize = 8;
+/// Votes of one validator in one epoch; further ones are ignored.
+const MAX_VOTES: u8 = 16;
 /// First byte of a system message that is an [`EpochVote`]. Ordering reads no others.
 pub const EPOCH_VOTE: u8 = 3;
 
@@ -36,7 +39,12 @@ pub enum EpochEvent {
         time_ms: u64,
     },
     /// The epoch may end.
-    Due,
+    Due {
+        /// The block's time.
+        time_ms: u64,
+    },
+    /// More than f validators say that this may come next.
+    Backed(EpochVote),
     /// It has ended with this block.
     Ended(Handover),
 }
@@ -56,6 +64,15 @@ pub struct EpochStart {
     pub first_batch: u64,
 }
 
+/// What a validator says may come next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Votes {
+    /// So many votes were looked at.
+    cast: u8,
+    /// The newest that proves what it says.
+    newest: Option<NextEpoch>,
+}
+
 /// The present epoch and the last ones before it, as the log has them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochBook {
@@ -64,17 +81,17 @@ pub struct EpochBook {
     since_ms: Option<u64>,
     /// The block after which the ceremony for the next key begins, and its time.
     ceremony: Option<(Height, u64)>,
-    /// It may end.
-    due: bool,
-    /// What each validator says may come next; none for one whose vote proves nothing.
-    votes: BTreeMap<ValidatorId, Option<NextEpoch>>,
+    /// The time of the block with which it became due.
+    due: Option<u64>,
+    votes: BTreeMap<ValidatorId, Votes>,
     before: VecDeque<EpochStart>,
 }
 
 /// The votes up to a block, and what a quorum of them agree on.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
-    votes: BTreeMap<ValidatorId, Option<NextEpoch>>,
+    votes: BTreeMap<ValidatorId, Votes>,
+    backed: Option<EpochVote>,
     pub(crate) agreed: Option<NextEpoch>,
 }
 
@@ -87,6 +104,12 @@ pub(crate) struct ClosedBlock {
     pub(crate) next_batch: u64,
 }
 
+impl Tally {
+    fn count(&self, next: &NextEpoch) -> usize {
+        self.votes.values().filter(|votes| votes.newest.as_ref() == Some(next)).count()
+    }
+}
+
 impl EpochBook {
     /// Before the first block of a network with this founding committee.
     pub const fn genesis(committee: Digest) -> Self {
@@ -95,7 +118,7 @@ impl EpochBook {
             present: EpochStart { epoch, key: None, committee, first_height, first_batch },
             since_ms: None,
             ceremony: None,
-            due: false,
+            due: None,
             votes: BTreeMap::new(),
             before: VecDeque::new(),
         }
@@ -106,9 +129,9 @@ impl EpochBook {
         Replayed::decode(snapshot).ok().map(|replayed| replayed.epochs)
     }
 
-    /// Whether this validator's vote for the next epoch is in the log.
-    pub fn has_voted(&self, validator: ValidatorId) -> bool {
-        self.votes.contains_key(&validator)
+    /// What this validator's newest vote in the log is for.
+    pub fn vote_of(&self, validator: ValidatorId) -> Option<NextEpoch> {
+        self.votes.get(&validator)?.newest
     }
 
     /// The epoch of the next block.
@@ -126,24 +149,37 @@ impl EpochBook {
         self.ceremony
     }
 
-    /// Whether the present epoch may end.
-    pub const fn is_due(&self) -> bool {
+    /// The time of the block since which the present epoch may end; none while it must go on.
+    pub const fn due(&self) -> Option<u64> {
         self.due
     }
 
     /// Rules 2 and 3.
-    pub(crate) fn tally(&self, messages: &[SystemMessage], quorum: usize, domain: &Domain) -> Tally {
-        let mut votes = self.votes.clone();
+    pub(crate) fn tally(&self, messages: &[SystemMessage], members: usize, domain: &Domain) -> Tally {
+        let mut tally = Tally { votes: self.votes.clone(), backed: None, agreed: None };
         for SystemMessage { sender, payload, .. } in messages {
             let vote = payload.strip_prefix(&[EPOCH_VOTE]).and_then(EpochVote::decode);
             let Some(vote) = vote.filter(|vote| vote.next.epoch == self.present.epoch.next()) else {
                 continue;
             };
-            votes.entry(*sender).or_insert_with(|| vote.verify(domain).ok().map(|()| vote.next));
+            let before = tally.count(&vote.next);
+            let of_one = tally.votes.entry(*sender).or_default();
+            if of_one.cast >= MAX_VOTES {
+                continue;
+            }
+            of_one.cast += 1;
+            if vote.verify(domain).is_ok() {
+                of_one.newest = Some(vote.next);
+            }
+            let after = tally.count(&vote.next);
+            if before <= faulty(members) && after > faulty(members) {
+                tally.backed = Some(vote);
+            }
+            if after >= quorum(members) {
+                tally.agreed = Some(vote.next);
+            }
         }
-        let count = |next: &NextEpoch| votes.values().flatten().filter(|other| *other == next).count();
-        let agreed = votes.values().flatten().find(|next| count(next) >= quorum).copied();
-        Tally { votes, agreed }
+        tally
     }
 
     /// Counts a block in, with the votes in it.
@@ -154,7 +190,7 @@ impl EpochBook {
         lengths: &Epochs,
     ) -> Vec<EpochEvent> {
         let ClosedBlock { height, time_ms, next_batch } = block;
-        let Tally { votes, agreed } = tally;
+        let Tally { votes, backed, agreed } = tally;
         if let Some(next) = agreed {
             let handover = Handover { next, first_batch: next_batch, first_height: height.next() };
             self.begin(&handover);
@@ -163,14 +199,14 @@ impl EpochBook {
         self.votes = votes;
         let lasts = time_ms.saturating_sub(*self.since_ms.get_or_insert(time_ms));
         let blocks = height.next().get().saturating_sub(self.present.first_height.get());
-        let mut events = Vec::new();
+        let mut events: Vec<EpochEvent> = backed.map(EpochEvent::Backed).into_iter().collect();
         if self.ceremony.is_none() && lasts >= lengths.interval_ms.saturating_sub(lengths.ceremony_ms) {
             self.ceremony = Some((height, time_ms));
             events.push(EpochEvent::MakeKey { time_ms });
         }
-        if !self.due && lasts >= lengths.interval_ms && blocks >= lengths.blocks {
-            self.due = true;
-            events.push(EpochEvent::Due);
+        if self.due.is_none() && lasts >= lengths.interval_ms && blocks >= lengths.blocks {
+            self.due = Some(time_ms);
+            events.push(EpochEvent::Due { time_ms });
         }
         events
     }
@@ -183,7 +219,7 @@ impl EpochBook {
         while self.before.len() > REMEMBERED_EPOCHS {
             self.before.pop_front();
         }
-        (self.since_ms, self.ceremony, self.due) = (None, None, false);
+        (self.since_ms, self.ceremony, self.due) = (None, None, None);
         self.votes.clear();
     }
 
@@ -192,15 +228,15 @@ impl EpochBook {
         let Self { present, since_ms, ceremony, due, votes, before } = self;
         present.write(out);
         let (after, at_ms) = ceremony.unwrap_or_default();
-        for number in [since_ms.unwrap_or_default(), after.get(), at_ms] {
+        for number in [since_ms.unwrap_or_default(), after.get(), at_ms, due.unwrap_or_default()] {
             out.extend_from_slice(&number.to_be_bytes());
         }
-        out.extend_from_slice(&[u8::from(since_ms.is_some()), u8::from(ceremony.is_some()), u8::from(*due)]);
+        out.extend([since_ms.is_some(), ceremony.is_some(), due.is_some()].map(u8::from));
         out.extend_from_slice(&count(votes.len()));
-        for (id, vote) in votes {
+        for (id, Votes { cast, newest }) in votes {
             out.extend_from_slice(&id.get().to_be_bytes());
-            out.push(u8::from(vote.is_some()));
-            if let Some(NextEpoch { epoch, key, committee }) = vote {
+            out.extend([*cast, u8::from(newest.is_some())]);
+            if let Some(NextEpoch { epoch, key, committee }) = newest {
                 out.extend_from_slice(&epoch.get().to_be_bytes());
                 out.extend_from_slice(key.as_bytes());
                 out.extend_from_slice(committee.as_ref());

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ordering_types::chain_spec::{Committee, Limits, quorum};
+use ordering_types::chain_spec::{Committee, Limits};
 use ordering_types::codec::{self, DecodeError};
 use ordering_types::handover::committee_hash as l1_committee_hash;
 use ordering_types::{
@@ -228,7 +228,7 @@ impl ReplayState {
 
     /// The votes for the next epoch once these are counted; a member's every word in the log was checked to be its own.
     pub(crate) fn tally(&self, messages: &[SystemMessage], rules: &Rules) -> Tally {
-        self.replayed.epochs.tally(messages, quorum(self.members.len()), &rules.domain)
+        self.replayed.epochs.tally(messages, self.members.len(), &rules.domain)
     }
 
     /// Who leads the rounds of the next height.
@@ -312,7 +312,7 @@ mod tests {
         assert!(roots.insert(other.root()));
     }
 
-    const PINNED: &str = "ba5572fad04e11c328500cd71e723c636d5c094ef37184ce1379a8fdd914b977";
+    const PINNED: &str = "d2f2c116dc940e9cdfd76f43314ce8c6f26b8979296fe2f223f64b7b12abd37e";
 
     #[test]
     fn only_the_newest_lanes_of_a_validator_stay_open() {

@@ -49,7 +49,7 @@ fn run(network: &mut Network, time: Duration, said: &mut BTreeMap<(usize, u64), 
             let Some(core) = &network.nodes[node].core else { continue };
             let book = core.epochs().clone();
             let (next, life) = (book.present().epoch.next(), network.nodes[node].incarnation);
-            if book.is_due() && said.insert((node, life), next) != Some(next) {
+            if book.due().is_some() && said.insert((node, life), next) != Some(next) {
                 let payload = vote(network, next, book.present().committee);
                 network.say(node, &payload);
             }
@@ -68,7 +68,7 @@ fn decided(network: &Network, node: usize) -> Vec<Arc<Decided>> {
 fn handovers(network: &Network, node: usize) -> Vec<Handover> {
     let ended = |event: &EpochEvent| match event {
         EpochEvent::Ended(handover) => Some(*handover),
-        EpochEvent::MakeKey { .. } | EpochEvent::Due => None,
+        EpochEvent::MakeKey { .. } | EpochEvent::Due { .. } | EpochEvent::Backed(_) => None,
     };
     network.nodes[node].epochs.iter().filter_map(ended).collect()
 }
@@ -134,7 +134,7 @@ fn without_a_quorum_of_votes_the_epoch_goes_on() {
     for _ in 0..60 {
         network.run(STEP);
         let book = network.core(0).epochs().clone();
-        if book.is_due() {
+        if book.due().is_some() {
             let payload = vote(&network, book.present().epoch.next(), book.present().committee);
             (0..2).for_each(|node| network.say(node, &payload));
         }

@@ -130,7 +130,7 @@ fn the_header_commits_to_tree_cut_and_state() {
     assert_eq!(expansion.state.tip(lanes[0][0].chunk.lane()).0, LaneSequence::new(1));
     assert_eq!(
         expansion.hash.to_string(),
-        "b2ac53495678826a3670ad48d7ce786c0513f4affaa1c7b5f3fa1d1627467cdc",
+        "dc25607cdf65d1fcd21a2f3ed8a6420dcb98fb8165cee677381c096390a53654",
         "the way from a cut to a header hash is agreed by everyone"
     );
 }

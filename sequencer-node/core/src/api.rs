@@ -118,12 +118,19 @@ pub enum Record {
         /// Secret, to be encrypted.
         seed: Zeroizing<Vec<u8>>,
     },
-    /// This node's key share of an epoch and the group's public data.
+    /// This node's share of a key made for an epoch, and the group's public data. There may be several of one epoch, until it begins.
     KeyMaterial {
         /// Whose key it is.
         epoch: Epoch,
         /// Secret, to be encrypted.
         material: Zeroizing<Vec<u8>>,
+    },
+    /// Of the shares of this epoch, only the one of this key is of use any more: erase the others.
+    SettleKey {
+        /// The epoch, which begins.
+        epoch: Epoch,
+        /// Its key.
+        key: GroupKey,
     },
     /// Seeds and shares of this epoch and those before are of no use any more: erase them.
     ForgetKeys {
@@ -158,6 +165,7 @@ impl fmt::Debug for Record {
             Self::Ordering(_) => "Ordering",
             Self::CeremonySeed { .. } => "CeremonySeed(redacted)",
             Self::KeyMaterial { .. } => "KeyMaterial(redacted)",
+            Self::SettleKey { .. } => "SettleKey",
             Self::ForgetKeys { .. } => "ForgetKeys",
             Self::NonceBurn { .. } => "NonceBurn",
             Self::Certified { .. } => "Certified",
@@ -230,7 +238,7 @@ pub struct Recovered {
     /// Every [`Record::CeremonySeed`] that is not forgotten.
     pub ceremony_seeds: BTreeMap<Epoch, Zeroizing<Vec<u8>>>,
     /// Every [`Record::KeyMaterial`] that is not forgotten.
-    pub key_material: BTreeMap<Epoch, Zeroizing<Vec<u8>>>,
+    pub key_material: BTreeMap<Epoch, Vec<Zeroizing<Vec<u8>>>>,
     /// The [`Record::Handover`]s of the epochs that the tip's state remembers.
     pub handovers: Vec<SignedHandover>,
     /// Values of the newest [`Record::NonceBurn`]s, at least the last 1,024.
@@ -261,17 +269,18 @@ pub struct LoggedBlock {
 /// A block so far below the newest is not signed any more.
 pub const UNCERTIFIED_WINDOW: u64 = 256;
 
-/// After which block the making of a key under way begins: a restart needs all blocks after it. None if no key is being made, or this node
-/// has its share of it already. `snapshot` is that of the newest block.
-pub fn system_log_after(
-    founded: bool,
-    snapshot: Option<&[u8]>,
-    has_share: impl Fn(Epoch) -> bool,
-) -> Option<Height> {
+/// After which block the making of a key under way begins: a restart needs all blocks after it. None if no key is being made. `snapshot` is
+/// that of the newest block.
+pub fn system_log_after(founded: bool, snapshot: Option<&[u8]>) -> Option<Height> {
     if !founded {
         return Some(Height::ZERO);
     }
-    let book = EpochBook::of_snapshot(snapshot?)?;
-    let (after, _) = book.ceremony()?;
-    (!has_share(book.present().epoch.next())).then_some(after)
+    let (after, _) = EpochBook::of_snapshot(snapshot?)?.ceremony()?;
+    Some(after)
+}
+
+/// The key of which a stored [`Record::KeyMaterial`] is a share; `None` for bytes that are none.
+pub fn key_of_material(material: &[u8]) -> Option<GroupKey> {
+    let material = crate::key_material::decode(material).ok()?;
+    GroupKey::from_bytes(material.public().key()).ok()
 }

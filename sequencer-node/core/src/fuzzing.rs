@@ -6,7 +6,7 @@ use crate::wire::{LogPayload, PeerMessage};
 /// A message between node cores: what decodes has no other encoding.
 pub fn peer_message(bytes: &[u8]) {
     match PeerMessage::decode(bytes) {
-        Ok(PeerMessage::Signing(inner)) => mpc::fuzzing::signing_message(&inner, 0),
+        Ok(PeerMessage::Signing { bytes, .. }) => mpc::fuzzing::signing_message(&bytes, 0),
         Ok(message) => assert_eq!(message.encode(), bytes, "two encodings of {message:?}"),
         Err(_) => {}
     }

@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use mpc::signing::{
-    BootId, BurnRecord, Fault, Input, ItemId, NonceSeed, Output, Signing, SigningConfig, epoch_of,
-};
+use mpc::signing::{BootId, BurnRecord, Fault, Input, ItemId, NonceSeed, Output, Signing, SigningConfig};
 use mpc::{GroupPublic, KeyMaterial, MemberId};
 use ordering_types::preimage::Domain;
 use ordering_types::{Digest, Epoch, GroupKey, GroupSignature, SecretKey, Time, ValidatorId};
 
 use crate::identity::Vouching;
+use crate::wire::{KeyTag, PeerMessage};
 use crate::witness::{Heard, Witness};
 
 /// What comes of it, in order.
@@ -19,15 +18,22 @@ pub(crate) enum KeyEvent {
     /// Must be on disk before any later event is carried out.
     Burn(BurnRecord),
     /// Send to one member.
-    Send { to: ValidatorId, bytes: Vec<u8> },
+    Send { to: ValidatorId, message: PeerMessage },
     /// Send to all members.
-    Broadcast(Vec<u8>),
-    /// This is signed with the key of this epoch.
-    Signed { epoch: Epoch, item: ItemId, signature: GroupSignature },
+    Broadcast(PeerMessage),
+    /// This is signed with this key.
+    Signed { key: Named, item: ItemId, signature: GroupSignature },
     /// A signing machine accuses somebody.
-    Fault { epoch: Epoch, fault: Box<Fault> },
+    Fault { key: Named, fault: Box<Fault> },
     /// Somebody said what no honest member says.
     Odd { peer: ValidatorId, what: String },
+}
+
+/// A key and its epoch. Several may be made for one epoch, until one of them is taken into use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Named {
+    pub(crate) epoch: Epoch,
+    pub(crate) key: GroupKey,
 }
 
 enum Part {
@@ -35,10 +41,8 @@ enum Part {
     Hears(Witness),
 }
 
-struct Holder {
-    key: GroupKey,
-    part: Part,
-}
+/// Keys that were made for one epoch: the oldest goes.
+const MAX_KEYS_AN_EPOCH: usize = 8;
 
 /// See the [module's documentation](self).
 pub(crate) struct Keyring {
@@ -46,26 +50,29 @@ pub(crate) struct Keyring {
     me: ValidatorId,
     key: SecretKey,
     config: SigningConfig,
-    boot: BootId,
-    holders: BTreeMap<Epoch, Holder>,
+    parts: BTreeMap<Named, Part>,
+    /// Of each epoch, in the order made; the last is in use, or may be next.
+    made: BTreeMap<Epoch, Vec<GroupKey>>,
     events: VecDeque<KeyEvent>,
 }
 
 impl Keyring {
-    pub(crate) const fn new(
-        domain: Domain,
-        me: ValidatorId,
-        key: SecretKey,
-        config: SigningConfig,
-        boot: BootId,
-    ) -> Self {
-        Self { domain, me, key, config, boot, holders: BTreeMap::new(), events: VecDeque::new() }
+    pub(crate) fn new(domain: Domain, me: ValidatorId, key: SecretKey, config: SigningConfig) -> Self {
+        let (parts, made) = (BTreeMap::new(), BTreeMap::new());
+        Self { domain, me, key, config, parts, made, events: VecDeque::new() }
     }
 
     /// An epoch's key, of which this node may get a share later, or never.
-    pub(crate) fn know(&mut self, epoch: Epoch, key: GroupKey) {
-        let part = Part::Hears(Witness::new(key, epoch.get()));
-        self.holders.entry(epoch).or_insert(Holder { key, part });
+    pub(crate) fn know(&mut self, named: Named) {
+        let Named { epoch, key } = named;
+        self.parts.entry(named).or_insert_with(|| Part::Hears(Witness::new(key, epoch.get())));
+        let made = self.made.entry(epoch).or_default();
+        made.retain(|other| *other != key);
+        made.push(key);
+        if made.len() > MAX_KEYS_AN_EPOCH {
+            let key = made.remove(0);
+            self.parts.remove(&Named { epoch, key });
+        }
     }
 
     /// From now on this node signs with its share. `burns` are the nonces used before a restart: their items keep their digests.
@@ -74,40 +81,62 @@ impl Keyring {
         now: Time,
         epoch: Epoch,
         material: &KeyMaterial,
-        nonces: NonceSeed,
+        (boot, nonces): (BootId, NonceSeed),
         burns: &[BurnRecord],
-    ) -> GroupKey {
-        let key =
-            GroupKey::from_bytes(material.public().key()).expect("key material holds a valid group key");
+    ) -> Named {
+        let named = name_of(epoch, material);
         let config = SigningConfig { epoch: epoch.get(), ..self.config.clone() };
         let identity = Vouching::new(self.domain, epoch, material.public(), self.key.clone());
-        let mut signing = Signing::new(config, material, Box::new(identity), self.boot, nonces);
+        let mut signing = Signing::new(config, material, Box::new(identity), boot, nonces);
         burns.iter().filter(|burn| burn.epoch == epoch.get()).for_each(|burn| signing.pin(burn));
-        self.holders.insert(epoch, Holder { key, part: Part::Signs(Box::new(signing)) });
-        self.feed(now, epoch, Input::Tick);
-        key
+        self.parts.insert(named, Part::Signs(Box::new(signing)));
+        self.know(named);
+        self.feed(now, named, Input::Tick);
+        named
+    }
+
+    /// This key of its epoch is the one that is taken into use; there are no others from now on.
+    pub(crate) fn settle(&mut self, named: Named) {
+        self.know(named);
+        self.made.insert(named.epoch, vec![named.key]);
+        self.parts.retain(|other, _| other.epoch != named.epoch || *other == named);
     }
 
     /// An epoch's key, if it is known.
     pub(crate) fn key(&self, epoch: Epoch) -> Option<GroupKey> {
-        self.holders.get(&epoch).map(|holder| holder.key)
+        self.made.get(&epoch)?.last().copied()
     }
 
-    /// Its public data, if this node has a share.
-    pub(crate) fn public(&self, epoch: Epoch) -> Option<&GroupPublic> {
-        match &self.holders.get(&epoch)?.part {
+    fn named(&self, epoch: Epoch) -> Option<Named> {
+        self.key(epoch).map(|key| Named { epoch, key })
+    }
+
+    /// Whether this node has a share of this very key.
+    pub(crate) fn has_share(&self, named: Named) -> bool {
+        matches!(self.parts.get(&named), Some(Part::Signs(_)))
+    }
+
+    /// A key's public data, if this node has a share.
+    pub(crate) fn public(&self, named: Named) -> Option<&GroupPublic> {
+        match self.parts.get(&named)? {
             Part::Signs(signing) => Some(signing.public()),
             Part::Hears(_) => None,
         }
     }
 
+    /// Whether this node has a share of an epoch's key.
+    pub(crate) fn signs(&self, epoch: Epoch) -> bool {
+        self.named(epoch).is_some_and(|named| self.has_share(named))
+    }
+
     /// The committee's signature of this is wanted, with the key of this epoch.
     pub(crate) fn sign(&mut self, now: Time, epoch: Epoch, item: ItemId, digest: Digest) {
-        match self.holders.get_mut(&epoch).map(|holder| &mut holder.part) {
-            Some(Part::Signs(_)) => self.feed(now, epoch, Input::Sign { item, digest: digest.to_bytes() }),
+        let Some(key) = self.named(epoch) else { return };
+        match self.parts.get_mut(&key) {
+            Some(Part::Signs(_)) => self.feed(now, key, Input::Sign { item, digest: digest.to_bytes() }),
             Some(Part::Hears(witness)) => {
                 if let Some(signature) = witness.want(item, digest) {
-                    self.events.push_back(KeyEvent::Signed { epoch, item, signature });
+                    self.events.push_back(KeyEvent::Signed { key, item, signature });
                 }
             }
             None => {}
@@ -116,58 +145,56 @@ impl Keyring {
 
     /// It is signed, as this node has it from elsewhere.
     pub(crate) fn learn(&mut self, now: Time, epoch: Epoch, item: ItemId, signature: GroupSignature) {
-        self.feed(now, epoch, Input::Signature { item, signature: *signature.as_bytes() });
+        if let Some(named) = self.named(epoch) {
+            self.feed(now, named, Input::Signature { item, signature: *signature.as_bytes() });
+        }
     }
 
     /// Nobody needs items of this kind below this number any more.
     pub(crate) fn forget(&mut self, now: Time, kind: u8, below: u64) {
-        let signing: Vec<Epoch> = self.holders.keys().copied().collect();
-        for epoch in signing {
-            match self.holders.get_mut(&epoch).map(|holder| &mut holder.part) {
+        for named in self.all() {
+            match self.parts.get_mut(&named) {
                 Some(Part::Hears(witness)) => witness.forget(kind, below),
-                _ => self.feed(now, epoch, Input::Forget { kind, below }),
+                _ => self.feed(now, named, Input::Forget { kind, below }),
             }
         }
     }
 
+    fn all(&self) -> Vec<Named> {
+        self.parts.keys().copied().collect()
+    }
+
     /// Nobody needs signatures of this epoch and those before any more.
     pub(crate) fn retire(&mut self, up_to: Epoch) {
-        self.holders = self.holders.split_off(&up_to.next());
+        self.parts.retain(|named, _| named.epoch > up_to);
+        self.made.retain(|epoch, _| *epoch > up_to);
     }
 
     /// What signing machines say to each other. What is about a key that is not known here (yet, or any more) is said again if it matters.
-    pub(crate) fn hear(&mut self, now: Time, from: ValidatorId, bytes: &[u8]) {
-        let Some(epoch) = epoch_of(bytes).map(Epoch::new) else {
-            let what = "sent a signing message that names no epoch".to_owned();
-            return self.events.push_back(KeyEvent::Odd { peer: from, what });
+    pub(crate) fn hear(&mut self, now: Time, from: ValidatorId, tag: KeyTag, bytes: &[u8]) {
+        let Some(key) = self.parts.keys().copied().find(|named| KeyTag::of(&named.key) == tag) else {
+            return;
         };
-        match self.holders.get_mut(&epoch).map(|holder| &mut holder.part) {
-            Some(Part::Signs(_)) => {
-                if let Some(from) = MemberId::new(from.get()) {
-                    self.feed(now, epoch, Input::Message { from, bytes: bytes.to_vec() });
+        if let Some(Part::Hears(witness)) = self.parts.get_mut(&key) {
+            let event = match witness.hear(from, bytes) {
+                Ok(Heard::Nothing) => return,
+                Ok(Heard::Signed(item, signature)) => KeyEvent::Signed { key, item, signature },
+                Ok(Heard::BadSignature(item)) => {
+                    KeyEvent::Odd { peer: from, what: format!("sent an invalid signature of {item:?}") }
                 }
-            }
-            Some(Part::Hears(witness)) => {
-                let event = match witness.hear(from, bytes) {
-                    Ok(Heard::Nothing) => return,
-                    Ok(Heard::Signed(item, signature)) => KeyEvent::Signed { epoch, item, signature },
-                    Ok(Heard::BadSignature(item)) => {
-                        KeyEvent::Odd { peer: from, what: format!("sent an invalid signature of {item:?}") }
-                    }
-                    Err(error) => {
-                        KeyEvent::Odd { peer: from, what: format!("sent a malformed message: {error}") }
-                    }
-                };
-                self.events.push_back(event);
-            }
-            None => {}
+                Err(error) => {
+                    KeyEvent::Odd { peer: from, what: format!("sent a malformed message: {error}") }
+                }
+            };
+            self.events.push_back(event);
+        } else if let Some(from) = MemberId::new(from.get()) {
+            self.feed(now, key, Input::Message { from, bytes: bytes.to_vec() });
         }
     }
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Time) {
-        let epochs: Vec<Epoch> = self.holders.keys().copied().collect();
-        epochs.into_iter().for_each(|epoch| self.feed(now, epoch, Input::Tick));
+        self.all().into_iter().for_each(|named| self.feed(now, named, Input::Tick));
     }
 
     pub(crate) fn next_event(&mut self) -> Option<KeyEvent> {
@@ -176,31 +203,41 @@ impl Keyring {
 
     /// When [`Self::tick`] is due at the latest.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let deadline = |holder: &Holder| match &holder.part {
+        let deadline = |part: &Part| match part {
             Part::Signs(signing) => signing.next_deadline(),
             Part::Hears(_) => None,
         };
-        self.holders.values().filter_map(deadline).min().map(|at| Time::from_millis(at.as_millis()))
+        self.parts.values().filter_map(deadline).min().map(|at| Time::from_millis(at.as_millis()))
     }
 
-    fn feed(&mut self, now: Time, epoch: Epoch, input: Input) {
-        let Some(Holder { part: Part::Signs(signing), .. }) = self.holders.get_mut(&epoch) else { return };
+    fn feed(&mut self, now: Time, named: Named, input: Input) {
+        let Some(Part::Signs(signing)) = self.parts.get_mut(&named) else { return };
         let now = mpc::signing::Time::from_millis(now.as_millis());
         if let Err(refused) = signing.handle(now, input) {
             // One item, one digest: two encodings of a batch whose digests begin alike. The other members, or another encoding, go on
             // without it.
             self.events.push_back(KeyEvent::Odd { peer: self.me, what: refused.to_string() });
         }
+        let message =
+            |bytes: Vec<u8>| PeerMessage::Signing { key: KeyTag::of(&named.key), bytes: bytes.into() };
         while let Some(output) = signing.next_output() {
             self.events.push_back(match output {
                 Output::Persist(burn) => KeyEvent::Burn(burn),
-                Output::Send { to, bytes } => KeyEvent::Send { to: ValidatorId::new(to.number()), bytes },
-                Output::Broadcast(bytes) => KeyEvent::Broadcast(bytes),
-                Output::Signed { item, signature, .. } => {
-                    KeyEvent::Signed { epoch, item, signature: GroupSignature::new(signature) }
+                Output::Send { to, bytes } => {
+                    KeyEvent::Send { to: ValidatorId::new(to.number()), message: message(bytes) }
                 }
-                Output::Fault(fault) => KeyEvent::Fault { epoch, fault: Box::new(fault) },
+                Output::Broadcast(bytes) => KeyEvent::Broadcast(message(bytes)),
+                Output::Signed { item, signature, .. } => {
+                    KeyEvent::Signed { key: named, item, signature: GroupSignature::new(signature) }
+                }
+                Output::Fault(fault) => KeyEvent::Fault { key: named, fault: Box::new(fault) },
             });
         }
     }
+}
+
+/// The key of which this is a share.
+pub(crate) fn name_of(epoch: Epoch, material: &KeyMaterial) -> Named {
+    let key = GroupKey::from_bytes(material.public().key()).expect("key material holds a valid group key");
+    Named { epoch, key }
 }

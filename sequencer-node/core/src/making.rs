@@ -155,16 +155,16 @@ impl KeyMaking {
                 Event::Failed(why @ Failure::ForeignSeed) => {
                     events.push(MakingEvent::Failed(why.to_string()));
                 }
-                Event::Failed(why) => events.extend(self.try_again(time_ms, &why)),
+                Event::Failed(why) => events.extend(self.again(time_ms, &why.to_string())),
             }
         }
         events
     }
 
-    /// Without those who were convicted, if enough are left; else with nobody. From this block on: if the log stood still for long, all have the
-    /// whole time again.
-    fn try_again(&mut self, time_ms: u64, why: &Failure) -> Vec<MakingEvent> {
-        self.last_failure = Some(why.to_string());
+    /// The next attempt, without those who were convicted, if enough are left; else with nobody. From this block on: if the log stood still for
+    /// long, all have the whole time again.
+    pub(crate) fn again(&mut self, time_ms: u64, why: &str) -> Vec<MakingEvent> {
+        self.last_failure = Some(why.to_owned());
         let id = ceremony_id(&self.domain, self.epoch, self.ceremony.id().attempt + 1);
         let convicted = self.ceremony.convicted();
         let members: BTreeSet<_> =

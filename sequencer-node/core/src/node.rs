@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mpc::signing::{BootId, BurnRecord};
+use mpc::signing::BurnRecord;
 use ordering::Ordering;
 use ordering_types::cut::SystemMessage;
 use ordering_types::preimage::Domain;
@@ -52,6 +52,7 @@ pub struct NodeCore {
     me: ValidatorId,
     key: SecretKey,
     ordering: Ordering,
+    incarnation: Incarnation,
     founding: Option<Founding>,
     founding_failed: Option<String>,
     founded: bool,
@@ -63,8 +64,6 @@ pub struct NodeCore {
     handovers: BTreeMap<Epoch, SignedHandover>,
     /// The next epoch, once its key is being made.
     rotation: Option<Rotation>,
-    /// The present epoch may end.
-    due: bool,
     sealing: Sealing,
     entropy: Entropy,
     confirmations: Confirmations,
@@ -89,25 +88,25 @@ impl NodeCore {
         }
         let domain = spec.domain();
         let members = committee.ids().collect();
+        let incarnation = Incarnation::new(incarnation);
         let settings_of_ordering = ordering::Settings {
-            incarnation: Incarnation::new(incarnation),
+            incarnation,
             // A share that is not stored yet follows from the seed and the log alone.
             replay_first: replays_founding(&recovered),
             ..settings.ordering
         };
         let tip = recovered.ordering.tip.as_ref().map(|tip| &tip.header);
         let confirmations = Confirmations::new(recovered.uncertified, tip);
-        let mut entropy = Entropy::new(entropy);
-        let boot = boot_id(settings_of_ordering.incarnation, &mut entropy);
         let ordering =
             Ordering::new(Arc::clone(&spec), settings_of_ordering, key.clone(), recovered.ordering, now)?;
         let book = ordering.epochs().clone();
         let mut node = Self {
-            keys: Keyring::new(domain, me, key.clone(), settings.signing.clone(), boot),
+            keys: Keyring::new(domain, me, key.clone(), settings.signing.clone()),
             domain,
             me,
             key,
             ordering,
+            incarnation,
             founding: None,
             founding_failed: None,
             founded: recovered.founding.is_some(),
@@ -115,9 +114,8 @@ impl NodeCore {
             epochs: book.starts().copied().collect(),
             handovers: recovered.handovers.into_iter().map(|h| (h.handover.next.epoch, h)).collect(),
             rotation: None,
-            due: book.is_due(),
             sealing: Sealing::new(domain, me, members, recovered.last_sealed.as_ref()),
-            entropy,
+            entropy: Entropy::new(entropy),
             confirmations,
             checkpoint: None,
             outputs: VecDeque::new(),
@@ -199,7 +197,7 @@ impl NodeCore {
 
     fn on_peer(&mut self, from: ValidatorId, bytes: &[u8], now: Time) {
         let events = match PeerMessage::decode(bytes) {
-            Ok(PeerMessage::Signing(bytes)) => return self.keys.hear(now, from, &bytes),
+            Ok(PeerMessage::Signing { key, bytes }) => return self.keys.hear(now, from, key, &bytes),
             Ok(PeerMessage::Encoding { number, attempt, encoded }) => {
                 self.sealing.on_encoding(from, Turn { number, attempt }, encoded)
             }
@@ -392,7 +390,7 @@ impl NodeCore {
         self.know_key(FOUNDING_EPOCH, founding.key, now);
         self.outputs.push_back(Output::Persist(Record::Founded(Arc::clone(&founding))));
         self.outputs.push_back(Output::Founded(founding));
-        self.vote_if_due(now);
+        self.vote(now);
     }
 
     fn on_sealing(&mut self, events: Vec<SealingEvent>, now: Time) {
@@ -468,13 +466,4 @@ fn replays_founding(recovered: &Recovered) -> bool {
     recovered.founding.is_none()
         && recovered.ceremony_seeds.contains_key(&FOUNDING_EPOCH)
         && !recovered.key_material.contains_key(&FOUNDING_EPOCH)
-}
-
-/// The number of this start, and eight bytes that nobody knows beforehand.
-fn boot_id(incarnation: Incarnation, entropy: &mut Entropy) -> BootId {
-    let mut boot = [0; 16];
-    let (start, random) = boot.split_at_mut(8);
-    start.copy_from_slice(&incarnation.get().to_be_bytes());
-    random.copy_from_slice(entropy.draw(b"boot id").first_chunk::<8>().expect("32 bytes hold 8"));
-    BootId(boot)
 }

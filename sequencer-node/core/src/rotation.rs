@@ -1,12 +1,14 @@
 //! Rotation: the next epoch, from the making of its key to this validator's word that it may begin.
 //!
+//! # Rules
 //! 1. In the last part of an epoch the members make a fresh key ([`crate::making`]), in ceremonies that begin after a block that all agree on.
 //! 2. Who knows the key has it sign a test: a key that nobody can use is none.
 //! 3. Once the epoch is due, who knows the key and its test says so in the log, with the test for everybody to check. What a quorum says
 //!    ends the epoch: see [`ordering::epoch`].
-//!
-//! A member that missed the beginning of the ceremony (it went on from a checkpoint after it) says nothing: it learns the key from what the
-//! others say.
+//! 4. A key that is made and due, and not taken into use in the time that the genesis file gives for acknowledgements, is given up (too many of
+//!    its holders may be gone): the next attempt begins, by the times of blocks, so for all at the same place. Votes for the old key may still be on
+//!    their way, so its shares are kept until the epoch ends.
+//! 5. What more than f say is proven, so who missed the ceremony, or gave the key up, says the same.
 
 use mpc::KeyMaterial;
 use ordering_types::{Digest, Epoch, EpochVote, GroupKey, GroupSignature, NextEpoch, ValidatorId};
@@ -20,62 +22,92 @@ use crate::wire::LogPayload;
 pub(crate) enum RotationEvent {
     /// Say this to the committee through the log.
     Publish(Vec<u8>),
-    /// This node holds its share of the next key.
+    /// This node holds its share of a key that may be next.
     Share(Box<KeyMaterial>),
-    /// There is a next key, without a share for this node.
+    /// There is a key that may be next, without a share for this node.
     Known(GroupKey),
     /// A member said what no honest member says.
     Fault { peer: ValidatorId, what: String },
 }
 
-enum Stage {
-    Making(Box<KeyMaking>),
-    Made(GroupKey),
-    /// This node takes no part, for this reason.
-    Apart(String),
+/// A key that may be next.
+struct Candidate {
+    key: GroupKey,
+    test: Option<GroupSignature>,
+    /// Since when it is known, by the times of blocks.
+    made_ms: u64,
 }
 
 /// The next epoch, as far as this node has prepared it.
 pub(crate) struct Rotation {
     epoch: Epoch,
     committee: Digest,
-    stage: Stage,
-    test: Option<GroupSignature>,
-    voted: bool,
+    /// None if this node takes no part.
+    making: Option<KeyMaking>,
+    /// Why it takes none.
+    apart: Option<String>,
+    candidate: Option<Candidate>,
+    /// What more than f others vote for.
+    backed: Option<EpochVote>,
+    /// Since when the present epoch may end.
+    due_ms: Option<u64>,
+    patience_ms: u64,
+    /// What this validator voted for last.
+    voted: Option<GroupKey>,
 }
 
 impl Rotation {
-    const fn at(epoch: Epoch, committee: Digest, stage: Stage) -> Self {
-        Self { epoch, committee, stage, test: None, voted: false }
-    }
-
     /// The ceremony is about to begin.
-    pub(crate) fn making(epoch: Epoch, committee: Digest, making: KeyMaking) -> Self {
-        Self::at(epoch, committee, Stage::Making(Box::new(making)))
-    }
-
-    /// The key was made before a restart.
-    pub(crate) const fn made(epoch: Epoch, committee: Digest, key: GroupKey) -> Self {
-        Self::at(epoch, committee, Stage::Made(key))
+    pub(crate) fn making(epoch: Epoch, committee: Digest, making: KeyMaking, patience_ms: u64) -> Self {
+        Self { making: Some(making), patience_ms, ..Self::apart(epoch, committee, None) }
     }
 
     /// This node does not know how the ceremony began.
     pub(crate) fn missed(epoch: Epoch, committee: Digest) -> Self {
         let why = "this node went on from a checkpoint after the ceremony had begun";
-        Self::at(epoch, committee, Stage::Apart(why.to_owned()))
+        Self::apart(epoch, committee, Some(why.to_owned()))
+    }
+
+    const fn apart(epoch: Epoch, committee: Digest, apart: Option<String>) -> Self {
+        Self {
+            epoch,
+            committee,
+            making: None,
+            apart,
+            candidate: None,
+            backed: None,
+            due_ms: None,
+            patience_ms: 0,
+            voted: None,
+        }
     }
 
     pub(crate) const fn epoch(&self) -> Epoch {
         self.epoch
     }
 
+    /// The present epoch may end since a block of this time.
+    pub(crate) const fn due(&mut self, time_ms: u64) {
+        self.due_ms = Some(time_ms);
+    }
+
+    /// What the log has of this validator's votes.
+    pub(crate) const fn has_voted(&mut self, key: GroupKey) {
+        self.voted = Some(key);
+    }
+
+    /// More than f validators vote for this.
+    pub(crate) const fn back(&mut self, vote: EpochVote) {
+        self.backed = Some(vote);
+    }
+
     /// Begins after a block of this time, and replays the blocks that the log already holds after it. Of what is to be published,
     /// only what the log lacks is returned.
     pub(crate) fn start(&mut self, me: ValidatorId, time_ms: u64, log: &[LoggedBlock]) -> Vec<RotationEvent> {
-        let Stage::Making(making) = &mut self.stage else { return Vec::new() };
+        let Some(making) = &mut self.making else { return Vec::new() };
         let mut first = making.start();
         first.extend(making.on_time(time_ms));
-        let first = self.translate(first);
+        let first = self.translate(time_ms, first);
         let step = |time_ms, message: Option<&ordering_types::SystemMessage>| match message {
             None => self.on_time(time_ms),
             Some(message) => match LogPayload::decode(&message.payload) {
@@ -91,9 +123,21 @@ impl Rotation {
 
     /// The next block of the log begins.
     pub(crate) fn on_time(&mut self, time_ms: u64) -> Vec<RotationEvent> {
-        let Stage::Making(making) = &mut self.stage else { return Vec::new() };
-        let events = making.on_time(time_ms);
-        self.translate(events)
+        let given_up = self.is_given_up(time_ms);
+        let Some(making) = &mut self.making else { return Vec::new() };
+        let events = if given_up {
+            self.candidate = None;
+            making.again(time_ms, "its key was not taken into use in time")
+        } else {
+            making.on_time(time_ms)
+        };
+        self.translate(time_ms, events)
+    }
+
+    /// Rule 4.
+    fn is_given_up(&self, time_ms: u64) -> bool {
+        let since = self.candidate.as_ref().map(|candidate| candidate.made_ms).zip(self.due_ms);
+        since.is_some_and(|(made, due)| time_ms >= made.max(due).saturating_add(self.patience_ms))
     }
 
     /// The next ceremony message of the log.
@@ -103,61 +147,70 @@ impl Rotation {
         sender: ValidatorId,
         bytes: &[u8],
     ) -> Vec<RotationEvent> {
-        let Stage::Making(making) = &mut self.stage else { return Vec::new() };
+        let Some(making) = &mut self.making else { return Vec::new() };
         let events = making.on_logged(time_ms, sender, bytes);
-        self.translate(events)
+        self.translate(time_ms, events)
     }
 
-    /// What the new key has to sign, once there is one.
-    pub(crate) const fn next(&self) -> Option<NextEpoch> {
-        match self.stage {
-            Stage::Made(key) => Some(NextEpoch { epoch: self.epoch, key, committee: self.committee }),
-            Stage::Making(_) | Stage::Apart(_) => None,
+    /// What a new key has to sign, once there is one.
+    pub(crate) fn to_test(&self) -> Option<NextEpoch> {
+        let candidate = self.candidate.as_ref().filter(|candidate| candidate.test.is_none())?;
+        Some(NextEpoch { epoch: self.epoch, key: candidate.key, committee: self.committee })
+    }
+
+    /// This key signed its test.
+    pub(crate) fn tested(&mut self, key: GroupKey, test: GroupSignature) {
+        if let Some(candidate) = self.candidate.as_mut().filter(|candidate| candidate.key == key) {
+            candidate.test = Some(test);
         }
     }
 
-    /// The new key signed its test.
-    pub(crate) const fn tested(&mut self, test: GroupSignature) {
-        self.test = Some(test);
-    }
-
-    /// It is in the log already.
-    pub(crate) const fn has_voted(&mut self) {
-        self.voted = true;
-    }
-
-    /// This validator's vote, once, if it has all that it takes.
+    /// This validator's vote, if it has one to cast now.
     pub(crate) fn take_vote(&mut self) -> Option<Vec<u8>> {
-        let (next, test) = (self.next()?, self.test?);
-        (!std::mem::replace(&mut self.voted, true))
-            .then(|| LogPayload::EpochVote(EpochVote { next, test }).encode())
+        self.due_ms?;
+        let vote = self.backed.or_else(|| self.own_vote())?;
+        if self.voted == Some(vote.next.key) {
+            return None;
+        }
+        self.voted = Some(vote.next.key);
+        Some(LogPayload::EpochVote(vote).encode())
+    }
+
+    fn own_vote(&self) -> Option<EpochVote> {
+        let Candidate { key, test, .. } = self.candidate.as_ref()?;
+        let next = NextEpoch { epoch: self.epoch, key: *key, committee: self.committee };
+        Some(EpochVote { next, test: (*test)? })
     }
 
     /// Where it stands, in words.
     pub(crate) fn stage(&self) -> String {
-        match &self.stage {
-            Stage::Making(making) => making.stage(),
-            Stage::Made(_) if self.test.is_none() => "waiting for the test of the new key".to_owned(),
-            Stage::Made(_) if self.voted => "ready: waiting for the others' votes".to_owned(),
-            Stage::Made(_) => "ready: waiting for the end of the epoch".to_owned(),
-            Stage::Apart(why) => format!("apart: {why}"),
+        match (&self.candidate, &self.making, &self.apart) {
+            (Some(candidate), ..) if self.voted == Some(candidate.key) => {
+                "ready: waiting for the others' votes".to_owned()
+            }
+            (Some(Candidate { test: Some(_), .. }), ..) => {
+                "ready: waiting for the end of the epoch".to_owned()
+            }
+            (Some(_), ..) => "waiting for the test of the new key".to_owned(),
+            (None, Some(making), _) => making.stage(),
+            (None, None, why) => format!("apart: {}", why.as_deref().unwrap_or("no part in it")),
         }
     }
 
-    fn translate(&mut self, from: Vec<MakingEvent>) -> Vec<RotationEvent> {
+    fn translate(&mut self, time_ms: u64, from: Vec<MakingEvent>) -> Vec<RotationEvent> {
         let mut events = Vec::new();
         for event in from {
             match event {
                 MakingEvent::Publish(bytes) => events.push(RotationEvent::Publish(bytes)),
                 MakingEvent::Made(made) => {
-                    self.stage = Stage::Made(made.key());
+                    self.candidate = Some(Candidate { key: made.key(), test: None, made_ms: time_ms });
                     events.push(match made {
                         Made::Share(material) => RotationEvent::Share(material),
                         Made::Observed(key) => RotationEvent::Known(key),
                     });
                 }
                 MakingEvent::Fault { peer, what } => events.push(RotationEvent::Fault { peer, what }),
-                MakingEvent::Failed(why) => self.stage = Stage::Apart(why),
+                MakingEvent::Failed(why) => (self.making, self.apart) = (None, Some(why)),
             }
         }
         events

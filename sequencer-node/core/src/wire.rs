@@ -5,17 +5,33 @@ use batcher_format::{EncodedBatch, SealedBatch};
 use bytes::Bytes;
 use ordering::epoch::EPOCH_VOTE;
 use ordering_types::codec::{self, DecodeError};
-use ordering_types::{Epoch, EpochVote, GroupSignature};
+use ordering_types::{Epoch, EpochVote, GroupKey, GroupSignature};
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of one message: six full blobs with commitments and proofs, and room for the rest.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
+/// Tells a key from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyTag([u8; 8]);
+
+impl KeyTag {
+    pub(crate) fn of(key: &GroupKey) -> Self {
+        let [_, a, b, c, d, e, f, g, h, ..] = *key.as_bytes();
+        Self([a, b, c, d, e, f, g, h])
+    }
+}
+
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PeerMessage {
-    /// Between signing machines; opaque here.
-    Signing(Bytes),
+    /// Between signing machines.
+    Signing {
+        /// Of which key: an epoch may have had others made for it that were given up.
+        key: KeyTag,
+        /// Opaque here.
+        bytes: Bytes,
+    },
     /// The in-turn encoder's carrier for a batch that is not signed yet.
     Encoding {
         /// The batch.

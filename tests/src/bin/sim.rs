@@ -20,7 +20,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 #[derive(Parser)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  sim --seeds 300                      the first 300 seeds\n  sim --seed 42 --trace                replay one seed, a line an event\n  sim --seeds 100 --nodes 7            seven validators in every run\n  sim --seeds 20000 --state sim.json   a long campaign; the same command goes on where it was stopped\n  sim --planted all                    does the simulator find bugs on purpose?\n  sim scale                            latency and cost of honest networks of 4 to 100\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
+    after_help = "Examples:\n  sim --seeds 300                      the first 300 seeds\n  sim --seed 42 --trace                replay one seed, a line an event\n  sim --seeds 100 --nodes 7            seven validators in every run\n  sim --seeds 200 --rotate             short epochs in every run: a new key every few seconds\n  sim --seeds 20000 --state sim.json   a long campaign; the same command goes on where it was stopped\n  sim --planted all                    does the simulator find bugs on purpose?\n  sim scale                            latency and cost of honest networks of 4 to 100\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -40,6 +40,9 @@ struct Arguments {
     /// Number of validators, instead of the seed's choice of 4 to 10.
     #[arg(long, value_parser = clap::value_parser!(u8).range(4..=40))]
     nodes: Option<u8>,
+    /// Short epochs in every run, instead of in one of four.
+    #[arg(long)]
+    rotate: bool,
     /// Threads; as many as there are processors if not given.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -201,9 +204,14 @@ fn hunt(bugs: &[(&'static str, Planted)], arguments: &Arguments) -> u64 {
     missed
 }
 
+fn plan(seed: u64, arguments: &Arguments) -> Plan {
+    let plan = Plan::from_seed(seed, arguments.nodes.map(usize::from));
+    Plan { rotates: plan.rotates || arguments.rotate, ..plan }
+}
+
 /// One seed; how many promises broke.
 fn replay(seed: u64, planted: Option<Planted>, arguments: &Arguments) -> u64 {
-    let plan = Plan { planted, ..Plan::from_seed(seed, arguments.nodes.map(usize::from)) };
+    let plan = Plan { planted, ..plan(seed, arguments) };
     let mut out = std::io::stdout().lock();
     // Whoever reads may have seen enough and closed the pipe.
     let mut print = |line: String| drop(writeln!(out, "{line}"));
@@ -223,8 +231,8 @@ fn replay(seed: u64, planted: Option<Planted>, arguments: &Arguments) -> u64 {
         print(format!("{count:>9} {kind}"));
     }
     print(format!(
-        "seed {seed}: {violations} violations, {} blocks, {} transactions, {} batches, event hash {}",
-        report.blocks, report.transactions, report.batches, report.event_hash
+        "seed {seed}: {violations} violations, {} blocks, {} transactions, {} batches, {} epochs ended, event hash {}",
+        report.blocks, report.transactions, report.batches, report.epochs, report.event_hash
     ));
     violations
 }
@@ -238,7 +246,6 @@ fn run_campaign(arguments: &Arguments) -> Result<u64, String> {
     if totals.first != arguments.first {
         return Err(format!("that campaign begins at seed {}: give --first {0}", totals.first));
     }
-    let nodes = arguments.nodes.map(usize::from);
     let bar = ProgressBar::new(arguments.seeds);
     bar.set_style(
         ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {elapsed}, {eta} left, {msg}")
@@ -250,7 +257,7 @@ fn run_campaign(arguments: &Arguments) -> Result<u64, String> {
         &mut totals,
         end,
         jobs(arguments),
-        |seed| Plan::from_seed(seed, nodes),
+        |seed| plan(seed, arguments),
         |totals, report| {
             for violation in &report.violations {
                 let line = format!("seed {}: {} broke: {}", report.seed, violation.promise, violation.seen);
@@ -288,11 +295,12 @@ fn print(totals: &Totals, json: bool) {
         cpu / totals.seeds.max(1) as f64
     );
     println!(
-        "{} events, {} blocks, {} transactions, {} batches; slowest recovery {:.1} simulated seconds",
+        "{} events, {} blocks, {} transactions, {} batches, {} epochs ended; slowest recovery {:.1} simulated seconds",
         totals.events,
         totals.blocks,
         totals.transactions,
         totals.batches,
+        totals.epochs,
         totals.slowest_recovery_ms as f64 / 1_000.0
     );
     println!(

@@ -32,6 +32,9 @@ pub struct Totals {
     pub transactions: u64,
     /// Batches signed.
     pub batches: u64,
+    /// Epochs that ended.
+    #[serde(default)]
+    pub epochs: u64,
     /// Faults injected, by kind.
     pub faults: Faults,
     /// Seeds with more than f Byzantine validators.
@@ -56,6 +59,7 @@ impl Totals {
         self.blocks += report.blocks;
         self.transactions += report.transactions;
         self.batches += report.batches;
+        self.epochs += report.epochs;
         self.faults.merge(&report.faults);
         self.beyond += u64::from(plan.is_beyond());
         self.forked_beyond += u64::from(report.forked_beyond);

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use node_core::anchor::{self, Anchor};
 use node_core::api::{
     Checkpoint, Founding, LoggedBlock, Record, Recovered, Served, StoreRequest, UNCERTIFIED_WINDOW,
+    system_log_after,
 };
 use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
 use ordering_types::{
-    ChainSpec, Chunk, Digest, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip, RollupId, TxId,
+    ChainSpec, Chunk, Digest, Epoch, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip, RollupId, SignedHandover, TxId,
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -32,8 +33,9 @@ struct Contents {
     chunk_order: Vec<Digest>,
     decided: BTreeMap<Height, Arc<Decided>>,
     covered: BTreeMap<LaneId, LaneSequence>,
-    seed: Option<Vec<u8>>,
-    key_material: Option<Vec<u8>>,
+    seeds: BTreeMap<Epoch, Vec<u8>>,
+    key_material: BTreeMap<Epoch, Vec<Vec<u8>>>,
+    handovers: BTreeMap<Epoch, SignedHandover>,
     burns: BTreeMap<Vec<u8>, Vec<u8>>,
     founding: Option<Founding>,
     sealed: BTreeMap<u64, Arc<SealedBatch>>,
@@ -80,9 +82,11 @@ impl Disk {
         (lost, tear)
     }
 
-    /// SHA-256 of the public data of the group key whose share is stored here: what follows the 34 bytes of the share.
-    pub fn group(&self) -> Option<Digest> {
-        Some(Digest::sha256(&[self.synced.key_material.as_ref()?.get(34..)?]))
+    /// SHA-256 of the public data of the newest group key of each epoch whose share is stored here: what follows the 34 bytes of the share.
+    pub fn groups(&self) -> BTreeMap<Epoch, Digest> {
+        let newest = |all: &Vec<Vec<u8>>| Some(Digest::sha256(&[all.last()?.get(34..)?]));
+        let all = self.synced.key_material.iter();
+        all.filter_map(|(epoch, all)| Some((*epoch, newest(all)?))).collect()
     }
 
     /// Whether these bytes are in a synced log entry of the height, or the height is decided and its log gone.
@@ -164,7 +168,8 @@ impl Contents {
         let batch = self.sealed.values().rev().find(|batch| batch.header.last_height <= at_most)?;
         let decided = self.decided.get(&batch.header.last_height)?;
         let proven = (decided.block.header.clone(), decided.certificate.clone());
-        Some(anchor::checkpoint(proven, decided.snapshot.clone(), self.founding.clone()?, batch))
+        let handover = |epoch| self.handovers.get(&epoch).copied();
+        Some(anchor::checkpoint(proven, decided.snapshot.clone(), self.founding.clone()?, handover, batch))
     }
 
     fn apply(&mut self, record: Record) {
@@ -193,8 +198,25 @@ impl Contents {
                     .extend(ordering::checkpoint::decided_lanes(&checkpoint.snapshot).unwrap_or_default());
                 self.checkpoint = Some(checkpoint);
             }
-            Record::CeremonySeed(seed) => self.seed = Some(seed.to_vec()),
-            Record::KeyMaterial(material) => self.key_material = Some(material.to_vec()),
+            Record::CeremonySeed { epoch, seed } => {
+                self.seeds.insert(epoch, seed.to_vec());
+            }
+            Record::KeyMaterial { epoch, material } => {
+                self.key_material.entry(epoch).or_default().push(material.to_vec());
+            }
+            Record::SettleKey { epoch, key } => {
+                let is_its = |material: &Vec<u8>| node_core::api::key_of_material(material) == Some(key);
+                if let Some(all) = self.key_material.get_mut(&epoch) {
+                    all.retain(is_its);
+                }
+            }
+            Record::ForgetKeys { up_to } => {
+                self.seeds.retain(|epoch, _| *epoch > up_to);
+                self.key_material.retain(|epoch, _| *epoch > up_to);
+            }
+            Record::Handover(signed) => {
+                self.handovers.insert(signed.handover.next.epoch, signed);
+            }
             Record::NonceBurn { key, value } => {
                 self.burns.insert(key, value);
             }
@@ -230,9 +252,11 @@ impl Contents {
         });
         let sealed_height = last_sealed.as_ref().map_or(Height::ZERO, |h| h.last_height);
         let certified = self.certified.keys().next_back().copied().unwrap_or_default();
+        let tip = newest_block.or(base);
+        let after = system_log_after(founding.is_some(), tip.as_ref().map(|tip| &tip.snapshot[..]));
         Recovered {
             ordering: ordering::api::Recovered {
-                tip: newest_block.or(base),
+                tip,
                 recent: self
                     .decided
                     .range(Height::new((newest + 1).saturating_sub(window))..)
@@ -248,11 +272,12 @@ impl Contents {
                     .collect(),
                 replaced: self.replaced,
             },
-            ceremony_seed: self.seed.clone().map(Into::into),
-            key_material: self.key_material.clone().map(Into::into),
+            ceremony_seeds: self.seeds.iter().map(|(epoch, seed)| (*epoch, seed.clone().into())).collect(),
+            key_material: self.key_material.iter().map(|(epoch, all)| (*epoch, all.iter().map(|one| one.clone().into()).collect())).collect(),
+            handovers: self.handovers.values().copied().collect(),
             burns: self.burns.values().cloned().collect(),
             founding: founding.clone(),
-            system_log: if founding.is_some() { Vec::new() } else { self.system_log() },
+            system_log: self.system_log(after),
             last_sealed,
             unsealed: self
                 .decided
@@ -267,10 +292,13 @@ impl Contents {
         }
     }
 
-    fn system_log(&self) -> Vec<LoggedBlock> {
-        let logged =
-            |d: &Arc<Decided>| LoggedBlock { time_ms: d.cut.time_ms, messages: d.cut.system.clone() };
-        self.decided.values().map(logged).collect()
+    fn system_log(&self, after: Option<Height>) -> Vec<LoggedBlock> {
+        let logged = |(height, d): (&Height, &Arc<Decided>)| LoggedBlock {
+            height: *height,
+            time_ms: d.cut.time_ms,
+            messages: d.cut.system.clone(),
+        };
+        after.map_or_else(Vec::new, |after| self.decided.range(after.next()..).map(logged).collect())
     }
 }
 

@@ -8,6 +8,10 @@ use super::plan::Plan;
 /// Rollups of every simulated network: one whose data goes to L1, one whose data stays with the committee.
 pub const ROLLUPS: [(u32, DataPolicy); 2] = [(1, DataPolicy::Blob), (2, DataPolicy::Committee)];
 
+/// Epochs of a few seconds, and ceremonies that fit into them.
+const SHORT: Epochs = Epochs { blocks: 4, interval_ms: 2_500, ceremony_ms: 2_000 };
+const QUICK: Ceremony = Ceremony { announce_ms: 700, acknowledge_ms: 700, attempt_ms: 3_000 };
+
 /// The genesis file of a plan, and each validator's key in the same order.
 pub fn genesis(plan: &Plan) -> (ChainSpec, Vec<SecretKey>) {
     let keys: Vec<SecretKey> = (0..plan.nodes).map(|index| key(plan, index)).collect();
@@ -36,8 +40,8 @@ pub fn genesis(plan: &Plan) -> (ChainSpec, Vec<SecretKey>) {
         l1_chain_id: 1337,
         inbox: Address::new([0xaa; 20]),
         limits: limits(plan),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
+        ceremony: if plan.rotates { QUICK } else { Ceremony::default() },
+        epochs: if plan.rotates { SHORT } else { Epochs::default() },
         validators,
         rollups,
     };

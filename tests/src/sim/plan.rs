@@ -25,6 +25,9 @@ const SIZES: [usize; 12] = [4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 8, 10];
 /// One in so many seeds runs with the real signature scheme.
 const REAL_EVERY: u64 = 20;
 
+/// One in so many seeds has short epochs.
+const ROTATES_EVERY: u64 = 4;
+
 /// How nodes go down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fall {
@@ -122,6 +125,8 @@ pub struct Plan {
     pub transactions: u64,
     /// Whether blocks come fast and are forgotten soon, so that who was away goes on from a checkpoint.
     pub short_window: bool,
+    /// Whether epochs are short: then keys are made, and committees change, all the time.
+    pub rotates: bool,
     /// A bug on purpose in every node.
     pub planted: Option<Planted>,
 }
@@ -151,6 +156,7 @@ impl Plan {
             stalls: Vec::new(),
             transactions: 20 + below(&mut rng, 40) as u64,
             short_window: false,
+            rotates: seed % ROTATES_EVERY == 1,
             planted: None,
         };
         for _ in 0..below(&mut rng, 4) {

@@ -167,14 +167,14 @@ pub fn read_vote(bytes: &[u8]) -> Option<SignedVote> {
 /// The last 64 bytes of the record that must be on disk before a signature share leaves: package hash and share.
 ///
 /// ```text
-///   u32 0 (signing) │ u64 length │ u8 4 (share) │ u64 epoch │ 9 item │ 32 package │ 32 share │ …
+///   u32 0 (signing) │ 8 key │ u64 length │ u8 4 (share) │ u64 epoch │ 9 item │ 32 package │ 32 share │ …
 /// ```
 pub fn read_share(bytes: &[u8]) -> Option<[u8; 64]> {
     let mut reader = Reader(bytes);
     if reader.array::<4>()? != [0; 4] {
         return None;
     }
-    reader.u64()?;
+    reader.array::<16>()?;
     if reader.array::<1>()? != [4] {
         return None;
     }
@@ -192,7 +192,7 @@ pub fn with_share(
     change: impl FnOnce(Epoch, &[u8; 32], &mut [u8; 32]) -> [u8; 65],
 ) -> Option<Bytes> {
     /// Bytes before the epoch, and before the package hash.
-    const EPOCH: usize = 13;
+    const EPOCH: usize = 21;
     const PACKAGE: usize = EPOCH + 17;
     read_share(bytes)?;
     let mut out = BytesMut::from(bytes.as_ref());
@@ -218,7 +218,7 @@ pub fn chunk_place(bytes: &[u8]) -> Option<(u64, Digest)> {
 /// What a ceremony message is, for a trace.
 ///
 /// ```text
-///   u32 0 (signing) │ u64 length │ u8 kind │ u64 epoch │ u8 item kind │ u64 item number │ …
+///   u32 0 (signing) │ 8 key │ u64 length │ u8 kind │ u64 epoch │ u8 item kind │ u64 item number │ …
 ///   u32 1 (encoding) or 2 (want sealed) or 3 (sealed) │ u64 number │ …
 /// ```
 pub fn ceremony_title(bytes: &[u8]) -> Option<String> {

@@ -54,6 +54,8 @@ pub struct Report {
     pub transactions: u64,
     /// Batches signed.
     pub batches: u64,
+    /// Epochs that ended.
+    pub epochs: u64,
     /// What was done to the network.
     pub faults: Faults,
     /// How many milliseconds after the last fault nothing was owed any more; `None` where more than f lie and nothing is.
@@ -475,6 +477,14 @@ impl<'a> World<'a> {
                 self.tell(format!("{node} founded"));
                 self.oracle.founded(node, &founding);
             }
+            Output::Switched(handover) => {
+                self.tell(format!("{node} begins epoch {}", handover.next.epoch));
+                self.oracle.switched(node, &handover);
+            }
+            Output::Handover(signed) => {
+                self.tell(format!("{node} has the handover to epoch {}", signed.handover.next.epoch));
+                self.oracle.handed_over(node, &signed);
+            }
             Output::Evidence(evidence) => {
                 self.faults.count("evidence found");
                 self.oracle.blamed(node, &evidence);
@@ -510,7 +520,7 @@ impl<'a> World<'a> {
             me: state.id,
             key: &state.key,
             domain: self.spec.domain(),
-            group: state.disk.group(),
+            groups: state.disk.groups(),
             peers: &state.peers,
             rng: &mut self.rng,
             faults: &mut self.faults,
@@ -651,8 +661,8 @@ impl<'a> World<'a> {
                 let s = core.status();
                 let silence = s.silence.unwrap_or_else(|| "none".to_owned());
                 format!(
-                    "{slot} stands at {} of {}, round {}, silence: {silence}, {} open batches, founding: {}",
-                    s.height, s.heard_height, s.round, s.open_batches, s.founding
+                    "{slot} stands at {} of {}, round {}, silence: {silence}, {} open batches, founding: {}, epoch {}, next key: {:?}",
+                    s.height, s.heard_height, s.round, s.open_batches, s.founding, s.epoch, s.next_key
                 )
             }
             None => format!("{slot} is down"),
@@ -675,7 +685,7 @@ impl<'a> World<'a> {
             let (base, headers) = node.disk.headers();
             self.oracle.kept(slot, base, headers.iter());
         }
-        let (blocks, transactions, batches) = self.oracle.figures();
+        let (blocks, transactions, batches, epochs) = self.oracle.figures();
         let mut violations = self.oracle.violations().to_vec();
         let forked_beyond = self.plan.may_fork() && !violations.is_empty();
         if self.plan.may_fork() {
@@ -688,6 +698,7 @@ impl<'a> World<'a> {
             blocks,
             transactions,
             batches,
+            epochs,
             faults: self.faults,
             recovered_after_ms: (!self.plan.is_beyond())
                 .then(|| self.now.since(self.plan.calm()).as_millis() as u64),

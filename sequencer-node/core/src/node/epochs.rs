@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{NodeCore, keys};
 use crate::api::{EpochBook, EpochEvent, EpochStart, LoggedBlock, Output, REMEMBERED_EPOCHS, Record};
+use crate::keyring::Named;
 use crate::making::KeyMaking;
 use crate::rotation::{Rotation, RotationEvent};
 use crate::settings::StartError;
@@ -35,63 +36,74 @@ impl NodeCore {
         log: &[LoggedBlock],
         now: Time,
     ) -> Result<(), StartError> {
-        let next = self.present().epoch.next();
-        if let Some(key) = self.keys.key(next) {
-            self.rotation = Some(Rotation::made(next, self.present().committee, key));
-            self.ask_for_test(now);
-        } else if let Some((after, time_ms)) = book.ceremony() {
+        if let Some((after, time_ms)) = book.ceremony() {
             let log: Vec<LoggedBlock> = log.iter().filter(|block| block.height > after).cloned().collect();
             let held = log
                 .first()
                 .map_or(self.ordering.applied_height() == after, |first| first.height == after.next());
-            if held {
-                self.make_key(time_ms, seeds.get(&next), &log, now)?;
-            } else {
-                self.rotation = Some(Rotation::missed(next, self.present().committee));
-            }
-        }
-        if book.has_voted(self.me)
-            && let Some(rotation) = &mut self.rotation
-        {
-            rotation.has_voted();
+            let stored = seeds.get(&self.present().epoch.next());
+            self.rotation = Some(if held { self.making(stored)? } else { self.missed() });
+            self.recover_votes(book);
+            self.start_rotation(time_ms, &log, now);
         }
         let unsigned: Vec<Epoch> = self.epochs.iter().map(|start| start.epoch).collect();
         unsigned.into_iter().for_each(|epoch| self.ask_for_handover(epoch, now));
         Ok(())
     }
 
-    pub(super) fn on_epoch(&mut self, event: EpochEvent, now: Time) {
-        match event {
-            EpochEvent::MakeKey { time_ms } => {
-                if let Err(error) = self.make_key(time_ms, None, &[], now) {
-                    self.outputs.push_back(Output::Fatal(error.to_string()));
-                }
-            }
-            EpochEvent::Due => {
-                self.due = true;
-                self.vote_if_due(now);
-            }
-            EpochEvent::Ended(handover) => self.switch(handover, now),
+    fn recover_votes(&mut self, book: &EpochBook) {
+        let Some(rotation) = &mut self.rotation else { return };
+        if let Some(time_ms) = book.due() {
+            rotation.due(time_ms);
+        }
+        if let Some(next) = book.vote_of(self.me) {
+            rotation.has_voted(next.key);
         }
     }
 
-    /// The ceremony for the next key begins after a block of this time.
-    fn make_key(
-        &mut self,
-        time_ms: u64,
-        stored: Option<&Zeroizing<Vec<u8>>>,
-        log: &[LoggedBlock],
-        now: Time,
-    ) -> Result<(), StartError> {
+    pub(super) fn on_epoch(&mut self, event: EpochEvent, now: Time) {
+        match event {
+            EpochEvent::MakeKey { time_ms } => match self.making(None) {
+                Ok(rotation) => {
+                    self.rotation = Some(rotation);
+                    self.start_rotation(time_ms, &[], now);
+                }
+                Err(error) => self.outputs.push_back(Output::Fatal(error.to_string())),
+            },
+            EpochEvent::Due { time_ms } => {
+                if let Some(rotation) = &mut self.rotation {
+                    rotation.due(time_ms);
+                }
+            }
+            EpochEvent::Backed(vote) => {
+                if let Some(rotation) = &mut self.rotation {
+                    rotation.back(vote);
+                }
+            }
+            EpochEvent::Ended(handover) => self.switch(handover, now),
+        }
+        self.vote(now);
+    }
+
+    fn making(&mut self, stored: Option<&Zeroizing<Vec<u8>>>) -> Result<Rotation, StartError> {
         let EpochStart { epoch, committee, .. } = self.present();
         let next = epoch.next();
         let seed = self.ceremony_seed(next, stored)?;
         let making = KeyMaking::new(&self.spec, next, self.ordering.committee(), self.me, *seed)?;
-        let mut rotation = Rotation::making(next, committee, making);
+        Ok(Rotation::making(next, committee, making, self.spec.ceremony.acknowledge_ms.into()))
+    }
+
+    fn missed(&self) -> Rotation {
+        let EpochStart { epoch, committee, .. } = self.present();
+        Rotation::missed(epoch.next(), committee)
+    }
+
+    /// The ceremony begins after a block of this time.
+    fn start_rotation(&mut self, time_ms: u64, log: &[LoggedBlock], now: Time) {
+        let Some(rotation) = &mut self.rotation else { return };
         let events = rotation.start(self.me, time_ms, log);
-        self.rotation = Some(rotation);
         self.on_rotation(events, now);
-        Ok(())
+        self.vote(now);
     }
 
     pub(super) fn on_rotation(&mut self, events: Vec<RotationEvent>, now: Time) {
@@ -119,21 +131,21 @@ impl NodeCore {
     }
 
     fn ask_for_test(&mut self, now: Time) {
-        let Some(next) = self.rotation.as_ref().and_then(Rotation::next) else { return };
+        let Some(next) = self.rotation.as_ref().and_then(Rotation::to_test) else { return };
         let digest = self.domain.readiness(&next);
         self.keys.sign(now, next.epoch, keys::readiness(next.epoch), digest);
     }
 
-    pub(super) fn on_tested(&mut self, epoch: Epoch, test: GroupSignature, now: Time) {
-        if let Some(rotation) = self.rotation.as_mut().filter(|rotation| rotation.epoch() == epoch) {
-            rotation.tested(test);
-            self.vote_if_due(now);
+    pub(super) fn on_tested(&mut self, key: Named, test: GroupSignature, now: Time) {
+        if let Some(rotation) = self.rotation.as_mut().filter(|rotation| rotation.epoch() == key.epoch) {
+            rotation.tested(key.key, test);
+            self.vote(now);
         }
     }
 
-    /// Only a founded network goes on to another key: the first has to sign that.
-    pub(super) fn vote_if_due(&mut self, now: Time) {
-        if !self.due || !self.founded {
+    /// Says that the next epoch may begin, if it may. Only a founded network goes on to another key: the first has to sign that.
+    pub(super) fn vote(&mut self, now: Time) {
+        if !self.founded {
             return;
         }
         if let Some(vote) = self.rotation.as_mut().and_then(Rotation::take_vote) {
@@ -147,9 +159,10 @@ impl NodeCore {
         let (epoch, committee) = (next.epoch, next.committee);
         let start = EpochStart { epoch, key: Some(next.key), committee, first_height, first_batch };
         self.epochs.push_back(start);
-        (self.rotation, self.due) = (None, false);
+        self.rotation = None;
         self.forget_old_epochs();
-        self.know_key(epoch, next.key, now);
+        self.settle_key(epoch, next.key, now);
+        self.outputs.push_back(Output::Persist(Record::SettleKey { epoch, key: next.key }));
         self.outputs.push_back(Output::Switched(handover));
         self.ask_for_handover(epoch, now);
     }
@@ -209,21 +222,22 @@ impl NodeCore {
     pub(super) fn jump_epochs(&mut self, book: &EpochBook, handovers: Vec<SignedHandover>, now: Time) {
         let before = self.present().epoch;
         self.epochs = book.starts().copied().collect();
-        self.due = book.is_due();
         let known: Vec<_> = self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?))).collect();
-        known.into_iter().for_each(|(epoch, key)| self.know_key(epoch, key, now));
+        for (epoch, key) in known {
+            self.settle_key(epoch, key, now);
+            self.outputs.push_back(Output::Persist(Record::SettleKey { epoch, key }));
+        }
         for SignedHandover { handover, signature } in handovers {
             self.take_handover(handover.next.epoch, signature);
-        }
-        let next = self.present().epoch.next();
-        if self.rotation.as_ref().is_none_or(|rotation| rotation.next().is_none()) || before.next() != next {
-            let missed = book.ceremony().map(|_| Rotation::missed(next, self.present().committee));
-            self.rotation = missed;
         }
         let oldest = self.epochs.front().and_then(|start| start.epoch.get().checked_sub(1)).map(Epoch::new);
         if let Some(up_to) = oldest.filter(|_| before < self.present().epoch) {
             self.keys.retire(up_to);
             self.outputs.push_back(Output::Persist(Record::ForgetKeys { up_to }));
         }
+        // What the blocks that were left out said of the ceremony is not known, nor how many attempts there were.
+        self.rotation = book.ceremony().map(|_| self.missed());
+        self.recover_votes(book);
+        self.vote(now);
     }
 }

@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 
 use mpc::KeyMaterial;
-use mpc::signing::{BurnRecord, Fault, FaultKind, ItemId, NonceSeed};
-use ordering_types::{Digest, Epoch, GroupKey, GroupSignature, Height, Signature, Time, ValidatorId};
+use mpc::signing::{BootId, BurnRecord, Fault, FaultKind, ItemId, NonceSeed};
+use ordering_types::{
+    Digest, Epoch, GroupKey, GroupSignature, Height, Incarnation, Signature, Time, ValidatorId,
+};
 use zeroize::Zeroizing;
 
 use super::NodeCore;
 use crate::api::{Class, Founding, Output, Recipient, Record};
+use crate::entropy::Entropy;
 use crate::evidence::{Evidence, WrongShare};
 use crate::founding::FOUNDING_EPOCH;
 use crate::key_material;
-use crate::keyring::KeyEvent;
+use crate::keyring::{KeyEvent, Named, name_of};
 use crate::planted::PlantedBug;
 use crate::sealing::Ticket;
 use crate::settings::StartError;
-use crate::wire::PeerMessage;
 
 /// Kinds of items in the signing machine. Its numbers mean what these say.
 pub(super) const ITEM_BLOCK: u8 = 1;
@@ -46,12 +48,12 @@ impl NodeCore {
     /// The keys of all epochs that are remembered, as the log has them, and the shares that are on the disk.
     pub(super) fn recover_keys(
         &mut self,
-        shares: &BTreeMap<Epoch, Zeroizing<Vec<u8>>>,
+        shares: &BTreeMap<Epoch, Vec<Zeroizing<Vec<u8>>>>,
         founding: Option<&Founding>,
         burns: &[BurnRecord],
         now: Time,
     ) -> Result<(), StartError> {
-        for (epoch, bytes) in shares {
+        for (epoch, bytes) in shares.iter().flat_map(|(epoch, all)| all.iter().map(move |one| (epoch, one))) {
             let material = key_material::decode(bytes).map_err(|e| StartError::KeyMaterial(e.to_string()))?;
             self.install(*epoch, &material, burns, now);
         }
@@ -59,36 +61,43 @@ impl NodeCore {
             self.know_key(FOUNDING_EPOCH, founding.key, now);
         }
         let known: Vec<_> = self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?))).collect();
-        known.into_iter().for_each(|(epoch, key)| self.know_key(epoch, key, now));
+        known.into_iter().for_each(|(epoch, key)| self.settle_key(epoch, key, now));
         Ok(())
     }
 
     /// Whether this node has a share of the present key.
     pub(super) fn holds_share(&self) -> bool {
-        self.keys.public(self.present().epoch).is_some()
+        self.keys.signs(self.present().epoch)
     }
 
     /// A ceremony gave this node its share.
     pub(super) fn take_share(&mut self, epoch: Epoch, material: &KeyMaterial, now: Time) {
-        if self.keys.public(epoch).is_none() {
-            let bytes = key_material::encode(material);
-            self.outputs.push_back(Output::Persist(Record::KeyMaterial { epoch, material: bytes }));
-            self.install(epoch, material, &[], now);
+        let named = name_of(epoch, material);
+        if self.keys.has_share(named) {
+            return self.know_key(epoch, named.key, now);
         }
+        let bytes = key_material::encode(material);
+        self.outputs.push_back(Output::Persist(Record::KeyMaterial { epoch, material: bytes }));
+        self.install(epoch, material, &[], now);
     }
 
     fn install(&mut self, epoch: Epoch, material: &KeyMaterial, burns: &[BurnRecord], now: Time) {
         let nonces = NonceSeed::new(*self.entropy.draw(b"nonces"));
-        let key = self.keys.install(now, epoch, material, nonces, burns);
-        self.key_is_known(epoch, key, now);
+        let boot = boot_id(self.incarnation, &mut self.entropy);
+        let named = self.keys.install(now, epoch, material, (boot, nonces), burns);
+        self.key_is_known(epoch, named.key, now);
     }
 
     /// A committee's key: with it alone a node can check what the others sign, and encode batches for them.
     pub(super) fn know_key(&mut self, epoch: Epoch, key: GroupKey, now: Time) {
-        if self.keys.key(epoch).is_none() {
-            self.keys.know(epoch, key);
-            self.key_is_known(epoch, key, now);
-        }
+        self.keys.know(Named { epoch, key });
+        self.key_is_known(epoch, key, now);
+    }
+
+    /// As [`Self::know_key`]; and the epoch has no other.
+    pub(super) fn settle_key(&mut self, epoch: Epoch, key: GroupKey, now: Time) {
+        self.keys.settle(Named { epoch, key });
+        self.key_is_known(epoch, key, now);
     }
 
     /// Blocks and batches that wait for it can be signed.
@@ -119,29 +128,27 @@ impl NodeCore {
                 let (key, value) = (burn_key(&burn), burn.to_bytes());
                 self.outputs.push_back(Output::Persist(Record::NonceBurn { key, value }));
             }
-            KeyEvent::Send { to, bytes } => {
-                let message = PeerMessage::Signing(bytes.into()).encode();
+            KeyEvent::Send { to, message } => {
                 let after_sync = !self.settings.lacks(PlantedBug::ShareBeforeSync);
-                self.send(Recipient::One(to), Class::Ceremony, message, after_sync);
+                self.send(Recipient::One(to), Class::Ceremony, message.encode(), after_sync);
             }
-            KeyEvent::Broadcast(bytes) => {
-                let message = PeerMessage::Signing(bytes.into()).encode();
-                self.send(Recipient::All, Class::Ceremony, message, false);
+            KeyEvent::Broadcast(message) => {
+                self.send(Recipient::All, Class::Ceremony, message.encode(), false);
             }
-            KeyEvent::Signed { epoch, item, signature } => self.on_signed(epoch, item, signature, now),
-            KeyEvent::Fault { epoch, fault } => self.on_signing_fault(epoch, &fault),
+            KeyEvent::Signed { key, item, signature } => self.on_signed(key, item, signature, now),
+            KeyEvent::Fault { key, fault } => self.on_signing_fault(key, &fault),
             KeyEvent::Odd { peer, what } => self.outputs.push_back(Output::PeerFault { peer, what }),
         }
     }
 
-    fn on_signing_fault(&mut self, epoch: Epoch, fault: &Fault) {
+    fn on_signing_fault(&mut self, key: Named, fault: &Fault) {
         let peer = ValidatorId::new(fault.culprit.number());
         self.outputs.push_back(Output::PeerFault { peer, what: fault.to_string() });
         let FaultKind::InvalidShare { accusation, voucher, .. } = &fault.kind else { return };
-        let Some(public) = self.keys.public(epoch) else { return };
+        let Some(public) = self.keys.public(key) else { return };
         let evidence = Evidence::Share(WrongShare {
             validator: peer,
-            epoch,
+            epoch: key.epoch,
             group: public.to_bytes(),
             package: accusation.package.clone(),
             share: accusation.share,
@@ -157,7 +164,7 @@ impl NodeCore {
         }
     }
 
-    fn on_signed(&mut self, epoch: Epoch, item: ItemId, signature: GroupSignature, now: Time) {
+    fn on_signed(&mut self, key: Named, item: ItemId, signature: GroupSignature, now: Time) {
         match item.kind {
             ITEM_BLOCK => {
                 let height = Height::new(item.number);
@@ -172,10 +179,19 @@ impl NodeCore {
                 self.on_sealing(events, now);
             }
             ITEM_HANDOVER => self.on_signed_handover(Epoch::new(item.number), signature, now),
-            ITEM_READINESS => self.on_tested(epoch, signature, now),
+            ITEM_READINESS => self.on_tested(key, signature, now),
             _ => {}
         }
     }
+}
+
+/// The number of this start, and eight bytes that nobody knows beforehand.
+fn boot_id(incarnation: Incarnation, entropy: &mut Entropy) -> BootId {
+    let mut boot = [0; 16];
+    let (start, random) = boot.split_at_mut(8);
+    start.copy_from_slice(&incarnation.get().to_be_bytes());
+    random.copy_from_slice(entropy.draw(b"boot id").first_chunk::<8>().expect("32 bytes hold 8"));
+    BootId(boot)
 }
 
 /// Names a nonce pair for ever: epoch, boot, index.

@@ -9,6 +9,7 @@ use super::*;
 
 const EPOCH: Epoch = Epoch::new(3);
 const COMMITTEE: Digest = Digest::ZERO;
+const PATIENCE: u64 = 5_000;
 const START: u64 = 1_800_000_000_000;
 
 fn spec() -> ChainSpec {
@@ -36,7 +37,7 @@ fn id(index: u16) -> ValidatorId {
 fn member(index: u16) -> Rotation {
     let seed = [u8::try_from(index).unwrap() + 1; 32];
     let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), id(index), seed).unwrap();
-    Rotation::making(EPOCH, COMMITTEE, making)
+    Rotation::making(EPOCH, COMMITTEE, making, PATIENCE)
 }
 
 /// All four over one log, each message in a block of its own. Returns the log, and how many got a share.
@@ -69,20 +70,54 @@ fn run() -> (Vec<Rotation>, Vec<LoggedBlock>, usize) {
     (members, log, shares)
 }
 
+fn voted(payload: Option<Vec<u8>>) -> Option<EpochVote> {
+    match LogPayload::decode(&payload?) {
+        Some(LogPayload::EpochVote(vote)) => Some(vote),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn all_make_the_same_key_and_vote_once_when_it_is_tested() {
+fn all_make_the_same_key_and_vote_once_when_it_is_tested_and_the_epoch_due() {
     let (mut members, _, shares) = run();
     assert_eq!(shares, 4);
-    let next = members[0].next().unwrap();
+    let next = members[0].to_test().unwrap();
     assert_eq!((next.epoch, next.committee), (EPOCH, COMMITTEE));
     for member in &mut members {
-        assert_eq!(member.next(), Some(next));
+        assert_eq!(member.to_test(), Some(next));
+        member.due(START);
         assert_eq!(member.take_vote(), None, "no vote for a key that was not tested");
         let test = GroupSignature::new([5; 65]);
-        member.tested(test);
-        assert_eq!(member.take_vote(), Some(LogPayload::EpochVote(EpochVote { next, test }).encode()));
+        member.due_ms = None;
+        member.tested(next.key, test);
+        assert_eq!(member.take_vote(), None, "the epoch is not due");
+        member.due(START);
+        assert_eq!(voted(member.take_vote()), Some(EpochVote { next, test }));
         assert_eq!(member.take_vote(), None, "said once");
+        assert_eq!(member.to_test(), None);
     }
+}
+
+/// Too many of its holders may be gone: without this rule the epoch would never end.
+#[test]
+fn a_key_that_is_not_taken_into_use_is_given_up_for_another() {
+    let (mut members, log, _) = run();
+    let made = log.last().unwrap().time_ms;
+    let member = &mut members[1];
+    let old = member.to_test().unwrap();
+    assert!(member.on_time(made + 10 * PATIENCE).is_empty(), "not before the epoch is due");
+    member.due(made + 10 * PATIENCE);
+    assert!(member.on_time(made + 11 * PATIENCE - 1).is_empty());
+    let events = member.on_time(made + 11 * PATIENCE);
+    assert!(matches!(events.as_slice(), [RotationEvent::Publish(_)]), "a new announcement: {events:?}");
+    assert_eq!(member.to_test(), None);
+    member.tested(old.key, GroupSignature::new([5; 65]));
+    assert_eq!(member.take_vote(), None, "no vote for what was given up");
+    assert!(member.stage().contains("attempt 2"), "{}", member.stage());
+    // But if others had their votes under way, it goes with them.
+    let vote = EpochVote { next: old, test: GroupSignature::new([5; 65]) };
+    member.back(vote);
+    assert_eq!(voted(member.take_vote()), Some(vote));
 }
 
 #[test]
@@ -105,7 +140,7 @@ fn a_restart_at_any_point_of_the_log_goes_on_where_it_was() {
                 again.on_ceremony(block.time_ms, message.sender, bytes);
             }
         }
-        assert_eq!(again.next(), members[2].next(), "cut at {cut}");
+        assert_eq!(again.to_test(), members[2].to_test(), "cut at {cut}");
     }
 }
 
@@ -114,7 +149,7 @@ fn a_restart_at_any_point_of_the_log_goes_on_where_it_was() {
 fn messages_of_other_epochs_change_nothing() {
     let making = |epoch| {
         let making = KeyMaking::new(&spec(), epoch, &spec().committee(), id(1), [7; 32]).unwrap();
-        let mut rotation = Rotation::making(epoch, COMMITTEE, making);
+        let mut rotation = Rotation::making(epoch, COMMITTEE, making, PATIENCE);
         match rotation.start(id(1), START, &[]).remove(0) {
             RotationEvent::Publish(payload) => payload,
             other => panic!("{other:?}"),
@@ -132,10 +167,14 @@ fn messages_of_other_epochs_change_nothing() {
 }
 
 #[test]
-fn who_missed_the_beginning_says_nothing() {
+fn who_missed_the_beginning_says_only_what_is_proven() {
     let mut rotation = Rotation::missed(EPOCH, COMMITTEE);
     assert!(rotation.start(id(0), START, &[]).is_empty() && rotation.on_time(START + 1).is_empty());
-    rotation.tested(GroupSignature::new([5; 65]));
-    assert_eq!((rotation.take_vote(), rotation.next()), (None, None));
+    rotation.due(START);
+    assert_eq!((rotation.take_vote(), rotation.to_test()), (None, None));
     assert!(rotation.stage().contains("checkpoint"), "{}", rotation.stage());
+    let next = run().0[0].to_test().unwrap();
+    let vote = EpochVote { next, test: GroupSignature::new([5; 65]) };
+    rotation.back(vote);
+    assert_eq!(voted(rotation.take_vote()), Some(vote));
 }

@@ -86,8 +86,8 @@ pub struct Scene<'a> {
     pub key: &'a SecretKey,
     /// The network.
     pub domain: Domain,
-    /// SHA-256 of the public data of the group key that it holds a share of.
-    pub group: Option<Digest>,
+    /// SHA-256 of the public data of the newest group key of each epoch that it holds a share of.
+    pub groups: BTreeMap<Epoch, Digest>,
     /// Every other validator.
     pub peers: &'a [ValidatorId],
     /// The run's randomness.

@@ -44,12 +44,12 @@ impl Batches {
         &mut self,
         slot: usize,
         batch: &SealedBatch,
-        (domain, key): (&Domain, Option<&GroupKey>),
+        (domain, key): (&Domain, Option<GroupKey>),
         chain: &Chain,
     ) -> Vec<Violation> {
         let header = &batch.header;
         let (number, id) = (header.number, header.id());
-        let digest = hashes::batch(domain, number, id, &batch.encoded.commitments);
+        let digest = hashes::batch(domain, (header.epoch.get(), number), id, &batch.encoded.commitments);
         if !self.judged.insert(digest) {
             return Vec::new();
         }
@@ -73,6 +73,9 @@ impl Batches {
         let ends = |b: &&Block| b.header.seals_batch;
         let whole = blocks.len() as u64 == last + 1 - first
             && blocks.split_last().is_some_and(|(end, rest)| ends(end) && !rest.iter().any(ends));
+        if blocks.iter().any(|b| b.header.epoch != header.epoch) {
+            report("it holds blocks of another epoch");
+        }
         if !whole || blocks.last().is_none_or(|b| b.hash != header.last_header) {
             report("it ends elsewhere than the blocks say");
         } else if !self.says(batch, &blocks) {

@@ -159,7 +159,8 @@ impl Chain {
         if signers.len() < self.quorum {
             return unproven(&format!("{} signers of {}", signers.len(), self.quorum));
         }
-        let digest = hashes::vote(&self.domain, true, (height.get(), certificate.round.get()), Some(hash));
+        let place = (decided.block.header.epoch.get(), height.get(), certificate.round.get());
+        let digest = hashes::vote(&self.domain, true, place, Some(hash));
         for (signer, signature) in &certificate.signatures {
             if !self.keys.get(signer).is_some_and(|key| key.verify(digest, signature)) {
                 return unproven(&format!("{signer}'s signature does not verify"));

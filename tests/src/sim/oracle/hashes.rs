@@ -2,7 +2,7 @@
 
 use node_core::evidence::WrongShare;
 use ordering_types::preimage::Domain;
-use ordering_types::{Digest, Header, RollupId, TxId};
+use ordering_types::{Digest, GroupKey, Handover, Header, RollupId, TxId};
 use sha2::{Digest as _, Sha256};
 use sha3::Keccak256;
 
@@ -86,12 +86,12 @@ fn number(number: u64) -> [u8; 32] {
 pub(super) fn vote(
     domain: &Domain,
     precommit: bool,
-    (height, round): (u64, u32),
+    (epoch, height, round): (u64, u64, u32),
     value: Option<Digest>,
 ) -> Digest {
     let kind = if precommit { 18 } else { 17 };
     let value = value.map_or([0; 32], Digest::to_bytes);
-    signed(domain, kind, &[number(0), number(height), number(u64::from(round)), value])
+    signed(domain, kind, &[number(epoch), number(height), number(u64::from(round)), value])
 }
 
 /// What a validator signs beside its share of a group signature.
@@ -102,12 +102,33 @@ pub(super) fn share(domain: &Domain, wrong: &WrongShare) -> Digest {
 }
 
 /// What the committee signs of a block.
-pub(super) fn block(domain: &Domain, height: u64, hash: Digest) -> Digest {
-    signed(domain, 1, &[number(0), number(height), hash.to_bytes()])
+pub(super) fn block(domain: &Domain, (epoch, height): (u64, u64), hash: Digest) -> Digest {
+    signed(domain, 1, &[number(epoch), number(height), hash.to_bytes()])
+}
+
+/// What a new key signs to show that it can.
+pub(super) fn readiness(domain: &Domain, epoch: u64, key: &GroupKey, committee: &[u8; 32]) -> Digest {
+    let (x, y) = key.coordinates();
+    let content = keccak(&[&x, &y, committee]);
+    signed(domain, 4, &[number(epoch), number(epoch), content.to_bytes()])
+}
+
+/// What an outgoing committee signs.
+pub(super) fn handover(domain: &Domain, handover: &Handover) -> Digest {
+    let (x, y) = handover.next.key.coordinates();
+    let epoch = handover.next.epoch.get();
+    let (batch, height) = (number(handover.first_batch), number(handover.first_height.get()));
+    let content = keccak(&[&x, &y, &batch, &height, handover.next.committee.as_bytes()]);
+    signed(domain, 3, &[number(epoch - 1), number(epoch), content.to_bytes()])
 }
 
 /// What the committee signs of a batch: its id, and the hashes of its blobs.
-pub(super) fn batch(domain: &Domain, batch: u64, id: Digest, commitments: &[impl AsRef<[u8]>]) -> Digest {
+pub(super) fn batch(
+    domain: &Domain,
+    (epoch, batch): (u64, u64),
+    id: Digest,
+    commitments: &[impl AsRef<[u8]>],
+) -> Digest {
     let mut blobs = Vec::new();
     for commitment in commitments {
         let mut hash = sha256(&[commitment.as_ref()]).to_bytes();
@@ -116,5 +137,5 @@ pub(super) fn batch(domain: &Domain, batch: u64, id: Digest, commitments: &[impl
     }
     let carrier = keccak(&[keccak(&[&blobs]).as_bytes(), &[0; 32]]);
     let content = keccak(&[id.as_bytes(), carrier.as_bytes()]);
-    signed(domain, 2, &[number(0), number(batch), content.to_bytes()])
+    signed(domain, 2, &[number(epoch), number(batch), content.to_bytes()])
 }

@@ -6,10 +6,12 @@
 //! | [`votes`] | no double vote, on disk before voted, locking |
 //! | [`chain`] | agreement, validity, order, exactly once, certificates, nothing lost |
 //! | [`batches`] | sealed batches |
+//! | [`epochs`] | one key an epoch, switched at one height, handed on |
 //! | here | soft confirmations, one key, nonces once, no false blame, progress |
 
 mod batches;
 mod chain;
+mod epochs;
 mod hashes;
 mod votes;
 
@@ -20,7 +22,7 @@ use bytes::Bytes;
 use node_core::api::{Class, Decided, Evidence, Founding, Record};
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, Chunk, Cut, Digest, GroupKey, GroupSignature, Header, Height, PublicKey, RollupId, SignedVote,
+    ChainSpec, Chunk, Cut, Digest, GroupKey, GroupSignature, Handover, Header, Height, PublicKey, RollupId, SignedHandover, SignedVote,
     Time, ValidatorId, VoteKind,
 };
 
@@ -29,6 +31,7 @@ use super::plan::Plan;
 use super::wire::{self, ProposedCut};
 use batches::Batches;
 use chain::Chain;
+use epochs::Epochs;
 use votes::Votes;
 
 /// Broken promises that are kept of one run.
@@ -60,12 +63,16 @@ pub struct Oracle {
     chain: Chain,
     votes: Votes,
     batches: Batches,
+    epochs: Epochs,
+    /// Whether epochs are short.
+    rotates: bool,
     key: Option<GroupKey>,
     certified: BTreeMap<u64, BTreeSet<Vec<u8>>>,
     burns: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Chunks that liars made up in the lanes of others and did not propose yet.
     forged: BTreeMap<Digest, Chunk>,
     newest_at_calm: u64,
+    epoch_at_calm: u64,
     violations: Vec<Violation>,
 }
 
@@ -88,11 +95,14 @@ impl Oracle {
             byzantine,
             votes: Votes::new(quorum),
             batches: Batches::new(spec),
+            epochs: Epochs::new(spec.domain(), quorum),
+            rotates: plan.rotates,
             key: None,
             certified: BTreeMap::new(),
             burns: BTreeMap::new(),
             forged: BTreeMap::new(),
             newest_at_calm: 0,
+            epoch_at_calm: 0,
             violations: Vec::new(),
         }
     }
@@ -119,8 +129,13 @@ impl Oracle {
 
     /// A node says that a block is ordered.
     pub fn ordered(&mut self, now: Time, slot: usize, life: u64, decided: &Decided) {
+        let is_new = !self.chain.blocks.contains_key(&decided.block.header.height.get());
         let found = self.chain.ordered(now, slot, life, decided);
         self.note(found);
+        if is_new {
+            let found = self.epochs.block(decided);
+            self.note(found);
+        }
     }
 
     /// A node says that it goes on after this block, without the blocks before.
@@ -191,6 +206,18 @@ impl Oracle {
         }
     }
 
+    /// A node says that an epoch ended.
+    pub fn switched(&mut self, slot: usize, handover: &Handover) {
+        let found = self.epochs.switched(slot, handover);
+        self.note(found);
+    }
+
+    /// A node holds the signature of the outgoing committee.
+    pub fn handed_over(&mut self, slot: usize, signed: &SignedHandover) {
+        let found = self.epochs.signed(slot, signed, self.key.as_ref());
+        self.note(found);
+    }
+
     /// A node saw a block signed.
     pub fn certified(&mut self, slot: usize, height: Height, signature: &GroupSignature) {
         let height = height.get();
@@ -199,12 +226,13 @@ impl Oracle {
         };
         // Before the founding is in the log a node may hold its share already: the signature is then checked when another
         // node tells of it.
-        let Some(key) = self.key else { return };
+        let epoch = block.header.epoch.get();
+        let Some(key) = self.epochs.key(epoch, self.key.as_ref()) else { return };
         let bytes = signature.as_bytes().to_vec();
         if self.certified.get(&height).is_some_and(|known| known.contains(&bytes)) {
             return;
         }
-        let digest = hashes::block(&self.domain, height, block.hash);
+        let digest = hashes::block(&self.domain, (epoch, height), block.hash);
         if key.verify(digest, signature).is_err() {
             self.broken("no forgery", format!("node {slot}: signature of block {height} does not verify"));
         }
@@ -213,7 +241,8 @@ impl Oracle {
 
     /// A node saw a batch signed.
     pub fn sealed(&mut self, slot: usize, batch: &SealedBatch) {
-        let found = self.batches.sealed(slot, batch, (&self.domain, self.key.as_ref()), &self.chain);
+        let key = self.epochs.key(batch.header.epoch.get(), self.key.as_ref());
+        let found = self.batches.sealed(slot, batch, (&self.domain, key), &self.chain);
         self.note(found);
     }
 
@@ -248,7 +277,7 @@ impl Oracle {
         }
         let proves = match evidence {
             Evidence::Votes { first, second } => {
-                let place = |v: &SignedVote| (v.vote.kind, v.vote.height, v.vote.round, v.vote.validator);
+                let place = |v: &SignedVote| (v.vote.kind, v.vote.epoch, v.vote.height, v.vote.round, v.vote.validator);
                 place(first) == place(second)
                     && first.vote.validator == culprit
                     && first.vote.value != second.vote.value
@@ -267,7 +296,7 @@ impl Oracle {
 
     fn is_signed(&self, signed: &SignedVote) -> bool {
         let v = &signed.vote;
-        let place = (v.height.get(), v.round.get());
+        let place = (v.epoch.get(), v.height.get(), v.round.get());
         let digest = hashes::vote(&self.domain, v.kind == VoteKind::Precommit, place, v.value);
         self.keys.get(&v.validator).is_some_and(|key| key.verify(digest, &signed.signature))
     }
@@ -275,6 +304,7 @@ impl Oracle {
     /// From here on nothing goes wrong any more.
     pub fn calm(&mut self) {
         self.newest_at_calm = self.chain.newest();
+        self.epoch_at_calm = self.epochs.newest();
     }
 
     /// What a node's disk holds at the end must be the chain, from the first block after its checkpoint on.
@@ -330,11 +360,16 @@ impl Oracle {
         if sealed < filled {
             return owed("sealing", format!("sealed up to {sealed}, transactions up to {filled}"));
         }
+        let (epoch, handed_over) = (self.epochs.newest(), self.epochs.handed_over());
+        if self.rotates && (epoch < self.epoch_at_calm + 2 || handed_over <= self.epoch_at_calm) {
+            let seen = format!("epoch {}, after the faults {epoch}, {handed_over} handovers signed", self.epoch_at_calm);
+            return owed("rotation", seen);
+        }
         None
     }
 
-    /// Figures for the report: blocks, ordered transactions, signed batches.
-    pub fn figures(&self) -> (u64, u64, u64) {
-        (self.chain.newest(), self.chain.ordered.len() as u64, self.batches.count())
+    /// Figures for the report: blocks, ordered transactions, signed batches, epochs that ended.
+    pub fn figures(&self) -> (u64, u64, u64, u64) {
+        (self.chain.newest(), self.chain.ordered.len() as u64, self.batches.count(), self.epochs.newest())
     }
 }
