@@ -199,13 +199,16 @@ impl L1 {
 
     /// The inbox by the newest block.
     pub async fn view(&self) -> Result<InboxView, RpcError> {
-        let next_number = self.next_number("latest").await?;
-        let last: Bytes = self.call(&lastBatchCall {}.abi_encode(), "latest").await?;
-        let last_id = lastBatchCall::abi_decode_returns(&last).map_or(B256::ZERO, |last| last.id);
-        let present: Bytes = self.call(&groupKeyCall {}.abi_encode(), "latest").await?;
+        // The key first: a rotation mined in between makes an old handover look wanted, which is soon found out, and never
+        // an old batch look like one of a wrong epoch.
+        let present = self.call(&groupKeyCall {}.abi_encode(), "latest").await?;
         let present = groupKeyCall::abi_decode_returns(&present).map_err(|_| self.no_inbox())?;
-        let key = group_key(present.x, present.yOdd).filter(|_| next_number > 0);
-        Ok(InboxView { next_number, last_id, epoch: Epoch::new(present.keyEpoch), key })
+        let key = group_key(present.x, present.yOdd);
+        let last = self.call(&lastBatchCall {}.abi_encode(), "latest").await?;
+        let last = lastBatchCall::abi_decode_returns(&last).map_err(|_| self.no_inbox())?;
+        let next_number = if key.is_some() { last.number.saturating_add(1) } else { 0 };
+        let (last_id, epoch) = (last.id, Epoch::new(present.keyEpoch));
+        Ok(InboxView { next_number, last_id, epoch, key })
     }
 
     /// Whether L1 has it already.

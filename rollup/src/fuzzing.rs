@@ -6,8 +6,8 @@ use alloy::sol_types::{SolCall, SolInterface};
 
 use crate::derive::read_log;
 use crate::inbox::ISequencerInbox::{
-    ISequencerInboxErrors, groupKeyCall, initialiseCall, lastBatchCall, nextNumberCall, postCall, recoverCall,
-    rotateCall,
+    ISequencerInboxErrors, groupKeyCall, initialiseCall, lastBatchCall, nextNumberCall, postCall,
+    recoverCall, rotateCall,
 };
 use crate::l1::{read_answer, read_any_answer};
 

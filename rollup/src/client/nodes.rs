@@ -129,7 +129,8 @@ impl Nodes {
     /// The handover with which an epoch begins, proven by the key of the one before. `None` while no node that answers
     /// has it.
     pub async fn handover(&self, epoch: Epoch) -> Result<Option<Verified<SignedHandover>>, RequestError> {
-        self.proven(Request::Handover(epoch), |keys, response| self.read_handover(keys, epoch, response)).await
+        self.proven(Request::Handover(epoch), |keys, response| self.read_handover(keys, epoch, response))
+            .await
     }
 
     /// A sealed batch, proven by the signature of its epoch's key. `None` while no node that answers has it, or the

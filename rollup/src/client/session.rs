@@ -14,8 +14,8 @@ use super::link::{self, LinkError};
 use super::nodes::{RequestError, ask};
 use crate::verify::{Keys, MAX_KEYS, Network, UnknownEpoch, Verified, VerifyError};
 use crate::wire::{
-    self, Certified, ClientMessage, Closed, FrameError, Hello, NodeMessage, Opening, OrderedBlock, Refused, Request,
-    Response, Submit, Subscription, Welcome,
+    self, Certified, ClientMessage, Closed, FrameError, Hello, NodeMessage, Opening, OrderedBlock, Refused,
+    Request, Response, Submit, Subscription, Welcome,
 };
 
 /// Events that wait for the caller; a full queue stops the reading, and with it the node's sending.
@@ -272,7 +272,8 @@ impl Reader {
                 Ok(Some(Event::Certified(certified)))
             }
             Err(VerifyError::Unknown(UnknownEpoch::Later { .. })) => {
-                self.held = self.held.take().filter(|held| held.height > certified.height).or(Some(certified));
+                self.held =
+                    self.held.take().filter(|held| held.height > certified.height).or(Some(certified));
                 Ok(None)
             }
             Err(VerifyError::Unknown(UnknownEpoch::Earlier { .. })) => Ok(None),

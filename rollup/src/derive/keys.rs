@@ -25,7 +25,9 @@ pub enum KeyError {
         got: Epoch,
     },
     /// An epoch that does not begin where the one before ended.
-    #[error("epoch {epoch} begins with batch {batch} and height {height}, but {expected_batch} and {expected_height} are next")]
+    #[error(
+        "epoch {epoch} begins with batch {batch} and height {height}, but {expected_batch} and {expected_height} are next"
+    )]
     Place {
         /// The new epoch.
         epoch: Epoch,
