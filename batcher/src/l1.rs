@@ -1,5 +1,6 @@
 //! The transaction manager's outputs in JSON-RPC, and L1's answers as its inputs.
 
+use std::fmt;
 use std::sync::Arc;
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEip4844, TxEip4844WithSidecar};
@@ -14,8 +15,11 @@ use alloy::sol_types::{SolCall, SolInterface};
 use batcher_format::SealedBatch;
 use batcher_format::blob;
 use batcher_format::kzg::{Kzg, KzgError};
-use rollup::inbox::ISequencerInbox::{ISequencerInboxErrors, initialiseCall, lastBatchCall, nextNumberCall};
-use rollup::inbox::{post_call, word};
+use ordering_types::{Epoch, GroupKey, SignedHandover};
+use rollup::inbox::ISequencerInbox::{
+    ISequencerInboxErrors, epochCall, groupKeyCall, initialiseCall, lastBatchCall, nextNumberCall,
+};
+use rollup::inbox::{group_key, post_call, rotate_call, word};
 use rollup::l1::{EndpointError, Rpc, RpcError, RpcRefusal};
 use rollup::wire::Founding;
 use serde_json::{Value, json};
@@ -38,8 +42,18 @@ const UNESTIMATED_GAS: u64 = 1_000_000;
 pub enum Task {
     /// The first group key.
     Initialise(Bytes),
+    /// The key of the next epoch.
+    Rotate(RotateTask),
     /// A batch.
     Post(Arc<PostTask>),
+}
+
+/// A handover.
+#[derive(Clone, Debug)]
+pub struct RotateTask {
+    /// The epoch that it begins.
+    pub epoch: Epoch,
+    input: Bytes,
 }
 
 /// A batch with what its blob transaction needs.
@@ -52,9 +66,12 @@ pub struct PostTask {
     sidecar: BlobTransactionSidecarEip7594,
 }
 
-/// Why a batch cannot become a transaction.
+/// Why a batch or a handover cannot become a transaction.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
+    /// The handover's signature is no point and scalar.
+    #[error("the group signature of the handover to epoch {0} is malformed")]
+    Handover(Epoch),
     /// The signature is no point and scalar.
     #[error("the group signature of batch {0} is malformed")]
     Signature(u64),
@@ -78,6 +95,13 @@ impl Task {
             signatures: founding.signatures.values().map(|s| Bytes::copy_from_slice(s.as_bytes())).collect(),
         };
         Self::Initialise(call.abi_encode().into())
+    }
+
+    /// The call that hands over to the next epoch's key.
+    pub fn rotate(signed: &SignedHandover) -> Result<Self, TaskError> {
+        let epoch = signed.handover.next.epoch;
+        let call = rotate_call(signed).ok_or(TaskError::Handover(epoch))?;
+        Ok(Self::Rotate(RotateTask { epoch, input: call.abi_encode().into() }))
     }
 
     /// The transaction of a batch. Makes cell proofs, about 0.3 s a blob: not for an async thread.
@@ -106,7 +130,7 @@ impl Task {
     /// Number of blobs.
     pub fn blobs(&self) -> usize {
         match self {
-            Self::Initialise(_) => 0,
+            Self::Initialise(_) | Self::Rotate(_) => 0,
             Self::Post(post) => post.hashes.len(),
         }
     }
@@ -114,15 +138,18 @@ impl Task {
     fn input(&self) -> &Bytes {
         match self {
             Self::Initialise(input) => input,
+            Self::Rotate(rotate) => &rotate.input,
             Self::Post(post) => &post.input,
         }
     }
+}
 
-    /// Whether L1 has it already, by the number that its next batch must have.
-    fn is_done(&self, next_number: u64) -> bool {
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Initialise(_) => next_number > 0,
-            Self::Post(post) => next_number > post.number,
+            Self::Initialise(_) => f.write_str("the first group key"),
+            Self::Rotate(rotate) => write!(f, "the handover to epoch {}", rotate.epoch),
+            Self::Post(post) => write!(f, "batch {}", post.number),
         }
     }
 }
@@ -143,6 +170,10 @@ pub struct InboxView {
     pub next_number: u64,
     /// Id of the newest batch; zero before the first.
     pub last_id: B256,
+    /// Epoch of the key.
+    pub epoch: Epoch,
+    /// The key; `None` before `initialise`.
+    pub key: Option<GroupKey>,
 }
 
 impl L1 {
@@ -168,18 +199,40 @@ impl L1 {
 
     /// The inbox by the newest block.
     pub async fn view(&self) -> Result<InboxView, RpcError> {
-        let next_number = self.next_number("latest").await?;
-        let last: Bytes = self.call(&lastBatchCall {}.abi_encode(), "latest").await?;
-        let last_id = lastBatchCall::abi_decode_returns(&last).map_or(B256::ZERO, |last| last.id);
-        Ok(InboxView { next_number, last_id })
+        // The key first: a rotation mined in between makes an old handover look wanted, which is soon found out, and never
+        // an old batch look like one of a wrong epoch.
+        let present = self.call(&groupKeyCall {}.abi_encode(), "latest").await?;
+        let present = groupKeyCall::abi_decode_returns(&present).map_err(|_| self.no_inbox())?;
+        let key = group_key(present.x, present.yOdd);
+        let last = self.call(&lastBatchCall {}.abi_encode(), "latest").await?;
+        let last = lastBatchCall::abi_decode_returns(&last).map_err(|_| self.no_inbox())?;
+        let next_number = if key.is_some() { last.number.saturating_add(1) } else { 0 };
+        let (last_id, epoch) = (last.id, Epoch::new(present.keyEpoch));
+        Ok(InboxView { next_number, last_id, epoch, key })
+    }
+
+    /// Whether L1 has it already.
+    async fn is_done(&self, task: &Task, tag: &str) -> Result<bool, RpcError> {
+        Ok(match task {
+            Task::Initialise(_) => self.next_number(tag).await? > 0,
+            Task::Rotate(rotate) => self.epoch(tag).await? >= rotate.epoch,
+            Task::Post(post) => self.next_number(tag).await? > post.number,
+        })
     }
 
     async fn next_number(&self, tag: &str) -> Result<u64, RpcError> {
         let answer = self.call(&nextNumberCall {}.abi_encode(), tag).await?;
-        nextNumberCall::abi_decode_returns(&answer).map_err(|_| {
-            let message = format!("there is no SequencerInbox at {} on this chain", self.inbox);
-            RpcRefusal { code: 0, message, data: None }.into()
-        })
+        nextNumberCall::abi_decode_returns(&answer).map_err(|_| self.no_inbox())
+    }
+
+    async fn epoch(&self, tag: &str) -> Result<Epoch, RpcError> {
+        let answer = self.call(&epochCall {}.abi_encode(), tag).await?;
+        epochCall::abi_decode_returns(&answer).map(Epoch::new).map_err(|_| self.no_inbox())
+    }
+
+    fn no_inbox(&self) -> RpcError {
+        let message = format!("there is no SequencerInbox at {} on this chain", self.inbox);
+        RpcRefusal { code: 0, message, data: None }.into()
     }
 
     async fn call(&self, input: &[u8], tag: &str) -> Result<Bytes, RpcError> {
@@ -201,7 +254,7 @@ impl L1 {
     /// Answers [`Output::Look`](crate::txm::Output::Look).
     pub async fn look(&self, task: &Task) -> Result<Look, Trouble> {
         let trouble = |error: RpcError| Trouble(error.to_string());
-        if task.is_done(self.next_number("latest").await.map_err(trouble)?) {
+        if self.is_done(task, "latest").await.map_err(trouble)? {
             return Ok(Look::Obsolete);
         }
         let market = self.market(task.blobs() > 0).await.map_err(trouble)?;
@@ -213,7 +266,7 @@ impl L1 {
             Ok(gas) => gas,
             // Nothing can be simulated without money; the machine finds out that there is none.
             Err(RpcError::Refused(refusal)) if balance < least || lacks_money(&refusal) => UNESTIMATED_GAS,
-            Err(RpcError::Refused(refusal)) => match judge_revert(&refusal) {
+            Err(RpcError::Refused(refusal)) => match judge_revert(task, &refusal) {
                 Some(look) => return Ok(look),
                 None => return Err(Trouble(refusal.to_string())),
             },
@@ -268,7 +321,7 @@ impl L1 {
         let (hash, raw) = self.sign(task, nonce, fees, gas).map_err(SendFailure::Refused)?;
         // Another batcher's transaction in the pool is as good as mined, and ours would burn gas. Asked last, when only
         // the sending itself is left to race with; an endpoint without a pending state only costs such a race.
-        if !ours_pending && self.next_number("pending").await.is_ok_and(|next| task.is_done(next)) {
+        if !ours_pending && self.is_done(task, "pending").await.unwrap_or(false) {
             return Err(SendFailure::LostRace);
         }
         match self.rpc.call::<B256>("eth_sendRawTransaction", json!([hex::encode_prefixed(&raw)])).await {
@@ -283,7 +336,7 @@ impl L1 {
         let sign = |hash: B256| self.signer.sign_hash_sync(&hash).map_err(|error| error.to_string());
         let input = task.input().clone();
         match task {
-            Task::Initialise(_) => {
+            Task::Initialise(_) | Task::Rotate(_) => {
                 let tx = TxEip1559 {
                     chain_id: self.chain_id,
                     nonce,
@@ -326,7 +379,7 @@ impl L1 {
         let trouble = |error: RpcError| Trouble(error.to_string());
         // The nonce first: a transaction mined in between is then found by its receipt, never taken for lost.
         let nonce = self.nonce("latest").await.map_err(trouble)?;
-        let obsolete = task.is_done(self.next_number("latest").await.map_err(trouble)?);
+        let obsolete = self.is_done(task, "latest").await.map_err(trouble)?;
         for hash in hashes.iter().rev() {
             let receipt: Option<TransactionReceipt> =
                 self.rpc.call("eth_getTransactionReceipt", json!([hash])).await.map_err(trouble)?;
@@ -344,17 +397,22 @@ fn lacks_money(refusal: &RpcRefusal) -> bool {
 }
 
 /// What a reverting simulation means; `None` if the endpoint refused for a reason of its own.
-fn judge_revert(refusal: &RpcRefusal) -> Option<Look> {
+fn judge_revert(task: &Task, refusal: &RpcRefusal) -> Option<Look> {
     let data = refusal.data.as_deref().and_then(|data| hex::decode(data).ok()).unwrap_or_default();
-    match ISequencerInboxErrors::abi_decode(&data) {
-        Ok(ISequencerInboxErrors::AlreadyInitialised(_)) => Some(Look::Obsolete),
-        Ok(ISequencerInboxErrors::WrongNumber(error)) if error.got < error.expected => Some(Look::Obsolete),
-        Ok(error) => {
+    match (ISequencerInboxErrors::abi_decode(&data), task) {
+        (Ok(ISequencerInboxErrors::AlreadyInitialised(_)), Task::Initialise(_)) => Some(Look::Obsolete),
+        (Ok(ISequencerInboxErrors::WrongNumber(error)), Task::Post(_)) if error.got < error.expected => {
+            Some(Look::Obsolete)
+        }
+        (Ok(ISequencerInboxErrors::WrongEpoch(error)), Task::Rotate(_)) if error.got < error.expected => {
+            Some(Look::Obsolete)
+        }
+        (Ok(error), _) => {
             let name = ISequencerInboxErrors::name_by_selector(error.selector()).unwrap_or("an error");
             Some(Look::Rejected(format!("{name} ({})", hex::encode_prefixed(&data))))
         }
-        Err(_) if !data.is_empty() => Some(Look::Rejected(refusal.to_string())),
-        Err(_) => None,
+        (Err(_), _) if !data.is_empty() => Some(Look::Rejected(refusal.to_string())),
+        (Err(_), _) => None,
     }
 }
 
@@ -389,7 +447,7 @@ fn judge_send(refusal: &RpcRefusal, hash: B256) -> Result<B256, SendFailure> {
 #[cfg(test)]
 mod tests {
     use alloy::sol_types::SolError;
-    use rollup::inbox::ISequencerInbox::{AlreadyInitialised, WrongNumber, WrongParent};
+    use rollup::inbox::ISequencerInbox::{AlreadyInitialised, WrongEpoch, WrongNumber, WrongParent};
 
     use super::*;
 
@@ -417,19 +475,38 @@ mod tests {
         }
     }
 
+    fn judge(task: &Task, data: Vec<u8>) -> Option<Look> {
+        judge_revert(task, &refusal("execution reverted", Some(hex::encode_prefixed(data))))
+    }
+
+    fn tasks() -> [Task; 3] {
+        let input = Bytes::new();
+        let sidecar = BlobTransactionSidecarEip7594::new(vec![], vec![], vec![]);
+        let post = PostTask { number: 7, input: input.clone(), hashes: vec![], sidecar };
+        let rotate = RotateTask { epoch: Epoch::new(7), input: input.clone() };
+        [Task::Initialise(input), Task::Rotate(rotate), Task::Post(Arc::new(post))]
+    }
+
     #[test]
-    fn a_lost_race_is_told_from_a_bad_batch() {
-        let judge =
-            |data: Vec<u8>| judge_revert(&refusal("execution reverted", Some(hex::encode_prefixed(data))));
-        assert_eq!(judge(AlreadyInitialised {}.abi_encode()), Some(Look::Obsolete));
-        assert_eq!(judge(WrongNumber { expected: 8, got: 7 }.abi_encode()), Some(Look::Obsolete));
-        for bad in [
-            WrongNumber { expected: 7, got: 8 }.abi_encode(),
-            WrongParent { expected: B256::ZERO, got: B256::ZERO }.abi_encode(),
-            vec![1, 2, 3, 4],
+    fn a_lost_race_is_told_from_a_bad_call() {
+        let [initialise, rotate, post] = tasks();
+        let number = |expected, got| WrongNumber { expected, got }.abi_encode();
+        let epoch = |expected, got| WrongEpoch { expected, got }.abi_encode();
+        assert_eq!(judge(&initialise, AlreadyInitialised {}.abi_encode()), Some(Look::Obsolete));
+        assert_eq!(judge(&post, number(8, 7)), Some(Look::Obsolete));
+        assert_eq!(judge(&rotate, epoch(8, 7)), Some(Look::Obsolete));
+        for (task, bad) in [
+            (&post, number(7, 8)),
+            // The members replaced the key, and what the old one signed is worthless.
+            (&post, epoch(8, 7)),
+            (&post, WrongParent { expected: B256::ZERO, got: B256::ZERO }.abi_encode()),
+            (&post, vec![1, 2, 3, 4]),
+            (&rotate, epoch(7, 8)),
+            // A batch of the old epoch stands where the new one was to begin.
+            (&rotate, number(8, 7)),
         ] {
-            assert!(matches!(judge(bad), Some(Look::Rejected(_))));
+            assert!(matches!(judge(task, bad), Some(Look::Rejected(_))));
         }
-        assert_eq!(judge_revert(&refusal("header not found", None)), None);
+        assert_eq!(judge_revert(&post, &refusal("header not found", None)), None);
     }
 }

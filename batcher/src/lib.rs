@@ -4,7 +4,7 @@
 //! number of batchers may run side by side.
 //!
 //! ```text
-//!   nodes ──founding key, sealed batches──▶ poster ──▶ txm (pure) ──▶ L1
+//!   nodes ──founding, handovers, batches──▶ poster ──▶ txm (pure) ──▶ L1
 //!                        (verified)           ▲                        │
 //!                                             └── next number, fees ───┘
 //! ```
@@ -18,6 +18,9 @@
 //! | [`l1`] | what the machine's outputs mean in JSON-RPC |
 //! | [`poster`] | the loop |
 //! | [`status`], [`http`], `connections` | what an operator sees, and the bounds of that port |
+//!
+//! **Order.** L1 takes batches by number, and the handover to an epoch's key before that epoch's first batch; each batcher
+//! brings what L1 takes next.
 //!
 //! **State.** All of it is on L1 (next number, nonce) and with the nodes (batches); nothing is on disk. A batcher that
 //! is killed at any point is started again and goes on from there.

@@ -1,12 +1,13 @@
 //! The loop: what does L1 lack, is it our turn, and the transaction manager does the rest.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::{B256, U256};
 use batcher_format::SealedBatch;
 use batcher_format::kzg::Kzg;
-use ordering_types::{Digest, GroupKey, Time};
+use ordering_types::{Digest, Epoch, Time};
 use rollup::client::Nodes;
 use rollup::inbox::word;
 use rollup::verify::Verified;
@@ -35,16 +36,27 @@ enum Trouble {
         "batch {number} of the nodes continues {nodes}, L1 has {l1}: the L1 was reorganised, or it is another network's"
     )]
     Parent { number: u64, nodes: Digest, l1: B256 },
+    #[error(
+        "batch {number} of the nodes is of epoch {nodes}, L1 has the key of epoch {l1}, and no handover leads from there to batch {number}"
+    )]
+    Epoch { number: u64, nodes: Epoch, l1: Epoch },
     #[error("{0}")]
     Task(#[from] TaskError),
     #[error("worker thread: {0}")]
     Worker(#[from] JoinError),
 }
 
+/// Where L1 is: what it takes next is either the handover to the epoch after this one or the batch of this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    epoch: Epoch,
+    /// 0 before `initialise`.
+    number: u64,
+}
+
 /// What L1 lacks next, and since when it could have had it.
 struct Candidate {
-    /// Batch number; 0 is `initialise`.
-    number: u64,
+    place: Place,
     since: Time,
     /// After another batcher's transaction was seen in the pool: it gets as long as a batcher whose turn it is.
     not_before: Time,
@@ -57,9 +69,18 @@ enum Content {
     Ready(Task),
 }
 
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Batch(batch) => write!(f, "batch {}", batch.header.number),
+            Self::Ready(task) => task.fmt(f),
+        }
+    }
+}
+
 impl Candidate {
-    const fn new(number: u64, since: Time, content: Content) -> Self {
-        Self { number, since, not_before: since, content }
+    const fn new(place: Place, since: Time, content: Content) -> Self {
+        Self { place, since, not_before: since, content }
     }
 }
 
@@ -73,7 +94,6 @@ pub struct Poster {
     poll: Duration,
     txm: Txm,
     chain_checked: bool,
-    key: Option<Verified<GroupKey>>,
     candidate: Option<Candidate>,
     /// What the transaction manager works on.
     task: Option<Task>,
@@ -100,7 +120,6 @@ impl Poster {
             poll: (slot / POLLS_PER_SLOT).clamp(SHORTEST_POLL, LONGEST_POLL),
             txm: Txm::new(limits),
             chain_checked: false,
-            key: None,
             candidate: None,
             task: None,
             clock: Time::default(),
@@ -165,17 +184,21 @@ impl Poster {
         self.board.heard(Side::L1);
         self.board.update(|status| {
             status.next_number = view.next_number;
+            status.epoch = view.epoch.get();
             status.balance_eth = Some(ether(balance));
         });
-        if self.candidate.as_ref().is_none_or(|candidate| candidate.number != view.next_number) {
-            self.candidate = self.find(view).await?;
+        let place = Place { epoch: view.epoch, number: view.next_number };
+        if self.candidate.as_ref().is_none_or(|candidate| candidate.place != place) {
+            self.candidate = None;
+            let content = self.find(view).await?;
+            self.candidate = content.map(|content| Candidate::new(place, self.now(), content));
         }
         let now = self.now();
         let Some(candidate) = &mut self.candidate else {
             self.board.update(|status| status.activity = "nothing to post".to_owned());
             return Ok(None);
         };
-        let (waited, delay) = (now.since(candidate.since), self.rotation.delay(candidate.number));
+        let (waited, delay) = (now.since(candidate.since), self.rotation.delay(candidate.place.number));
         if waited + self.rotation.preparation() >= delay
             && let Content::Batch(batch) = &candidate.content
         {
@@ -184,14 +207,14 @@ impl Poster {
             candidate.content = Content::Ready(made);
             return Ok(None);
         }
-        let number = candidate.number;
         if waited < delay || now < candidate.not_before {
-            self.board.update(|status| status.activity = format!("another batcher's turn: {number}"));
+            let activity = format!("another batcher's turn: {}", candidate.content);
+            self.board.update(|status| status.activity = activity);
             return Ok(None);
         }
         match &candidate.content {
             Content::Ready(task) => {
-                self.board.update(|status| status.activity = format!("posting {number}"));
+                self.board.update(|status| status.activity = format!("posting {task}"));
                 Ok(Some(task.clone()))
             }
             Content::Batch(_) => Ok(None),
@@ -211,27 +234,38 @@ impl Poster {
     }
 
     /// Asks the nodes for what L1 lacks.
-    async fn find(&mut self, view: InboxView) -> Result<Option<Candidate>, Trouble> {
-        let number = view.next_number;
-        let founding = if self.key.is_none() || number == 0 { self.nodes.founding().await? } else { None };
-        self.board.heard(Side::Nodes);
-        if let Some((key, founding)) = founding {
-            self.key = Some(key);
-            if number == 0 {
-                let content = Content::Ready(Task::initialise(&founding));
-                return Ok(Some(Candidate::new(number, self.now(), content)));
-            }
-        }
-        let Some(key) = self.key.clone().filter(|_| number > 0) else { return Ok(None) };
-        let Some(batch) = self.nodes.sealed(&key, number).await? else {
+    async fn find(&self, view: InboxView) -> Result<Option<Content>, Trouble> {
+        let Some(key) = view.key else {
+            let founding = self.nodes.founding().await?;
             self.board.heard(Side::Nodes);
-            return Ok(None);
+            return Ok(founding.map(|founding| Content::Ready(Task::initialise(&founding))));
         };
-        let nodes = batch.header.parent;
-        if word(nodes) != view.last_id {
-            return Err(Trouble::Parent { number, nodes, l1: view.last_id });
+        // L1 decides whose signatures count: what came before need not be learnt, and the members may have replaced a key.
+        self.nodes.trust(view.epoch, key);
+        let batch = self.nodes.sealed(view.next_number).await?;
+        self.board.heard(Side::Nodes);
+        match batch {
+            Some(batch) if batch.header.epoch == view.epoch => {
+                let (number, nodes) = (view.next_number, batch.header.parent);
+                if word(nodes) != view.last_id {
+                    return Err(Trouble::Parent { number, nodes, l1: view.last_id });
+                }
+                Ok(Some(Content::Batch(batch)))
+            }
+            batch => self.find_handover(view, batch.map(|batch| batch.header.epoch)).await,
         }
-        Ok(Some(Candidate::new(number, self.now(), Content::Batch(batch))))
+    }
+
+    /// The handover that L1 takes before its next batch, which is of the epoch `of` as far as the nodes have it.
+    async fn find_handover(&self, view: InboxView, of: Option<Epoch>) -> Result<Option<Content>, Trouble> {
+        let handover = self.nodes.handover(view.epoch.next()).await?;
+        self.board.heard(Side::Nodes);
+        let number = view.next_number;
+        match (handover.filter(|signed| signed.handover.first_batch == number), of) {
+            (Some(handover), _) => Ok(Some(Content::Ready(Task::rotate(&handover)?))),
+            (None, Some(nodes)) => Err(Trouble::Epoch { number, nodes, l1: view.epoch }),
+            (None, None) => Ok(None),
+        }
     }
 
     /// Feeds the transaction manager and does what it says until it waits or is done.
@@ -244,7 +278,7 @@ impl Poster {
             input = match output {
                 Output::Look => Some(Input::Looked(self.l1.look(&task).await)),
                 Output::Send { nonce, fees, gas } => {
-                    tracing::info!(nonce, ?fees, gas, blobs = task.blobs(), "sending");
+                    tracing::info!(nonce, ?fees, gas, blobs = task.blobs(), "sending {task}");
                     Some(Input::Sent(self.l1.send(&task, nonce, fees, gas, self.txm.has_sent()).await))
                 }
                 Output::Check(hashes) => Some(Input::Checked(self.l1.check(&task, &hashes).await)),
@@ -266,17 +300,17 @@ impl Poster {
         let not_before = self.now() + self.rotation.takeover();
         match outcome {
             Outcome::Mined { hash, gas } => {
-                tracing::info!(%hash, gas, blobs = task.blobs(), "took effect");
-                self.board.mined(hash, gas, task.blobs());
+                tracing::info!(%hash, gas, blobs = task.blobs(), "{task} took effect");
+                self.board.mined(task, hash, gas);
                 self.candidate = None;
             }
             Outcome::Reverted { hash, gas } => {
-                tracing::warn!(%hash, gas, "mined without effect: another batcher was first");
+                tracing::warn!(%hash, gas, "{task} was mined without effect: another batcher was first");
                 self.board.reverted(gas);
                 self.candidate = None;
             }
             Outcome::Obsolete => {
-                tracing::debug!("another batcher was first");
+                tracing::debug!("{task}: another batcher was first");
                 self.board.lost_race();
                 if let Some(candidate) = &mut self.candidate {
                     candidate.not_before = not_before;
@@ -285,13 +319,14 @@ impl Poster {
             Outcome::Rejected(why) => {
                 tracing::error!(
                     why,
+                    what = %task,
                     "the contract refuses what the committee signed: check that inbox and chain specification belong together"
                 );
-                self.report(&format!("the contract refuses: {why}"));
+                self.report(&format!("the contract refuses {task}: {why}"));
                 self.candidate = None;
             }
         }
-        self.board.update(|status| status.activity = "looking for the next batch".to_owned());
+        self.board.update(|status| status.activity = "looking for what is next".to_owned());
         if let Ok(line) = serde_json::to_string(&self.board.status()) {
             println!("{line}");
         }

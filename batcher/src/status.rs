@@ -8,6 +8,8 @@ use prometheus::core::{Atomic, GenericCounter, GenericGauge};
 use prometheus::{Gauge, IntCounter, IntGauge, Registry, TextEncoder};
 use serde::Serialize;
 
+use crate::l1::Task;
+
 /// A batcher that has not heard from L1 or any node for this long is not ready.
 const STALE_AFTER: Duration = Duration::from_secs(30);
 
@@ -22,15 +24,19 @@ pub struct Status {
     pub activity: String,
     /// The number that L1's next batch must have; 0 before `initialise`.
     pub next_number: u64,
+    /// Epoch of L1's key.
+    pub epoch: u64,
     /// Batches posted by this process.
     pub posted: u64,
+    /// Handovers to a next epoch's key posted by this process.
+    pub rotations: u64,
     /// Newest transaction of this process that took effect.
     pub last_transaction: Option<B256>,
     /// Gas that it used.
     pub last_gas: u64,
     /// Transactions that were mined without effect.
     pub reverted: u64,
-    /// Batches that another batcher posted first.
+    /// Calls that another batcher made first.
     pub lost_races: u64,
     /// The newest trouble, until it is over.
     pub trouble: Option<String>,
@@ -43,7 +49,9 @@ pub struct Board {
     status: Mutex<(Status, Seen)>,
     next_number: IntGauge,
     balance: Gauge,
+    epoch: IntGauge,
     posted: IntCounter,
+    rotations: IntCounter,
     blobs: IntCounter,
     gas: IntCounter,
     reverted: IntCounter,
@@ -75,7 +83,9 @@ impl Board {
         Ok(Self {
             next_number: gauge(&registry, "next_number", "Number that L1's next batch must have")?,
             balance: gauge(&registry, "balance_eth", "Money of the paying account, in ether")?,
+            epoch: gauge(&registry, "epoch", "Epoch of L1's key")?,
             posted: counter(&registry, "posted_total", "Batches posted to effect")?,
+            rotations: counter(&registry, "rotations_total", "Handovers posted to effect")?,
             blobs: counter(&registry, "blobs_total", "Blobs posted to effect")?,
             gas: counter(&registry, "gas_total", "Gas used by mined transactions")?,
             reverted: counter(&registry, "reverted_total", "Transactions mined without effect")?,
@@ -96,6 +106,7 @@ impl Board {
         let mut guard = self.lock();
         change(&mut guard.0);
         self.next_number.set(i64::try_from(guard.0.next_number).unwrap_or(i64::MAX));
+        self.epoch.set(i64::try_from(guard.0.epoch).unwrap_or(i64::MAX));
         self.balance.set(guard.0.balance_eth.unwrap_or_default());
     }
 
@@ -109,13 +120,17 @@ impl Board {
         }
     }
 
-    /// A transaction took effect; `blobs` is 0 for `initialise`.
-    pub fn mined(&self, hash: B256, gas: u64, blobs: usize) {
+    /// The transaction of this task took effect.
+    pub fn mined(&self, task: &Task, hash: B256, gas: u64) {
+        let posted = u64::from(matches!(task, Task::Post(_)));
+        let rotations = u64::from(matches!(task, Task::Rotate(_)));
         self.gas.inc_by(gas);
-        self.blobs.inc_by(blobs as u64);
-        self.posted.inc_by(u64::from(blobs > 0));
+        self.blobs.inc_by(task.blobs() as u64);
+        self.posted.inc_by(posted);
+        self.rotations.inc_by(rotations);
         self.update(|status| {
-            status.posted += u64::from(blobs > 0);
+            status.posted += posted;
+            status.rotations += rotations;
             status.last_transaction = Some(hash);
             status.last_gas = gas;
         });

@@ -1,5 +1,5 @@
-//! Several batchers without talking to each other: batch `number` is the turn of batcher `number mod count`; the next
-//! ones take over, one after the other, when it stays unposted.
+//! Several batchers without talking to each other: batch `number`, with the handover before it if it is the first of an
+//! epoch, is the turn of batcher `number mod count`; the next ones take over, one after the other, when it stays unposted.
 
 use std::time::Duration;
 

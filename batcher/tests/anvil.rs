@@ -313,7 +313,7 @@ async fn check_forgery(network: &Network, good: &SealedBatch, forged: &SealedBat
     let by_contract = InvalidGroupSignature::abi_decode(&revert_data(&refusal)).unwrap();
     let signed = signing_digest(&network.spec.domain(), &good.header, good.encoded.carrier_hash());
     assert_eq!(by_contract.digest, word(signed));
-    let key = network.committee.key();
+    let key = network.committee.key(good.header.epoch);
     assert!(key.verify(signed, &good.signature).is_ok());
     assert!(key.verify(signed, &forged.signature).is_err());
     assert!(simulate(network, good).await.unwrap().is_empty());

@@ -5,16 +5,43 @@ mod support;
 
 use std::sync::Arc;
 
-use alloy::primitives::hex;
+use alloy::primitives::{U256, hex};
+use alloy::sol_types::SolEvent;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use batcher_format::blob;
-use ordering_types::{ChainSpec, SecretKey};
-use rollup::derive::{DeriveConfig, DeriveError, Deriver, Finality};
+use ordering_types::{ChainSpec, Epoch, Height, SecretKey};
+use rollup::derive::{DeriveConfig, DeriveError, Deriver, Finality, KeyError};
+use rollup::inbox::ISequencerInbox::{Initialised, Rotated};
 use rollup::l1::{BeaconError, HttpError};
 use serde_json::{Value, json};
 use support::{Network, until};
+
+/// What an L1 endpoint answers to a method, bent.
+type Bend = fn(&mut Value);
+
+/// An L1 endpoint that passes questions on to the network's own, and bends the answers to one method.
+async fn endpoint(network: &Network, method: &'static str, bend: Bend) -> String {
+    let (client, url) = (reqwest::Client::new(), network.l1.url());
+    let answer = move |body: String| async move {
+        let answer = client.post(url).header("content-type", "application/json").body(body.clone()).send();
+        let mut answer: Value =
+            serde_json::from_slice(&answer.await.unwrap().bytes().await.unwrap()).unwrap();
+        if body.contains(method) {
+            bend(&mut answer["result"]);
+        }
+        Json(answer)
+    };
+    listen(Router::new().route("/", post(answer))).await
+}
+
+async fn listen(routes: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    format!("http://{address}")
+}
 
 /// A beacon node that serves the same blobs for every block.
 async fn beacon(blobs: Value) -> String {
@@ -23,10 +50,7 @@ async fn beacon(blobs: Value) -> String {
         .route("/eth/v1/config/spec", get(|| async { Json(json!({ "data": { "SECONDS_PER_SLOT": "12" } })) }))
         .route("/eth/v1/beacon/blobs/{slot}", get(|State(blobs): State<Value>| async { Json(blobs) }))
         .with_state(blobs);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-    format!("http://{address}")
+    listen(routes).await
 }
 
 fn deriver(network: &Network, beacon: String, spec: ChainSpec) -> Deriver {
@@ -75,10 +99,137 @@ async fn no_lie_gets_through() {
         validator.key = SecretKey::from_bytes([byte; 32]).unwrap().public_key();
     }
     let error = deriver(&network, network.l1.beacon_url(), spec).next().await.unwrap_err();
-    assert!(matches!(error, DeriveError::Founding), "another committee's key was taken: {error}");
+    assert!(
+        matches!(error, DeriveError::Key(KeyError::Quorum(_))),
+        "another committee's key was taken: {error}"
+    );
 
     let mut spec = (*network.spec).clone();
     spec.network = "another".to_owned();
     let error = deriver(&network, network.l1.beacon_url(), spec).next().await.unwrap_err();
     assert!(matches!(error, DeriveError::Payload { number: 1, .. }), "headers of another network: {error}");
+}
+
+/// Changes one word (32 bytes) of the data of the log with this first topic.
+fn word(logs: &mut Value, topic: &str, place: usize, change: impl Fn(U256) -> U256) {
+    let log = logs.as_array_mut().unwrap().iter_mut().find(|log| log["topics"][0] == topic).unwrap();
+    let mut data = hex::decode(log["data"].as_str().unwrap()).unwrap();
+    let bytes = &mut data[32 * place..32 * (place + 1)];
+    let word = change(U256::from_be_slice(bytes));
+    bytes.copy_from_slice(&word.to_be_bytes::<32>());
+    log["data"] = json!(hex::encode_prefixed(data));
+}
+
+fn rotated() -> String {
+    Rotated::SIGNATURE_HASH.to_string()
+}
+
+/// Hides the logs with this first topic.
+fn hide(logs: &mut Value, topic: &str) {
+    logs.as_array_mut().unwrap().retain(|log| log["topics"][0] != topic);
+}
+
+/// Whatever an endpoint makes of a change of keys: no batch under a false key comes out, and the error says why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_lie_about_a_key_gets_through() {
+    let network = Network::start().await;
+    network.seal(200);
+    network.rotate();
+    network.seal(200);
+    let running = support::poster::start(&network, 0, 1, 0);
+    support::poster::derived(&network, 2).await;
+    running.task.abort();
+
+    type Expected = fn(&DeriveError) -> bool;
+    let logs = "eth_getLogs";
+    let table: [(&'static str, Bend, u64, Expected); 8] = [
+        (
+            logs,
+            |logs| hide(logs, &rotated()),
+            1,
+            |e| {
+                let (present, got) = (Epoch::new(0), Epoch::new(1));
+                matches!(e, DeriveError::Epoch { number: 2, present: p, got: g } if (*p, *g) == (present, got))
+            },
+        ),
+        (
+            logs,
+            |logs| hide(logs, &Initialised::SIGNATURE_HASH.to_string()),
+            0,
+            |e| matches!(e, DeriveError::NoKey),
+        ),
+        // The generator: a key whose secret everybody knows.
+        (
+            logs,
+            |logs| {
+                let generator = secp256k1_generator();
+                (0..2).for_each(|place| word(logs, &rotated(), place, |_| generator[place]));
+            },
+            1,
+            |e| matches!(e, DeriveError::Key(KeyError::Handover(epoch)) if *epoch == Epoch::new(1)),
+        ),
+        (
+            logs,
+            |logs| word(logs, &rotated(), 1, |y| y.wrapping_add(U256::from(2))),
+            1,
+            |e| matches!(e, DeriveError::Key(KeyError::NoPoint(_))),
+        ),
+        (
+            logs,
+            |logs| word(logs, &rotated(), 4, |hash| !hash),
+            1,
+            |e| matches!(e, DeriveError::Key(KeyError::Handover(_))),
+        ),
+        (
+            logs,
+            |logs| word(logs, &rotated(), 2, |first| first + U256::from(1)),
+            1,
+            |e| matches!(e, DeriveError::Key(KeyError::Place { batch: 3, expected_batch: 2, .. })),
+        ),
+        (
+            logs,
+            |logs| word(logs, &rotated(), 3, |first| first - U256::from(1)),
+            1,
+            |e| {
+                let wanted = (Height::new(3), Height::new(4));
+                matches!(e, DeriveError::Key(KeyError::Place { height, expected_height, .. })
+                    if (*height, *expected_height) == wanted)
+            },
+        ),
+        (
+            logs,
+            |logs| {
+                let again =
+                    logs.as_array().unwrap().iter().find(|log| log["topics"][0] == rotated()).cloned();
+                logs.as_array_mut().unwrap().push(again.unwrap());
+            },
+            2,
+            |e| matches!(e, DeriveError::Key(KeyError::NotNext { .. })),
+        ),
+    ];
+    for (place, (method, bend, good, expected)) in table.into_iter().enumerate() {
+        let rpc = vec![endpoint(&network, method, bend).await];
+        let (beacon, spec) = (network.l1.beacon_url(), Arc::clone(&network.spec));
+        let config = DeriveConfig { rpc, beacon, spec, first_l1_block: 0, finality: Finality::Latest };
+        let mut lied_to = Deriver::new(config).unwrap();
+        let error = loop {
+            match lied_to.next().await {
+                Ok(batch) => assert!(batch.is_some(), "lie {place} was believed"),
+                Err(error) => break error,
+            }
+        };
+        assert!(expected(&error), "lie {place}: {error}");
+        assert_eq!(lied_to.derived(), good, "lie {place}");
+    }
+}
+
+fn secp256k1_generator() -> [U256; 2] {
+    let (x, y) = SecretKey::from_bytes({
+        let mut one = [0; 32];
+        one[31] = 1;
+        one
+    })
+    .map(|one| ordering_types::GroupKey::from_bytes(one.public_key().to_bytes()).unwrap().coordinates())
+    .unwrap();
+    [U256::from_be_bytes(x), U256::from_be_bytes(y)]
 }

@@ -6,7 +6,8 @@ use alloy::sol_types::{SolCall, SolInterface};
 
 use crate::derive::read_log;
 use crate::inbox::ISequencerInbox::{
-    ISequencerInboxErrors, initialiseCall, lastBatchCall, nextNumberCall, postCall,
+    ISequencerInboxErrors, groupKeyCall, initialiseCall, lastBatchCall, nextNumberCall, postCall,
+    recoverCall, rotateCall,
 };
 use crate::l1::{read_answer, read_any_answer};
 
@@ -27,7 +28,10 @@ pub fn l1_answer(answer: &[u8]) {
 pub fn abi(bytes: &[u8]) {
     let _ = initialiseCall::abi_decode(bytes);
     let _ = postCall::abi_decode(bytes);
+    let _ = rotateCall::abi_decode(bytes);
+    let _ = recoverCall::abi_decode(bytes);
     let _ = lastBatchCall::abi_decode_returns(bytes);
+    let _ = groupKeyCall::abi_decode_returns(bytes);
     let _ = nextNumberCall::abi_decode_returns(bytes);
     let _ = ISequencerInboxErrors::abi_decode(bytes);
 }

@@ -2,7 +2,7 @@
 
 use alloy::primitives::{B256, U256};
 use batcher_format::{BatchHeader, SealedBatch};
-use ordering_types::{Digest, Epoch, Height};
+use ordering_types::{Digest, Epoch, GroupKey, GroupSignature, Height, SignedHandover};
 
 pub use bindings::ISequencerInbox;
 
@@ -53,16 +53,46 @@ impl From<&ISequencerInbox::BatchHeader> for BatchHeader {
     }
 }
 
+/// A group key by its x-coordinate and the parity of the other; `None` if there is no such point.
+pub fn group_key(x: U256, y_odd: bool) -> Option<GroupKey> {
+    let mut compressed = [2 | u8::from(y_odd); 33];
+    *compressed.last_chunk_mut::<32>()? = x.to_be_bytes();
+    GroupKey::from_bytes(compressed).ok()
+}
+
 /// The call that posts a batch, or `None` if its signature is no point and a scalar.
 pub fn post_call(batch: &SealedBatch) -> Option<ISequencerInbox::postCall> {
-    let (rx, ry, z) = batch.signature.words()?;
-    Some(ISequencerInbox::postCall {
-        header: (&batch.header).into(),
-        calldataHash: B256::ZERO,
-        signature: ISequencerInbox::GroupSignature {
-            rx: U256::from_be_bytes(rx),
-            ry: U256::from_be_bytes(ry),
-            z: U256::from_be_bytes(z),
-        },
-    })
+    let signature = signature_words(&batch.signature)?;
+    Some(ISequencerInbox::postCall { header: (&batch.header).into(), calldataHash: B256::ZERO, signature })
+}
+
+/// The call that hands over to the next epoch's key, or `None` if its signature is no point and a scalar.
+pub fn rotate_call(signed: &SignedHandover) -> Option<ISequencerInbox::rotateCall> {
+    let handover = &signed.handover;
+    let (x, y) = handover.next.key.coordinates();
+    let next = ISequencerInbox::Handover {
+        epoch: handover.next.epoch.get(),
+        keyX: U256::from_be_bytes(x),
+        keyY: U256::from_be_bytes(y),
+        firstBatch: handover.first_batch,
+        firstHeight: handover.first_height.get(),
+        committeeHash: word(handover.next.committee),
+    };
+    Some(ISequencerInbox::rotateCall { next, signature: signature_words(&signed.signature)? })
+}
+
+fn signature_words(signature: &GroupSignature) -> Option<ISequencerInbox::GroupSignature> {
+    let (rx, ry, z) = signature.words()?;
+    let word = U256::from_be_bytes::<32>;
+    Some(ISequencerInbox::GroupSignature { rx: word(rx), ry: word(ry), z: word(z) })
+}
+
+/// A signature from the ABI; whether it is one is seen at verification.
+pub(crate) fn group_signature(words: &ISequencerInbox::GroupSignature) -> GroupSignature {
+    let mut bytes = [2 | u8::from(words.ry.bit(0)); 65];
+    let numbers = [words.rx.to_be_bytes::<32>(), words.z.to_be_bytes::<32>()];
+    for (to, from) in bytes.iter_mut().skip(1).zip(numbers.as_flattened()) {
+        *to = *from;
+    }
+    GroupSignature::new(bytes)
 }

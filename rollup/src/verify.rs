@@ -2,13 +2,16 @@
 //!
 //! | what | proven by | needs |
 //! |---|---|---|
-//! | an ordered block | precommits of n − f validators | the chain specification |
-//! | the group key | ECDSA signatures of n − f validators | the chain specification |
-//! | a soft confirmation | one group signature over it or a block that descends from it | the group key |
-//! | a sealed batch | one group signature | the group key |
+//! | an ordered block, of any epoch | precommits of n − f validators | the chain specification |
+//! | the first group key | ECDSA signatures of n − f validators | the chain specification |
+//! | the key of a later epoch | one group signature: the handover | the key of the epoch before |
+//! | a soft confirmation | one group signature over it or a block that descends from it | the key of the signed block's epoch |
+//! | a sealed batch | one group signature | the key of the batch's epoch |
 //! | one transaction's place | a Merkle path to a header's `tx_root` | that header, proven |
 //!
-//! A checked thing is a [`Verified`]: only this module makes one.
+//! A checked thing is a [`Verified`]: only this module makes one. [`Keys`] holds the key of each epoch.
+//!
+//! The validators are the founders in all epochs; handovers change the group key alone.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,9 +22,13 @@ use ordering_types::certificate::CertificateError;
 use ordering_types::chain_spec::Committee;
 use ordering_types::group::GroupError;
 use ordering_types::preimage::Domain;
-use ordering_types::{ChainSpec, Digest, Epoch, GroupKey, Header, Height, TxId};
+use ordering_types::{ChainSpec, Digest, Epoch, Header, Height, SignedHandover, TxId};
 
 use crate::wire::{Certified, Confirmation, Founding, MAX_ABOVE, OrderedBlock};
+
+mod keys;
+
+pub use keys::{Keys, MAX_KEYS, UnknownEpoch};
 
 /// Proof that the value inside was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +55,20 @@ pub enum VerifyError {
     /// A header of another network.
     #[error("the header is of another chain specification")]
     ChainSpec,
-    /// An epoch whose committee is not known here.
-    #[error("epoch {0} is unknown: only the founding committee's is")]
-    Epoch(Epoch),
+    /// Signed with a key that is not known here.
+    #[error(transparent)]
+    Unknown(#[from] UnknownEpoch),
+    /// A handover to epoch 0, which is founded.
+    #[error("a handover to epoch 0, whose key the founders sign")]
+    FirstEpoch,
+    /// Not the handover that comes next.
+    #[error("the handover is to epoch {got}, the next one is to epoch {expected}")]
+    NotNext {
+        /// After the newest known one.
+        expected: Epoch,
+        /// By the handover.
+        got: Epoch,
+    },
     /// A certificate for something else.
     #[error("the certificate is for another header")]
     OtherHeader,
@@ -79,19 +97,31 @@ pub enum VerifyError {
     Group(#[from] GroupError),
 }
 
-/// All that a client must know beforehand: what the chain specification says of the network.
+/// All that a client must know beforehand: what the chain specification says of the network, and keys, if it has some
+/// from L1.
 #[derive(Clone, Debug)]
 pub struct Network {
     spec: Arc<ChainSpec>,
     hash: Digest,
     committee: Committee,
+    trusted: Option<Keys>,
 }
 
 impl Network {
     /// The network of a chain specification.
     pub fn new(spec: Arc<ChainSpec>) -> Self {
         let (hash, committee) = (spec.hash(), spec.committee());
-        Self { spec, hash, committee }
+        Self { spec, hash, committee, trusted: None }
+    }
+
+    /// Clients begin with these keys instead of the founding's: what came before need not be learnt.
+    pub fn trusting(self, keys: Keys) -> Self {
+        Self { trusted: Some(keys), ..self }
+    }
+
+    /// The keys to begin with; without any, the founding is asked for.
+    pub const fn trusted(&self) -> Option<&Keys> {
+        self.trusted.as_ref()
     }
 
     /// The specification.
@@ -109,7 +139,7 @@ impl Network {
         self.spec.domain()
     }
 
-    /// The founding committee. (Epochs rotate it once there are handovers.)
+    /// The founding committee, which is that of every epoch.
     pub const fn committee(&self) -> &Committee {
         &self.committee
     }
@@ -125,9 +155,6 @@ impl Network {
         if !same || certificate.header != header.hash() {
             return Err(VerifyError::OtherHeader);
         }
-        if header.epoch != Epoch::new(0) {
-            return Err(VerifyError::Epoch(header.epoch));
-        }
         certificate.verify(&self.domain(), &self.committee)?;
         if !block.is_consistent() {
             return Err(VerifyError::TxRoot);
@@ -136,7 +163,7 @@ impl Network {
     }
 
     /// Checks the first group key against the founders' signatures.
-    pub fn founding(&self, founding: &Founding) -> Result<Verified<GroupKey>, VerifyError> {
+    pub fn founding(&self, founding: Founding) -> Result<Verified<Founding>, VerifyError> {
         let (x, y) = founding.key.coordinates();
         let digest = self.domain().initialise(Epoch::new(0), x, y);
         let valid = founding.signatures.iter().filter(|(id, signature)| {
@@ -146,24 +173,32 @@ impl Network {
         if got < quorum {
             return Err(VerifyError::Founding { got, quorum });
         }
-        Ok(Verified(founding.key))
+        Ok(Verified(founding))
+    }
+
+    /// Checks that the key of the epoch before signed this handover.
+    pub fn handover(
+        &self,
+        keys: &Keys,
+        signed: SignedHandover,
+    ) -> Result<Verified<SignedHandover>, VerifyError> {
+        let next = signed.handover.next.epoch;
+        let outgoing = next.get().checked_sub(1).map(Epoch::new).ok_or(VerifyError::FirstEpoch)?;
+        signed.verify(&self.domain(), &*keys.of(outgoing)?)?;
+        Ok(Verified(signed))
     }
 
     /// Checks that the group signed the block that `certified` names.
-    pub fn certified(
-        &self,
-        key: &Verified<GroupKey>,
-        certified: Certified,
-    ) -> Result<Verified<Certified>, VerifyError> {
+    pub fn certified(&self, keys: &Keys, certified: Certified) -> Result<Verified<Certified>, VerifyError> {
         let digest = self.domain().block(certified.epoch, certified.height, certified.header);
-        key.verify(digest, &certified.signature)?;
+        keys.of(certified.epoch)?.verify(digest, &certified.signature)?;
         Ok(Verified(certified))
     }
 
-    /// Checks a soft confirmation: the group signed this header, or one that descends from it.
+    /// Checks a soft confirmation: the group signed this header, or one that descends from it, maybe in a later epoch.
     pub fn confirmed(
         &self,
-        key: &Verified<GroupKey>,
+        keys: &Keys,
         header: Header,
         confirmation: &Confirmation,
     ) -> Result<Verified<Header>, VerifyError> {
@@ -181,17 +216,18 @@ impl Network {
             }
             (signed, hash) = (next, next.hash());
         }
-        key.verify(self.domain().block(signed.epoch, signed.height, hash), signature)?;
+        let digest = self.domain().block(signed.epoch, signed.height, hash);
+        keys.of(signed.epoch)?.verify(digest, signature)?;
         Ok(Verified(header))
     }
 
     /// Checks that the group signed this batch with this carrier.
     pub fn sealed(
         &self,
-        key: &Verified<GroupKey>,
+        keys: &Keys,
         batch: Arc<SealedBatch>,
     ) -> Result<Verified<Arc<SealedBatch>>, VerifyError> {
-        key.verify(batch.digest(&self.domain()), &batch.signature)?;
+        keys.of(batch.header.epoch)?.verify(batch.digest(&self.domain()), &batch.signature)?;
         Ok(Verified(batch))
     }
 }

@@ -1,6 +1,8 @@
 //! A client against nodes that serve, withhold and lie, over real QUIC on loopback.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::large_futures, missing_docs)]
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,6 +18,7 @@ use rollup::wire::{
     self, ClientMessage, CloseReason, Closed, Content, NodeMessage, Opening, OrderedBlock, OrderedSection,
     Refusal, Refused, Request, Response, RollupRoot, Rollups, Status, Submit, Subscription, Welcome,
 };
+use support::{handover, listen};
 use tokio::sync::mpsc;
 
 const ROLLUP: RollupId = RollupId::new(1);
@@ -110,23 +113,6 @@ enum Behaviour {
     Impostor(ValidatorId),
     /// Ends the session at once.
     Close(CloseReason),
-}
-
-/// A client port on loopback.
-fn listen() -> quinn::Endpoint {
-    let certified = rcgen::generate_simple_self_signed(vec!["node".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key)
-        .unwrap();
-    tls.alpn_protocols = vec![wire::ALPN.to_vec()];
-    let quic = quinn::crypto::rustls::QuicServerConfig::try_from(tls).unwrap();
-    let config = quinn::ServerConfig::with_crypto(Arc::new(quic));
-    quinn::Endpoint::server(config, ([127, 0, 0, 1], 0).into()).unwrap()
 }
 
 /// Starts validator 1's client port.
@@ -363,5 +349,11 @@ fn the_wire_format_is_pinned() {
         wire::encode(&wire::Response::Founding(None)),
     ];
     let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
-    assert_eq!(hash.to_string(), "be1493c49f0c0e9cdeec8fbd9af6499daae36864f2dea861fd64d85681aa275c");
+    assert_eq!(hash.to_string(), "56713cd31d0b41c9c9e410294881a917217ca50013d4fa502a8212fc0a610472");
+    let frames = [
+        wire::encode(&Opening::Request(Request::Handover(Epoch::new(3)))),
+        wire::encode(&Response::Handover(Some(handover(&support::network(), 3, 2)))),
+    ];
+    let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
+    assert_eq!(hash.to_string(), "48c98979595286860c0c4094c405a2ac5ecae7a99cef89feb809c27df89be4c4");
 }

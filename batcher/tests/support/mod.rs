@@ -22,9 +22,10 @@ use batcher_format::{BatchHeader, Policies, SealedBatch, signing_digest};
 use chain::Chain;
 use frost_secp256k1 as frost;
 use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
+use ordering_types::handover::committee_hash;
 use ordering_types::{
-    Block, ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Header, Height, L1Reference, RollupId,
-    RollupSection, SecretKey, ValidatorId,
+    Block, ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Handover, Header, Height, L1Reference,
+    NextEpoch, RollupId, RollupSection, SecretKey, SignedHandover, ValidatorId,
 };
 use rollup::derive::{DeriveConfig, Deriver, Finality};
 use rollup::l1::Rpc;
@@ -47,24 +48,22 @@ pub(crate) async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Option<T
     }
 }
 
-/// A whole committee in one place: only a test may do that.
-pub(crate) struct Committee {
+/// A group key with all its shares.
+struct Group {
     keys: BTreeMap<frost::Identifier, frost::keys::KeyPackage>,
     public: frost::keys::PublicKeyPackage,
-    validators: Vec<SecretKey>,
 }
 
-impl Committee {
-    pub(crate) fn new() -> Self {
+impl Group {
+    fn new() -> Self {
         let rng = rand::thread_rng();
         let (shares, public) =
             frost::keys::generate_with_dealer(4, 3, frost::keys::IdentifierList::Default, rng).unwrap();
         let keys = shares.into_iter().map(|(id, share)| (id, share.try_into().unwrap())).collect();
-        let validators = (1..=4).map(|i| SecretKey::from_bytes([i; 32]).unwrap()).collect();
-        Self { keys, public, validators }
+        Self { keys, public }
     }
 
-    pub(crate) fn key(&self) -> GroupKey {
+    fn key(&self) -> GroupKey {
         let bytes = self.public.verifying_key().serialize().unwrap();
         GroupKey::from_bytes(bytes.try_into().unwrap()).unwrap()
     }
@@ -86,20 +85,57 @@ impl Committee {
         let signature = frost::aggregate(&package, &shares, &self.public).unwrap();
         GroupSignature::new(signature.serialize().unwrap().try_into().unwrap())
     }
+}
+
+/// A whole committee in one place, with the keys of all its epochs: only a test may do that.
+pub(crate) struct Committee {
+    groups: Mutex<Vec<Group>>,
+    validators: Vec<SecretKey>,
+}
+
+impl Committee {
+    pub(crate) fn new() -> Self {
+        let validators = (1..=4).map(|i| SecretKey::from_bytes([i; 32]).unwrap()).collect();
+        Self { groups: Mutex::new(vec![Group::new()]), validators }
+    }
+
+    /// The newest epoch.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch::new(self.groups.lock().unwrap().len() as u64 - 1)
+    }
+
+    pub(crate) fn key(&self, epoch: Epoch) -> GroupKey {
+        self.groups.lock().unwrap()[epoch.get() as usize].key()
+    }
+
+    pub(crate) fn sign(&self, epoch: Epoch, digest: Digest) -> GroupSignature {
+        self.groups.lock().unwrap()[epoch.get() as usize].sign(digest)
+    }
+
+    /// The key of the next epoch is made.
+    fn next_key(&self, spec: &ChainSpec) -> NextEpoch {
+        let group = Group::new();
+        let key = group.key();
+        self.groups.lock().unwrap().push(group);
+        NextEpoch { epoch: self.epoch(), key, committee: committee_hash(&spec.committee()) }
+    }
 
     fn founding(&self, spec: &ChainSpec) -> Founding {
-        let (x, y) = self.key().coordinates();
+        let key = self.key(Epoch::new(0));
+        let (x, y) = key.coordinates();
         let digest = spec.domain().initialise(Epoch::new(0), x, y);
         let sign = |(key, id): (&SecretKey, u16)| (ValidatorId::new(id), key.sign(digest));
-        Founding { key: self.key(), signatures: self.validators.iter().zip(1..).take(3).map(sign).collect() }
+        Founding { key, signatures: self.validators.iter().zip(1..).take(3).map(sign).collect() }
     }
 }
 
 /// What a node would serve.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Store {
     pub(crate) founding: Option<Founding>,
     pub(crate) sealed: BTreeMap<u64, Arc<SealedBatch>>,
+    /// By the epoch that they begin.
+    pub(crate) handovers: BTreeMap<Epoch, SignedHandover>,
     /// Every block that was sealed, for comparison with what is derived.
     blocks: Vec<Arc<Block>>,
 }
@@ -147,8 +183,30 @@ impl Network {
         Self { l1, rpc, spec, committee, store, node, deployed }
     }
 
-    /// Seals one more batch of three blocks and lets the node serve it.
+    /// Begins the next epoch after the newest batch, and lets the node serve the handover.
+    pub(crate) fn rotate(&self) -> Epoch {
+        let mut store = self.store.lock().unwrap();
+        let before = store.sealed.values().last().map(|batch| batch.header.clone());
+        let outgoing = self.committee.epoch();
+        let handover = Handover {
+            next: self.committee.next_key(&self.spec),
+            first_batch: before.as_ref().map_or(1, |header| header.number + 1),
+            first_height: Height::new(before.as_ref().map_or(1, |header| header.last_height.get() + 1)),
+        };
+        let signature = self.committee.sign(outgoing, handover.digest(&self.spec.domain()));
+        store.handovers.insert(handover.next.epoch, SignedHandover { handover, signature });
+        handover.next.epoch
+    }
+
+    /// Seals one more batch of three blocks, of the newest epoch, and lets the node serve it.
     pub(crate) fn seal(&self, bytes: usize) {
+        let epoch = self.committee.epoch();
+        self.seal_with_key_of(epoch, bytes);
+    }
+
+    /// As [`Self::seal`], but signed with the key of this epoch.
+    pub(crate) fn seal_with_key_of(&self, signer: Epoch, bytes: usize) {
+        let epoch = self.committee.epoch();
         let mut store = self.store.lock().unwrap();
         let before = store.sealed.values().last().map(|batch| batch.header.clone());
         let number = before.as_ref().map_or(1, |header| header.number + 1);
@@ -156,7 +214,7 @@ impl Network {
         let mut parent = before.as_ref().map_or(Digest::ZERO, |header| header.last_header);
         let mut blocks = Vec::new();
         for height in first..first + 3 {
-            let block = Arc::new(block(&self.spec, height, parent, height == first + 2, bytes));
+            let block = Arc::new(block(&self.spec, (epoch, height), parent, height == first + 2, bytes));
             parent = block.header.hash();
             blocks.push(block);
         }
@@ -164,7 +222,7 @@ impl Network {
         let header = BatchHeader {
             number,
             parent: before.map_or(Digest::ZERO, |header| header.id()),
-            epoch: Epoch::new(0),
+            epoch,
             first_height: Height::new(first),
             last_height: last.height,
             last_header: parent,
@@ -174,7 +232,7 @@ impl Network {
         };
         let encoded = batcher_format::make(&header, &blocks, &Policies::of(&self.spec)).unwrap();
         let digest = signing_digest(&self.spec.domain(), &header, encoded.carrier_hash());
-        let signature = self.committee.sign(digest);
+        let signature = self.committee.sign(signer, digest);
         let batch = SealedBatch { header, encoded: Arc::new(encoded), signature };
         store.sealed.insert(number, Arc::new(batch));
         store.blocks.extend(blocks);
@@ -298,7 +356,13 @@ fn spec(committee: &Committee, l1_chain_id: u64, inbox: Address) -> ChainSpec {
     }
 }
 
-fn block(spec: &ChainSpec, height: u64, parent: Digest, seals_batch: bool, bytes: usize) -> Block {
+fn block(
+    spec: &ChainSpec,
+    (epoch, height): (Epoch, u64),
+    parent: Digest,
+    seals_batch: bool,
+    bytes: usize,
+) -> Block {
     let noise = |seed: u64| {
         let words = (0..(bytes as u64).div_ceil(32)).map(|i| {
             Digest::sha256(&[&height.to_be_bytes(), &seed.to_be_bytes(), &i.to_be_bytes()]).to_bytes()
@@ -310,7 +374,7 @@ fn block(spec: &ChainSpec, height: u64, parent: Digest, seals_batch: bool, bytes
         header: Header {
             version: 1,
             chain_spec: spec.hash(),
-            epoch: Epoch::new(0),
+            epoch,
             height: Height::new(height),
             parent,
             time_ms: 1_700_000_000_000 + height,
@@ -329,7 +393,7 @@ fn block(spec: &ChainSpec, height: u64, parent: Digest, seals_batch: bool, bytes
 }
 
 /// The request side of a node; returns its `host:port`.
-fn serve(store: Arc<Mutex<Store>>) -> String {
+pub(crate) fn serve(store: Arc<Mutex<Store>>) -> String {
     let certified = rcgen::generate_simple_self_signed(vec!["mpc-seq".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
     let mut tls = rustls::ServerConfig::builder()
@@ -365,6 +429,7 @@ fn answer(store: &Store, request: Request) -> Response {
         Request::LatestSealed => {
             Response::LatestSealed(store.sealed.values().last().map(|batch| batch.header.clone()))
         }
+        Request::Handover(epoch) => Response::Handover(store.handovers.get(&epoch).copied()),
         Request::Block { .. } | Request::Status => Response::Busy,
     }
 }

@@ -31,11 +31,20 @@ pub(crate) fn start_patient(
     payer: u32,
     takeover: Duration,
 ) -> Running {
+    start_with(
+        network,
+        std::slice::from_ref(&network.node),
+        Rotation::new(index, count, takeover).unwrap(),
+        payer,
+    )
+}
+
+/// With these nodes.
+pub(crate) fn start_with(network: &Network, nodes: &[String], rotation: Rotation, payer: u32) -> Running {
     let l1 = network.as_seen_by(payer);
     let board = Arc::new(Board::new(l1.account()).unwrap());
     let verifier = rollup::verify::Network::new(Arc::clone(&network.spec));
-    let nodes = Nodes::new(verifier, std::slice::from_ref(&network.node)).unwrap();
-    let rotation = Rotation::new(index, count, takeover).unwrap();
+    let nodes = Nodes::new(verifier, nodes).unwrap();
     let gwei = 1_000_000_000;
     let limits = Limits {
         max_cap: 500 * gwei,

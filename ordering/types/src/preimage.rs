@@ -92,6 +92,11 @@ impl Domain {
         self.digest(16, &[number_word(epoch.get()), key_x, key_y])
     }
 
+    /// What a validator signs to have the contract replace the key of `epoch`, which no longer signs.
+    pub fn recover(&self, epoch: Epoch, key_x: [u8; 32], key_y: [u8; 32]) -> Digest {
+        self.digest(23, &[number_word(epoch.get()), key_x, key_y])
+    }
+
     /// What a validator signs to vote. `value` is `None` for nil, which is laid out as zero.
     pub fn vote(
         &self,

@@ -1,19 +1,23 @@
 //! Single questions to whichever node answers.
+//!
+//! What the group signed is checked with the key of its epoch. Keys are learnt when they are needed: the founding's once,
+//! and each later one from the handover that the key before it signed. Any node may serve it; who does not have it is
+//! only behind.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use batcher_format::SealedBatch;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use ordering_types::{GroupKey, Height, RollupId};
+use ordering_types::{Epoch, GroupKey, Height, RollupId, SignedHandover};
 use quinn::{Connection, VarInt};
 use tokio::sync::Mutex;
 
 use super::connect::{ConnectError, Connector};
 use super::link::{self, LinkError};
-use crate::verify::{Network, Verified, VerifyError};
+use crate::verify::{Keys, MAX_KEYS, Network, UnknownEpoch, Verified, VerifyError};
 use crate::wire::{self, ConfirmedBlock, Founding, Opening, Request, Response, Status};
 
 /// How long a node may take to answer.
@@ -38,10 +42,22 @@ pub enum RequestError {
     Unavailable,
     /// The node said something that its signatures do not bear out.
     #[error("the node lies: {0}")]
-    Lie(#[from] VerifyError),
+    Lie(VerifyError),
+    /// The node's answer may be true, but who signed it is not known here.
+    #[error("the node's answer cannot be checked: {0}")]
+    Unknown(UnknownEpoch),
     /// No endpoints were given.
     #[error("no node endpoints are configured")]
     NoEndpoints,
+}
+
+impl From<VerifyError> for RequestError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Unknown(epoch) => Self::Unknown(epoch),
+            lie => Self::Lie(lie),
+        }
+    }
 }
 
 /// Asks one question on a stream of its own.
@@ -73,6 +89,7 @@ pub struct Nodes {
     nodes: Arc<[Node]>,
     /// Index of the node that had the last answer.
     preferred: Arc<AtomicUsize>,
+    keys: Arc<std::sync::Mutex<Option<Keys>>>,
 }
 
 impl Nodes {
@@ -80,7 +97,9 @@ impl Nodes {
     pub fn new(network: Network, endpoints: &[String]) -> Result<Self, ConnectError> {
         let node = |endpoint: &String| Node { endpoint: endpoint.clone(), connection: Mutex::default() };
         let nodes = endpoints.iter().map(node).collect();
-        Ok(Self { network, connector: Connector::new()?, nodes, preferred: Arc::default() })
+        let keys = Arc::new(std::sync::Mutex::new(network.trusted().cloned()));
+        let (connector, preferred) = (Connector::new()?, Arc::default());
+        Ok(Self { network, connector, nodes, preferred, keys })
     }
 
     /// The network they are of.
@@ -88,29 +107,39 @@ impl Nodes {
         &self.network
     }
 
-    /// The first group key, proven by the founders, and the signatures for the contract. `None` while there is none.
-    pub async fn founding(&self) -> Result<Option<(Verified<GroupKey>, Founding)>, RequestError> {
+    /// From now on this is the key of this epoch, because L1 says so: what came before need not be learnt, and keys that
+    /// led to another one are given up.
+    pub fn trust(&self, epoch: Epoch, key: GroupKey) {
+        let mut keys = self.known_keys();
+        if keys.as_ref().and_then(|keys| keys.of(epoch).ok()).is_none_or(|known| *known != key) {
+            *keys = Some(Keys::trusted(epoch, key));
+        }
+    }
+
+    /// The first group key with the signatures for the contract, proven by the founders. `None` while there is none.
+    pub async fn founding(&self) -> Result<Option<Verified<Founding>>, RequestError> {
         self.first(Request::Founding, |response| match response {
             Response::Founding(None) => Ok(None),
-            Response::Founding(Some(founding)) => {
-                let key = self.network.founding(&founding)?;
-                Ok(Some((key, founding)))
-            }
+            Response::Founding(Some(founding)) => Ok(Some(self.network.founding(founding)?)),
             _ => Err(RequestError::OtherAnswer),
         })
         .await
     }
 
-    /// A sealed batch, proven by the group's signature. `None` while no node that answers has it.
-    pub async fn sealed(
-        &self,
-        key: &Verified<GroupKey>,
-        number: u64,
-    ) -> Result<Option<Verified<Arc<SealedBatch>>>, RequestError> {
-        self.first(Request::Sealed(number), |response| match response {
+    /// The handover with which an epoch begins, proven by the key of the one before. `None` while no node that answers
+    /// has it.
+    pub async fn handover(&self, epoch: Epoch) -> Result<Option<Verified<SignedHandover>>, RequestError> {
+        self.proven(Request::Handover(epoch), |keys, response| self.read_handover(keys, epoch, response))
+            .await
+    }
+
+    /// A sealed batch, proven by the signature of its epoch's key. `None` while no node that answers has it, or the
+    /// handover to its epoch.
+    pub async fn sealed(&self, number: u64) -> Result<Option<Verified<Arc<SealedBatch>>>, RequestError> {
+        self.proven(Request::Sealed(number), |keys, response| match response {
             Response::Sealed(None) => Ok(None),
             Response::Sealed(Some(batch)) if batch.header.number == number => {
-                Ok(Some(self.network.sealed(key, batch)?))
+                Ok(Some(self.network.sealed(keys, batch)?))
             }
             _ => Err(RequestError::OtherAnswer),
         })
@@ -143,6 +172,86 @@ impl Nodes {
             }
         });
         futures::future::join_all(each).await
+    }
+
+    fn known_keys(&self) -> MutexGuard<'_, Option<Keys>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The known keys. `None` while there is no founding.
+    async fn keys(&self) -> Result<Option<Keys>, RequestError> {
+        let known = self.known_keys().clone();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some(founding) = self.founding().await? else { return Ok(None) };
+        Ok(Some(self.known_keys().get_or_insert_with(|| Keys::founded(&founding)).clone()))
+    }
+
+    /// As [`Self::first`], for what needs keys: those that an answer needs and that are not known yet are asked for.
+    async fn proven<T>(
+        &self,
+        request: Request,
+        judge: impl Fn(&Keys, Response) -> Result<Option<T>, RequestError>,
+    ) -> Result<Option<T>, RequestError> {
+        loop {
+            let Some(keys) = self.keys().await? else { return Ok(None) };
+            // The nearest of the later epochs that nodes speak of: a liar that names a far one changes nothing.
+            let later = AtomicU64::new(u64::MAX);
+            let judge = |response| match judge(&keys, response) {
+                Err(RequestError::Unknown(UnknownEpoch::Later { epoch, .. })) => {
+                    later.fetch_min(epoch.get(), Ordering::Relaxed);
+                    Ok(None)
+                }
+                judged => judged,
+            };
+            let found = self.first(request, judge).await?;
+            let wanted = later.into_inner();
+            if found.is_some() || wanted == u64::MAX || !self.learn(keys, Epoch::new(wanted)).await? {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Asks for the handovers after the newest known key, up to the one to `wanted`, at most [`MAX_KEYS`] in one go; whether
+    /// there were any.
+    async fn learn(&self, known: Keys, wanted: Epoch) -> Result<bool, RequestError> {
+        let mut keys = known.clone();
+        for _ in 0..MAX_KEYS {
+            let next = keys.newest().next();
+            if next > wanted {
+                break;
+            }
+            let judge = |response| self.read_handover(&keys, next, response);
+            match self.first(Request::Handover(next), judge).await {
+                Ok(Some(handover)) => keys.extend(&handover)?,
+                Ok(None) => break,
+                Err(error) if keys == known => return Err(error),
+                Err(_) => break,
+            }
+        }
+        let learnt = keys != known;
+        let mut current = self.known_keys();
+        // Somebody else may have learnt more meanwhile, or may trust another key now.
+        if current.as_ref() == Some(&known) {
+            *current = Some(keys);
+        }
+        Ok(learnt)
+    }
+
+    fn read_handover(
+        &self,
+        keys: &Keys,
+        epoch: Epoch,
+        response: Response,
+    ) -> Result<Option<Verified<SignedHandover>>, RequestError> {
+        match response {
+            Response::Handover(None) => Ok(None),
+            Response::Handover(Some(signed)) if signed.handover.next.epoch == epoch => {
+                Ok(Some(self.network.handover(keys, signed)?))
+            }
+            _ => Err(RequestError::OtherAnswer),
+        }
     }
 
     /// Asks node after node until `judge` finds something, beginning with the one that had the last answer; the next one

@@ -1,25 +1,29 @@
 //! One connection to one node.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ordering_types::{GroupKey, Height, ValidatorId};
+use ordering_types::{Epoch, Height, ValidatorId};
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::connect::Connector;
 use super::link::{self, LinkError};
 use super::nodes::{RequestError, ask};
-use crate::verify::{Network, Verified, VerifyError};
+use crate::verify::{Keys, MAX_KEYS, Network, UnknownEpoch, Verified, VerifyError};
 use crate::wire::{
-    self, Certified, ClientMessage, Closed, Hello, NodeMessage, Opening, OrderedBlock, Refused, Request,
-    Response, Submit, Subscription, Welcome,
+    self, Certified, ClientMessage, Closed, FrameError, Hello, NodeMessage, Opening, OrderedBlock, Refused,
+    Request, Response, Submit, Subscription, Welcome,
 };
 
 /// Events that wait for the caller; a full queue stops the reading, and with it the node's sending.
 const EVENT_QUEUE: usize = 1_024;
 /// How long a node may take to answer the opening.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
+/// A node that does not have a handover yet is asked for it again after so long.
+const LEARN_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why a session does not begin, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +52,7 @@ pub enum SessionError {
     /// The node said something that its signatures do not bear out.
     #[error("the node lies: {0}")]
     Lie(#[from] VerifyError),
-    /// The founding key could not be had.
+    /// The founding key, or one of a later epoch, could not be had.
     #[error("group key: {0}")]
     Key(#[from] RequestError),
 }
@@ -107,8 +111,14 @@ impl Session {
         };
         check_welcome(&connection, network, &welcome)?;
         let (sender, queue) = mpsc::channel(EVENT_QUEUE);
-        let reader = Reader { receive, connection: connection.clone(), network: network.clone(), key: None };
-        let events = Events { queue, reader: tokio::spawn(reader.run(sender)) };
+        let reader = Reader {
+            connection: connection.clone(),
+            network: network.clone(),
+            keys: network.trusted().cloned(),
+            held: None,
+            learn_at: Instant::now(),
+        };
+        let events = Events { queue, reader: tokio::spawn(reader.run(receive, sender)) };
         Ok(Self { welcome, submitter: Submitter { stream: send, connection }, events })
     }
 
@@ -198,45 +208,121 @@ fn check_welcome(connection: &Connection, network: &Network, welcome: &Welcome) 
 
 /// Reads and verifies in a task of its own, so that a caller may drop its wait at any time.
 struct Reader {
-    receive: RecvStream,
     connection: Connection,
     network: Network,
-    key: Option<Verified<GroupKey>>,
+    keys: Option<Keys>,
+    /// The newest soft confirmation of an epoch whose handover the node does not have yet. It confirms all before it, so one
+    /// is enough.
+    held: Option<Certified>,
+    /// When the node may be asked for handovers again.
+    learn_at: Instant,
 }
 
 impl Reader {
-    async fn run(mut self, queue: mpsc::Sender<Result<Event, SessionError>>) {
+    async fn run(mut self, mut receive: RecvStream, queue: mpsc::Sender<Result<Event, SessionError>>) {
         loop {
-            let event = self.next().await;
-            let last = event.is_err();
-            if queue.send(event).await.is_err() || last {
+            // A read that is given up half-way would lose bytes: what is held is looked at beside it.
+            let mut reading = pin!(wire::read(&mut receive));
+            let message = loop {
+                tokio::select! {
+                    message = &mut reading => break message,
+                    () = sleep_until(self.learn_at), if self.held.is_some() => {
+                        let event = self.look_again().await;
+                        if !tell(&queue, event).await {
+                            return;
+                        }
+                    }
+                }
+            };
+            let event = self.judge(message).await;
+            if !tell(&queue, event).await {
                 return;
             }
         }
     }
 
-    async fn next(&mut self) -> Result<Event, SessionError> {
-        match wire::read(&mut self.receive).await.map_err(LinkError::from)? {
-            Some(NodeMessage::Ordered(block)) => Ok(Event::Ordered(self.network.ordered(block)?)),
-            Some(NodeMessage::Certified(certified)) => {
-                let key = self.group_key().await?;
-                Ok(Event::Certified(self.network.certified(&key, certified)?))
-            }
-            Some(NodeMessage::Refused(refused)) => Ok(Event::Refused(refused)),
+    async fn judge(
+        &mut self,
+        message: Result<Option<NodeMessage>, FrameError>,
+    ) -> Result<Option<Event>, SessionError> {
+        match message.map_err(LinkError::from)? {
+            Some(NodeMessage::Ordered(block)) => Ok(Some(Event::Ordered(self.network.ordered(block)?))),
+            Some(NodeMessage::Certified(certified)) => self.certified(certified).await,
+            Some(NodeMessage::Refused(refused)) => Ok(Some(Event::Refused(refused))),
             Some(NodeMessage::Closed(closed)) => Err(SessionError::Closed(closed)),
             Some(NodeMessage::Welcome(_)) => Err(SessionError::OutOfTurn("a second welcome")),
             None => Err(SessionError::Gone),
         }
     }
 
-    async fn group_key(&mut self) -> Result<Verified<GroupKey>, SessionError> {
-        if let Some(key) = &self.key {
-            return Ok(key.clone());
+    async fn look_again(&mut self) -> Result<Option<Event>, SessionError> {
+        match self.held.take() {
+            Some(held) => self.certified(held).await,
+            None => Ok(None),
         }
+    }
+
+    /// Checks a soft confirmation, with a key that is learnt first if need be. `None` if that cannot be yet, or the
+    /// epoch is older than the keys kept: then a later confirmation will cover the block.
+    async fn certified(&mut self, certified: Certified) -> Result<Option<Event>, SessionError> {
+        let keys = self.learn(certified.epoch).await?;
+        match self.network.certified(&keys, certified) {
+            Ok(certified) => {
+                self.held = self.held.take().filter(|held| held.height > certified.height);
+                Ok(Some(Event::Certified(certified)))
+            }
+            Err(VerifyError::Unknown(UnknownEpoch::Later { .. })) => {
+                self.held =
+                    self.held.take().filter(|held| held.height > certified.height).or(Some(certified));
+                Ok(None)
+            }
+            Err(VerifyError::Unknown(UnknownEpoch::Earlier { .. })) => Ok(None),
+            Err(lie) => Err(lie.into()),
+        }
+    }
+
+    /// The known keys, with those up to `wanted` as far as the node has their handovers; at most [`MAX_KEYS`] in one go.
+    async fn learn(&mut self, wanted: Epoch) -> Result<Keys, SessionError> {
+        let mut keys = match self.keys.take() {
+            Some(keys) => keys,
+            None => self.founding().await?,
+        };
+        if keys.newest() < wanted && Instant::now() >= self.learn_at {
+            for _ in 0..MAX_KEYS {
+                let next = keys.newest().next();
+                if next > wanted {
+                    break;
+                }
+                match ask(&self.connection, Request::Handover(next)).await {
+                    Ok(Response::Handover(Some(signed))) => {
+                        keys.extend(&self.network.handover(&keys, signed)?)?;
+                    }
+                    Ok(Response::Handover(None)) | Err(RequestError::Busy) => break,
+                    Ok(_) => return Err(RequestError::OtherAnswer.into()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if keys.newest() < wanted {
+                self.learn_at = Instant::now() + LEARN_AGAIN;
+            }
+        }
+        Ok(self.keys.insert(keys).clone())
+    }
+
+    async fn founding(&self) -> Result<Keys, SessionError> {
         let Response::Founding(Some(founding)) = ask(&self.connection, Request::Founding).await? else {
             return Err(RequestError::Unavailable.into());
         };
-        let key = self.network.founding(&founding)?;
-        Ok(self.key.insert(key).clone())
+        Ok(Keys::founded(&self.network.founding(founding)?))
     }
+}
+
+/// Hands an event over; whether there may be more.
+async fn tell(
+    queue: &mpsc::Sender<Result<Event, SessionError>>,
+    event: Result<Option<Event>, SessionError>,
+) -> bool {
+    let Some(event) = event.transpose() else { return true };
+    let last = event.is_err();
+    queue.send(event).await.is_ok() && !last
 }

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use alloy::primitives::B256;
+use alloy::primitives::{B256, U256};
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
 use batcher_format::BatchHeader;
-use ordering_types::{Address, Digest};
+use ordering_types::{Address, Digest, Epoch, Height};
 use serde_json::json;
 
-use crate::inbox::ISequencerInbox::{BatchPosted, Initialised};
+use crate::inbox::ISequencerInbox::{BatchPosted, Initialised, Recovered, Rotated};
 use crate::inbox::digest;
 use crate::l1::{Rpc, RpcError};
 
@@ -27,15 +27,33 @@ pub(super) struct Place {
 /// One event of the contract.
 #[derive(Clone, Debug)]
 pub(super) enum InboxEvent {
-    Initialised(FirstKey),
+    Key(KeyEvent),
     Posted(Posted),
 }
 
-/// Coordinates of the first group key.
+/// A key that took effect.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KeyEvent {
+    Initialised(Point),
+    Rotated(NextKey),
+    Recovered(NextKey),
+}
+
+/// Coordinates of a group key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FirstKey {
-    pub(super) x: [u8; 32],
-    pub(super) y: [u8; 32],
+pub(super) struct Point {
+    pub(super) x: U256,
+    pub(super) y: U256,
+}
+
+/// The key of a new epoch, and where that begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NextKey {
+    pub(super) epoch: Epoch,
+    pub(super) point: Point,
+    pub(super) first_batch: u64,
+    pub(super) first_height: Height,
+    pub(super) committee: Digest,
 }
 
 /// A batch that took effect.
@@ -81,7 +99,12 @@ impl Logs {
                 "address": self.inbox.to_string(),
                 "fromBlock": format!("{:#x}", self.next_block),
                 "toBlock": format!("{to:#x}"),
-                "topics": [[BatchPosted::SIGNATURE_HASH, Initialised::SIGNATURE_HASH]],
+                "topics": [[
+                    BatchPosted::SIGNATURE_HASH,
+                    Initialised::SIGNATURE_HASH,
+                    Rotated::SIGNATURE_HASH,
+                    Recovered::SIGNATURE_HASH,
+                ]],
             }]);
             self.queue = rpc.call::<VecDeque<Log>>("eth_getLogs", filter).await?;
             self.next_block = to + 1;
@@ -105,18 +128,44 @@ fn read(log: &Log) -> Option<(Place, InboxEvent)> {
         block_number: log.block_number?,
         transaction: log.transaction_hash?,
     };
-    let event = if *log.topic0()? == BatchPosted::SIGNATURE_HASH {
-        let event = BatchPosted::decode_log(&log.inner).ok()?.data;
-        InboxEvent::Posted(Posted {
-            number: event.number,
-            id: digest(event.id),
-            header: (&event.header).into(),
-            calldata_hash: digest(event.calldataHash),
-            blob_hashes: event.blobHashes.into_iter().map(digest).collect(),
-        })
-    } else {
-        let event = Initialised::decode_log(&log.inner).ok()?.data;
-        InboxEvent::Initialised(FirstKey { x: event.keyX.to_be_bytes(), y: event.keyY.to_be_bytes() })
-    };
-    Some((place, event))
+    Some((place, read_event(log)?))
+}
+
+fn read_event(log: &Log) -> Option<InboxEvent> {
+    Some(match *log.topic0()? {
+        BatchPosted::SIGNATURE_HASH => {
+            let event = BatchPosted::decode_log(&log.inner).ok()?.data;
+            InboxEvent::Posted(Posted {
+                number: event.number,
+                id: digest(event.id),
+                header: (&event.header).into(),
+                calldata_hash: digest(event.calldataHash),
+                blob_hashes: event.blobHashes.into_iter().map(digest).collect(),
+            })
+        }
+        Rotated::SIGNATURE_HASH => {
+            let event = Rotated::decode_log(&log.inner).ok()?.data;
+            InboxEvent::Key(KeyEvent::Rotated(NextKey {
+                epoch: Epoch::new(event.epoch),
+                point: Point { x: event.x, y: event.y },
+                first_batch: event.firstBatch,
+                first_height: Height::new(event.firstHeight),
+                committee: digest(event.committeeHash),
+            }))
+        }
+        Recovered::SIGNATURE_HASH => {
+            let event = Recovered::decode_log(&log.inner).ok()?.data;
+            InboxEvent::Key(KeyEvent::Recovered(NextKey {
+                epoch: Epoch::new(event.epoch),
+                point: Point { x: event.x, y: event.y },
+                first_batch: event.firstBatch,
+                first_height: Height::new(event.firstHeight),
+                committee: digest(event.committeeHash),
+            }))
+        }
+        _ => {
+            let event = Initialised::decode_log(&log.inner).ok()?.data;
+            InboxEvent::Key(KeyEvent::Initialised(Point { x: event.keyX, y: event.keyY }))
+        }
+    })
 }

@@ -7,16 +7,19 @@
 //! ```
 //!
 //! What is trusted is the L1 node's word that a log is in the chain; what the committee said is checked here again: the
-//! founders' signatures under the group key and the group's signature under every batch are read from the
-//! transactions' calldata (when a batch was posted through another contract, its calldata is elsewhere, and the
+//! founders' signatures under the first group key, each key's under the handover to the next one and under the batches of
+//! its epoch, and the members' under a key that was put in after a silence are read from the
+//! transactions' calldata (when something was posted through another contract, its calldata is elsewhere, and the
 //! contract's own check is relied on: [`Proof::Contract`]).
 //!
 //! A rollup's part that does not decode counts as empty for that rollup ([`DerivedBatch::broken`]); everything
 //! else that does not fit is an error, and the deriver stays where it is: after an L1 reorg, start a new one.
 
+mod keys;
 mod logs;
 mod reader;
 
+pub use keys::KeyError;
 pub use logs::MAX_LOG_RANGE;
 #[cfg(feature = "fuzzing")]
 pub(crate) use logs::read_log;

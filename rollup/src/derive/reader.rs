@@ -11,12 +11,14 @@ use batcher_format::{
     BatchHeader, Content, Context, DecodedBlock, Policies, batch, blob, payload, signing_digest,
 };
 use bytes::Bytes;
-use ordering_types::{ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Height, RollupId, Signature};
+use ordering_types::{ChainSpec, Digest, Epoch, GroupKey, Height, RollupId};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::logs::{FirstKey, InboxEvent, Logs, Place, Posted};
-use crate::inbox::ISequencerInbox::{initialiseCall, postCall};
+use super::keys::{KeyError, Next, Present};
+use super::logs::{InboxEvent, KeyEvent, Logs, Place, Posted};
+use crate::inbox::ISequencerInbox::postCall;
+use crate::inbox::group_signature;
 use crate::l1::{Beacon, BeaconError, EndpointError, Rpc, RpcError};
 use crate::verify::Network;
 
@@ -83,9 +85,19 @@ pub enum DeriveError {
     /// A batch before there is a key.
     #[error("the inbox has batches but no key: was reading started after `initialise`?")]
     NoKey,
-    /// A key that the founders did not sign.
-    #[error("the group key on L1 is not signed by a quorum of founders")]
-    Founding,
+    /// A key that nobody entitled to it put there.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A batch of another epoch than the key in force.
+    #[error("batch {number} is of epoch {got}, the key in force of epoch {present}")]
+    Epoch {
+        /// Its number.
+        number: u64,
+        /// Of the key.
+        present: Epoch,
+        /// Of the batch.
+        got: Epoch,
+    },
     /// A group signature that does not verify: the endpoint lies.
     #[error("the group signature of batch {0} does not verify")]
     Signature(u64),
@@ -190,10 +202,10 @@ pub struct Deriver {
     finality: Finality,
     logs: Logs,
     chain_checked: bool,
-    key: Option<GroupKey>,
+    present: Option<Present>,
     tip: Tip,
-    /// An event that was taken from the logs and not yet derived: an error in between loses nothing.
-    pending: Option<(Place, Posted)>,
+    /// An event that was taken from the logs and has not had its effect yet: an error in between loses nothing.
+    pending: Option<(Place, InboxEvent)>,
 }
 
 #[derive(Deserialize)]
@@ -213,7 +225,7 @@ impl Deriver {
             network: Network::new(config.spec),
             finality: config.finality,
             chain_checked: false,
-            key: None,
+            present: None,
             tip: Tip::default(),
             pending: None,
         })
@@ -224,30 +236,39 @@ impl Deriver {
         self.tip.number
     }
 
+    /// The key in force after the newest derived batch, with its epoch; `None` before the first key. Clients may begin with it:
+    /// [`Keys::trusted`](crate::verify::Keys::trusted).
+    pub fn key(&self) -> Option<(Epoch, GroupKey)> {
+        self.present.map(|Present { epoch, key }| (epoch, key))
+    }
+
     /// The next batch, or `None` if L1 has no further one yet. After an error that passes (an endpoint down, a blob
-    /// not served), calling again goes on at the same batch.
+    /// not served), calling again goes on at the same place.
     pub async fn next(&mut self) -> Result<Option<DerivedBatch>, DeriveError> {
         self.check_chain().await?;
         let head = self.head().await?;
         loop {
             if self.pending.is_none() {
-                match self.logs.next(&self.rpc, head).await? {
-                    None => return Ok(None),
-                    Some((place, InboxEvent::Initialised(event))) => self.initialise(place, event).await?,
-                    Some((place, InboxEvent::Posted(event))) => self.pending = Some((place, event)),
-                }
-                continue;
+                self.pending = self.logs.next(&self.rpc, head).await?;
             }
-            let Some((place, event)) = self.pending.clone() else { continue };
-            let derived = self.derive(place, &event).await?;
-            self.pending = None;
-            self.tip = Tip {
-                number: derived.header.number,
-                id: derived.id,
-                last_height: derived.header.last_height,
-                last_header: derived.header.last_header,
+            let Some((place, event)) = self.pending.clone() else { return Ok(None) };
+            let derived = match event {
+                InboxEvent::Posted(event) => Some(self.derive(place, &event).await?),
+                InboxEvent::Key(event) => {
+                    self.present = Some(self.change_key(place, event).await?);
+                    None
+                }
             };
-            return Ok(Some(derived));
+            self.pending = None;
+            if let Some(derived) = derived {
+                self.tip = Tip {
+                    number: derived.header.number,
+                    id: derived.id,
+                    last_height: derived.header.last_height,
+                    last_header: derived.header.last_header,
+                };
+                return Ok(Some(derived));
+            }
         }
     }
 
@@ -283,38 +304,16 @@ impl Deriver {
         Ok((transaction.to() == Some(inbox)).then(|| transaction.input().clone()))
     }
 
-    async fn initialise(&mut self, place: Place, event: FirstKey) -> Result<(), DeriveError> {
-        let FirstKey { x, y } = event;
-        let mut compressed = [2 | (y.last().copied().unwrap_or_default() & 1); 33];
-        if let Some(tail) = compressed.last_chunk_mut::<32>() {
-            *tail = x;
-        }
-        let key = GroupKey::from_bytes(compressed).map_err(|_| DeriveError::Founding)?;
-        if let Some(input) = self.transaction_input(place).await?
-            && let Ok(call) = initialiseCall::abi_decode(&input)
-        {
-            let signed = self.network.domain().initialise(Epoch::new(0), x, y);
-            if call.keyX.to_be_bytes() != x
-                || call.keyY.to_be_bytes() != y
-                || !self.quorum(signed, &call.signatures)
-            {
-                return Err(DeriveError::Founding);
-            }
-        }
-        self.key = Some(key);
-        Ok(())
-    }
-
-    fn quorum(&self, signed: Digest, signatures: &[AbiBytes]) -> bool {
-        let committee = self.network.committee();
-        let signer = |key: &ordering_types::PublicKey| {
-            signatures.iter().any(|signature| {
-                <[u8; 65]>::try_from(signature.as_ref())
-                    .is_ok_and(|bytes| key.verify(signed, &Signature::new(bytes)))
-            })
-        };
-        signatures.len() <= committee.len()
-            && committee.iter().filter(|(_, key)| signer(key)).count() >= committee.quorum()
+    /// The key that an event puts in force.
+    async fn change_key(&self, place: Place, event: KeyEvent) -> Result<Present, DeriveError> {
+        let input = self.transaction_input(place).await?;
+        let next = Next { batch: self.tip.number + 1, height: self.tip.last_height.next() };
+        let present = |epoch| self.present.ok_or(KeyError::NoFirst(epoch));
+        Ok(match event {
+            KeyEvent::Initialised(point) => Present::founded(&self.network, point, input)?,
+            KeyEvent::Rotated(key) => present(key.epoch)?.rotated(&self.network, next, key, input)?,
+            KeyEvent::Recovered(key) => present(key.epoch)?.recovered(&self.network, next, key, input)?,
+        })
     }
 
     async fn derive(&self, place: Place, event: &Posted) -> Result<DerivedBatch, DeriveError> {
@@ -371,8 +370,11 @@ impl Deriver {
     }
 
     async fn check_signature(&self, place: Place, event: &Posted) -> Result<Proof, DeriveError> {
-        let key = self.key.ok_or(DeriveError::NoKey)?;
+        let Present { epoch, key } = self.present.ok_or(DeriveError::NoKey)?;
         let header = &event.header;
+        if header.epoch != epoch {
+            return Err(DeriveError::Epoch { number: header.number, present: epoch, got: header.epoch });
+        }
         let input = self.transaction_input(place).await?;
         let Some(call) = input.and_then(|input| postCall::abi_decode(&input).ok()) else {
             return Ok(Proof::Contract);
@@ -382,12 +384,8 @@ impl Deriver {
         }
         let carrier = batch::carrier_hash(&event.blob_hashes, event.calldata_hash);
         let signed = signing_digest(&self.network.domain(), header, carrier);
-        let mut bytes = [2 | u8::from(call.signature.ry.bit(0)); 65];
-        let words = [call.signature.rx.to_be_bytes::<32>(), call.signature.z.to_be_bytes::<32>()];
-        for (to, from) in bytes.iter_mut().skip(1).zip(words.as_flattened()) {
-            *to = *from;
-        }
-        key.verify(signed, &GroupSignature::new(bytes)).map_err(|_| DeriveError::Signature(header.number))?;
+        key.verify(signed, &group_signature(&call.signature))
+            .map_err(|_| DeriveError::Signature(header.number))?;
         Ok(Proof::Signature)
     }
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use ordering_types::block::tx_root;
 use ordering_types::codec::DecodeError;
 use ordering_types::{
-    CommitCertificate, Digest, Epoch, GroupKey, GroupSignature, Header, Height, RollupId, Signature, TxId,
-    ValidatorId, merkle,
+    CommitCertificate, Digest, Epoch, GroupKey, GroupSignature, Header, Height, RollupId, Signature,
+    SignedHandover, TxId, ValidatorId, merkle,
 };
 use serde::{Deserialize, Serialize};
 
@@ -349,6 +349,8 @@ pub enum Request {
     },
     /// How the node is.
     Status,
+    /// The handover with which this epoch begins.
+    Handover(Epoch),
 }
 
 /// The answer to the [`Request`] of the same name; `None` where the node has no such thing (yet, or any more).
@@ -366,6 +368,8 @@ pub enum Response {
     Status(Status),
     /// The node serves too many requests now.
     Busy,
+    /// To [`Request::Handover`].
+    Handover(Option<SignedHandover>),
 }
 
 fn bounded(what: &str, got: usize, limit: usize) -> Result<(), DecodeError> {
