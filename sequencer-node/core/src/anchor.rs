@@ -121,20 +121,21 @@ impl Anchor {
     }
 }
 
-/// A checkpoint for a peer, from the block with which this batch ends. `handover` finds the signed handover to an epoch.
+/// A checkpoint for a peer, from the block with which this batch ends. `handovers` are those to the epochs that the state remembers,
+/// ascending.
 pub fn checkpoint(
     (header, certificate): (Header, CommitCertificate),
     snapshot: bytes::Bytes,
     founding: Founding,
-    handover: impl Fn(Epoch) -> Option<SignedHandover>,
+    mut handovers: Vec<SignedHandover>,
     batch: &SealedBatch,
 ) -> Checkpoint {
-    let book = EpochBook::of_snapshot(&snapshot);
     // The key that signed the oldest one is not remembered.
-    let starts = book.iter().flat_map(|book| book.starts().skip(1));
+    let oldest = EpochBook::of_snapshot(&snapshot).and_then(|book| Some(book.starts().next()?.epoch));
+    handovers.retain(|signed| Some(signed.handover.next.epoch) > oldest);
     let anchor = Anchor {
         founding,
-        handovers: starts.filter_map(|start| handover(start.epoch)).collect(),
+        handovers,
         batch: batch.header.clone(),
         carrier: batch.encoded.carrier_hash(),
         signature: batch.signature,

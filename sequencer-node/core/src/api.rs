@@ -120,8 +120,10 @@ pub enum Record {
     },
     /// This node's share of a key made for an epoch, and the group's public data. There may be several of one epoch, until it begins.
     KeyMaterial {
-        /// Whose key it is.
+        /// The epoch.
         epoch: Epoch,
+        /// The key.
+        key: GroupKey,
         /// Secret, to be encrypted.
         material: Zeroizing<Vec<u8>>,
     },
@@ -277,10 +279,4 @@ pub fn system_log_after(founded: bool, snapshot: Option<&[u8]>) -> Option<Height
     }
     let (after, _) = EpochBook::of_snapshot(snapshot?)?.ceremony()?;
     Some(after)
-}
-
-/// The key of which a stored [`Record::KeyMaterial`] is a share; `None` for bytes that are none.
-pub fn key_of_material(material: &[u8]) -> Option<GroupKey> {
-    let material = crate::key_material::decode(material).ok()?;
-    GroupKey::from_bytes(material.public().key()).ok()
 }

@@ -118,7 +118,7 @@ pub(crate) enum StoreError {
         /// The file.
         file: PathBuf,
         /// Which.
-        what: &'static str,
+        what: String,
     },
     /// The genesis file's limits allow blocks that the store does not.
     #[error("a record of {0} bytes: the store takes 1 to {max} bytes", max = segments::MAX_RECORD_BYTES)]

@@ -166,7 +166,9 @@ impl Reader {
         let Some(number) = number else { return Ok(None) };
         let Some(batch) = self.sealed(number)? else { return Ok(None) };
         let Some(head) = self.head(batch.header.last_height)? else { return Ok(None) };
-        Ok(Some(anchor::checkpoint((head.header, head.certificate), head.snapshot, founding, &batch)))
+        let handovers = self.handovers(&head.snapshot)?;
+        let proven = (head.header, head.certificate);
+        Ok(Some(anchor::checkpoint(proven, head.snapshot, founding, handovers, &batch)))
     }
 
     /// The committee's signature over one block. Not every block has one: see [`Self::confirmation`].
@@ -232,6 +234,13 @@ impl Reader {
             Some(number) => Ok(self.sealed(number)?.map(|batch| batch.header)),
             None => Ok(None),
         }
+    }
+
+    /// To the epochs that a state remembers, ascending.
+    pub(super) fn handovers(&self, snapshot: &[u8]) -> Result<Vec<SignedHandover>, StoreError> {
+        let book = EpochBook::of_snapshot(snapshot);
+        let found = book.iter().flat_map(EpochBook::starts).map(|start| self.handover(start.epoch));
+        found.filter_map(Result::transpose).collect()
     }
 
     fn first_sealed(&self) -> Result<Option<BatchHeader>, StoreError> {

@@ -27,6 +27,7 @@ use super::wal::{Rare, Wal, WalContents};
 use super::writer::{Burnt, Store};
 use crate::core_api::{
     Anchor, Checkpoint, Founding, LoggedBlock, OrderingRecovered, Recovered, Tip, UNCERTIFIED_WINDOW,
+    system_log_after,
 };
 
 /// What must never be lost.
@@ -213,6 +214,7 @@ pub(super) fn entry(at: Location, record: Checked) -> Result<Option<Entry>, Stri
             let (height, signature) = record::decode(&payload).map_err(bad)?;
             Entry::Certified { height, signature, at }
         }
+        Kind::Handover => Entry::Handover { signed: record::decode(&payload).map_err(bad)?, at },
         Kind::Sealed => {
             let batch: SealedBatch = record::decode(&payload).map_err(bad)?;
             Entry::Sealed { number: batch.header.number, last_height: batch.header.last_height, at }
@@ -269,13 +271,16 @@ fn recover(
         let _ = reader.founding.set(anchor.founding.clone());
     }
     let founding = reader.founding().cloned();
+    let snapshot = tip.as_ref().map(|tip| &tip.snapshot[..]);
     let mut system_log = Vec::new();
-    if founding.is_none() {
-        for height in heights(first_height.get(), tip_height) {
+    if let Some(after) = system_log_after(founding.is_some(), snapshot) {
+        for height in heights(after.next().max(first_height).get(), tip_height) {
             let cut = reader.head(height)?.and_then(|head| Cut::decode(&head.cut).ok());
-            system_log.extend(cut.map(|cut| LoggedBlock { time_ms: cut.time_ms, messages: cut.system }));
+            let block = |cut: Cut| LoggedBlock { height, time_ms: cut.time_ms, messages: cut.system };
+            system_log.extend(cut.map(block));
         }
     }
+    let handovers = snapshot.map_or(Ok(Vec::new()), |snapshot| reader.handovers(snapshot))?;
     let last_sealed = reader.latest_sealed()?.or(anchor.map(|anchor| anchor.batch));
     let mut unsealed = Vec::new();
     let sealed_height = last_sealed.as_ref().map_or(0, |header| header.last_height.get());
@@ -302,8 +307,9 @@ fn recover(
             chunks: open_chunks(reader)?,
             replaced,
         },
-        ceremony_seed: contents.seed,
+        ceremony_seeds: contents.seeds,
         key_material: contents.key_material,
+        handovers,
         burns,
         founding,
         system_log,

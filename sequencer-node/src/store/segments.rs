@@ -107,10 +107,11 @@ pub(super) enum Kind {
     Certified = 6,
     Sealed = 7,
     Checkpoint = 8,
+    Handover = 9,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Group,
         Self::Chunk,
         Self::Wal,
@@ -119,6 +120,7 @@ impl Kind {
         Self::Certified,
         Self::Sealed,
         Self::Checkpoint,
+        Self::Handover,
     ];
 
     fn of(byte: u8) -> Option<Self> {

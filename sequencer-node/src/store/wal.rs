@@ -1,9 +1,11 @@
 //! `wal.redb`: what is rare and must never be lost: whose folder it is, the start counter, secrets, the founding, and
 //! up to where the journal is known to be synced. Every commit is durable, and none is on the path of votes.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ordering_types::{Digest, PublicKey};
+use ordering_types::{Digest, Epoch, GroupKey, PublicKey};
 use rand_core::{OsRng, RngCore};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use zeroize::Zeroizing;
@@ -23,28 +25,76 @@ const JOURNAL_END: &str = "journal_end";
 const JOURNAL_START: &str = "journal_start";
 const JOURNAL_KEY: &str = "journal_key";
 const FOUNDING: &str = "founding";
+/// Of one ceremony, named with its epoch.
 const SEED: &str = "ceremony_seed";
+/// Of one key share, named with its epoch and key.
 const KEY_MATERIAL: &str = "key_material";
 
 /// Cache of this small file.
 const CACHE_BYTES: usize = 8 << 20;
 /// Changes with the layout of the folder, so that no version takes another's for an empty one.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// Secrets by name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SecretName {
-    /// The seed of a key ceremony.
-    Seed,
-    /// The key share and group data.
-    KeyMaterial,
+    /// The seed of an epoch's key ceremonies.
+    Seed(Epoch),
+    /// A share of a key that was made for an epoch, and group data.
+    KeyMaterial(Epoch, GroupKey),
 }
 
 impl SecretName {
-    const fn as_str(self) -> &'static str {
+    const fn epoch(self) -> Epoch {
         match self {
-            Self::Seed => SEED,
-            Self::KeyMaterial => KEY_MATERIAL,
+            Self::Seed(epoch) | Self::KeyMaterial(epoch, _) => epoch,
+        }
+    }
+
+    /// As [`Display`](fmt::Display) writes it.
+    fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.split('/');
+        let (kind, epoch, key) = (parts.next()?, parts.next()?, parts.next());
+        let epoch = Epoch::new(epoch.parse().ok()?);
+        match (kind, key, parts.next()) {
+            (SEED, None, None) => Some(Self::Seed(epoch)),
+            (KEY_MATERIAL, Some(key), None) => {
+                let bytes = hex::decode(key).ok()?.try_into().ok()?;
+                Some(Self::KeyMaterial(epoch, GroupKey::from_bytes(bytes).ok()?))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seed(epoch) => write!(f, "{SEED}/{epoch}"),
+            Self::KeyMaterial(epoch, key) => {
+                write!(f, "{KEY_MATERIAL}/{epoch}/{}", hex::encode(key.as_bytes()))
+            }
+        }
+    }
+}
+
+/// What is done to the secrets, in order.
+pub(super) enum SecretChange {
+    /// Sealed already.
+    Put(SecretName, Vec<u8>),
+    /// Of this epoch's shares only the one of this key stays.
+    Settle(Epoch, GroupKey),
+    /// Of this epoch and those before nothing stays.
+    Forget(Epoch),
+}
+
+impl SecretChange {
+    /// Whether it erases what is stored under a name.
+    fn erases(&self, name: SecretName) -> bool {
+        match (self, name) {
+            (Self::Put(..), _) | (Self::Settle(..), SecretName::Seed(_)) => false,
+            (Self::Settle(epoch, key), SecretName::KeyMaterial(of, other)) => of == *epoch && other != *key,
+            (Self::Forget(up_to), name) => name.epoch() <= *up_to,
         }
     }
 }
@@ -52,8 +102,8 @@ impl SecretName {
 /// What waits for the next commit.
 #[derive(Default)]
 pub(super) struct Rare {
-    /// Sealed already.
-    pub(super) secrets: Vec<(SecretName, Vec<u8>)>,
+    /// In order.
+    pub(super) secrets: Vec<SecretChange>,
     /// Encoded.
     pub(super) founding: Option<Vec<u8>>,
 }
@@ -73,8 +123,8 @@ pub(super) struct WalContents {
     pub(super) end: Position,
     /// Key of the journal's marks.
     pub(super) journal_key: [u8; 32],
-    pub(super) seed: Option<Zeroizing<Vec<u8>>>,
-    pub(super) key_material: Option<Zeroizing<Vec<u8>>>,
+    pub(super) seeds: BTreeMap<Epoch, Zeroizing<Vec<u8>>>,
+    pub(super) key_material: BTreeMap<Epoch, Vec<Zeroizing<Vec<u8>>>>,
     /// Encoded.
     pub(super) founding: Option<Vec<u8>>,
 }
@@ -149,7 +199,7 @@ impl Wal {
 
     /// Encrypts a secret for [`Rare::secrets`].
     pub(super) fn seal(&self, name: SecretName, secret: &[u8]) -> Vec<u8> {
-        self.secrets.seal(name.as_str(), secret)
+        self.secrets.seal(&name.to_string(), secret)
     }
 
     /// Writes all that waits, if anything does.
@@ -164,8 +214,11 @@ impl Wal {
         let transaction = self.database.begin_write()?;
         {
             let mut secrets = transaction.open_table(SECRETS)?;
-            for (name, sealed) in &rare.secrets {
-                secrets.insert(name.as_str(), sealed.as_slice())?;
+            for change in &rare.secrets {
+                if let SecretChange::Put(name, sealed) = change {
+                    secrets.insert(name.to_string().as_str(), sealed.as_slice())?;
+                }
+                secrets.retain(|name, _| SecretName::parse(name).is_none_or(|name| !change.erases(name)))?;
             }
             if let Some(founding) = &rare.founding {
                 transaction.open_table(META)?.insert(FOUNDING, founding.as_slice())?;
@@ -199,8 +252,14 @@ impl Wal {
     pub(super) fn contents(&self) -> Result<WalContents, StoreError> {
         let failed = |e: redb::Error| StoreError::database(&self.path)(e);
         let mut contents = self.read().map_err(failed)?;
-        contents.seed = self.secret(SecretName::Seed)?;
-        contents.key_material = self.secret(SecretName::KeyMaterial)?;
+        for (name, secret) in self.secrets()? {
+            match name {
+                SecretName::Seed(epoch) => drop(contents.seeds.insert(epoch, secret)),
+                SecretName::KeyMaterial(epoch, _) => {
+                    contents.key_material.entry(epoch).or_default().push(secret)
+                }
+            }
+        }
         Ok(contents)
     }
 
@@ -215,21 +274,27 @@ impl Wal {
             start: start.map_or(1, u64::from_be_bytes),
             end: end.map_or_else(Position::default, Position::from_bytes),
             journal_key: key.unwrap_or_default(),
-            seed: None,
-            key_material: None,
+            seeds: BTreeMap::new(),
+            key_material: BTreeMap::new(),
             founding: meta.get(FOUNDING)?.map(|v| v.value().to_vec()),
         })
     }
 
-    fn secret(&self, name: SecretName) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
+    fn secrets(&self) -> Result<Vec<(SecretName, Zeroizing<Vec<u8>>)>, StoreError> {
+        let read = || -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
             let table = self.database.begin_read()?.open_table(SECRETS)?;
-            Ok(table.get(name.as_str())?.map(|v| v.value().to_vec()))
+            let mut all = Vec::new();
+            for row in table.iter()? {
+                let (name, sealed) = row?;
+                all.push((name.value().to_owned(), sealed.value().to_vec()));
+            }
+            Ok(all)
         };
-        let Some(sealed) = read().map_err(StoreError::database(&self.path))? else { return Ok(None) };
-        match self.secrets.open(name.as_str(), &sealed) {
-            Some(secret) => Ok(Some(secret)),
-            None => Err(StoreError::Secret { file: self.path.clone(), what: name.as_str() }),
-        }
+        let open = |(text, sealed): (String, Vec<u8>)| {
+            let name = SecretName::parse(&text);
+            let secret = self.secrets.open(&text, &sealed);
+            name.zip(secret).ok_or_else(|| StoreError::Secret { file: self.path.clone(), what: text })
+        };
+        read().map_err(StoreError::database(&self.path))?.into_iter().map(open).collect()
     }
 }

@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::lock::Lock;
 use super::record;
 use super::segments::Kind;
-use super::wal::{Rare, SecretName, Wal};
+use super::wal::{Rare, SecretChange, SecretName, Wal};
 use crate::core_api::{Decided, Founding, OrderingRecord, Record};
 
 /// The data folder, open for writing.
@@ -45,8 +45,16 @@ impl Store {
                 let (height, lanes) = (checkpoint.header.height, record::decided_lanes(&checkpoint));
                 self.group.entries.push(Entry::Checkpoint { height, lanes, at });
             }
-            Record::CeremonySeed(secret) => self.write_secret(SecretName::Seed, &secret),
-            Record::KeyMaterial(secret) => self.write_secret(SecretName::KeyMaterial, &secret),
+            Record::CeremonySeed { epoch, seed } => self.write_secret(SecretName::Seed(epoch), &seed),
+            Record::KeyMaterial { epoch, key, material } => {
+                self.write_secret(SecretName::KeyMaterial(epoch, key), &material);
+            }
+            Record::SettleKey { epoch, key } => self.rare.secrets.push(SecretChange::Settle(epoch, key)),
+            Record::ForgetKeys { up_to } => self.rare.secrets.push(SecretChange::Forget(up_to)),
+            Record::Handover(signed) => {
+                let at = self.journal.append(Kind::Handover, &record::encode(&signed), None)?;
+                self.group.entries.push(Entry::Handover { signed, at });
+            }
             Record::NonceBurn { key, value } => {
                 let (key, value) = (Bytes::from(key), Bytes::from(value));
                 if !self.burnt.add(key.clone()) {
@@ -84,7 +92,7 @@ impl Store {
 
     fn write_secret(&mut self, name: SecretName, secret: &[u8]) {
         let sealed = self.wal.seal(name, secret);
-        self.rare.secrets.push((name, sealed));
+        self.rare.secrets.push(SecretChange::Put(name, sealed));
     }
 
     fn write_block(&mut self, decided: Arc<Decided>) -> Result<(), StoreError> {

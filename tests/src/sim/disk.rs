@@ -7,12 +7,13 @@ use batcher_format::SealedBatch;
 use bytes::Bytes;
 use node_core::anchor::{self, Anchor};
 use node_core::api::{
-    Checkpoint, Founding, LoggedBlock, Record, Recovered, Served, StoreRequest, UNCERTIFIED_WINDOW,
-    system_log_after,
+    Checkpoint, EpochBook, Founding, LoggedBlock, Record, Recovered, Served, StoreRequest,
+    UNCERTIFIED_WINDOW, system_log_after,
 };
 use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
 use ordering_types::{
-    ChainSpec, Chunk, Digest, Epoch, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip, RollupId, SignedHandover, TxId,
+    ChainSpec, Chunk, Digest, Epoch, GroupKey, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip,
+    RollupId, SignedHandover, TxId,
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -34,7 +35,7 @@ struct Contents {
     decided: BTreeMap<Height, Arc<Decided>>,
     covered: BTreeMap<LaneId, LaneSequence>,
     seeds: BTreeMap<Epoch, Vec<u8>>,
-    key_material: BTreeMap<Epoch, Vec<Vec<u8>>>,
+    key_material: BTreeMap<Epoch, Vec<(GroupKey, Vec<u8>)>>,
     handovers: BTreeMap<Epoch, SignedHandover>,
     burns: BTreeMap<Vec<u8>, Vec<u8>>,
     founding: Option<Founding>,
@@ -84,7 +85,7 @@ impl Disk {
 
     /// SHA-256 of the public data of the newest group key of each epoch whose share is stored here: what follows the 34 bytes of the share.
     pub fn groups(&self) -> BTreeMap<Epoch, Digest> {
-        let newest = |all: &Vec<Vec<u8>>| Some(Digest::sha256(&[all.last()?.get(34..)?]));
+        let newest = |all: &Vec<(GroupKey, Vec<u8>)>| Some(Digest::sha256(&[all.last()?.1.get(34..)?]));
         let all = self.synced.key_material.iter();
         all.filter_map(|(epoch, all)| Some((*epoch, newest(all)?))).collect()
     }
@@ -168,8 +169,9 @@ impl Contents {
         let batch = self.sealed.values().rev().find(|batch| batch.header.last_height <= at_most)?;
         let decided = self.decided.get(&batch.header.last_height)?;
         let proven = (decided.block.header.clone(), decided.certificate.clone());
-        let handover = |epoch| self.handovers.get(&epoch).copied();
-        Some(anchor::checkpoint(proven, decided.snapshot.clone(), self.founding.clone()?, handover, batch))
+        let book = EpochBook::of_snapshot(&decided.snapshot)?;
+        let handovers = book.starts().filter_map(|start| self.handovers.get(&start.epoch).copied()).collect();
+        Some(anchor::checkpoint(proven, decided.snapshot.clone(), self.founding.clone()?, handovers, batch))
     }
 
     fn apply(&mut self, record: Record) {
@@ -201,13 +203,12 @@ impl Contents {
             Record::CeremonySeed { epoch, seed } => {
                 self.seeds.insert(epoch, seed.to_vec());
             }
-            Record::KeyMaterial { epoch, material } => {
-                self.key_material.entry(epoch).or_default().push(material.to_vec());
+            Record::KeyMaterial { epoch, key, material } => {
+                self.key_material.entry(epoch).or_default().push((key, material.to_vec()));
             }
             Record::SettleKey { epoch, key } => {
-                let is_its = |material: &Vec<u8>| node_core::api::key_of_material(material) == Some(key);
                 if let Some(all) = self.key_material.get_mut(&epoch) {
-                    all.retain(is_its);
+                    all.retain(|(its, _)| *its == key);
                 }
             }
             Record::ForgetKeys { up_to } => {
@@ -273,7 +274,11 @@ impl Contents {
                 replaced: self.replaced,
             },
             ceremony_seeds: self.seeds.iter().map(|(epoch, seed)| (*epoch, seed.clone().into())).collect(),
-            key_material: self.key_material.iter().map(|(epoch, all)| (*epoch, all.iter().map(|one| one.clone().into()).collect())).collect(),
+            key_material: self
+                .key_material
+                .iter()
+                .map(|(epoch, all)| (*epoch, all.iter().map(|(_, one)| one.clone().into()).collect()))
+                .collect(),
             handovers: self.handovers.values().copied().collect(),
             burns: self.burns.values().cloned().collect(),
             founding: founding.clone(),

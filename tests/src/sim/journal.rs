@@ -133,7 +133,9 @@ fn payload(record: &Record) -> Vec<u8> {
         Record::Ordering(Ordered::Checkpoint(checkpoint)) => {
             [&checkpoint.snapshot[..], &checkpoint.context[..]].concat()
         }
-        Record::CeremonySeed { seed: bytes, .. } | Record::KeyMaterial { material: bytes, .. } => bytes.to_vec(),
+        Record::CeremonySeed { seed: bytes, .. } | Record::KeyMaterial { material: bytes, .. } => {
+            bytes.to_vec()
+        }
         Record::SettleKey { key, .. } => key.as_bytes().to_vec(),
         Record::ForgetKeys { up_to } => up_to.get().to_be_bytes().to_vec(),
         Record::Handover(signed) => signed.signature.as_bytes().to_vec(),

@@ -76,8 +76,8 @@ impl NodeCore {
         if self.keys.has_share(named) {
             return self.know_key(epoch, named.key, now);
         }
-        let bytes = key_material::encode(material);
-        self.outputs.push_back(Output::Persist(Record::KeyMaterial { epoch, material: bytes }));
+        let record = Record::KeyMaterial { epoch, key: named.key, material: key_material::encode(material) };
+        self.outputs.push_back(Output::Persist(record));
         self.install(epoch, material, &[], now);
     }
 

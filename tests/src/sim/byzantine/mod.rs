@@ -35,12 +35,13 @@ pub mod sync_liar;
 pub mod wrong_root;
 pub mod wrong_share;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use node_core::api::{Class, JobResult, Recipient};
 use ordering_types::preimage::Domain;
-use ordering_types::{Chunk, Digest, SecretKey, ValidatorId};
+use ordering_types::{Chunk, Digest, Epoch, SecretKey, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 
 use super::faults::Faults;

@@ -136,8 +136,9 @@ impl Epochs {
     pub(super) fn switched(&self, slot: usize, handover: &Handover) -> Option<Violation> {
         let epoch = handover.next.epoch.get();
         let known = self.begins.get(&epoch);
-        (known != Some(&Begin::of(handover)))
-            .then(|| broken(format!("node {slot} begins epoch {epoch} with {handover:?}, the blocks say {known:?}")))
+        (known != Some(&Begin::of(handover))).then(|| {
+            broken(format!("node {slot} begins epoch {epoch} with {handover:?}, the blocks say {known:?}"))
+        })
     }
 
     /// A node holds the outgoing committee's signature.
@@ -153,7 +154,9 @@ impl Epochs {
             return Some(wrong);
         }
         let Some(outgoing) = epoch.checked_sub(1).and_then(|before| self.key(before, founded)) else {
-            return Some(broken(format!("node {slot} holds a handover to epoch {epoch} that nobody could sign")));
+            return Some(broken(format!(
+                "node {slot} holds a handover to epoch {epoch} that nobody could sign"
+            )));
         };
         if outgoing.verify(hashes::handover(&self.domain, handover), signature).is_err() {
             return Some(broken(format!("node {slot}: the handover to epoch {epoch} does not verify")));

@@ -22,8 +22,8 @@ use bytes::Bytes;
 use node_core::api::{Class, Decided, Evidence, Founding, Record};
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, Chunk, Cut, Digest, GroupKey, GroupSignature, Handover, Header, Height, PublicKey, RollupId, SignedHandover, SignedVote,
-    Time, ValidatorId, VoteKind,
+    ChainSpec, Chunk, Cut, Digest, GroupKey, GroupSignature, Handover, Header, Height, PublicKey, RollupId,
+    SignedHandover, SignedVote, Time, ValidatorId, VoteKind,
 };
 
 use super::disk::Disk;
@@ -277,7 +277,9 @@ impl Oracle {
         }
         let proves = match evidence {
             Evidence::Votes { first, second } => {
-                let place = |v: &SignedVote| (v.vote.kind, v.vote.epoch, v.vote.height, v.vote.round, v.vote.validator);
+                let place = |v: &SignedVote| {
+                    (v.vote.kind, v.vote.epoch, v.vote.height, v.vote.round, v.vote.validator)
+                };
                 place(first) == place(second)
                     && first.vote.validator == culprit
                     && first.vote.value != second.vote.value
@@ -362,7 +364,10 @@ impl Oracle {
         }
         let (epoch, handed_over) = (self.epochs.newest(), self.epochs.handed_over());
         if self.rotates && (epoch < self.epoch_at_calm + 2 || handed_over <= self.epoch_at_calm) {
-            let seen = format!("epoch {}, after the faults {epoch}, {handed_over} handovers signed", self.epoch_at_calm);
+            let seen = format!(
+                "epoch {}, after the faults {epoch}, {handed_over} handovers signed",
+                self.epoch_at_calm
+            );
             return owed("rotation", seen);
         }
         None
