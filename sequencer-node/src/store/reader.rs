@@ -6,7 +6,8 @@ use batcher_format::{BatchHeader, SealedBatch};
 use ordering_types::block::InclusionProof;
 use ordering_types::transaction::tx_id;
 use ordering_types::{
-    Block, Chunk, CommitCertificate, Digest, GroupSignature, Header, Height, RollupId, TxId,
+    Block, Chunk, CommitCertificate, Digest, Epoch, GroupSignature, Header, Height, RollupId, SignedHandover,
+    TxId,
 };
 use redb::ReadableDatabase;
 use rollup::wire::{Confirmation, MAX_ABOVE};
@@ -232,6 +233,14 @@ impl Reader {
             Some(number) => Ok(self.sealed(number)?.map(|batch| batch.header)),
             None => Ok(None),
         }
+    }
+
+    /// The signed handover with which an epoch begins.
+    pub(crate) fn handover(&self, epoch: Epoch) -> Result<Option<SignedHandover>, StoreError> {
+        self.query(|t| {
+            let stored = t.open_table(index::HANDOVERS)?.get(epoch.get())?;
+            Ok(stored.and_then(|v| record::decode(v.value()).ok()))
+        })
     }
 
     fn first_sealed(&self) -> Result<Option<BatchHeader>, StoreError> {
