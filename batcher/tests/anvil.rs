@@ -17,7 +17,7 @@ use batcher::l1::{L1, Task};
 use batcher::txm::{Check, Facts, Look};
 use batcher_format::kzg::Kzg;
 use batcher_format::{BatchHeader, SealedBatch, signing_digest};
-use ordering_types::GroupSignature;
+use ordering_types::{Epoch, GroupSignature};
 use rollup::inbox::ISequencerInbox::{AlreadyInitialised, BatchPosted, InvalidGroupSignature, WrongNumber};
 use rollup::inbox::ISequencerInbox::{initialiseCall, postCall};
 use rollup::inbox::{digest, post_call, word};
@@ -79,6 +79,39 @@ async fn the_same_batches_have_the_same_effect_on_both() {
     check_shapes(ours, theirs).await;
 }
 
+/// Two handovers between batches, one of them seen together with what follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_take_handovers_in_sequence_with_batches() {
+    let Some(networks) = twins("both_take_handovers_in_sequence_with_batches").await else { return };
+    let [ours, theirs] = &networks;
+    let batchers = [start(ours, 0, 1, 0), start(theirs, 0, 1, 0)];
+    ours.seal(100);
+    ours.rotate();
+    for batcher in &batchers {
+        until("a rotation", async || Some(batcher.board.status()).filter(|s| s.rotations == 1)).await;
+    }
+    ours.seal(100);
+    ours.rotate();
+    ours.seal(100);
+    for (network, batcher) in networks.iter().zip(&batchers) {
+        derived(network, 3).await;
+        network.check_derivation().await;
+        let status = until("status", async || Some(batcher.board.status()).filter(|s| s.posted == 3)).await;
+        assert_eq!((status.rotations, status.reverted, status.epoch), (2, 0, 2), "{}", network.l1.name());
+        let mut deriver = network.deriver();
+        while deriver.next().await.unwrap().is_some() {}
+        let epoch = Epoch::new(2);
+        assert_eq!(deriver.key(), Some((epoch, network.committee.key(epoch))), "{}", network.l1.name());
+    }
+    for batcher in batchers {
+        batcher.task.abort();
+    }
+    let gas = check_receipts(ours, theirs).await;
+    assert_eq!(gas.len(), 6, "initialise, three batches and two handovers");
+    say(&format!("gas on anvil and dev-l1 alike: handovers {} and {}", gas[2], gas[4]));
+    check_state(ours, theirs).await;
+}
+
 /// Every event says what was sealed.
 async fn check_events(network: &Network) {
     let sealed = network.store.lock().unwrap().sealed.clone();
@@ -129,7 +162,7 @@ async fn check_receipts(ours: &Network, theirs: &Network) -> Vec<u64> {
 /// The contract's code and storage (its README names the slots).
 async fn check_state(ours: &Network, theirs: &Network) {
     let mut reads = vec![("eth_getCode", json!([inbox(ours), "latest"]))];
-    reads.extend((1..4).map(|slot| ("eth_getStorageAt", slot_of(ours, slot))));
+    reads.extend((1..6).map(|slot| ("eth_getStorageAt", slot_of(ours, slot))));
     for (method, params) in reads {
         let left: Bytes = ours.rpc.call(method, params.clone()).await.unwrap();
         let right: Bytes = theirs.rpc.call(method, params.clone()).await.unwrap();

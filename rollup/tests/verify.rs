@@ -42,7 +42,7 @@ fn chain_of(network: &Network, epochs: impl IntoIterator<Item = u64>) -> Vec<Hea
             time_ms: height,
             l1_reference: L1Reference::default(),
             cut: Digest::ZERO,
-            tx_root: block::tx_root([].into_iter()),
+            tx_root: block::tx_root([]),
             tx_count: 0,
             state_root: Digest::ZERO,
             seals_batch: false,

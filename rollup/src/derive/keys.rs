@@ -158,3 +158,6 @@ fn require_quorum(
         && committee.iter().filter(|(_, key)| signer(key)).count() >= committee.quorum();
     if enough { Ok(()) } else { Err(KeyError::Quorum(epoch)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,7 @@ pub(super) async fn answer(front: &Front, request: Request) -> Result<Response, 
             }))
         }
         Request::Status => Response::Status(status(front)),
+        Request::Handover(epoch) => Response::Handover(front.read(move |store| store.handover(epoch)).await?),
     })
 }
 

@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ordering_types::{ChainSpec, Height, Time, ValidatorId};
+use ordering_types::{ChainSpec, Handover, Height, Time, ValidatorId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ordering_types::{Digest, GroupSignature, Height, LaneId};
+use ordering_types::{Digest, GroupSignature, Height, LaneId, SignedHandover, codec};
 use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
     WriteTransaction,
@@ -25,6 +25,8 @@ pub(super) const BLOCKS: TableDefinition<u64, Place> = TableDefinition::new("blo
 pub(super) const CERTIFIED: TableDefinition<u64, &[u8]> = TableDefinition::new("certified");
 /// Number → (sealed batch, its last height).
 pub(super) const SEALED: TableDefinition<u64, (Place, u64)> = TableDefinition::new("sealed");
+/// Epoch → the signed handover with which it begins: never forgotten, clients go from key to key with them.
+pub(super) const HANDOVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("handovers");
 /// Digest → chunk.
 pub(super) const CHUNKS: TableDefinition<[u8; 32], Place> = TableDefinition::new("chunks");
 /// (lane, sequence, digest) → chunk; chunks that no cut covers yet.
@@ -54,6 +56,8 @@ pub(super) enum Entry {
     Certified { height: Height, signature: GroupSignature, at: Location },
     /// A sealed batch.
     Sealed { number: u64, last_height: Height, at: Location },
+    /// A signed handover.
+    Handover { signed: SignedHandover, at: Location },
     /// A chunk.
     Chunk { lane: LaneId, sequence: u64, digest: Digest, at: Location },
     /// An entry of the consensus log.
@@ -99,6 +103,7 @@ impl Index {
         transaction.open_table(BLOCKS)?;
         transaction.open_table(CERTIFIED)?;
         transaction.open_table(SEALED)?;
+        transaction.open_table(HANDOVERS)?;
         transaction.open_table(CHUNKS)?;
         transaction.open_table(OPEN_CHUNKS)?;
         transaction.open_table(COVERED)?;
@@ -183,6 +188,11 @@ fn add_entry(transaction: &WriteTransaction, needed: &mut Needed, entry: &Entry)
             // Until the block after it is forgotten, a restart may need it.
             need(needed, *at, height.get() + 1);
             add_checkpoint(transaction, height.get(), lanes, *at)?;
+        }
+        Entry::Handover { signed, at } => {
+            need(needed, *at, 0);
+            let epoch = signed.handover.next.epoch.get();
+            transaction.open_table(HANDOVERS)?.insert(epoch, codec::encode(signed).as_slice())?;
         }
         Entry::Chunk { lane, sequence, digest, at } => {
             need(needed, *at, 0);

@@ -6,7 +6,8 @@ use batcher_format::{BatchHeader, SealedBatch};
 use ordering_types::block::InclusionProof;
 use ordering_types::transaction::tx_id;
 use ordering_types::{
-    Block, Chunk, CommitCertificate, Digest, GroupSignature, Header, Height, RollupId, TxId,
+    Block, Chunk, CommitCertificate, Digest, Epoch, GroupSignature, Header, Height, RollupId, SignedHandover,
+    TxId,
 };
 use redb::ReadableDatabase;
 use rollup::wire::{Confirmation, MAX_ABOVE};
@@ -17,7 +18,7 @@ use super::ids::{Ids, Spot};
 use super::index::{self, Index};
 use super::record::{self, Head};
 use super::segments::{Checked, Kind, Location, Segments};
-use crate::core_api::{Checkpoint, Covered, Decided, Founding, Served, anchor};
+use crate::core_api::{Checkpoint, Covered, Decided, EpochBook, Founding, Served, anchor};
 
 /// What a height costs in an answer beside its cut and its signatures.
 const ITEM_BYTES: usize = 1_024;
@@ -241,6 +242,14 @@ impl Reader {
         let book = EpochBook::of_snapshot(snapshot);
         let found = book.iter().flat_map(EpochBook::starts).map(|start| self.handover(start.epoch));
         found.filter_map(Result::transpose).collect()
+    }
+
+    /// The signed handover with which an epoch begins.
+    pub(crate) fn handover(&self, epoch: Epoch) -> Result<Option<SignedHandover>, StoreError> {
+        self.query(|t| {
+            let stored = t.open_table(index::HANDOVERS)?.get(epoch.get())?;
+            Ok(stored.and_then(|v| record::decode(v.value()).ok()))
+        })
     }
 
     fn first_sealed(&self) -> Result<Option<BatchHeader>, StoreError> {

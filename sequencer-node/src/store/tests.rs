@@ -12,11 +12,13 @@ use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, R
 use ordering_types::cut::SystemMessage;
 use ordering_types::{
     Address, Block, ChainSpec, Chunk, CommitCertificate, Cut, Digest, Epoch, GroupKey, GroupSignature,
-    Header, Height, Incarnation, L1Reference, LaneId, LaneSequence, LaneTip, RollupId, RollupSection, Round,
-    SecretKey, Signature, Transaction, ValidatorId, codec,
+    Handover, Header, Height, Incarnation, L1Reference, LaneId, LaneSequence, LaneTip, NextEpoch, RollupId,
+    RollupSection, Round, SecretKey, Signature, SignedHandover, Transaction, ValidatorId, codec,
 };
 use zeroize::Zeroizing;
 
+use super::index::Entry;
+use super::segments::{Location, Position};
 use super::*;
 use crate::core_api::{Checkpoint, Covered, Decided, Founding, OrderingRecord, Record, anchor};
 
@@ -383,6 +385,29 @@ fn everything_comes_back_with_and_without_the_index() {
     assert_eq!(by_hash, Some(found));
     assert_eq!(reader.find(RollupId::new(8), data.id()).unwrap(), None);
     assert_eq!(reader.find_eth(RollupId::new(8), Digest::keccak256(&[&data.data])).unwrap(), None);
+}
+
+/// Clients need all handovers from the founding on: forgetting blocks leaves them.
+#[test]
+fn handovers_outlive_the_blocks_of_their_time() {
+    let folder = fresh_folder();
+    let opened = try_open(folder.path(), 1, 0).unwrap();
+    let (index, end) = (&opened.reader.index, Position::default());
+    let at = Location { segment: 1, offset: 0, length: 1 };
+    let group = GroupKey::from_bytes(key(1).public_key().to_bytes()).unwrap();
+    let signed = |epoch| {
+        let next = NextEpoch { epoch: Epoch::new(epoch), key: group, committee: Digest::ZERO };
+        let handover = Handover { next, first_batch: epoch, first_height: Height::new(epoch) };
+        SignedHandover { handover, signature: GroupSignature::new([epoch as u8; 65]) }
+    };
+    let rows = [1, 3].map(|epoch| Entry::Handover { signed: signed(epoch), at });
+    index.add(&rows, end, true).unwrap();
+    let forget = Entry::Checkpoint { height: Height::new(100), lanes: Vec::new(), at };
+    index.add(&[forget], end, true).unwrap();
+    for epoch in 0..5 {
+        let wanted = [1, 3].contains(&epoch).then(|| signed(epoch));
+        assert_eq!(opened.reader.handover(Epoch::new(epoch)).unwrap(), wanted, "epoch {epoch}");
+    }
 }
 
 /// A crash between the write of a block and the next sync leaves any prefix of it: the node goes on from the block

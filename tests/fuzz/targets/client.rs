@@ -98,6 +98,7 @@ fn frames() -> Vec<Vec<u8>> {
         framed(OPENING, wire::encode(&hello(Some(subscription(Rollups::All))))),
         framed(OPENING, wire::encode(&hello(Some(subscription(Rollups::Some(vec![RollupId::new(1); 3])))))),
         framed(OPENING, wire::encode(&Opening::Request(Request::Status))),
+        framed(OPENING, wire::encode(&Opening::Request(Request::Handover(header.epoch)))),
         framed(
             OPENING,
             wire::encode(&Opening::Request(Request::Block {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use node_core::api::{Class, Founding, Input, JobResult, Output, Recipient, Recovered};
 use node_core::{Config, NodeCore, Settings};
-use ordering_types::{ChainSpec, RollupId, Time, Transaction, ValidatorId};
+use ordering_types::{ChainSpec, Epoch, RollupId, Time, Transaction, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
@@ -76,7 +76,8 @@ impl Net {
                 let mut settings = Settings::default();
                 settings.signing.pool_target = NONCE_POOL;
                 let config = Config { spec: Arc::clone(&spec), me: validator.id, incarnation: 1, settings };
-                let (key_material, founding) = (Some(material.into()), Some(founding.clone()));
+                let key_material = BTreeMap::from([(Epoch::new(0), vec![material.into()])]);
+                let founding = Some(founding.clone());
                 let recovered = Recovered { key_material, founding, ..Recovered::default() };
                 NodeCore::new(config, key, entropy, recovered, START).expect("a fresh core starts")
             })
