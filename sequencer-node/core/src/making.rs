@@ -103,19 +103,19 @@ impl KeyMaking {
 
     /// Takes the next ceremony message of the log, in a block of this time.
     pub(crate) fn on_logged(&mut self, time_ms: u64, sender: ValidatorId, bytes: &[u8]) -> Vec<MakingEvent> {
-        let Some(member) = MemberId::new(sender.get()).filter(|_| !self.is_past(bytes)) else {
+        let Some(member) = MemberId::new(sender.get()).filter(|_| !self.is_other(bytes)) else {
             return Vec::new();
         };
         let events = self.ceremony.on_logged(time_ms, member, bytes);
         self.translate(time_ms, events)
     }
 
-    /// Of an attempt or an epoch that is over: late, which is no fault.
-    fn is_past(&self, payload: &[u8]) -> bool {
+    /// Of another epoch's key, or of an attempt that is over: late, or not for us, which is no fault.
+    fn is_other(&self, payload: &[u8]) -> bool {
         let now = self.ceremony.id();
         ceremony_of(payload).is_ok_and(|id| {
-            let newer = CeremonyId { attempt: now.attempt, epoch: now.epoch, ..id };
-            newer == now && (id.epoch, id.attempt) < (now.epoch, now.attempt)
+            let here = CeremonyId { attempt: now.attempt, epoch: now.epoch, ..id };
+            here == now && (id.epoch != now.epoch || id.attempt < now.attempt)
         })
     }
 

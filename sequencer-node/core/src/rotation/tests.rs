@@ -144,7 +144,7 @@ fn a_restart_at_any_point_of_the_log_goes_on_where_it_was() {
     }
 }
 
-/// What is said late of an epoch that is over is no fault, and what is of no ceremony is.
+/// What is said of another epoch is no fault, and what is of no ceremony is.
 #[test]
 fn messages_of_other_epochs_change_nothing() {
     let making = |epoch| {
@@ -160,8 +160,7 @@ fn messages_of_other_epochs_change_nothing() {
     let old = making(Epoch::new(2));
     assert!(rotation.on_ceremony(START, id(1), &old[1..]).is_empty());
     let ahead = making(Epoch::new(4));
-    let events = rotation.on_ceremony(START, id(1), &ahead[1..]);
-    assert!(matches!(events.as_slice(), [] | [RotationEvent::Fault { .. }]), "{events:?}");
+    assert!(rotation.on_ceremony(START, id(1), &ahead[1..]).is_empty());
     let garbage = rotation.on_ceremony(START, id(1), &[9; 50]);
     assert!(matches!(garbage.as_slice(), [RotationEvent::Fault { .. }]));
 }
