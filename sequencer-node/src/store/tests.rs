@@ -179,8 +179,17 @@ fn check_recovered(opened: &Opened) {
     assert_eq!(recovered.ordering.recent[1].1, [(ROLLUP, chunk(2).transactions()[0].id())]);
     assert_eq!(recovered.ordering.wal, [(Height::new(4), Bytes::from_static(b"vote 4"))]);
     assert_eq!(recovered.ordering.chunks, [chunk(4), chunk(5)]);
-    assert_eq!(recovered.ceremony_seed.as_deref().unwrap().as_slice(), b"seed");
-    assert_eq!(recovered.key_material.as_deref().unwrap().as_slice(), b"new share");
+    let seeds: Vec<_> =
+        recovered.ceremony_seeds.iter().map(|(epoch, seed)| (epoch.get(), seed.as_slice())).collect();
+    assert_eq!(seeds, [(1, b"seed".as_slice())]);
+    let shares = |epoch| -> Vec<&[u8]> {
+        recovered.key_material[&Epoch::new(epoch)].iter().map(|share| share.as_slice()).collect()
+    };
+    assert_eq!(recovered.key_material.len(), 2, "those of the first epoch are forgotten");
+    assert_eq!(shares(1), [b"its share"], "others that were made for it are forgotten");
+    let mut next = shares(2);
+    next.sort_unstable();
+    assert_eq!(next, [b"one", b"two"], "which will be taken into use is not known yet");
     assert_eq!(recovered.burns, [b"burn".to_vec()]);
     assert_eq!(recovered.system_log.len(), 3);
     assert_eq!(recovered.last_sealed, Some(sealed(1, 1, 2).header.clone()));
@@ -196,10 +205,7 @@ fn write_all(store: &mut Store) {
     }
     store.write(Record::Ordering(OrderingRecord::Chunk(chunk(4)))).unwrap();
     store.write(Record::Ordering(OrderingRecord::Chunk(chunk(5)))).unwrap();
-    store.write(Record::CeremonySeed(Zeroizing::new(b"seed".to_vec()))).unwrap();
-    store.write(Record::KeyMaterial(Zeroizing::new(b"old share".to_vec()))).unwrap();
-    store.sync().unwrap();
-    store.write(Record::KeyMaterial(Zeroizing::new(b"new share".to_vec()))).unwrap();
+    write_secrets(store);
     store.write(Record::NonceBurn { key: b"nonce".to_vec(), value: b"burn".to_vec() }).unwrap();
     let certified = Record::Certified { height: Height::new(1), signature: GroupSignature::new([2; 65]) };
     store.write(certified).unwrap();
@@ -208,6 +214,34 @@ fn write_all(store: &mut Store) {
     store.write(Record::Sealed(sealed(3, 3, 3))).unwrap();
     write_vote(store, 4);
     store.sync().unwrap();
+}
+
+/// Two epochs that are over, with a share that was never used, and two shares of keys for the next.
+fn write_secrets(store: &mut Store) {
+    let group = |n| GroupKey::from_bytes(key(n).public_key().to_bytes()).unwrap();
+    let seed = |epoch, text: &[u8]| Record::CeremonySeed {
+        epoch: Epoch::new(epoch),
+        seed: Zeroizing::new(text.to_vec()),
+    };
+    let share = |epoch, n, text: &[u8]| Record::KeyMaterial {
+        epoch: Epoch::new(epoch),
+        key: group(n),
+        material: Zeroizing::new(text.to_vec()),
+    };
+    for record in [
+        seed(0, b"old seed"),
+        share(0, 1, b"old share"),
+        seed(1, b"seed"),
+        share(1, 2, b"given up"),
+        share(1, 3, b"its share"),
+    ] {
+        store.write(record).unwrap();
+    }
+    store.sync().unwrap();
+    store.write(Record::SettleKey { epoch: Epoch::new(1), key: group(3) }).unwrap();
+    store.write(share(2, 4, b"one")).unwrap();
+    store.write(share(2, 5, b"two")).unwrap();
+    store.write(Record::ForgetKeys { up_to: Epoch::new(0) }).unwrap();
 }
 
 /// Blocks 1 and 3 are signed, 2 and 4 are not.
@@ -243,11 +277,17 @@ fn checkpoint() -> Checkpoint {
     let batch = (4_u64, Height::new(51), 0_u64, 0_u32, 0_u64, 0_u64);
     let reputation = (BTreeMap::<ValidatorId, (u8, Height)>::new(), BTreeSet::<ValidatorId>::new());
     let system = BTreeMap::<ValidatorId, u64>::new();
-    let snapshot =
-        codec::encode(&(EpochBook::genesis(Digest::ZERO), lanes, system, batch, Digest::ZERO, reputation));
+    let snapshot = codec::encode(&(
+        crate::core_api::EpochBook::genesis(Digest::ZERO),
+        lanes,
+        system,
+        batch,
+        Digest::ZERO,
+        reputation,
+    ));
     let at = decided(50);
     let proven = (at.block.header.clone(), at.certificate.clone());
-    anchor::checkpoint(proven, snapshot.into(), founding(), &sealed(3, 30, 50))
+    anchor::checkpoint(proven, snapshot.into(), founding(), vec![], &sealed(3, 30, 50))
 }
 
 fn founding() -> Founding {

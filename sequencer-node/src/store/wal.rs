@@ -99,6 +99,9 @@ impl SecretChange {
     }
 }
 
+/// Decrypted.
+type Secret = Zeroizing<Vec<u8>>;
+
 /// What waits for the next commit.
 #[derive(Default)]
 pub(super) struct Rare {
@@ -123,8 +126,8 @@ pub(super) struct WalContents {
     pub(super) end: Position,
     /// Key of the journal's marks.
     pub(super) journal_key: [u8; 32],
-    pub(super) seeds: BTreeMap<Epoch, Zeroizing<Vec<u8>>>,
-    pub(super) key_material: BTreeMap<Epoch, Vec<Zeroizing<Vec<u8>>>>,
+    pub(super) seeds: BTreeMap<Epoch, Secret>,
+    pub(super) key_material: BTreeMap<Epoch, Vec<Secret>>,
     /// Encoded.
     pub(super) founding: Option<Vec<u8>>,
 }
@@ -280,7 +283,7 @@ impl Wal {
         })
     }
 
-    fn secrets(&self) -> Result<Vec<(SecretName, Zeroizing<Vec<u8>>)>, StoreError> {
+    fn secrets(&self) -> Result<Vec<(SecretName, Secret)>, StoreError> {
         let read = || -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
             let table = self.database.begin_read()?.open_table(SECRETS)?;
             let mut all = Vec::new();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering::api::{Input as CoreInput, Output, Recipient};
+use ordering::api::{EpochEvent, Input as CoreInput, Output, Recipient};
 use ordering::{Ordering, Settings};
 use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
 use ordering_types::preimage::Domain;
@@ -364,6 +364,9 @@ impl World {
                     let (height, header) = (decided.block.header.height, decided.block.header.hash());
                     let first = *self.decided.entry(height).or_insert(header);
                     assert!(at == LIAR || first == header, "a fork at height {height}");
+                }
+                Output::Epoch(event) => {
+                    assert!(!matches!(event, EpochEvent::Ended(_)), "nobody votes for another epoch");
                 }
                 Output::JudgeCheckpoint(checkpoint) | Output::Jumped(checkpoint) => {
                     panic!("nobody was asked for {checkpoint:?}")

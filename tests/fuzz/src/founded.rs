@@ -1,7 +1,7 @@
 //! Four whole node cores, run without any fault until they have founded a key, ordered transactions and sealed a batch. What they said
 //! and wrote on the way is what fuzzing begins from.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use batcher_format::{EncodedBatch, Policies, SealedBatch, payload};
@@ -9,7 +9,9 @@ use bytes::Bytes;
 use node_core::api::{Class, Founding, Input, Job, JobResult, Output, Recipient, Record, Recovered};
 use node_core::{Config, NodeCore, Settings};
 use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
-use ordering_types::{Address, ChainSpec, Digest, RollupId, SecretKey, Time, Transaction, ValidatorId};
+use ordering_types::{
+    Address, ChainSpec, Digest, Epoch, RollupId, SecretKey, Time, Transaction, ValidatorId,
+};
 use zeroize::Zeroizing;
 
 use crate::disk::Disk;
@@ -25,7 +27,7 @@ const START: Time = Time::from_millis(1_700_000_000_000);
 #[derive(Default)]
 struct Kept {
     disk: Disk,
-    key_material: Option<Vec<u8>>,
+    key_material: BTreeMap<Epoch, Vec<Zeroizing<Vec<u8>>>>,
     burns: Vec<Vec<u8>>,
     founding: Option<Founding>,
     sealed: Option<Arc<SealedBatch>>,
@@ -127,18 +129,13 @@ impl Founded {
         let ordering = self.kept.disk.recovered(u64::from(self.spec.limits.duplicate_window_blocks));
         let recovered = Recovered {
             ordering,
-            key_material: self.kept.key_material.clone().map(Zeroizing::new),
+            key_material: self.kept.key_material.clone(),
             burns: self.kept.burns.clone(),
             founding: self.kept.founding.clone(),
             last_sealed: self.kept.sealed.as_ref().map(|batch| batch.header.clone()),
             ..Recovered::default()
         };
         core(&self.spec, 0, 2, recovered, self.now)
-    }
-
-    /// The key share of the first node, as stored.
-    pub fn key_material(&self) -> Option<&[u8]> {
-        self.kept.key_material.as_deref()
     }
 
     /// What signed batches there are.
@@ -214,11 +211,17 @@ impl Run {
     fn keep(&mut self, record: Record) {
         match record.clone() {
             Record::Ordering(record) => self.kept.disk.write(record),
-            Record::KeyMaterial(bytes) => self.kept.key_material = Some(bytes.to_vec()),
+            Record::KeyMaterial { epoch, material, .. } => {
+                self.kept.key_material.entry(epoch).or_default().push(material);
+            }
             Record::NonceBurn { value, .. } => self.kept.burns.push(value),
             Record::Founded(founding) => self.kept.founding = Some((*founding).clone()),
             Record::Sealed(batch) => self.kept.sealed = Some(batch),
-            Record::CeremonySeed(_) | Record::Certified { .. } => {}
+            Record::CeremonySeed { .. }
+            | Record::SettleKey { .. }
+            | Record::ForgetKeys { .. }
+            | Record::Handover(_)
+            | Record::Certified { .. } => {}
         }
         self.records.push(record);
     }

@@ -50,7 +50,7 @@ fn seeds() -> Vec<Vec<u8>> {
             }
             Record::Sealed(batch) => seeds.push(seed(RECORD, &codec::encode(batch))),
             Record::Founded(founding) => seeds.push(seed(RECORD, &codec::encode(founding))),
-            Record::KeyMaterial(bytes) => {
+            Record::KeyMaterial { material: bytes, .. } => {
                 seeds.push(seed(STORED_KEY, bytes));
                 seeds.push(seed(KEYS, &bytes[34..]));
                 seeds.push(seed(KEYS, &bytes[..34]));
@@ -58,7 +58,11 @@ fn seeds() -> Vec<Vec<u8>> {
             Record::Ordering(OrderingRecord::Checkpoint(checkpoint)) => {
                 seeds.push(seed(RECORD, &codec::encode(checkpoint.as_ref())));
             }
-            Record::Ordering(OrderingRecord::Chunk(_)) | Record::CeremonySeed(_) => {}
+            Record::Handover(signed) => seeds.push(seed(RECORD, &codec::encode(signed))),
+            Record::Ordering(OrderingRecord::Chunk(_))
+            | Record::CeremonySeed { .. }
+            | Record::SettleKey { .. }
+            | Record::ForgetKeys { .. } => {}
         }
     }
     let journal = [3, 9, 20, 1, 30, 1, 30, 7, 7, 7].repeat(12);
