@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy::primitives::{U256, hex};
 use alloy::sol_types::SolEvent;
@@ -178,6 +179,34 @@ async fn no_lie_about_a_key_gets_through() {
         assert!(error.to_string().starts_with(wanted), "{wanted}: {error}");
         assert_eq!(lied_to.derived(), good, "{wanted}");
     }
+}
+
+/// L1 loses sight of the transaction that brought the first key, and of that which brought the second one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_at_a_change_of_keys_loses_nothing() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let network = Network::start().await;
+    network.seal(200);
+    network.rotate();
+    network.seal(200);
+    let running = support::poster::start(&network, 0, 1, 0);
+    support::poster::derived(&network, 2).await;
+    running.task.abort();
+    // The answers are: none, the founding, batch 1, none, the handover, batch 2.
+    let bend: Bend = |answer| {
+        if [0, 3].contains(&ASKED.fetch_add(1, Ordering::SeqCst)) {
+            *answer = Value::Null;
+        }
+    };
+    let rpc = vec![endpoint(&network, "eth_getTransactionByHash", bend).await];
+    let (beacon, spec) = (network.l1.beacon_url(), Arc::clone(&network.spec));
+    let config = DeriveConfig { rpc, beacon, spec, first_l1_block: 0, finality: Finality::Latest };
+    let mut deriver = Deriver::new(config).unwrap();
+    for number in 1..=2 {
+        assert!(matches!(deriver.next().await, Err(DeriveError::Reorganised(_))));
+        assert_eq!(deriver.next().await.unwrap().unwrap().header.number, number);
+    }
+    assert!(deriver.next().await.unwrap().is_none());
 }
 
 fn repeat(logs: &mut Value) {

@@ -158,6 +158,43 @@ async fn a_race_for_a_handover_has_one_winner() {
     running.iter().for_each(|batcher| batcher.task.abort());
 }
 
+/// L1 says which key is in force: a batcher that starts late needs no handover from before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batcher_begins_with_the_key_on_l1() {
+    let network = Network::start().await;
+    for _ in 0..2 {
+        network.seal(100);
+        network.rotate();
+    }
+    network.seal(100);
+    let first = start(&network, 0, 1, 0);
+    derived(&network, 3).await;
+    first.task.abort();
+    network.store.lock().unwrap().handovers.clear();
+    network.rotate();
+    network.seal(100);
+    let second = start(&network, 0, 1, 0);
+    derived(&network, 4).await;
+    network.check_derivation().await;
+    second.task.abort();
+}
+
+/// What the committee signed does not fit together: nothing is sent that L1 would refuse, and the operator is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handover_to_another_place_is_not_sent() {
+    let network = Network::start().await;
+    network.seal(100);
+    network.rotate_at(3);
+    network.seal(100);
+    let batcher = start(&network, 0, 1, 0);
+    let wanted =
+        "batch 2 of the nodes is of epoch 1, L1 has the key of epoch 0, and no handover leads from there";
+    until("the trouble", async || batcher.board.status().trouble.filter(|why| why.starts_with(wanted))).await;
+    assert_eq!(effects(&network).await, [Batch(1)]);
+    assert_eq!(network.receipts().await.len(), 2, "initialise and batch 1");
+    batcher.task.abort();
+}
+
 fn forge(signed: &mut SignedHandover) {
     let mut bytes = *signed.signature.as_bytes();
     bytes[64] ^= 1;

@@ -185,12 +185,18 @@ impl Network {
 
     /// Begins the next epoch after the newest batch, and lets the node serve the handover.
     pub(crate) fn rotate(&self) -> Epoch {
+        let before = self.store.lock().unwrap().sealed.keys().last().copied();
+        self.rotate_at(before.unwrap_or_default() + 1)
+    }
+
+    /// As [`Self::rotate`], but the handover says that the epoch begins with this batch.
+    pub(crate) fn rotate_at(&self, first_batch: u64) -> Epoch {
         let mut store = self.store.lock().unwrap();
         let before = store.sealed.values().last().map(|batch| batch.header.clone());
         let outgoing = self.committee.epoch();
         let handover = Handover {
             next: self.committee.next_key(&self.spec),
-            first_batch: before.as_ref().map_or(1, |header| header.number + 1),
+            first_batch,
             first_height: Height::new(before.as_ref().map_or(1, |header| header.last_height.get() + 1)),
         };
         let signature = self.committee.sign(outgoing, handover.digest(&self.spec.domain()));
