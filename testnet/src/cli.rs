@@ -22,6 +22,7 @@ Examples:
   testnet                              four nodes, two batchers, a development L1; Ctrl-C stops all
   testnet --for 60s                    the same for a minute, then judged from L1 alone
   testnet --nodes 7 --port-base 15000  a bigger one, elsewhere
+  testnet --epoch 60s --for 300s       another key every minute, posted to L1 in sequence with the batches
   testnet kill 2                       (another terminal) kill -9 of node 2
   testnet restart 2                    (another terminal) start it again
   testnet --for 60s --chaos 'kill node 2 at 10s, restart node 2 at 20s, kill active batcher at 30s'
@@ -299,6 +300,9 @@ pub(crate) struct UpArgs {
     /// Break things on a timetable (seconds since the load began): 'kill node 2 at 10s, restart node 2 at 20s'
     #[arg(long, value_name = "PLAN", requires = "duration")]
     pub(crate) chaos: Option<Plan>,
+    /// The committee makes itself another key so often; once a day if not given
+    #[arg(long, value_name = "TIME", value_parser = parse_epoch)]
+    pub(crate) epoch: Option<Duration>,
     #[command(flatten)]
     pub(crate) relay: RelayArgs,
     /// Print the summary as one JSON object on standard output
@@ -333,6 +337,9 @@ pub(crate) struct BenchArgs {
     /// Where their data goes: to L1 in blobs, or nowhere but to the committee, as that of opaque transactions
     #[arg(long, value_name = "POLICY", requires = "real", default_value = "blob")]
     pub(crate) policy: Policy,
+    /// The committee makes itself another key so often; once a day if not given
+    #[arg(long, value_name = "TIME", value_parser = parse_epoch)]
+    pub(crate) epoch: Option<Duration>,
     /// Offer nothing, and measure what an idle network costs
     #[arg(long)]
     pub(crate) idle: bool,
@@ -428,6 +435,17 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err(error());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// Parses the length of an epoch: the next key is made in it, with time for who is away.
+pub(crate) fn parse_epoch(text: &str) -> Result<Duration, String> {
+    const SHORTEST: Duration = Duration::from_secs(8);
+    let epoch = parse_duration(text)?;
+    if epoch < SHORTEST {
+        Err("an epoch lasts 8 s at least: a key has to be made in it".to_owned())
+    } else {
+        Ok(epoch)
+    }
 }
 
 /// Parses a share: `1%`, `0.5%` or `0.01`.

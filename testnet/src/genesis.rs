@@ -91,6 +91,8 @@ pub struct Variant {
     pub flood: bool,
     /// The first EVM rollup leaves its data with the committee and may fill whole blocks.
     pub committee: bool,
+    /// How long an epoch lasts; a day, as usual, if not given.
+    pub epoch: Option<Duration>,
 }
 
 /// The rollups of every local network.
@@ -131,6 +133,23 @@ pub fn rollups(limits: &Limits, variant: Variant) -> Vec<Rollup> {
 /// All nodes start within some seconds here, forty of them on a busy machine too; who is not there then does not come.
 const CEREMONY: Ceremony = Ceremony { announce_ms: 30_000, acknowledge_ms: 10_000, attempt_ms: 120_000 };
 
+/// The next key is made in the last three quarters of an epoch.
+fn short_epochs(epoch: Duration) -> Epochs {
+    let interval_ms = u64::try_from(epoch.as_millis()).unwrap_or(u64::MAX);
+    Epochs { blocks: 1, interval_ms, ceremony_ms: interval_ms / 4 * 3 }
+}
+
+/// With up to f away the key is ready before the epoch is due: a quarter of it for announcements and an eighth for acknowledgements.
+fn quick_ceremony(epoch: Duration) -> Ceremony {
+    let part = |of: Duration| u32::try_from(of.as_millis()).unwrap_or(u32::MAX).max(1);
+    let (announce, acknowledge) = (epoch / 4, epoch / 8);
+    Ceremony {
+        announce_ms: part(announce),
+        acknowledge_ms: part(acknowledge),
+        attempt_ms: part((announce + acknowledge) * 2) + 2,
+    }
+}
+
 /// The genesis file of a network of these validators, numbered from 1.
 pub fn spec(
     l1_chain_id: u64,
@@ -152,8 +171,8 @@ pub fn spec(
         l1_chain_id,
         inbox,
         limits,
-        ceremony: CEREMONY,
-        epochs: Epochs::default(),
+        ceremony: variant.epoch.map_or(CEREMONY, quick_ceremony),
+        epochs: variant.epoch.map_or_else(Epochs::default, short_epochs),
         validators: validators.collect(),
         rollups: rollups(&limits, variant),
     }
@@ -335,7 +354,9 @@ mod tests {
         for nodes in [4_u8, 5, 7, 10] {
             let keys: Vec<_> =
                 (1..=nodes).map(|i| SecretKey::from_bytes([i; 32]).unwrap().public_key()).collect();
-            for variant in [Variant::default(), Variant { relay: true, flood: true, committee: true }] {
+            let epoch = Some(Duration::from_secs(60));
+            for variant in [Variant::default(), Variant { relay: true, flood: true, committee: true, epoch }]
+            {
                 let spec = spec(1337, Address::new([7; 20]), &keys, ports, variant);
                 spec.validate().unwrap();
                 let read: ChainSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();

@@ -133,7 +133,7 @@ async fn conclude(ended: Ended, session: Session, json: bool) -> Result<Exit, Up
 
 /// Everything between the preflight and the stop. Without `--for` it never returns.
 async fn body(args: &UpArgs, session: &Session, progress: &mut Progress) -> Result<Summary, UpError> {
-    let variant = Variant { relay: session.relay.is_some(), ..Variant::default() };
+    let variant = Variant { relay: session.relay.is_some(), epoch: args.epoch, ..Variant::default() };
     let up = stages::bring_up(session, args.nodes, args.block_time, variant, progress).await?;
     progress.say(&banner(session, &up));
     let book = Arc::new(Mutex::new(Book::new(args.duration.is_some())));
@@ -264,6 +264,7 @@ async fn finish(
         batches: &batches,
         endpoints: live.map(|(_, endpoint)| endpoint.clone()).collect(),
         died: session.network.lock().await.deaths(),
+        epochs: args.epoch.map(|epoch| least_epochs(run.ended.duration_since(run.began), epoch)),
     };
     let checks = judge::judge(&evidence).await;
     let chaos = match aftermath {
@@ -291,6 +292,12 @@ async fn finish(
         l1: l1_summary(&from_l1, &batches),
         chaos,
     })
+}
+
+/// An epoch ends a little after it is due, and the first began before the load: one in ten may be missing, and the one that runs.
+fn least_epochs(lasted: Duration, epoch: Duration) -> u64 {
+    let whole = lasted.as_millis() / epoch.as_millis().max(1);
+    u64::try_from(whole - whole.div_ceil(10)).unwrap_or(u64::MAX)
 }
 
 /// Reads L1 until it covers `height`, and keeps looking meanwhile: batches and slots are still counted.

@@ -129,6 +129,7 @@ async fn measured(
         relay: session.relay.is_some(),
         flood: args.rollup_flood,
         committee: args.policy == Policy::Committee,
+        epoch: args.epoch,
     };
     let up = stages::bring_up(session, args.nodes, args.block_time, variant, progress).await?;
     let observer = Observer::new(

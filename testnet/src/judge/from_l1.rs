@@ -42,6 +42,12 @@ pub struct FromL1 {
     pub broken: Vec<String>,
     /// Last height of the last batch.
     pub last_height: u64,
+    /// Epoch of the last batch.
+    pub epoch: u64,
+    /// Longest time between two blocks by their own times, milliseconds, and the later one's height.
+    pub longest_pause: (u64, u64),
+    /// Time of the newest block.
+    newest_ms: Option<u64>,
     /// What went wrong last, if it still does.
     pub error: Option<DeriveError>,
 }
@@ -58,6 +64,9 @@ impl FromL1 {
             let height = block.height.get();
             if let Some(header) = &block.header {
                 self.headers.insert(height, header.hash());
+                let pause = header.time_ms.saturating_sub(self.newest_ms.unwrap_or(header.time_ms));
+                self.longest_pause = self.longest_pause.max((pause, height));
+                self.newest_ms = Some(header.time_ms);
             }
             for section in &block.sections {
                 transactions += u64::from(section.content.count());
@@ -77,6 +86,7 @@ impl FromL1 {
             format!("batch {}: rollup {rollup} does not decode: {error}", batch.header.number)
         }));
         self.last_height = batch.header.last_height.get();
+        self.epoch = batch.header.epoch.get();
         self.batches.push(Load {
             number: batch.header.number,
             payload_bytes: batch.payload_bytes,

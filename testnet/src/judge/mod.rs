@@ -20,6 +20,8 @@ use crate::report::Check;
 
 /// Share of the offered load that must be ordered.
 pub const MIN_ORDERED: f64 = 0.95;
+/// While epochs change, blocks are no further apart.
+const MOST_PAUSE_MS: u64 = 2_000;
 /// Differences listed one by one; beyond it they are counted.
 const SHOWN: usize = 5;
 /// How long a node may take to tell its whole history.
@@ -43,11 +45,13 @@ pub struct Evidence<'a> {
     pub endpoints: Vec<String>,
     /// Processes that ended by themselves.
     pub died: Vec<String>,
+    /// Where epochs are short: so many that must have ended by now.
+    pub epochs: Option<u64>,
 }
 
 /// Judges everything.
 pub async fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
-    vec![
+    let mut checks = vec![
         offered(evidence.counts),
         confirmed(evidence.counts),
         agreement(evidence).await,
@@ -56,7 +60,22 @@ pub async fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
         headers(evidence),
         contiguous(evidence.batches),
         alive(&evidence.died),
-    ]
+    ];
+    if let Some(least) = evidence.epochs {
+        checks.extend([rotated(evidence.from_l1.epoch, least), unpaused(evidence.from_l1.longest_pause)]);
+    }
+    checks
+}
+
+/// Derivation has seen that each key signed the next, and only batches of its own epoch.
+fn rotated(epoch: u64, least: u64) -> Check {
+    let found = format!("{epoch} rotations on L1, {least} expected at least");
+    Check::new("every epoch the key on L1 changes", epoch >= least, found)
+}
+
+fn unpaused((pause_ms, height): (u64, u64)) -> Check {
+    let found = format!("longest pause {pause_ms} ms, before height {height}");
+    Check::new("ordering never pauses for more than two seconds", pause_ms <= MOST_PAUSE_MS, found)
 }
 
 fn list(all: &[String]) -> String {
@@ -235,6 +254,12 @@ mod tests {
         ] {
             assert!(!contiguous(&bad).held, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn too_few_rotations_and_a_long_pause_are_broken_promises() {
+        assert!(rotated(4, 4).held && !rotated(3, 4).held);
+        assert!(unpaused((2_000, 9)).held && !unpaused((2_001, 9)).held);
     }
 
     #[test]
