@@ -9,7 +9,9 @@ use std::time::Duration;
 use alloy::primitives::Address;
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
+use batcher::l1::{L1, Task};
 use batcher::turn::Rotation;
+use batcher::txm::{Check, Facts, Look, SendFailure};
 use ordering_types::{Epoch, GroupSignature, SignedHandover};
 use rollup::client::{Nodes, RequestError};
 use rollup::inbox::ISequencerInbox::{BatchPosted, Rotated};
@@ -156,6 +158,41 @@ async fn a_race_for_a_handover_has_one_winner() {
     network.check_derivation().await;
     assert_eq!(effects(&network).await, [Begin(1), Batch(1), Begin(2), Batch(2), Begin(3), Batch(3)]);
     running.iter().for_each(|batcher| batcher.task.abort());
+}
+
+/// A handover that is in the pool or in a block is not sent again, whoever brought it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handover_that_is_on_its_way_is_not_sent_again() {
+    let network = Network::start().await;
+    let batcher = start(&network, 0, 1, 0);
+    network.seal(100);
+    derived(&network, 1).await;
+    batcher.task.abort();
+    let epoch = network.rotate();
+    let signed = network.store.lock().unwrap().handovers[&epoch];
+    let task = Task::rotate(&signed).unwrap();
+    let automine = async |on: bool| {
+        let _: Value = network.rpc.call("dev_setAutomine", json!([on])).await.unwrap();
+    };
+    automine(false).await;
+    let (first, second) = (network.as_seen_by(1), network.as_seen_by(2));
+    let send = async |l1: &L1| {
+        let Ok(Look::Wanted(Facts { nonce, market, gas, .. })) = l1.look(&task).await else {
+            panic!("wanted")
+        };
+        l1.send(&task, nonce, market, gas, false).await
+    };
+    let hash = send(&first).await.unwrap();
+    assert_eq!(send(&second).await, Err(SendFailure::LostRace));
+    assert!(matches!(second.check(&task, &[]).await, Ok(Check::Waiting { obsolete: false, .. })));
+    automine(true).await;
+    let mined = until("a block with it", async || match first.check(&task, &[hash]).await.unwrap() {
+        Check::Mined { success, .. } => Some(success),
+        Check::Waiting { .. } => None,
+    });
+    assert!(mined.await);
+    assert!(matches!(second.check(&task, &[]).await, Ok(Check::Waiting { obsolete: true, .. })));
+    assert_eq!(second.look(&task).await, Ok(Look::Obsolete));
 }
 
 /// L1 says which key is in force: a batcher that starts late needs no handover from before.
