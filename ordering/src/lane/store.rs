@@ -346,8 +346,12 @@ impl LaneStore {
         if digest == from.1 { Ok(path.into()) } else { Err(PathError::Broken) }
     }
 
-    /// What to fetch to lengthen the chain towards `tip`: the newest chunk below all that is held, or the tip.
+    /// What to fetch to lengthen the chain towards `tip`: below the tip, if that is held, the newest chunk that is not; else the newest
+    /// below all that is held, or the tip.
     pub(crate) fn gap(&self, tip: &LaneTip) -> LaneTip {
+        if let Some(missing) = self.missing_below(tip) {
+            return missing;
+        }
         let above = self.lanes.get(&tip.lane).and_then(|entry| {
             let head = entry.head().0;
             let vouched = |branches: &[Branch]| branches.iter().find(|b| b.vouched).map(|b| b.digest);
@@ -360,6 +364,28 @@ impl LaneStore {
         match above {
             Some(parent) if !self.chunks.contains_key(&parent.digest) => parent,
             _ => *tip,
+        }
+    }
+
+    /// The newest chunk on the way from a held tip to the decided one that is not held. Other branches, dead ones perhaps, are no matter.
+    fn missing_below(&self, tip: &LaneTip) -> Option<LaneTip> {
+        let first = self.lanes.get(&tip.lane)?.decided.0.next();
+        let mut at = *tip;
+        while let Some(held) = self.chunks.get(&at.digest).filter(|_| at.sequence > first) {
+            let sequence = LaneSequence::new(at.sequence.get() - 1);
+            at = LaneTip { sequence, digest: held.chunk.parent(), ..at };
+        }
+        (!self.chunks.contains_key(&at.digest) && at.sequence < tip.sequence).then_some(at)
+    }
+
+    /// Drops what cannot follow the decided tips, nor what stands on it: after a restart the disk may hold branches that were overruled.
+    pub(crate) fn drop_dead(&mut self) {
+        for lane in self.lanes.keys().copied().collect::<Vec<_>>() {
+            let Some((sequence, digest)) = self.lanes.get(&lane).map(|entry| entry.decided) else { continue };
+            let is_dead = |_: &Branch, c: &Chunk| c.sequence() == sequence.next() && c.parent() != digest;
+            for dead in self.cut_off(lane, is_dead) {
+                self.chunks.remove(&dead);
+            }
         }
     }
 

@@ -34,6 +34,7 @@ impl Ordering {
                 let _ = self.store.insert(chunk, Claim::OWN, decided, &self.rules);
             }
         }
+        self.store.drop_dead();
     }
 
     fn admits_lane(&self, lane: LaneId) -> bool {

@@ -131,7 +131,13 @@ impl Keyring {
 
     /// The committee's signature of this is wanted, with the key of this epoch.
     pub(crate) fn sign(&mut self, now: Time, epoch: Epoch, item: ItemId, digest: Digest) {
-        let Some(key) = self.named(epoch) else { return };
+        if let Some(named) = self.named(epoch) {
+            self.sign_with(now, named, item, digest);
+        }
+    }
+
+    /// The same, with this very key.
+    pub(crate) fn sign_with(&mut self, now: Time, key: Named, item: ItemId, digest: Digest) {
         match self.parts.get_mut(&key) {
             Some(Part::Signs(_)) => self.feed(now, key, Input::Sign { item, digest: digest.to_bytes() }),
             Some(Part::Hears(witness)) => {

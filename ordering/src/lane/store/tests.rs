@@ -301,3 +301,43 @@ fn what_stands_on_a_dead_branch_goes_when_that_is_seen() {
     store.insert(new.clone(), SENT, decided, &rules).unwrap();
     assert_eq!(store.head(lane(1)), Some(tip(&new)));
 }
+
+/// Seed 788 with short epochs: an overruled branch came back from the disk with a restart, and what was asked for was its parent,
+/// which was held, so never the hole in the branch that the lane goes on with.
+#[test]
+fn a_hole_below_a_held_tip_is_asked_for_whatever_other_branches_are_held() {
+    let (rules, old) = (rules(), chain(lane(1), 5, b"old"));
+    let decided = (LaneSequence::new(1), Digest::sha256(&[b"forged"]));
+    let mut parent = decided.1;
+    let new: Vec<Chunk> = (2..=4)
+        .map(|sequence| {
+            let next = chunk(lane(1), sequence, parent, b"new");
+            parent = next.digest();
+            next
+        })
+        .collect();
+    let mut store = LaneStore::default();
+    for recovered in &old[1..] {
+        store.insert(recovered.clone(), Claim::OWN, decided, &rules).unwrap();
+    }
+    store.insert(new[2].clone(), SENT, decided, &rules).unwrap();
+    assert_eq!(store.gap(&tip(&new[2])), tip(&new[1]));
+    store.insert(new[1].clone(), SENT, decided, &rules).unwrap();
+    assert_eq!(store.gap(&tip(&new[2])), tip(&new[0]));
+    store.insert(new[0].clone(), SENT, decided, &rules).unwrap();
+    assert_eq!(store.head(lane(1)), Some(tip(&new[2])));
+}
+
+#[test]
+fn after_a_restart_overruled_branches_leave_their_places() {
+    let (rules, old) = (rules(), chain(lane(1), 4, b"old"));
+    let decided = (LaneSequence::new(1), Digest::sha256(&[b"forged"]));
+    let new = chunk(lane(1), 2, decided.1, b"new");
+    let mut store = LaneStore::default();
+    for recovered in old[1..].iter().chain([&new]) {
+        store.insert(recovered.clone(), Claim::OWN, decided, &rules).unwrap();
+    }
+    store.drop_dead();
+    assert!(old[1..].iter().all(|dead| store.get(dead.digest()).is_none()));
+    assert_eq!((store.head(lane(1)), store.backlog(lane(1)).0), (Some(tip(&new)), 1));
+}

@@ -132,8 +132,9 @@ impl NodeCore {
 
     fn ask_for_test(&mut self, now: Time) {
         let Some(next) = self.rotation.as_ref().and_then(Rotation::to_test) else { return };
-        let digest = self.domain.readiness(&next);
-        self.keys.sign(now, next.epoch, keys::readiness(next.epoch), digest);
+        // After a replay the key of which this node has just got its share may be one that was given up since.
+        let named = Named { epoch: next.epoch, key: next.key };
+        self.keys.sign_with(now, named, keys::readiness(next.epoch), self.domain.readiness(&next));
     }
 
     pub(super) fn on_tested(&mut self, key: Named, test: GroupSignature, now: Time) {
