@@ -133,13 +133,13 @@ pub fn rollups(limits: &Limits, variant: Variant) -> Vec<Rollup> {
 /// All nodes start within some seconds here, forty of them on a busy machine too; who is not there then does not come.
 const CEREMONY: Ceremony = Ceremony { announce_ms: 30_000, acknowledge_ms: 10_000, attempt_ms: 120_000 };
 
-/// The next key is made in the last three quarters of an epoch.
+/// The next key is made as soon as an epoch begins, and those who are away then are waited for until three quarters of it are over.
 fn short_epochs(epoch: Duration) -> Epochs {
     let interval_ms = u64::try_from(epoch.as_millis()).unwrap_or(u64::MAX);
-    Epochs { blocks: 1, interval_ms, ceremony_ms: interval_ms / 4 * 3 }
+    Epochs { blocks: 1, interval_ms, ceremony_ms: interval_ms }
 }
 
-/// With up to f away the key is ready before the epoch is due: a quarter of it for announcements and an eighth for acknowledgements.
+/// Whatever is left to do for a key is done before the epoch is due.
 fn quick_ceremony(epoch: Duration) -> Ceremony {
     let part = |of: Duration| u32::try_from(of.as_millis()).unwrap_or(u32::MAX).max(1);
     let (announce, acknowledge) = (epoch / 4, epoch / 8);

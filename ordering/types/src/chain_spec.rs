@@ -157,7 +157,8 @@ pub struct Epochs {
     pub blocks: u64,
     /// And lasts at least this long, by the times of its blocks. How many blocks that is depends on how much there is to order.
     pub interval_ms: u64,
-    /// The next key is made during this last part of it. An epoch whose successor has no key yet goes on.
+    /// The next key is made during this last part of it; for three quarters of that, validators that are away are waited for, so that who restarts
+    /// meanwhile gets its share. An epoch whose successor has no key yet goes on.
     pub ceremony_ms: u64,
 }
 

@@ -56,7 +56,8 @@ impl Founding {
         seed: [u8; 32],
     ) -> Result<Self, StartError> {
         let (domain, committee) = (spec.domain(), spec.committee());
-        let making = KeyMaking::new(spec, FOUNDING_EPOCH, &committee, me, seed)?;
+        let announce_ms = spec.ceremony.announce_ms.into();
+        let making = KeyMaking::new(spec, FOUNDING_EPOCH, &committee, (me, seed), announce_ms)?;
         Ok(Self { domain, committee, me, key, making, votes: BTreeMap::new(), done: false })
     }
 

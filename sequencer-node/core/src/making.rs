@@ -69,13 +69,14 @@ pub(crate) struct KeyMaking {
 }
 
 impl KeyMaking {
-    /// A member's part; what it publishes first comes from [`Self::start`].
+    /// A member's part; what it publishes first comes from [`Self::start`]. The first attempt waits for so long for those who are away, if at
+    /// least a quorum is there; others as long as the genesis file says.
     pub(crate) fn new(
         spec: &ChainSpec,
         epoch: Epoch,
         committee: &Committee,
-        me: ValidatorId,
-        seed: [u8; 32],
+        (me, seed): (ValidatorId, [u8; 32]),
+        first_announce_ms: u64,
     ) -> Result<Self, StartError> {
         let seed = Zeroizing::new(seed);
         let member = MemberId::new(me.get()).ok_or(StartError::NotAMember(me))?;
@@ -83,7 +84,12 @@ impl KeyMaking {
         let threshold = u16::try_from(committee.threshold()).expect("a committee has at most 100 members");
         let members = committee.ids().filter_map(|v| MemberId::new(v.get())).collect();
         let id = ceremony_id(&domain, epoch, 0);
-        let setup = Setup { id, members, threshold, old: None, patience };
+        let first = Patience {
+            announce: first_announce_ms,
+            attempt: patience.attempt.saturating_add(first_announce_ms.saturating_sub(patience.announce)),
+            ..patience
+        };
+        let setup = Setup { id, members, threshold, old: None, patience: first };
         let ceremony = Ceremony::new(&setup, member, CeremonySeed::new(*seed), None)
             .map_err(|e| StartError::Ceremony(e.to_string()))?;
         Ok(Self { domain, epoch, threshold, patience, me: member, seed, ceremony, last_failure: None })

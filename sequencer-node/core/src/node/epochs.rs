@@ -89,7 +89,10 @@ impl NodeCore {
         let EpochStart { epoch, committee, .. } = self.present();
         let next = epoch.next();
         let seed = self.ceremony_seed(next, stored)?;
-        let making = KeyMaking::new(&self.spec, next, self.ordering.committee(), self.me, *seed)?;
+        // There is time: who restarts meanwhile gets its share all the same.
+        let announce_ms = self.spec.epochs.ceremony_ms / 4 * 3;
+        let committee_now = self.ordering.committee();
+        let making = KeyMaking::new(&self.spec, next, committee_now, (self.me, *seed), announce_ms)?;
         Ok(Rotation::making(next, committee, making, self.spec.ceremony.acknowledge_ms.into()))
     }
 

@@ -36,7 +36,7 @@ fn id(index: u16) -> ValidatorId {
 
 fn member(index: u16) -> Rotation {
     let seed = [u8::try_from(index).unwrap() + 1; 32];
-    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), id(index), seed).unwrap();
+    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), (id(index), seed), 60_000).unwrap();
     Rotation::making(EPOCH, COMMITTEE, making, PATIENCE)
 }
 
@@ -148,7 +148,7 @@ fn a_restart_at_any_point_of_the_log_goes_on_where_it_was() {
 #[test]
 fn messages_of_other_epochs_change_nothing() {
     let making = |epoch| {
-        let making = KeyMaking::new(&spec(), epoch, &spec().committee(), id(1), [7; 32]).unwrap();
+        let making = KeyMaking::new(&spec(), epoch, &spec().committee(), (id(1), [7; 32]), 60_000).unwrap();
         let mut rotation = Rotation::making(epoch, COMMITTEE, making, PATIENCE);
         match rotation.start(id(1), START, &[]).remove(0) {
             RotationEvent::Publish(payload) => payload,
