@@ -154,12 +154,17 @@ impl EpochBook {
         self.due
     }
 
+    /// The committee is still the same in all epochs.
+    fn may_follow(&self, next: &NextEpoch) -> bool {
+        next.epoch == self.present.epoch.next() && next.committee == self.present.committee
+    }
+
     /// Rules 2 and 3.
     pub(crate) fn tally(&self, messages: &[SystemMessage], members: usize, domain: &Domain) -> Tally {
         let mut tally = Tally { votes: self.votes.clone(), backed: None, agreed: None };
         for SystemMessage { sender, payload, .. } in messages {
             let vote = payload.strip_prefix(&[EPOCH_VOTE]).and_then(EpochVote::decode);
-            let Some(vote) = vote.filter(|vote| vote.next.epoch == self.present.epoch.next()) else {
+            let Some(vote) = vote.filter(|vote| self.may_follow(&vote.next)) else {
                 continue;
             };
             let before = tally.count(&vote.next);

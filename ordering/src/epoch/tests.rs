@@ -91,7 +91,11 @@ fn votes_that_prove_nothing_do_not_count_and_newer_ones_take_the_place_of_older(
         let said = [say(1, &bad), say(2, &good), say(3, &good)];
         assert_eq!(close(&mut book, 1, 0, &said), [EpochEvent::Backed(good)], "{bad:?}");
     }
+    let mut stranger = good;
+    stranger.next.committee = Digest::ZERO;
     let mut book = book();
+    close(&mut book, 1, 0, &[1, 2, 3].map(|id| say(id, &stranger)));
+    assert_eq!((book.present().epoch, book.votes.len()), (Epoch::new(0), 0), "of another committee");
     close(&mut book, 1, 0, &[say(1, &other), say(2, &other), say(1, &good)]);
     assert_eq!(book.vote_of(ValidatorId::new(1)), Some(good.next), "it changed its mind");
     close(&mut book, 2, 0, &[say(1, &vote(1, 2, 1))]);

@@ -426,7 +426,7 @@ impl NodeCore {
     fn founding_stage(&self) -> String {
         if self.founded && !self.holds_share() {
             return "founded, but this node's key share is not on its disk: it orders and votes, and signs no blocks or \
-                    batches"
+                    batches in this epoch"
                 .to_owned();
         }
         match (&self.founding_failed, &self.founding) {

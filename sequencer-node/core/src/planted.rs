@@ -9,4 +9,10 @@ pub enum PlantedBug {
     NonceNotBurnt,
     /// A signature share leaves before the record of its nonce is synced.
     ShareBeforeSync,
+    /// Shares of new keys are kept in memory only.
+    ShareNotStored,
+    /// A restarted node has forgotten what was said in the ceremony before.
+    CeremonyForgotten,
+    /// A new epoch's blocks and batches are signed with the key before.
+    OldKeyKept,
 }

@@ -32,6 +32,12 @@ pub(super) fn register(meters: &SdkMeterProvider, front: &Arc<Front>) {
         .build();
     let source = Arc::clone(front);
     meter
+        .u64_observable_gauge("sequencer_epoch")
+        .with_description("Epoch of the next block: each has a key of its own")
+        .with_callback(move |observer| observer.observe(source.status().epoch.get(), &[]))
+        .build();
+    let source = Arc::clone(front);
+    meter
         .u64_observable_gauge("sequencer_key_share")
         .with_description("1 where the node holds its share of the committee's key; without, it orders and votes but signs nothing")
         .with_callback(move |observer| observer.observe(source.status().key_ready.into(), &[]))

@@ -53,6 +53,9 @@ impl Planted {
             ("batch-unchecked", Self::Node(NodeBug::BatchUnchecked)),
             ("nonce-not-burnt", Self::Node(NodeBug::NonceNotBurnt)),
             ("share-before-sync", Self::Node(NodeBug::ShareBeforeSync)),
+            ("share-not-stored", Self::Node(NodeBug::ShareNotStored)),
+            ("ceremony-forgotten", Self::Node(NodeBug::CeremonyForgotten)),
+            ("old-key-kept", Self::Node(NodeBug::OldKeyKept)),
         ])
     }
 
@@ -63,9 +66,18 @@ impl Planted {
         }
     }
 
+    /// Whether it shows only while epochs change.
+    const fn needs_rotation(self) -> bool {
+        use NodeBug as N;
+        matches!(self, Self::Node(N::ShareNotStored | N::CeremonyForgotten | N::OldKeyKept))
+    }
+
     /// Runs seeds until a promise breaks, at most [`MOST_SEEDS`].
     pub fn hunt(self, nodes: Option<usize>, jobs: usize) -> Option<Found> {
-        let plan = |seed| Plan { planted: Some(self), ..Plan::from_seed(seed, nodes) };
+        let plan = |seed| {
+            let plan = Plan::from_seed(seed, nodes);
+            Plan { planted: Some(self), rotates: plan.rotates || self.needs_rotation(), ..plan }
+        };
         // Seed 0 and every 20th run with real signatures, which finds nothing more and takes longer.
         let mut totals = Totals { first: 1, ..Totals::default() };
         campaign(&mut totals, 1 + MOST_SEEDS, jobs, plan, |totals, _| totals.violations == 0);

@@ -9,6 +9,7 @@ use super::{NodeCore, keys};
 use crate::api::{EpochBook, EpochEvent, EpochStart, LoggedBlock, Output, REMEMBERED_EPOCHS, Record};
 use crate::keyring::Named;
 use crate::making::KeyMaking;
+use crate::planted::PlantedBug;
 use crate::rotation::{Rotation, RotationEvent};
 use crate::settings::StartError;
 use crate::wire::LogPayload;
@@ -38,13 +39,14 @@ impl NodeCore {
     ) -> Result<(), StartError> {
         if let Some((after, time_ms)) = book.ceremony() {
             let log: Vec<LoggedBlock> = log.iter().filter(|block| block.height > after).cloned().collect();
+            let forgetful = self.settings.lacks(PlantedBug::CeremonyForgotten);
             let held = log
                 .first()
                 .map_or(self.ordering.applied_height() == after, |first| first.height == after.next());
             let stored = seeds.get(&self.present().epoch.next());
             self.rotation = Some(if held { self.making(stored)? } else { self.missed() });
             self.recover_votes(book);
-            self.start_rotation(time_ms, &log, now);
+            self.start_rotation(time_ms, if forgetful { &[] } else { &log }, now);
         }
         let unsigned: Vec<Epoch> = self.epochs.iter().map(|start| start.epoch).collect();
         unsigned.into_iter().for_each(|epoch| self.ask_for_handover(epoch, now));
@@ -165,6 +167,11 @@ impl NodeCore {
         self.epochs.push_back(start);
         self.rotation = None;
         self.forget_old_epochs();
+        if self.settings.lacks(PlantedBug::OldKeyKept)
+            && let Some(old) = epoch.get().checked_sub(1).and_then(|old| self.keys.key(Epoch::new(old)))
+        {
+            return self.settle_key(epoch, old, now);
+        }
         self.settle_key(epoch, next.key, now);
         self.outputs.push_back(Output::Persist(Record::SettleKey { epoch, key: next.key }));
         self.outputs.push_back(Output::Switched(handover));

@@ -80,7 +80,9 @@ impl NodeCore {
             return self.know_key(epoch, named.key, now);
         }
         let record = Record::KeyMaterial { epoch, key: named.key, material: key_material::encode(material) };
-        self.outputs.push_back(Output::Persist(record));
+        if !self.settings.lacks(PlantedBug::ShareNotStored) {
+            self.outputs.push_back(Output::Persist(record));
+        }
         self.install(epoch, material, &[], now);
     }
 

@@ -363,7 +363,7 @@ impl Oracle {
             return owed("sealing", format!("sealed up to {sealed}, transactions up to {filled}"));
         }
         let (epoch, handed_over) = (self.epochs.newest(), self.epochs.handed_over());
-        if self.rotates && (epoch < self.epoch_at_calm + 2 || handed_over <= self.epoch_at_calm) {
+        if self.rotates && (epoch <= self.epoch_at_calm || handed_over <= self.epoch_at_calm) {
             let seen = format!(
                 "epoch {}, after the faults {epoch}, {handed_over} handovers signed",
                 self.epoch_at_calm
