@@ -17,14 +17,19 @@ fn book() -> EpochBook {
 
 /// A vote for the key of this seed, tested with the key of that.
 fn vote(epoch: u64, key: u64, tester: u64) -> EpochVote {
-    vote_in(&DOMAIN, epoch, key, tester)
+    vote_in((&DOMAIN, book().present.committee), epoch, key, tester)
 }
 
-pub(crate) fn vote_in(domain: &Domain, epoch: u64, key: u64, tester: u64) -> EpochVote {
+pub(crate) fn vote_in(
+    (domain, committee): (&Domain, Digest),
+    epoch: u64,
+    key: u64,
+    tester: u64,
+) -> EpochVote {
     let group = |seed| SigningKey::new(&mut ChaCha8Rng::seed_from_u64(seed));
     let public: frost_secp256k1::VerifyingKey = (&group(key)).into();
     let key = GroupKey::from_bytes(public.serialize().unwrap().try_into().unwrap()).unwrap();
-    let next = NextEpoch { epoch: Epoch::new(epoch), key, committee: book().present.committee };
+    let next = NextEpoch { epoch: Epoch::new(epoch), key, committee };
     let digest = domain.readiness(&next);
     let test = group(tester).sign(ChaCha8Rng::seed_from_u64(5), digest.as_ref()).serialize().unwrap();
     EpochVote { next, test: GroupSignature::new(test.try_into().unwrap()) }

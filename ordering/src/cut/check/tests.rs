@@ -129,7 +129,8 @@ fn every_rule_of_shape_refuses_its_breach() {
 /// Without this rule a batch could hold blocks of two epochs, which no one key can sign.
 #[test]
 fn the_last_block_of_an_epoch_ends_its_batch() {
-    let vote = crate::epoch::tests::vote_in(&domain(), 1, 1, 1);
+    let named = ordering_types::handover::committee_hash(&committee());
+    let vote = crate::epoch::tests::vote_in((&domain(), named), 1, 1, 1);
     let payload = [&[crate::epoch::EPOCH_VOTE], vote.encode().as_slice()].concat();
     let says = |sender: u8| {
         SystemMessage::sign(&domain(), ValidatorId::new(sender.into()), 1, payload.clone(), &key(sender))
