@@ -43,8 +43,8 @@ pub enum EpochEvent {
         /// The block's time.
         time_ms: u64,
     },
-    /// More than f validators say that this may come next.
-    Backed(EpochVote),
+    /// More than f validators say that something may come next: see [`EpochBook::backed`].
+    Backed,
     /// It has ended with this block.
     Ended(Handover),
 }
@@ -70,7 +70,7 @@ struct Votes {
     /// So many votes were looked at.
     cast: u8,
     /// The newest that proves what it says.
-    newest: Option<NextEpoch>,
+    newest: Option<EpochVote>,
 }
 
 /// The present epoch and the last ones before it, as the log has them.
@@ -91,7 +91,8 @@ pub struct EpochBook {
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     votes: BTreeMap<ValidatorId, Votes>,
-    backed: Option<EpochVote>,
+    /// A vote that more than f have cast came in.
+    backed: bool,
     pub(crate) agreed: Option<NextEpoch>,
 }
 
@@ -106,7 +107,7 @@ pub(crate) struct ClosedBlock {
 
 impl Tally {
     fn count(&self, next: &NextEpoch) -> usize {
-        self.votes.values().filter(|votes| votes.newest.as_ref() == Some(next)).count()
+        self.votes.values().filter_map(|votes| votes.newest).filter(|vote| vote.next == *next).count()
     }
 }
 
@@ -131,7 +132,13 @@ impl EpochBook {
 
     /// What this validator's newest vote in the log is for.
     pub fn vote_of(&self, validator: ValidatorId) -> Option<NextEpoch> {
-        self.votes.get(&validator)?.newest
+        self.votes.get(&validator)?.newest.map(|vote| vote.next)
+    }
+
+    /// What more than f validators of a committee of so many vote for, if they do, with its test.
+    pub fn backed(&self, members: usize) -> Option<EpochVote> {
+        let newest = || self.votes.values().filter_map(|votes| votes.newest);
+        newest().find(|vote| newest().filter(|other| other.next == vote.next).count() > faulty(members))
     }
 
     /// The epoch of the next block.
@@ -161,25 +168,22 @@ impl EpochBook {
 
     /// Rules 2 and 3.
     pub(crate) fn tally(&self, messages: &[SystemMessage], members: usize, domain: &Domain) -> Tally {
-        let mut tally = Tally { votes: self.votes.clone(), backed: None, agreed: None };
+        let mut tally = Tally { votes: self.votes.clone(), backed: false, agreed: None };
         for SystemMessage { sender, payload, .. } in messages {
             let vote = payload.strip_prefix(&[EPOCH_VOTE]).and_then(EpochVote::decode);
             let Some(vote) = vote.filter(|vote| self.may_follow(&vote.next)) else {
                 continue;
             };
-            let before = tally.count(&vote.next);
             let of_one = tally.votes.entry(*sender).or_default();
             if of_one.cast >= MAX_VOTES {
                 continue;
             }
             of_one.cast += 1;
             if vote.verify(domain).is_ok() {
-                of_one.newest = Some(vote.next);
+                of_one.newest = Some(vote);
             }
             let after = tally.count(&vote.next);
-            if before <= faulty(members) && after > faulty(members) {
-                tally.backed = Some(vote);
-            }
+            tally.backed |= after > faulty(members);
             if after >= quorum(members) {
                 tally.agreed = Some(vote.next);
             }
@@ -204,7 +208,7 @@ impl EpochBook {
         self.votes = votes;
         let lasts = time_ms.saturating_sub(*self.since_ms.get_or_insert(time_ms));
         let blocks = height.next().get().saturating_sub(self.present.first_height.get());
-        let mut events: Vec<EpochEvent> = backed.map(EpochEvent::Backed).into_iter().collect();
+        let mut events: Vec<EpochEvent> = backed.then_some(EpochEvent::Backed).into_iter().collect();
         if self.ceremony.is_none() && lasts >= lengths.interval_ms.saturating_sub(lengths.ceremony_ms) {
             self.ceremony = Some((height, time_ms));
             events.push(EpochEvent::MakeKey { time_ms });
@@ -241,11 +245,7 @@ impl EpochBook {
         for (id, Votes { cast, newest }) in votes {
             out.extend_from_slice(&id.get().to_be_bytes());
             out.extend([*cast, u8::from(newest.is_some())]);
-            if let Some(NextEpoch { epoch, key, committee }) = newest {
-                out.extend_from_slice(&epoch.get().to_be_bytes());
-                out.extend_from_slice(key.as_bytes());
-                out.extend_from_slice(committee.as_ref());
-            }
+            out.extend(newest.iter().flat_map(EpochVote::encode));
         }
         out.extend_from_slice(&count(before.len()));
         before.iter().for_each(|start| start.write(out));

@@ -22,6 +22,8 @@ const RATE_PER_ROLLUP: &str = "25";
 const TIMETABLE: &str = "kill active batcher at 6s, restart all batchers at 18s, kill node 2 at 22s, \
      restart node 2 at 27s, kill all nodes at 36s, restart all nodes at 37s";
 const DURATION: &str = "48s";
+/// A new key so often: ceremonies, handovers and rotations on L1 go on amid the kills.
+const EPOCH: &str = "12s";
 /// Bringing up, the timetable, draining to L1 and judging, by debug builds on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -56,6 +58,8 @@ fn summary() -> &'static Value {
             "1s",
             "--for",
             DURATION,
+            "--epoch",
+            EPOCH,
             "--chaos",
             TIMETABLE,
             "--json",
@@ -106,6 +110,14 @@ fn a_network_that_was_killed_as_a_whole_resumes_by_itself() {
         let voting = effect("restart all nodes", &format!("node-{node} voting again"));
         assert_within(voting, RESUMED_MS);
     }
+}
+
+#[test]
+fn the_key_on_l1_changes_with_every_epoch_whoever_is_killed() {
+    let checks = summary()["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["promise"].as_str().unwrap().contains("key on L1 changes"));
+    let check = check.unwrap_or_else(|| panic!("nothing judges the keys: {checks:#?}"));
+    assert_eq!(check["held"], true, "{check}");
 }
 
 /// Judged from L1 alone, against what clients were told before, between and after the kills.

@@ -31,7 +31,7 @@ pub struct NextEpoch {
 }
 
 /// A validator's word, in the log, that the next epoch may begin: the key is made, and it signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochVote {
     /// What may begin.
     pub next: NextEpoch,

@@ -87,7 +87,9 @@ impl Anchor {
         let keys = self.keys(&checkpoint.snapshot);
         self.check_handovers(&checkpoint.snapshot, &keys, domain)?;
         let Self { batch, carrier, signature, .. } = self;
-        if batch.last_height != checkpoint.header.height || batch.last_header != checkpoint.header.hash() {
+        let header = &checkpoint.header;
+        if (batch.last_height, batch.last_header, batch.epoch) != (header.height, header.hash(), header.epoch)
+        {
             return Err(AnchorError::Batch);
         }
         let key = keys.get(&batch.epoch).ok_or(AnchorError::Key)?;
@@ -262,7 +264,9 @@ mod tests {
     fn rotated(outgoing: [u64; 2], epoch: u64, signer: u64) -> (Checkpoint, Anchor) {
         let starts = [start(0, None), start(1, Some(key(2))), start(2, Some(key(3)))];
         let mut anchor = anchor(&[1, 2, 4], 1);
-        anchor.batch.epoch = Epoch::new(epoch);
+        let mut checkpoint = checkpoint_of(starts[..2].to_vec(), starts[2]);
+        checkpoint.header.epoch = Epoch::new(epoch);
+        (anchor.batch.epoch, anchor.batch.last_header) = (Epoch::new(epoch), checkpoint.header.hash());
         anchor.signature = sign(signer, signing_digest(&DOMAIN, &anchor.batch, anchor.carrier));
         anchor.handovers = starts[1..]
             .iter()
@@ -272,7 +276,7 @@ mod tests {
                 SignedHandover { handover, signature: sign(outgoing, handover.digest(&DOMAIN)) }
             })
             .collect();
-        (checkpoint_of(starts[..2].to_vec(), starts[2]), anchor)
+        (checkpoint, anchor)
     }
 
     #[test]
@@ -281,7 +285,10 @@ mod tests {
             |(checkpoint, anchor): &(Checkpoint, Anchor)| anchor.check(checkpoint, &DOMAIN, &committee());
         let good = rotated([1, 2], 2, 3);
         assert_eq!(check(&good), Ok(()));
-        assert_eq!(check(&rotated([1, 2], 1, 2)), Ok(()), "the last batch of the epoch before");
+        let (checkpoint, mut other) = rotated([1, 2], 2, 3);
+        other.batch.epoch = Epoch::new(1);
+        assert_eq!(check(&(checkpoint, other)), Err(AnchorError::Batch), "of another epoch than its block");
+        assert_eq!(check(&rotated([1, 2], 1, 2)), Ok(()), "the last block of the epoch before");
         assert_eq!(check(&rotated([1, 2], 2, 2)), Err(AnchorError::Signature), "by the key before");
         assert_eq!(check(&rotated([1, 2], 3, 3)), Err(AnchorError::Key), "of an epoch to come");
         assert_eq!(check(&rotated([1, 1], 2, 3)), Err(AnchorError::Handover), "by another key");

@@ -41,8 +41,8 @@ enum Part {
     Hears(Witness),
 }
 
-/// Keys that were made for one epoch: the oldest goes.
-const MAX_KEYS_AN_EPOCH: usize = 8;
+/// Keys that were made for one epoch: the oldest goes. Each took an attempt, of which an epoch has hardly more than one.
+const MAX_KEYS_AN_EPOCH: usize = 32;
 
 /// See the [module's documentation](self).
 pub(crate) struct Keyring {

@@ -196,7 +196,11 @@ impl Sealing {
     /// From now on batches of this epoch can be signed by this key.
     pub(crate) fn key_ready(&mut self, epoch: Epoch, key: GroupKey, now: Time) -> Vec<SealingEvent> {
         self.keys.insert(epoch, key);
-        while self.keys.len() > MAX_KEYS {
+        // Not those that open batches wait for.
+        let oldest_open = self.open.values().next().map_or(epoch, |batch| batch.header.epoch);
+        while self.keys.len() > MAX_KEYS
+            && self.keys.keys().next().is_some_and(|oldest| *oldest < oldest_open)
+        {
             self.keys.pop_first();
         }
         let of_epoch = |batch: &&OpenBatch| batch.header.epoch == epoch;

@@ -25,7 +25,7 @@ pub(super) const BLOCKS: TableDefinition<u64, Place> = TableDefinition::new("blo
 pub(super) const CERTIFIED: TableDefinition<u64, &[u8]> = TableDefinition::new("certified");
 /// Number → (sealed batch, its last height).
 pub(super) const SEALED: TableDefinition<u64, (Place, u64)> = TableDefinition::new("sealed");
-/// Epoch → the signed handover with which it begins: never forgotten, clients go from key to key with them.
+/// Epoch → the signed handover with which it begins: never forgotten, clients go from key to key with them. `wal.redb` has them, too.
 pub(super) const HANDOVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("handovers");
 /// Digest → chunk.
 pub(super) const CHUNKS: TableDefinition<[u8; 32], Place> = TableDefinition::new("chunks");
@@ -57,7 +57,7 @@ pub(super) enum Entry {
     /// A sealed batch.
     Sealed { number: u64, last_height: Height, at: Location },
     /// A signed handover.
-    Handover { signed: SignedHandover, at: Location },
+    Handover(SignedHandover),
     /// A chunk.
     Chunk { lane: LaneId, sequence: u64, digest: Digest, at: Location },
     /// An entry of the consensus log.
@@ -189,8 +189,7 @@ fn add_entry(transaction: &WriteTransaction, needed: &mut Needed, entry: &Entry)
             need(needed, *at, height.get() + 1);
             add_checkpoint(transaction, height.get(), lanes, *at)?;
         }
-        Entry::Handover { signed, at } => {
-            need(needed, *at, 0);
+        Entry::Handover(signed) => {
             let epoch = signed.handover.next.epoch.get();
             transaction.open_table(HANDOVERS)?.insert(epoch, codec::encode(signed).as_slice())?;
         }

@@ -252,6 +252,11 @@ impl Reader {
         })
     }
 
+    /// How many there are.
+    pub(super) fn handover_count(&self) -> Result<u64, StoreError> {
+        self.query(|t| Ok(redb::ReadableTableMetadata::len(&t.open_table(index::HANDOVERS)?)?))
+    }
+
     fn first_sealed(&self) -> Result<Option<BatchHeader>, StoreError> {
         let number = self.query(|t| {
             use redb::ReadableTable;

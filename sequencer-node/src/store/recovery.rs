@@ -95,7 +95,7 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
     let end = catch_up(&reader, &contents)?;
     let journal = Journal::open(reader.segments.clone(), end)?;
     let end = journal.end();
-    reader.index.add(&[], end, true)?;
+    reader.index.add(&lacking(&reader, &wal)?, end, true)?;
     // From here on a missing journal is a lost one.
     wal.note_end(end)?;
     if fresh {
@@ -119,6 +119,14 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
     let (rare, group) = (Rare::default(), Group::default());
     let store = Store { journal, wal, rare, burnt, group, indexer, carry, founding, _lock: lock };
     Ok(Opened { store, reader, recovered, incarnation })
+}
+
+/// The handovers that the index lacks, after a crash, or because it is new.
+fn lacking(reader: &Reader, wal: &Wal) -> Result<Vec<Entry>, StoreError> {
+    let stored = wal.handovers()?;
+    let held = reader.handover_count()?;
+    let lacks = held < stored.len() as u64;
+    Ok(stored.into_iter().filter(|_| lacks).map(Entry::Handover).collect())
 }
 
 fn segments_folder(folder: &Path, fresh: bool) -> Result<PathBuf, StoreError> {
@@ -214,7 +222,6 @@ pub(super) fn entry(at: Location, record: Checked) -> Result<Option<Entry>, Stri
             let (height, signature) = record::decode(&payload).map_err(bad)?;
             Entry::Certified { height, signature, at }
         }
-        Kind::Handover => Entry::Handover { signed: record::decode(&payload).map_err(bad)?, at },
         Kind::Sealed => {
             let batch: SealedBatch = record::decode(&payload).map_err(bad)?;
             Entry::Sealed { number: batch.header.number, last_height: batch.header.last_height, at }

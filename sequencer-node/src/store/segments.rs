@@ -107,11 +107,10 @@ pub(super) enum Kind {
     Certified = 6,
     Sealed = 7,
     Checkpoint = 8,
-    Handover = 9,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 8] = [
         Self::Group,
         Self::Chunk,
         Self::Wal,
@@ -120,7 +119,6 @@ impl Kind {
         Self::Certified,
         Self::Sealed,
         Self::Checkpoint,
-        Self::Handover,
     ];
 
     fn of(byte: u8) -> Option<Self> {

@@ -17,8 +17,6 @@ use ordering_types::{
 };
 use zeroize::Zeroizing;
 
-use super::index::Entry;
-use super::segments::{Location, Position};
 use super::*;
 use crate::core_api::{Checkpoint, Covered, Decided, Founding, OrderingRecord, Record, anchor};
 
@@ -427,26 +425,31 @@ fn everything_comes_back_with_and_without_the_index() {
     assert_eq!(reader.find_eth(RollupId::new(8), Digest::keccak256(&[&data.data])).unwrap(), None);
 }
 
-/// Clients need all handovers from the founding on: forgetting blocks leaves them.
+/// Clients need all handovers from the founding on: neither do they go with the blocks of their time, nor with the index.
 #[test]
-fn handovers_outlive_the_blocks_of_their_time() {
+fn handovers_outlive_blocks_and_index() {
     let folder = fresh_folder();
-    let opened = try_open(folder.path(), 1, 0).unwrap();
-    let (index, end) = (&opened.reader.index, Position::default());
-    let at = Location { segment: 1, offset: 0, length: 1 };
     let group = GroupKey::from_bytes(key(1).public_key().to_bytes()).unwrap();
-    let signed = |epoch| {
+    let signed = |epoch: u64| {
         let next = NextEpoch { epoch: Epoch::new(epoch), key: group, committee: Digest::ZERO };
         let handover = Handover { next, first_batch: epoch, first_height: Height::new(epoch) };
         SignedHandover { handover, signature: GroupSignature::new([epoch as u8; 65]) }
     };
-    let rows = [1, 3].map(|epoch| Entry::Handover { signed: signed(epoch), at });
-    index.add(&rows, end, true).unwrap();
-    let forget = Entry::Checkpoint { height: Height::new(100), lanes: Vec::new(), at };
-    index.add(&[forget], end, true).unwrap();
-    for epoch in 0..5 {
-        let wanted = [1, 3].contains(&epoch).then(|| signed(epoch));
-        assert_eq!(opened.reader.handover(Epoch::new(epoch)).unwrap(), wanted, "epoch {epoch}");
+    let mut opened = try_open(folder.path(), 1, 0).unwrap();
+    (1..=3).for_each(|epoch| opened.store.write(Record::Handover(signed(epoch))).unwrap());
+    write_checkpoint(&mut opened.store);
+    opened.store.sync().unwrap();
+    shut(opened);
+    for index_lost in [false, true] {
+        if index_lost {
+            std::fs::remove_file(folder.path().join("store.redb")).unwrap();
+        }
+        let opened = try_open(folder.path(), 1, 0).unwrap();
+        for epoch in 0..5 {
+            let wanted = (1..=3).contains(&epoch).then(|| signed(epoch));
+            assert_eq!(opened.reader.handover(Epoch::new(epoch)).unwrap(), wanted, "epoch {epoch}");
+        }
+        shut(opened);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ordering_types::{Digest, Epoch, GroupKey, PublicKey};
+use ordering_types::{Digest, Epoch, GroupKey, PublicKey, SignedHandover, codec};
 use rand_core::{OsRng, RngCore};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use zeroize::Zeroizing;
@@ -16,6 +16,8 @@ use super::segments::Position;
 
 /// Name → sealed bytes.
 const SECRETS: TableDefinition<&str, &[u8]> = TableDefinition::new("secrets");
+/// Epoch → the signed handover with which it begins: some 200 bytes an epoch.
+const HANDOVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("handovers");
 /// Name → bytes.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
@@ -30,6 +32,8 @@ const SEED: &str = "ceremony_seed";
 /// Of one key share, named with its epoch and key.
 const KEY_MATERIAL: &str = "key_material";
 
+/// Longest encoded handover.
+const MAX_HANDOVER_BYTES: usize = 1 << 10;
 /// Cache of this small file.
 const CACHE_BYTES: usize = 8 << 20;
 /// Changes with the layout of the folder, so that no version takes another's for an empty one.
@@ -109,6 +113,7 @@ pub(super) struct Rare {
     pub(super) secrets: Vec<SecretChange>,
     /// Encoded.
     pub(super) founding: Option<Vec<u8>>,
+    pub(super) handovers: Vec<SignedHandover>,
 }
 
 /// The open file.
@@ -152,6 +157,7 @@ impl Wal {
         let transaction = self.database.begin_write()?;
         {
             transaction.open_table(SECRETS)?;
+            transaction.open_table(HANDOVERS)?;
             let mut meta = transaction.open_table(META)?;
             if meta.get(JOURNAL_KEY)?.is_none() {
                 let mut key = [0; 32];
@@ -207,7 +213,7 @@ impl Wal {
 
     /// Writes all that waits, if anything does.
     pub(super) fn commit(&self, rare: &mut Rare) -> Result<(), StoreError> {
-        if rare.secrets.is_empty() && rare.founding.is_none() {
+        if rare.secrets.is_empty() && rare.founding.is_none() && rare.handovers.is_empty() {
             return Ok(());
         }
         self.commit_inner(&std::mem::take(rare)).map_err(StoreError::database(&self.path))
@@ -222,6 +228,10 @@ impl Wal {
                     secrets.insert(name.to_string().as_str(), sealed.as_slice())?;
                 }
                 secrets.retain(|name, _| SecretName::parse(name).is_none_or(|name| !change.erases(name)))?;
+            }
+            let mut handovers = transaction.open_table(HANDOVERS)?;
+            for signed in &rare.handovers {
+                handovers.insert(signed.handover.next.epoch.get(), codec::encode(signed).as_slice())?;
             }
             if let Some(founding) = &rare.founding {
                 transaction.open_table(META)?.insert(FOUNDING, founding.as_slice())?;
@@ -264,6 +274,25 @@ impl Wal {
             }
         }
         Ok(contents)
+    }
+
+    /// All signed handovers, ascending.
+    pub(super) fn handovers(&self) -> Result<Vec<SignedHandover>, StoreError> {
+        let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(HANDOVERS)?;
+            let mut all = Vec::new();
+            for row in table.iter()? {
+                all.push(row?.1.value().to_vec());
+            }
+            Ok(all)
+        };
+        let damaged = |e: codec::DecodeError| StoreError::Damaged {
+            file: self.path.clone(),
+            offset: 0,
+            why: format!("handover: {e}"),
+        };
+        let stored = read().map_err(StoreError::database(&self.path))?;
+        stored.iter().map(|bytes| codec::decode(bytes, MAX_HANDOVER_BYTES).map_err(damaged)).collect()
     }
 
     /// All but the secrets.

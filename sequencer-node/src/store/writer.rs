@@ -52,8 +52,8 @@ impl Store {
             Record::SettleKey { epoch, key } => self.rare.secrets.push(SecretChange::Settle(epoch, key)),
             Record::ForgetKeys { up_to } => self.rare.secrets.push(SecretChange::Forget(up_to)),
             Record::Handover(signed) => {
-                let at = self.journal.append(Kind::Handover, &record::encode(&signed), None)?;
-                self.group.entries.push(Entry::Handover { signed, at });
+                self.rare.handovers.push(signed);
+                self.group.entries.push(Entry::Handover(signed));
             }
             Record::NonceBurn { key, value } => {
                 let (key, value) = (Bytes::from(key), Bytes::from(value));

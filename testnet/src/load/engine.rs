@@ -52,9 +52,11 @@ impl Load {
         let (offering, offer) = watch::channel(false);
         let conflicts = Arc::default();
         let mut tasks = JoinSet::new();
-        for first in 0..plan.followers.clamp(1, plan.endpoints.len().max(1)) {
-            let mut endpoints = plan.endpoints.clone();
-            endpoints.rotate_left(first);
+        let followers = plan.followers.clamp(1, plan.endpoints.len().max(1));
+        for first in 0..followers {
+            // No node has two of them: after some deaths all would follow the same one, and be told nothing for seconds when that dies.
+            let endpoints: Vec<String> =
+                plan.endpoints.iter().skip(first).step_by(followers).cloned().collect();
             let follower = new_follower(&plan.network, &endpoints, Height::new(1))?;
             let told = Told { book: Arc::clone(&book), conflicts: Arc::clone(&conflicts) };
             tasks.spawn(follow_for_ever(follower, plan.network.clone(), endpoints, told));

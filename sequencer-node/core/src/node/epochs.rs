@@ -53,7 +53,18 @@ impl NodeCore {
         Ok(())
     }
 
+    /// Ordering may be some blocks ahead of what it told: what more than f say by then is proven as well.
+    fn take_backed(&mut self, book: &EpochBook) {
+        let members = self.ordering.committee().len();
+        if let Some((rotation, vote)) = self.rotation.as_mut().zip(book.backed(members))
+            && vote.next.epoch == rotation.epoch()
+        {
+            rotation.back(vote);
+        }
+    }
+
     fn recover_votes(&mut self, book: &EpochBook) {
+        self.take_backed(book);
         let Some(rotation) = &mut self.rotation else { return };
         if let Some(time_ms) = book.due() {
             rotation.due(time_ms);
@@ -77,11 +88,7 @@ impl NodeCore {
                     rotation.due(time_ms);
                 }
             }
-            EpochEvent::Backed(vote) => {
-                if let Some(rotation) = &mut self.rotation {
-                    rotation.back(vote);
-                }
-            }
+            EpochEvent::Backed => self.take_backed(&self.ordering.epochs().clone()),
             EpochEvent::Ended(handover) => self.switch(handover, now),
         }
         self.vote(now);
@@ -204,7 +211,10 @@ impl NodeCore {
     }
 
     pub(super) fn on_logged_handover(&mut self, epoch: Epoch, signature: GroupSignature, now: Time) {
-        let Some((outgoing, digest)) = self.signer_of(epoch) else { return };
+        let Some((outgoing, digest)) = self.signer_of(epoch).filter(|_| !self.handovers.contains_key(&epoch))
+        else {
+            return;
+        };
         if self.keys.key(outgoing).is_some_and(|key| key.verify(digest, &signature).is_ok())
             && self.take_handover(epoch, signature)
         {
@@ -250,5 +260,7 @@ impl NodeCore {
         self.rotation = book.ceremony().map(|_| self.missed());
         self.recover_votes(book);
         self.vote(now);
+        let unsigned: Vec<Epoch> = self.epochs.iter().map(|start| start.epoch).collect();
+        unsigned.into_iter().for_each(|epoch| self.ask_for_handover(epoch, now));
     }
 }

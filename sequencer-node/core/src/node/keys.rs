@@ -58,7 +58,11 @@ impl NodeCore {
             burns.iter().filter(|burn| burn.item.kind != ITEM_READINESS).cloned().collect();
         for (epoch, bytes) in shares.iter().flat_map(|(epoch, all)| all.iter().map(move |one| (epoch, one))) {
             let material = key_material::decode(bytes).map_err(|e| StartError::KeyMaterial(e.to_string()))?;
-            self.install(*epoch, &material, &burns, now);
+            // Of an epoch that has begun only its own key matters, whatever else was made for it.
+            let settled = self.epochs.iter().find(|start| start.epoch == *epoch).and_then(|start| start.key);
+            if settled.is_none_or(|key| key == name_of(*epoch, &material).key) {
+                self.install(*epoch, &material, &burns, now);
+            }
         }
         if let Some(founding) = founding {
             self.know_key(FOUNDING_EPOCH, founding.key, now);
