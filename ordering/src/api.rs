@@ -15,7 +15,7 @@ use ordering_types::{
     Block, Chunk, CommitCertificate, Cut, Digest, Header, Height, RollupId, TxId, ValidatorId,
 };
 
-pub use crate::epoch::{EpochBook, EpochEvent, EpochStart};
+pub use crate::epoch::{CeremonyStart, EpochBook, EpochEvent, EpochStart};
 
 /// Who a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

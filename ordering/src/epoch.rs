@@ -8,7 +8,8 @@
 //!    that nobody has others verify signatures without end. What f + 1 say is proven, so who knows no key says the same.
 //! 3. The block that brings a quorum's votes for one key and committee is the last of its epoch, and of its batch. The next block belongs to the
 //!    next epoch. So key and committee switch at one height, for everybody, or not at all; and of the quorum at least f + 1 are honest.
-//! 4. An epoch without successor goes on.
+//! 4. An epoch without successor goes on. If it has been due for [`CEREMONIES_APART`] times the part that is for making keys, another ceremony begins,
+//!    which all can join: those, too, that missed how the one before began.
 //!
 //! The outgoing committee signs the [`Handover`] after that: nothing waits for its signature.
 
@@ -25,6 +26,8 @@ use crate::state::Replayed;
 
 /// Epochs that a state remembers beside the present one: signatures of theirs may still be wanted.
 pub const REMEMBERED_EPOCHS: usize = 8;
+/// See rule 4.
+pub const CEREMONIES_APART: u64 = 3;
 /// Votes of one validator in one epoch; further ones are ignored.
 const MAX_VOTES: u8 = 16;
 /// First byte of a system message that is an [`EpochVote`]. Ordering reads no others.
@@ -34,10 +37,7 @@ pub const EPOCH_VOTE: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EpochEvent {
     /// It is time to make the next key: in a ceremony that begins after this block.
-    MakeKey {
-        /// The block's time.
-        time_ms: u64,
-    },
+    MakeKey(CeremonyStart),
     /// The epoch may end.
     Due {
         /// The block's time.
@@ -47,6 +47,17 @@ pub enum EpochEvent {
     Backed,
     /// It has ended with this block.
     Ended(Handover),
+}
+
+/// Where a ceremony for the next key begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CeremonyStart {
+    /// The block after which it does.
+    pub after: Height,
+    /// That block's time.
+    pub time_ms: u64,
+    /// How many there were before it in this epoch.
+    pub nth: u16,
 }
 
 /// One epoch's beginning.
@@ -79,8 +90,7 @@ pub struct EpochBook {
     present: EpochStart,
     /// Time of its first block; none before that.
     since_ms: Option<u64>,
-    /// The block after which the ceremony for the next key begins, and its time.
-    ceremony: Option<(Height, u64)>,
+    ceremony: Option<CeremonyStart>,
     /// The time of the block with which it became due.
     due: Option<u64>,
     votes: BTreeMap<ValidatorId, Votes>,
@@ -151,8 +161,8 @@ impl EpochBook {
         self.before.iter().chain(std::iter::once(&self.present))
     }
 
-    /// The block after which the ceremony for the next key begins, and its time; none before it is time.
-    pub const fn ceremony(&self) -> Option<(Height, u64)> {
+    /// Where the newest ceremony for the next key begins; none before it is time.
+    pub const fn ceremony(&self) -> Option<CeremonyStart> {
         self.ceremony
     }
 
@@ -209,15 +219,27 @@ impl EpochBook {
         let lasts = time_ms.saturating_sub(*self.since_ms.get_or_insert(time_ms));
         let blocks = height.next().get().saturating_sub(self.present.first_height.get());
         let mut events: Vec<EpochEvent> = backed.then_some(EpochEvent::Backed).into_iter().collect();
-        if self.ceremony.is_none() && lasts >= lengths.interval_ms.saturating_sub(lengths.ceremony_ms) {
-            self.ceremony = Some((height, time_ms));
-            events.push(EpochEvent::MakeKey { time_ms });
+        let is_time = lasts >= lengths.interval_ms.saturating_sub(lengths.ceremony_ms);
+        let nth = match self.ceremony {
+            None => is_time.then_some(0),
+            Some(last) => self.is_stuck(last, time_ms, lengths).then_some(last.nth.saturating_add(1)),
+        };
+        if let Some(nth) = nth {
+            let start = CeremonyStart { after: height, time_ms, nth };
+            self.ceremony = Some(start);
+            events.push(EpochEvent::MakeKey(start));
         }
         if self.due.is_none() && lasts >= lengths.interval_ms && blocks >= lengths.blocks {
             self.due = Some(time_ms);
             events.push(EpochEvent::Due { time_ms });
         }
         events
+    }
+
+    /// Rule 4.
+    fn is_stuck(&self, last: CeremonyStart, time_ms: u64, lengths: &Epochs) -> bool {
+        let patience = lengths.ceremony_ms.max(1_000).saturating_mul(CEREMONIES_APART);
+        self.due.is_some_and(|due| time_ms >= due.max(last.time_ms).saturating_add(patience))
     }
 
     fn begin(&mut self, handover: &Handover) {
@@ -236,8 +258,8 @@ impl EpochBook {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let Self { present, since_ms, ceremony, due, votes, before } = self;
         present.write(out);
-        let (after, at_ms) = ceremony.unwrap_or_default();
-        for number in [since_ms.unwrap_or_default(), after.get(), at_ms, due.unwrap_or_default()] {
+        let (after, at_ms, nth) = ceremony.map_or((0, 0, 0), |c| (c.after.get(), c.time_ms, c.nth));
+        for number in [since_ms.unwrap_or_default(), after, at_ms, u64::from(nth), due.unwrap_or_default()] {
             out.extend_from_slice(&number.to_be_bytes());
         }
         out.extend([since_ms.is_some(), ceremony.is_some(), due.is_some()].map(u8::from));

@@ -312,7 +312,7 @@ mod tests {
         assert!(roots.insert(other.root()));
     }
 
-    const PINNED: &str = "d2f2c116dc940e9cdfd76f43314ce8c6f26b8979296fe2f223f64b7b12abd37e";
+    const PINNED: &str = "56586f938e17d0c8b5dc9b6ed9595002980e9a592427b0bfd92434cd897919bd";
 
     #[test]
     fn only_the_newest_lanes_of_a_validator_stay_open() {

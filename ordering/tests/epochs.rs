@@ -68,7 +68,7 @@ fn decided(network: &Network, node: usize) -> Vec<Arc<Decided>> {
 fn handovers(network: &Network, node: usize) -> Vec<Handover> {
     let ended = |event: &EpochEvent| match event {
         EpochEvent::Ended(handover) => Some(*handover),
-        EpochEvent::MakeKey { .. } | EpochEvent::Due { .. } | EpochEvent::Backed => None,
+        EpochEvent::MakeKey(_) | EpochEvent::Due { .. } | EpochEvent::Backed => None,
     };
     network.nodes[node].epochs.iter().filter_map(ended).collect()
 }

@@ -52,18 +52,25 @@ fn the_key_is_made_in_the_last_part_and_the_epoch_is_due_when_it_lasted_long_eno
     let mut book = book();
     assert_eq!(close(&mut book, 1, 50_000, &[]), []);
     assert_eq!(close(&mut book, 2, 50_599, &[]), []);
-    assert_eq!(close(&mut book, 3, 50_600, &[]), [EpochEvent::MakeKey { time_ms: 50_600 }]);
-    assert_eq!(book.ceremony(), Some((Height::new(3), 50_600)));
+    assert_eq!(close(&mut book, 3, 50_600, &[]), [make_key(3, 50_600, 0)]);
+    assert_eq!(book.ceremony().map(|start| start.after), Some(Height::new(3)));
     assert_eq!(close(&mut book, 4, 50_999, &[]), []);
     assert_eq!(close(&mut book, 5, 51_000, &[]), [EpochEvent::Due { time_ms: 51_000 }]);
-    assert_eq!(close(&mut book, 6, 60_000, &[]), [], "each is said once");
+    assert_eq!(close(&mut book, 6, 53_999, &[]), [], "each is said once");
+    assert_eq!(close(&mut book, 7, 54_000, &[]), [make_key(7, 54_000, 1)], "still without a successor");
+    assert_eq!(close(&mut book, 8, 56_999, &[]), []);
+    assert_eq!(close(&mut book, 9, 60_000, &[]), [make_key(9, 60_000, 2)]);
+}
+
+fn make_key(after: u64, time_ms: u64, nth: u16) -> EpochEvent {
+    EpochEvent::MakeKey(CeremonyStart { after: Height::new(after), time_ms, nth })
 }
 
 #[test]
 fn an_epoch_has_as_many_blocks_as_it_must() {
     let mut book = book();
     close(&mut book, 1, 0, &[]);
-    assert_eq!(close(&mut book, 2, 5_000, &[]), [EpochEvent::MakeKey { time_ms: 5_000 }]);
+    assert_eq!(close(&mut book, 2, 5_000, &[]), [make_key(2, 5_000, 0)]);
     assert_eq!(close(&mut book, 3, 5_000, &[]), [EpochEvent::Due { time_ms: 5_000 }]);
 }
 

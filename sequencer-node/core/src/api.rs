@@ -15,7 +15,8 @@ pub use crate::evidence::Evidence;
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
 use bytes::Bytes;
 pub use ordering::api::{
-    Checkpoint, Class, Covered, Decided, EpochBook, EpochEvent, EpochStart, Recipient, Served, StoreRequest,
+    CeremonyStart, Checkpoint, Class, Covered, Decided, EpochBook, EpochEvent, EpochStart, Recipient, Served,
+    StoreRequest,
 };
 pub use ordering::epoch::REMEMBERED_EPOCHS;
 use ordering_types::cut::SystemMessage;
@@ -277,6 +278,5 @@ pub fn system_log_after(founded: bool, snapshot: Option<&[u8]>) -> Option<Height
     if !founded {
         return Some(Height::ZERO);
     }
-    let (after, _) = EpochBook::of_snapshot(snapshot?)?.ceremony()?;
-    Some(after)
+    Some(EpochBook::of_snapshot(snapshot?)?.ceremony()?.after)
 }

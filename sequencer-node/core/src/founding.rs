@@ -57,7 +57,7 @@ impl Founding {
     ) -> Result<Self, StartError> {
         let (domain, committee) = (spec.domain(), spec.committee());
         let announce_ms = spec.ceremony.announce_ms.into();
-        let making = KeyMaking::new(spec, FOUNDING_EPOCH, &committee, (me, seed), announce_ms)?;
+        let making = KeyMaking::new(spec, FOUNDING_EPOCH, &committee, (me, seed), (0, announce_ms))?;
         Ok(Self { domain, committee, me, key, making, votes: BTreeMap::new(), done: false })
     }
 

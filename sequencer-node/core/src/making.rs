@@ -70,20 +70,21 @@ pub(crate) struct KeyMaking {
 
 impl KeyMaking {
     /// A member's part; what it publishes first comes from [`Self::start`]. The first attempt waits for so long for those who are away, if at
-    /// least a quorum is there; others as long as the genesis file says.
+    /// least a quorum is there; others as long as the genesis file says. `nth`: so many ceremonies
+    /// were begun for this key before.
     pub(crate) fn new(
         spec: &ChainSpec,
         epoch: Epoch,
         committee: &Committee,
         (me, seed): (ValidatorId, [u8; 32]),
-        first_announce_ms: u64,
+        (nth, first_announce_ms): (u16, u64),
     ) -> Result<Self, StartError> {
         let seed = Zeroizing::new(seed);
         let member = MemberId::new(me.get()).ok_or(StartError::NotAMember(me))?;
         let (domain, patience) = (spec.domain(), patience(spec));
         let threshold = u16::try_from(committee.threshold()).expect("a committee has at most 100 members");
         let members = committee.ids().filter_map(|v| MemberId::new(v.get())).collect();
-        let id = ceremony_id(&domain, epoch, 0);
+        let id = ceremony_id(&domain, epoch, u32::from(nth) << 16);
         let first = Patience {
             announce: first_announce_ms,
             attempt: patience.attempt.saturating_add(first_announce_ms.saturating_sub(patience.announce)),
@@ -138,7 +139,9 @@ impl KeyMaking {
             Status::Failed(why) => format!("failed: {why}"),
         };
         match (&self.last_failure, self.ceremony.id().attempt) {
-            (Some(why), attempt) => format!("attempt {}, {stage} (the last failed: {why})", attempt + 1),
+            (Some(why), attempt) => {
+                format!("attempt {}, {stage} (the last failed: {why})", (attempt & 0xffff) + 1)
+            }
             (None, _) => stage,
         }
     }

@@ -62,6 +62,12 @@ impl Rotation {
         Self { making: Some(making), patience_ms, ..Self::apart(epoch, committee, None) }
     }
 
+    /// Another ceremony is about to begin in the same epoch.
+    pub(crate) fn again(self, making: KeyMaking, patience_ms: u64) -> Self {
+        let Self { due_ms, voted, backed, .. } = self;
+        Self { due_ms, voted, backed, ..Self::making(self.epoch, self.committee, making, patience_ms) }
+    }
+
     /// This node does not know how the ceremony began.
     pub(crate) fn missed(epoch: Epoch, committee: Digest) -> Self {
         let why = "this node went on from a checkpoint after the ceremony had begun";

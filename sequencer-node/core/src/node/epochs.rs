@@ -6,7 +6,9 @@ use ordering_types::{Digest, Epoch, GroupSignature, Handover, Height, SignedHand
 use zeroize::Zeroizing;
 
 use super::{NodeCore, keys};
-use crate::api::{EpochBook, EpochEvent, EpochStart, LoggedBlock, Output, REMEMBERED_EPOCHS, Record};
+use crate::api::{
+    CeremonyStart, EpochBook, EpochEvent, EpochStart, LoggedBlock, Output, REMEMBERED_EPOCHS, Record,
+};
 use crate::keyring::Named;
 use crate::making::KeyMaking;
 use crate::planted::PlantedBug;
@@ -37,14 +39,15 @@ impl NodeCore {
         log: &[LoggedBlock],
         now: Time,
     ) -> Result<(), StartError> {
-        if let Some((after, time_ms)) = book.ceremony() {
+        if let Some(start) = book.ceremony() {
+            let CeremonyStart { after, time_ms, .. } = start;
             let log: Vec<LoggedBlock> = log.iter().filter(|block| block.height > after).cloned().collect();
             let forgetful = self.settings.lacks(PlantedBug::CeremonyForgotten);
             let held = log
                 .first()
                 .map_or(self.ordering.applied_height() == after, |first| first.height == after.next());
             let stored = seeds.get(&self.present().epoch.next());
-            self.rotation = Some(if held { self.making(stored)? } else { self.missed() });
+            self.rotation = Some(if held { self.making(start, stored)? } else { self.missed() });
             self.recover_votes(book);
             self.start_rotation(time_ms, if forgetful { &[] } else { &log }, now);
         }
@@ -76,10 +79,10 @@ impl NodeCore {
 
     pub(super) fn on_epoch(&mut self, event: EpochEvent, now: Time) {
         match event {
-            EpochEvent::MakeKey { time_ms } => match self.making(None) {
+            EpochEvent::MakeKey(start) => match self.making(start, None) {
                 Ok(rotation) => {
                     self.rotation = Some(rotation);
-                    self.start_rotation(time_ms, &[], now);
+                    self.start_rotation(start.time_ms, &[], now);
                 }
                 Err(error) => self.outputs.push_back(Output::Fatal(error.to_string())),
             },
@@ -94,15 +97,24 @@ impl NodeCore {
         self.vote(now);
     }
 
-    fn making(&mut self, stored: Option<&Zeroizing<Vec<u8>>>) -> Result<Rotation, StartError> {
+    fn making(
+        &mut self,
+        start: CeremonyStart,
+        stored: Option<&Zeroizing<Vec<u8>>>,
+    ) -> Result<Rotation, StartError> {
         let EpochStart { epoch, committee, .. } = self.present();
         let next = epoch.next();
         let seed = self.ceremony_seed(next, stored)?;
         // There is time: who restarts meanwhile gets its share all the same.
         let announce_ms = self.spec.epochs.ceremony_ms / 4 * 3;
         let committee_now = self.ordering.committee();
-        let making = KeyMaking::new(&self.spec, next, committee_now, (self.me, *seed), announce_ms)?;
-        Ok(Rotation::making(next, committee, making, self.spec.ceremony.acknowledge_ms.into()))
+        let part = (self.me, *seed);
+        let making = KeyMaking::new(&self.spec, next, committee_now, part, (start.nth, announce_ms))?;
+        let patience_ms = self.spec.ceremony.acknowledge_ms.into();
+        Ok(match self.rotation.take() {
+            Some(before) => before.again(making, patience_ms),
+            None => Rotation::making(next, committee, making, patience_ms),
+        })
     }
 
     fn missed(&self) -> Rotation {

@@ -36,7 +36,7 @@ fn id(index: u16) -> ValidatorId {
 
 fn member(index: u16) -> Rotation {
     let seed = [u8::try_from(index).unwrap() + 1; 32];
-    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), (id(index), seed), 60_000).unwrap();
+    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), (id(index), seed), (0, 60_000)).unwrap();
     Rotation::making(EPOCH, COMMITTEE, making, PATIENCE)
 }
 
@@ -148,7 +148,8 @@ fn a_restart_at_any_point_of_the_log_goes_on_where_it_was() {
 #[test]
 fn messages_of_other_epochs_change_nothing() {
     let making = |epoch| {
-        let making = KeyMaking::new(&spec(), epoch, &spec().committee(), (id(1), [7; 32]), 60_000).unwrap();
+        let making =
+            KeyMaking::new(&spec(), epoch, &spec().committee(), (id(1), [7; 32]), (0, 60_000)).unwrap();
         let mut rotation = Rotation::making(epoch, COMMITTEE, making, PATIENCE);
         match rotation.start(id(1), START, &[]).remove(0) {
             RotationEvent::Publish(payload) => payload,
@@ -163,6 +164,21 @@ fn messages_of_other_epochs_change_nothing() {
     assert!(rotation.on_ceremony(START, id(1), &ahead[1..]).is_empty());
     let garbage = rotation.on_ceremony(START, id(1), &[9; 50]);
     assert!(matches!(garbage.as_slice(), [RotationEvent::Fault { .. }]));
+}
+
+/// Those who missed the first ceremony of an epoch join the second; what was due and voted stays.
+#[test]
+fn another_ceremony_goes_on_with_what_was_said() {
+    let mut rotation = Rotation::missed(EPOCH, COMMITTEE);
+    rotation.due(START);
+    let next = run().0[0].to_test().unwrap();
+    rotation.has_voted(next.key);
+    let seed = (id(2), [9; 32]);
+    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), seed, (1, 60_000)).unwrap();
+    let mut rotation = rotation.again(making, PATIENCE);
+    let said = rotation.start(id(2), START + 1, &[]);
+    assert!(matches!(said.as_slice(), [RotationEvent::Publish(_)]), "{said:?}");
+    assert_eq!((rotation.due_ms, rotation.voted), (Some(START), Some(next.key)));
 }
 
 #[test]
