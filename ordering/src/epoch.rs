@@ -243,10 +243,7 @@ impl EpochBook {
     }
 
     fn begin(&mut self, handover: &Handover) {
-        let Handover { next, first_batch, first_height } = *handover;
-        let NextEpoch { epoch, key, committee } = next;
-        let start = EpochStart { epoch, key: Some(key), committee, first_height, first_batch };
-        self.before.push_back(std::mem::replace(&mut self.present, start));
+        self.before.push_back(std::mem::replace(&mut self.present, handover.into()));
         while self.before.len() > REMEMBERED_EPOCHS {
             self.before.pop_front();
         }
@@ -271,6 +268,14 @@ impl EpochBook {
         }
         out.extend_from_slice(&count(before.len()));
         before.iter().for_each(|start| start.write(out));
+    }
+}
+
+impl From<&Handover> for EpochStart {
+    fn from(handover: &Handover) -> Self {
+        let Handover { next, first_batch, first_height } = *handover;
+        let NextEpoch { epoch, key, committee } = next;
+        Self { epoch, key: Some(key), committee, first_height, first_batch }
     }
 }
 

@@ -371,9 +371,7 @@ impl NodeCore {
     fn on_founding(&mut self, events: Vec<FoundingEvent>, now: Time) {
         for event in events {
             match event {
-                FoundingEvent::Publish(payload) => {
-                    self.ordering.handle(now, ordering::api::Input::System(payload));
-                }
+                FoundingEvent::Publish(payload) => self.publish(payload, now),
                 FoundingEvent::Share(material) => self.take_share(FOUNDING_EPOCH, &material, now),
                 FoundingEvent::Founded(founding) => self.on_founded(founding, now),
                 FoundingEvent::Fault { peer, what } => {

@@ -279,14 +279,10 @@ fn recover(
     }
     let founding = reader.founding().cloned();
     let snapshot = tip.as_ref().map(|tip| &tip.snapshot[..]);
-    let mut system_log = Vec::new();
-    if let Some(after) = system_log_after(founding.is_some(), snapshot) {
-        for height in heights(after.next().max(first_height).get(), tip_height) {
-            let cut = reader.head(height)?.and_then(|head| Cut::decode(&head.cut).ok());
-            let block = |cut: Cut| LoggedBlock { height, time_ms: cut.time_ms, messages: cut.system };
-            system_log.extend(cut.map(block));
-        }
-    }
+    let system_log = match system_log_after(founding.is_some(), snapshot) {
+        Some(after) => system_log(reader, after.next().max(first_height), tip_height)?,
+        None => Vec::new(),
+    };
     let handovers = snapshot.map_or(Ok(Vec::new()), |snapshot| reader.handovers(snapshot))?;
     let last_sealed = reader.latest_sealed()?.or(anchor.map(|anchor| anchor.batch));
     let mut unsealed = Vec::new();
@@ -324,6 +320,16 @@ fn recover(
         unsealed,
         uncertified,
     })
+}
+
+fn system_log(reader: &Reader, first: Height, last: Height) -> Result<Vec<LoggedBlock>, StoreError> {
+    let mut log = Vec::new();
+    for height in heights(first.get(), last) {
+        let cut = reader.head(height)?.and_then(|head| Cut::decode(&head.cut).ok());
+        let block = |cut: Cut| LoggedBlock { height, time_ms: cut.time_ms, messages: cut.system };
+        log.extend(cut.map(block));
+    }
+    Ok(log)
 }
 
 /// The checkpoint that the blocks held go on from, if there is one.

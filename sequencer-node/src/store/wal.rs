@@ -226,6 +226,7 @@ impl Wal {
             for change in &rare.secrets {
                 if let SecretChange::Put(name, sealed) = change {
                     secrets.insert(name.to_string().as_str(), sealed.as_slice())?;
+                    continue;
                 }
                 secrets.retain(|name, _| SecretName::parse(name).is_none_or(|name| !change.erases(name)))?;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ordering_types::{Digest, Epoch, GroupSignature, Handover, Height, SignedHandover, Time};
+use ordering_types::{Epoch, EpochVote, GroupSignature, Handover, Height, NextEpoch, SignedHandover, Time};
 use zeroize::Zeroizing;
 
 use super::{NodeCore, keys};
@@ -27,7 +27,7 @@ impl NodeCore {
         start.or(self.epochs.front()).map_or(Epoch::default(), |start| start.epoch)
     }
 
-    fn start_of(&self, epoch: Epoch) -> Option<EpochStart> {
+    pub(super) fn start_of(&self, epoch: Epoch) -> Option<EpochStart> {
         self.epochs.iter().find(|start| start.epoch == epoch).copied()
     }
 
@@ -51,15 +51,13 @@ impl NodeCore {
             self.recover_votes(book);
             self.start_rotation(time_ms, if forgetful { &[] } else { &log }, now);
         }
-        let unsigned: Vec<Epoch> = self.epochs.iter().map(|start| start.epoch).collect();
-        unsigned.into_iter().for_each(|epoch| self.ask_for_handover(epoch, now));
+        self.ask_for_handovers(now);
         Ok(())
     }
 
     /// Ordering may be some blocks ahead of what it told: what more than f say by then is proven as well.
-    fn take_backed(&mut self, book: &EpochBook) {
-        let members = self.ordering.committee().len();
-        if let Some((rotation, vote)) = self.rotation.as_mut().zip(book.backed(members))
+    fn take_backed(&mut self, vote: Option<EpochVote>) {
+        if let Some((rotation, vote)) = self.rotation.as_mut().zip(vote)
             && vote.next.epoch == rotation.epoch()
         {
             rotation.back(vote);
@@ -67,7 +65,7 @@ impl NodeCore {
     }
 
     fn recover_votes(&mut self, book: &EpochBook) {
-        self.take_backed(book);
+        self.take_backed(book.backed(self.ordering.committee().len()));
         let Some(rotation) = &mut self.rotation else { return };
         if let Some(time_ms) = book.due() {
             rotation.due(time_ms);
@@ -91,7 +89,10 @@ impl NodeCore {
                     rotation.due(time_ms);
                 }
             }
-            EpochEvent::Backed => self.take_backed(&self.ordering.epochs().clone()),
+            EpochEvent::Backed => {
+                let members = self.ordering.committee().len();
+                self.take_backed(self.ordering.epochs().backed(members));
+            }
             EpochEvent::Ended(handover) => self.switch(handover, now),
         }
         self.vote(now);
@@ -180,10 +181,8 @@ impl NodeCore {
 
     /// A quorum's votes are in the log: committee and key change after the block that brought them.
     fn switch(&mut self, handover: Handover, now: Time) {
-        let Handover { next, first_batch, first_height } = handover;
-        let (epoch, committee) = (next.epoch, next.committee);
-        let start = EpochStart { epoch, key: Some(next.key), committee, first_height, first_batch };
-        self.epochs.push_back(start);
+        let NextEpoch { epoch, key, .. } = handover.next;
+        self.epochs.push_back(EpochStart::from(&handover));
         self.rotation = None;
         self.forget_old_epochs();
         if self.settings.lacks(PlantedBug::OldKeyKept)
@@ -191,8 +190,8 @@ impl NodeCore {
         {
             return self.settle_key(epoch, old, now);
         }
-        self.settle_key(epoch, next.key, now);
-        self.outputs.push_back(Output::Persist(Record::SettleKey { epoch, key: next.key }));
+        self.settle_key(epoch, key, now);
+        self.outputs.push_back(Output::Persist(Record::SettleKey { epoch, key }));
         self.outputs.push_back(Output::Switched(handover));
         self.ask_for_handover(epoch, now);
     }
@@ -206,11 +205,14 @@ impl NodeCore {
         }
     }
 
+    fn ask_for_handovers(&mut self, now: Time) {
+        let epochs: Vec<Epoch> = self.epochs.iter().map(|start| start.epoch).collect();
+        epochs.into_iter().for_each(|epoch| self.ask_for_handover(epoch, now));
+    }
+
     /// The outgoing committee's signature for this epoch is wanted, if it is not held.
     fn ask_for_handover(&mut self, epoch: Epoch, now: Time) {
-        let handover = self.start_of(epoch).as_ref().and_then(EpochStart::handover);
-        let (Some(handover), false) = (handover, self.handovers.contains_key(&epoch)) else { return };
-        if let Some(outgoing) = epoch.get().checked_sub(1).map(Epoch::new) {
+        if let Some((outgoing, handover)) = self.unsigned(epoch) {
             self.keys.sign(now, outgoing, keys::handover(epoch), handover.digest(&self.domain));
         }
     }
@@ -223,10 +225,8 @@ impl NodeCore {
     }
 
     pub(super) fn on_logged_handover(&mut self, epoch: Epoch, signature: GroupSignature, now: Time) {
-        let Some((outgoing, digest)) = self.signer_of(epoch).filter(|_| !self.handovers.contains_key(&epoch))
-        else {
-            return;
-        };
+        let Some((outgoing, handover)) = self.unsigned(epoch) else { return };
+        let digest = handover.digest(&self.domain);
         if self.keys.key(outgoing).is_some_and(|key| key.verify(digest, &signature).is_ok())
             && self.take_handover(epoch, signature)
         {
@@ -234,16 +234,16 @@ impl NodeCore {
         }
     }
 
-    /// Who signs the handover to a remembered epoch, and what.
-    fn signer_of(&self, epoch: Epoch) -> Option<(Epoch, Digest)> {
+    /// The handover to a remembered epoch, and who signs it; none if its signature is held.
+    fn unsigned(&self, epoch: Epoch) -> Option<(Epoch, Handover)> {
         let outgoing = Epoch::new(epoch.get().checked_sub(1)?);
-        Some((outgoing, self.start_of(epoch)?.handover()?.digest(&self.domain)))
+        let handover = self.start_of(epoch)?.handover()?;
+        (!self.handovers.contains_key(&epoch)).then_some((outgoing, handover))
     }
 
     /// False: it is held already, or of no epoch that is remembered.
     fn take_handover(&mut self, epoch: Epoch, signature: GroupSignature) -> bool {
-        let handover = self.start_of(epoch).as_ref().and_then(EpochStart::handover);
-        let Some(handover) = handover.filter(|_| !self.handovers.contains_key(&epoch)) else { return false };
+        let Some((_, handover)) = self.unsigned(epoch) else { return false };
         let signed = SignedHandover { handover, signature };
         self.handovers.insert(epoch, signed);
         self.outputs.push_back(Output::Persist(Record::Handover(signed)));
@@ -255,9 +255,7 @@ impl NodeCore {
     pub(super) fn jump_epochs(&mut self, book: &EpochBook, handovers: Vec<SignedHandover>, now: Time) {
         let before = self.present().epoch;
         self.epochs = book.starts().copied().collect();
-        let known: Vec<_> = self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?))).collect();
-        for (epoch, key) in known {
-            self.settle_key(epoch, key, now);
+        for (epoch, key) in self.settle_keys(now) {
             self.outputs.push_back(Output::Persist(Record::SettleKey { epoch, key }));
         }
         for SignedHandover { handover, signature } in handovers {
@@ -272,7 +270,6 @@ impl NodeCore {
         self.rotation = book.ceremony().map(|_| self.missed());
         self.recover_votes(book);
         self.vote(now);
-        let unsigned: Vec<Epoch> = self.epochs.iter().map(|start| start.epoch).collect();
-        unsigned.into_iter().for_each(|epoch| self.ask_for_handover(epoch, now));
+        self.ask_for_handovers(now);
     }
 }

@@ -59,7 +59,7 @@ impl NodeCore {
         for (epoch, bytes) in shares.iter().flat_map(|(epoch, all)| all.iter().map(move |one| (epoch, one))) {
             let material = key_material::decode(bytes).map_err(|e| StartError::KeyMaterial(e.to_string()))?;
             // Of an epoch that has begun only its own key matters, whatever else was made for it.
-            let settled = self.epochs.iter().find(|start| start.epoch == *epoch).and_then(|start| start.key);
+            let settled = self.start_of(*epoch).and_then(|start| start.key);
             if settled.is_none_or(|key| key == name_of(*epoch, &material).key) {
                 self.install(*epoch, &material, &burns, now);
             }
@@ -67,9 +67,16 @@ impl NodeCore {
         if let Some(founding) = founding {
             self.know_key(FOUNDING_EPOCH, founding.key, now);
         }
-        let known: Vec<_> = self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?))).collect();
-        known.into_iter().for_each(|(epoch, key)| self.settle_key(epoch, key, now));
+        self.settle_keys(now);
         Ok(())
+    }
+
+    /// Of all epochs that are remembered, as the log has them; answers which.
+    pub(super) fn settle_keys(&mut self, now: Time) -> Vec<(Epoch, GroupKey)> {
+        let settled: Vec<_> =
+            self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?))).collect();
+        settled.iter().for_each(|(epoch, key)| self.settle_key(*epoch, *key, now));
+        settled
     }
 
     /// Whether this node has a share of the present key.
@@ -99,14 +106,17 @@ impl NodeCore {
 
     /// A committee's key: with it alone a node can check what the others sign, and encode batches for them.
     pub(super) fn know_key(&mut self, epoch: Epoch, key: GroupKey, now: Time) {
+        let is_news = self.keys.key(epoch) != Some(key);
         self.keys.know(Named { epoch, key });
-        self.key_is_known(epoch, key, now);
+        if is_news {
+            self.key_is_known(epoch, key, now);
+        }
     }
 
     /// As [`Self::know_key`]; and the epoch has no other.
     pub(super) fn settle_key(&mut self, epoch: Epoch, key: GroupKey, now: Time) {
+        self.know_key(epoch, key, now);
         self.keys.settle(Named { epoch, key });
-        self.key_is_known(epoch, key, now);
     }
 
     /// Blocks and batches that wait for it can be signed.
