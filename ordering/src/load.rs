@@ -120,7 +120,7 @@ impl Load {
 #[cfg(test)]
 pub(crate) mod tests {
     use ordering_types::Address;
-    use ordering_types::chain_spec::{Ceremony, Epochs, RollupKind};
+    use ordering_types::chain_spec::RollupKind;
 
     use super::*;
 
@@ -131,8 +131,6 @@ pub(crate) mod tests {
             l1_chain_id: 1,
             inbox: Address::new([0; 20]),
             limits: Limits::default(),
-            ceremony: Ceremony::default(),
-            epochs: Epochs::default(),
             validators: vec![],
             rollups: vec![Rollup {
                 id: RollupId::new(1),
@@ -142,6 +140,7 @@ pub(crate) mod tests {
                 data: DataPolicy::Committee,
                 quota_bytes_per_block: 1 << 20,
             }],
+            ..ChainSpec::default()
         })
     }
 }

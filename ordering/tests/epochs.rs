@@ -23,7 +23,7 @@ const STEP: Duration = Duration::from_millis(50);
 fn short_epochs(nodes: usize) -> Arc<ChainSpec> {
     let limits = Limits { idle_block_interval_ms: 100, batch_interval_ms: 700, ..Limits::default() };
     let mut spec = ChainSpec::clone(&spec(nodes, limits));
-    spec.epochs = Epochs { blocks: 5, interval_ms: 2_000, ceremony_ms: 1_000 };
+    spec.epochs = Epochs { blocks: 5, interval_ms: 2_000, ceremony_ms: 1_000, max_committee: 100 };
     Arc::new(spec)
 }
 

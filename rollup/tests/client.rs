@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{DataPolicy, Rollup, RollupKind, Validator};
 use ordering_types::{
     Block, ChainSpec, CommitCertificate, Digest, Epoch, Header, Height, L1Reference, RollupId, RollupSection,
     Round, SecretKey, ValidatorId,
@@ -45,11 +45,9 @@ fn spec() -> ChainSpec {
         network: "test".to_owned(),
         l1_chain_id: 1,
         inbox: ordering_types::Address::new([1; 20]),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: validators.collect(),
         rollups: vec![rollup],
+        ..ChainSpec::default()
     }
 }
 

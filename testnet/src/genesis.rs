@@ -136,7 +136,7 @@ const CEREMONY: Ceremony = Ceremony { announce_ms: 30_000, acknowledge_ms: 10_00
 /// The next key is made as soon as an epoch begins, and those who are away then are waited for until three quarters of it are over.
 fn short_epochs(epoch: Duration) -> Epochs {
     let interval_ms = u64::try_from(epoch.as_millis()).unwrap_or(u64::MAX);
-    Epochs { blocks: 1, interval_ms, ceremony_ms: interval_ms }
+    Epochs { blocks: 1, interval_ms, ceremony_ms: interval_ms, ..Epochs::default() }
 }
 
 /// Whatever is left to do for a key is done before the epoch is due.
@@ -175,6 +175,7 @@ pub fn spec(
         epochs: variant.epoch.map_or_else(Epochs::default, short_epochs),
         validators: validators.collect(),
         rollups: rollups(&limits, variant),
+        ..ChainSpec::default()
     }
 }
 

@@ -21,7 +21,7 @@ use alloy::sol_types::SolValue;
 use batcher_format::{BatchHeader, Policies, SealedBatch, signing_digest};
 use chain::Chain;
 use frost_secp256k1 as frost;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{DataPolicy, Rollup, RollupKind, Validator};
 use ordering_types::handover::committee_hash;
 use ordering_types::{
     Block, ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Handover, Header, Height, L1Reference,
@@ -354,11 +354,9 @@ fn spec(committee: &Committee, l1_chain_id: u64, inbox: Address) -> ChainSpec {
         network: "test".to_owned(),
         l1_chain_id,
         inbox: ordering_types::Address::new(inbox.into_array()),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: committee.validators.iter().zip(1..).map(validator).collect(),
         rollups: vec![rollup(BLOB_ROLLUP, DataPolicy::Blob), rollup(PRIVATE_ROLLUP, DataPolicy::Committee)],
+        ..ChainSpec::default()
     }
 }
 

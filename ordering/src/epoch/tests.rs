@@ -8,7 +8,7 @@ use rand_chacha::rand_core::SeedableRng;
 use super::*;
 
 const DOMAIN: Domain = Domain { l1_chain_id: 1, inbox: Address::new([7; 20]) };
-const LENGTHS: Epochs = Epochs { blocks: 3, interval_ms: 1_000, ceremony_ms: 400 };
+const LENGTHS: Epochs = Epochs { blocks: 3, interval_ms: 1_000, ceremony_ms: 400, max_committee: 100 };
 const MEMBERS: usize = 4;
 
 fn book() -> EpochBook {

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use ordering_types::chain_spec::{Ceremony, Committee, DataPolicy, Epochs, Limits, Rollup, RollupKind};
+use ordering_types::chain_spec::{Committee, DataPolicy, Rollup, RollupKind};
 use ordering_types::{
     Address, ChainSpec, Epoch, Height, Incarnation, L1Reference, LaneId, LaneSequence, Transaction,
     ValidatorId,
@@ -17,9 +17,6 @@ fn rules() -> Rules {
         network: String::new(),
         l1_chain_id: 1,
         inbox: Address::new([0; 20]),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: vec![],
         rollups: vec![Rollup {
             id: ROLLUP,
@@ -29,6 +26,7 @@ fn rules() -> Rules {
             data: DataPolicy::Blob,
             quota_bytes_per_block: 10_000,
         }],
+        ..ChainSpec::default()
     })
 }
 

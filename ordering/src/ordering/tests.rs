@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{DataPolicy, Rollup, RollupKind, Validator};
 use ordering_types::{Address, Incarnation, RollupId, Round, SignedVote, Vote, VoteKind};
 
 use super::*;
@@ -22,9 +22,6 @@ fn spec(network: &str) -> Arc<ChainSpec> {
         network: network.to_owned(),
         l1_chain_id: 1,
         inbox: Address::new([0; 20]),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: (1..=4)
             .map(|n| Validator { id: id(n), key: key(n).public_key(), address: String::new() })
             .collect(),
@@ -36,6 +33,7 @@ fn spec(network: &str) -> Arc<ChainSpec> {
             data: DataPolicy::Committee,
             quota_bytes_per_block: 1 << 20,
         }],
+        ..ChainSpec::default()
     })
 }
 

@@ -10,7 +10,7 @@ use ordering::api::{
     Checkpoint, Decided, EpochEvent, Evidence, Input, Output, Recipient, Record, Recovered, StoreRequest, Tip,
 };
 use ordering::{Ordering, Settings, wire};
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
     Address, ChainSpec, Chunk, Cut, Digest, Height, Incarnation, LaneId, LaneSequence, LaneTip, RollupId,
     Round, SecretKey, SignedVote, Time, Transaction, TxId, ValidatorId, VoteKind, codec,
@@ -311,8 +311,6 @@ pub(crate) fn spec(nodes: usize, limits: Limits) -> Arc<ChainSpec> {
         l1_chain_id: 1,
         inbox: Address::new([9; 20]),
         limits,
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: (0..nodes)
             .map(|n| Validator { id: id(n), key: key(n).public_key(), address: String::new() })
             .collect(),
@@ -320,6 +318,7 @@ pub(crate) fn spec(nodes: usize, limits: Limits) -> Arc<ChainSpec> {
             rollup(EVM, RollupKind::Evm, DataPolicy::Blob),
             rollup(OPAQUE, RollupKind::Opaque, DataPolicy::Committee),
         ],
+        ..ChainSpec::default()
     })
 }
 

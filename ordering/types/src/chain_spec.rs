@@ -160,11 +160,13 @@ pub struct Epochs {
     /// The next key is made during this last part of it; for three quarters of that, validators that are away are waited for, so that who restarts
     /// meanwhile gets its share. An epoch whose successor has no key yet goes on.
     pub ceremony_ms: u64,
+    /// Most members of a committee; of more active validators that are ready, each epoch has another sample.
+    pub max_committee: u16,
 }
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self { blocks: 1, interval_ms: 86_400_000, ceremony_ms: 1_800_000 }
+        Self { blocks: 1, interval_ms: 86_400_000, ceremony_ms: 1_800_000, max_committee: 100 }
     }
 }
 
@@ -176,12 +178,38 @@ impl Epochs {
         if self.ceremony_ms > self.interval_ms {
             return Err(ChainSpecError::Epochs("ceremony_ms is a part of interval_ms"));
         }
+        if !(4..=MAX_VALIDATORS).contains(&usize::from(self.max_committee)) {
+            return Err(ChainSpecError::Epochs("max_committee is 4 to 100"));
+        }
         Ok(())
     }
 }
 
-/// The genesis file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the committee looks at on L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct L1View {
+    /// Validators report the finalized blocks whose numbers this divides.
+    pub report_blocks: u64,
+}
+
+impl Default for L1View {
+    fn default() -> Self {
+        Self { report_blocks: 32 }
+    }
+}
+
+impl L1View {
+    const fn validate(&self) -> Result<(), ChainSpecError> {
+        if self.report_blocks == 0 {
+            return Err(ChainSpecError::L1("report_blocks is at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// The genesis file. The default has what may be left out of the file, and nothing else: nobody founds it and it serves nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainSpec {
     /// A name for people; also keeps two networks with the same members apart.
@@ -190,6 +218,9 @@ pub struct ChainSpec {
     pub l1_chain_id: u64,
     /// Address of `SequencerInbox` on it.
     pub inbox: Address,
+    /// Address of `ValidatorRegistry` on it; without one, the founders are the committee for ever.
+    #[serde(default)]
+    pub registry: Option<Address>,
     /// Agreed numbers.
     #[serde(default)]
     pub limits: Limits,
@@ -199,6 +230,9 @@ pub struct ChainSpec {
     /// How long a committee and its key serve.
     #[serde(default)]
     pub epochs: Epochs,
+    /// What the committee looks at on L1.
+    #[serde(default)]
+    pub l1: L1View,
     /// The founding validators.
     pub validators: Vec<Validator>,
     /// The rollups served.
@@ -243,6 +277,9 @@ pub enum ChainSpecError {
     /// Lengths of an epoch that contradict each other.
     #[error("epochs: {0}")]
     Epochs(&'static str),
+    /// A view of L1 that cannot be.
+    #[error("l1: {0}")]
+    L1(&'static str),
 }
 
 impl ChainSpec {
@@ -272,6 +309,7 @@ impl ChainSpec {
         self.limits.validate()?;
         self.ceremony.validate()?;
         self.epochs.validate()?;
+        self.l1.validate()?;
         self.validate_batch_size()
     }
 
@@ -343,7 +381,7 @@ pub const fn quorum(n: usize) -> usize {
 }
 
 /// The validators of one epoch and their keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committee {
     members: BTreeMap<ValidatorId, PublicKey>,
 }
@@ -422,6 +460,8 @@ mod tests {
             limits,
             ceremony: Ceremony::default(),
             epochs: Epochs::default(),
+            registry: None,
+            l1: L1View::default(),
             validators: (1..=4).map(validator).collect(),
             rollups: (1..=rollups).map(rollup).collect(),
         }

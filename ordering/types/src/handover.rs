@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::chain_spec::Committee;
+use crate::chain_spec::{Committee, MAX_VALIDATORS};
 use crate::group::{GroupError, GroupKey, GroupSignature};
 use crate::preimage::{Domain, number_word};
 use crate::{Digest, Epoch, Height};
@@ -104,6 +104,38 @@ impl SignedHandover {
     }
 }
 
+/// A signed handover, and the members behind its committee hash: all that it takes to follow the network into the next epoch. Their numbers are
+/// not signed: whoever gives them other ones only calls them by other names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Succession {
+    /// Signed by the outgoing key.
+    pub signed: SignedHandover,
+    /// The new epoch's members.
+    pub members: Committee,
+}
+
+/// Why a succession proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SuccessionError {
+    /// Not signed by the key of the epoch before.
+    #[error(transparent)]
+    Signature(#[from] GroupError),
+    /// The members are others than those that were signed.
+    #[error("the members are not those of the committee that was handed over to")]
+    Members,
+}
+
+impl Succession {
+    /// Whether the outgoing key handed over to these members.
+    pub fn verify(&self, domain: &Domain, outgoing: &GroupKey) -> Result<(), SuccessionError> {
+        let Self { signed, members } = self;
+        if members.len() > MAX_VALIDATORS || committee_hash(members) != signed.handover.next.committee {
+            return Err(SuccessionError::Members);
+        }
+        Ok(signed.verify(domain, outgoing)?)
+    }
+}
+
 /// A committee as L1 names it.
 pub fn committee_hash(committee: &Committee) -> Digest {
     let mut words = vec![number_word(32), number_word(committee.len() as u64)];
@@ -160,6 +192,20 @@ mod tests {
             assert_ne!(other.digest(&domain), good.digest(&domain), "{other:?}");
         }
         assert_ne!(good.digest(&Domain { l1_chain_id: 2, ..domain }), good.digest(&domain));
+    }
+
+    #[test]
+    fn a_succession_is_signed_for_its_members() {
+        let domain = Domain { l1_chain_id: 1, inbox: crate::Address::default() };
+        let member =
+            |n: u8| (ValidatorId::new(n.into()), SecretKey::from_bytes([n; 32]).unwrap().public_key());
+        let members = Committee::new([1, 2, 3, 4].map(member).into());
+        let next = NextEpoch { committee: committee_hash(&members), ..next() };
+        let handover = Handover { next, first_batch: 9, first_height: Height::new(70) };
+        let signed = SignedHandover { handover, signature: GroupSignature::new([5; 65]) };
+        let check = |members| Succession { signed, members }.verify(&domain, &key()).unwrap_err();
+        assert!(matches!(check(members), SuccessionError::Signature(_)));
+        assert_eq!(check(Committee::new([1, 2, 3, 5].map(member).into())), SuccessionError::Members);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use frost_secp256k1::{SigningKey, VerifyingKey};
-use ordering_types::chain_spec::{Ceremony, Epochs, Limits, Validator};
+use ordering_types::chain_spec::Validator;
 use ordering_types::{
     ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Handover, Height, NextEpoch, SecretKey,
     SignedHandover, ValidatorId,
@@ -28,11 +28,9 @@ pub(crate) fn network() -> Network {
         network: "test".to_owned(),
         l1_chain_id: 1,
         inbox: ordering_types::Address::new([1; 20]),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: validators.collect(),
         rollups: Vec::new(),
+        ..ChainSpec::default()
     }))
 }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use clap::Parser;
 use node_core::api::{Class, Input, JobResult, Output, Recipient};
 use node_core::{Config, NodeCore, Settings};
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{Address, ChainSpec, RollupId, SecretKey, Time, Transaction, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -344,10 +344,9 @@ fn chain_spec(nodes: u16) -> (ChainSpec, Vec<SecretKey>) {
         l1_chain_id: 1337,
         inbox: Address::new([0xaa; 20]),
         limits,
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: validators.collect(),
         rollups: vec![rollup],
+        ..ChainSpec::default()
     };
     (spec, keys)
 }

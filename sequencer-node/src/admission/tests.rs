@@ -5,7 +5,7 @@ use alloy::eips::Encodable2718;
 use alloy::primitives::{Address, Signature, TxKind, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup};
+use ordering_types::chain_spec::{DataPolicy, Rollup};
 
 use super::*;
 
@@ -25,11 +25,9 @@ fn spec() -> ChainSpec {
         network: "test".to_owned(),
         l1_chain_id: 1,
         inbox: ordering_types::Address::default(),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: Vec::new(),
         rollups: vec![rollup(EVM, RollupKind::Evm, 901), rollup(OPAQUE, RollupKind::Opaque, 902)],
+        ..ChainSpec::default()
     }
 }
 

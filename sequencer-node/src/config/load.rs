@@ -328,11 +328,9 @@ mod tests {
             network: String::new(),
             l1_chain_id: 1,
             inbox: ordering_types::Address::default(),
-            limits: ordering_types::chain_spec::Limits::default(),
-            ceremony: ordering_types::chain_spec::Ceremony::default(),
-            epochs: ordering_types::chain_spec::Epochs::default(),
             validators: vec![],
             rollups: vec![],
+            ..ChainSpec::default()
         };
         let mut config = Config::default();
         config.store.retain_blocks = MIN_RETAIN_BLOCKS;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{Ceremony, Epochs, Limits, Validator};
+use ordering_types::chain_spec::Validator;
 use ordering_types::{Address, ChainSpec, SecretKey, ValidatorId};
 
 use super::*;
@@ -33,11 +33,9 @@ fn spec(ports: &[u16], network: &str) -> Arc<ChainSpec> {
         network: network.to_owned(),
         l1_chain_id: 1,
         inbox: Address::default(),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators,
         rollups: Vec::new(),
+        ..ChainSpec::default()
     })
 }
 

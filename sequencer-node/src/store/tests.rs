@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
 use bytes::Bytes;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{DataPolicy, Rollup, RollupKind, Validator};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{
     Address, Block, ChainSpec, Chunk, CommitCertificate, Cut, Digest, Epoch, GroupKey, GroupSignature,
@@ -46,11 +46,9 @@ fn spec() -> Arc<ChainSpec> {
         network: "test".to_owned(),
         l1_chain_id: 1,
         inbox: Address::default(),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators,
         rollups: vec![rollup],
+        ..ChainSpec::default()
     })
 }
 

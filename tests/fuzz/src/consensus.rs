@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ordering::api::{EpochEvent, Input as CoreInput, Output, Recipient};
 use ordering::{Ordering, Settings};
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::preimage::Domain;
 use ordering_types::{
     Address, ChainSpec, Cut, Digest, Epoch, Height, Incarnation, RollupId, Round, SecretKey, Signature,
@@ -110,12 +110,11 @@ fn spec() -> Arc<ChainSpec> {
         l1_chain_id: 1,
         inbox: Address::new([9; 20]),
         limits: Limits { duplicate_window_blocks: 4, blocks_per_batch: 3, ..Limits::default() },
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: (0..NODES)
             .map(|n| Validator { id: id(n), key: key(n).public_key(), address: String::new() })
             .collect(),
         rollups: vec![rollup(1, DataPolicy::Blob), rollup(2, DataPolicy::Committee)],
+        ..ChainSpec::default()
     })
 }
 

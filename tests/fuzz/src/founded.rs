@@ -8,7 +8,7 @@ use batcher_format::{EncodedBatch, Policies, SealedBatch, payload};
 use bytes::Bytes;
 use node_core::api::{Class, Founding, Input, Job, JobResult, Output, Recipient, Record, Recovered};
 use node_core::{Config, NodeCore, Settings};
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind, Validator};
 use ordering_types::{
     Address, ChainSpec, Digest, Epoch, RollupId, SecretKey, Time, Transaction, ValidatorId,
 };
@@ -79,8 +79,6 @@ pub fn spec() -> Arc<ChainSpec> {
         l1_chain_id: 1_337,
         inbox: Address::new([9; 20]),
         limits: Limits { batch_interval_ms: 300, ..Limits::default() },
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: (0..NODES)
             .map(|n| Validator { id: id(n), key: key(n).public_key(), address: String::new() })
             .collect(),
@@ -89,6 +87,7 @@ pub fn spec() -> Arc<ChainSpec> {
             rollup(2, RollupKind::Opaque, DataPolicy::Committee),
             rollup(3, RollupKind::Evm, DataPolicy::Blob),
         ],
+        ..ChainSpec::default()
     })
 }
 

@@ -9,7 +9,7 @@ use super::plan::Plan;
 pub const ROLLUPS: [(u32, DataPolicy); 2] = [(1, DataPolicy::Blob), (2, DataPolicy::Committee)];
 
 /// Epochs of a few seconds, and ceremonies that fit into them.
-const SHORT: Epochs = Epochs { blocks: 4, interval_ms: 2_500, ceremony_ms: 2_000 };
+const SHORT: Epochs = Epochs { blocks: 4, interval_ms: 2_500, ceremony_ms: 2_000, max_committee: 100 };
 const QUICK: Ceremony = Ceremony { announce_ms: 700, acknowledge_ms: 700, attempt_ms: 3_000 };
 
 /// The genesis file of a plan, and each validator's key in the same order.
@@ -44,6 +44,7 @@ pub fn genesis(plan: &Plan) -> (ChainSpec, Vec<SecretKey>) {
         epochs: if plan.rotates { SHORT } else { Epochs::default() },
         validators,
         rollups,
+        ..ChainSpec::default()
     };
     (spec, keys)
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind};
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind};
 use ordering_types::{
     Address, ChainSpec, Chunk, Digest, Epoch, Height, Incarnation, L1Reference, LaneSequence, LaneTip,
     ParentCommit, RollupId, SecretKey, Transaction,
@@ -30,8 +30,6 @@ fn rules() -> Rules {
         l1_chain_id: 1,
         inbox: Address::new([0; 20]),
         limits,
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: vec![],
         rollups: vec![Rollup {
             id: ROLLUP,
@@ -41,6 +39,7 @@ fn rules() -> Rules {
             data: DataPolicy::Blob,
             quota_bytes_per_block: 900,
         }],
+        ..ChainSpec::default()
     })
 }
 

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind};
+use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind};
 use ordering_types::{Address, ChainSpec, Digest, Incarnation, LaneId, LaneSequence, ValidatorId};
 
 use super::*;
@@ -24,10 +24,9 @@ fn rules(quota: u32) -> Rules {
         l1_chain_id: 1,
         inbox: Address::new([0; 20]),
         limits: Limits { blob_bytes_per_block: 2_000, ..Limits::default() },
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: vec![],
         rollups: vec![rollup(A), rollup(B)],
+        ..ChainSpec::default()
     })
 }
 

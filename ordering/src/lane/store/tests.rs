@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind};
+use ordering_types::chain_spec::{DataPolicy, Rollup, RollupKind};
 use ordering_types::{Address, ChainSpec, Incarnation, RollupId, Transaction};
 
 use super::*;
@@ -11,9 +11,6 @@ fn rules() -> Rules {
         network: String::new(),
         l1_chain_id: 1,
         inbox: Address::new([0; 20]),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: vec![],
         rollups: vec![Rollup {
             id: RollupId::new(1),
@@ -23,6 +20,7 @@ fn rules() -> Rules {
             data: DataPolicy::Committee,
             quota_bytes_per_block: 1_000,
         }],
+        ..ChainSpec::default()
     })
 }
 

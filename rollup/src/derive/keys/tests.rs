@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy::primitives::U256;
-use ordering_types::chain_spec::{Ceremony, Epochs, Limits, Validator};
+use ordering_types::chain_spec::Validator;
 use ordering_types::{ChainSpec, SecretKey, ValidatorId};
 
 use super::*;
@@ -22,11 +22,9 @@ fn network() -> Network {
         network: "test".to_owned(),
         l1_chain_id: 1,
         inbox: ordering_types::Address::new([1; 20]),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: validators.collect(),
         rollups: Vec::new(),
+        ..ChainSpec::default()
     }))
 }
 

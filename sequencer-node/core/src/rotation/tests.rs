@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ordering_types::chain_spec::{Ceremony, Epochs, Limits, Validator};
+use ordering_types::chain_spec::Validator;
 use ordering_types::{Address, ChainSpec, Height, SecretKey, Signature, SystemMessage};
 
 use super::*;
@@ -22,11 +22,9 @@ fn spec() -> ChainSpec {
         network: "rotation".to_owned(),
         l1_chain_id: 1337,
         inbox: Address::new([0xaa; 20]),
-        limits: Limits::default(),
-        ceremony: Ceremony::default(),
-        epochs: Epochs::default(),
         validators: (1..=4).map(validator).collect(),
         rollups: Vec::new(),
+        ..ChainSpec::default()
     }
 }
 
