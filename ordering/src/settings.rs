@@ -65,7 +65,7 @@ pub struct Timeouts {
 }
 
 impl Default for Timeouts {
-    /// A dead leader costs `propose + precommit`: half a second, at the rare heights that reputation lets it lead. A proposal over 150 ms
+    /// A dead leader costs `propose`: 0.4 s, at the rare heights that reputation lets it lead. A proposal over 150 ms
     /// links may come 300 ms after a node that was early began the height, and a slow sync of a disk takes 200 ms, so
     /// less would suspect the honest.
     fn default() -> Self {

@@ -94,7 +94,7 @@ fn all_begin_a_height_at_once_whose_leader_is_dead() {
         load(&mut network, seed + 2, 40);
         let times: Vec<Time> = network.nodes[0].decided_at.iter().map(|(at, _)| *at).collect();
         let longest = times.windows(2).filter(|w| w[1] > killed).map(|w| w[1].since(w[0])).max().unwrap();
-        assert!(longest < 620 * MILLISECOND, "seed {seed}: a pause of {longest:?}");
+        assert!(longest < 520 * MILLISECOND, "seed {seed}: a pause of {longest:?}");
         network.check();
     }
 }

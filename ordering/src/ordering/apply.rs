@@ -142,6 +142,8 @@ impl Ordering {
         if self.settings.replay_first {
             self.state_sync.put_off(now);
         }
+        // Else they would fill the senders' places at a node that is one height behind, and only what comes early brings that one back.
+        self.early.retain(|(_, of, ..), _| *of > e.cut.height);
         self.candidates.clear();
         self.proposals.clear();
         self.undecided_commit = None;

@@ -129,6 +129,7 @@ impl Malachite {
             input: input, state: &mut self.state, metrics: &(),
             with: effect => Ok::<_, Infallible>(host.answer(effect))
         );
+        self.host.leave_lost_rounds();
         if let (Err(error), None) = (&result, &self.host.fatal) {
             self.host.fatal = Some(format!("the consensus core failed: {error}"));
         }

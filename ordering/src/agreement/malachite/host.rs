@@ -184,6 +184,15 @@ impl Host {
         self.timers.remove(&timer_key(timeout));
     }
 
+    /// A round in which nothing can be decided any more is not waited for.
+    pub(super) fn leave_lost_rounds(&mut self) {
+        for (deadline, timeout) in self.timers.values_mut() {
+            if timeout.kind == TimeoutKind::Precommit && self.verifier.is_lost(round_out(timeout.round)) {
+                *deadline = self.now;
+            }
+        }
+    }
+
     fn schedule(&mut self, timeout: Timeout) {
         // The core arms one more timer after it decided; a later height would mistake it for its own.
         if !self.decided {

@@ -22,6 +22,7 @@ pub(super) struct Verifier {
     committee: Committee,
     verified: BTreeSet<(ValidatorId, Digest, Signature)>,
     prevotes: BTreeMap<(Round, Digest), BTreeSet<ValidatorId>>,
+    nil_precommits: BTreeMap<Round, BTreeSet<ValidatorId>>,
     /// Of each member the newest vote that was verified, of any height; kept over heights.
     newest: BTreeMap<ValidatorId, SignedVote>,
 }
@@ -34,6 +35,7 @@ impl Verifier {
             committee,
             verified: BTreeSet::new(),
             prevotes: BTreeMap::new(),
+            nil_precommits: BTreeMap::new(),
             newest: BTreeMap::new(),
         }
     }
@@ -43,6 +45,7 @@ impl Verifier {
         self.epoch = epoch;
         self.verified.clear();
         self.prevotes.clear();
+        self.nil_precommits.clear();
     }
 
     fn signature(&mut self, signer: ValidatorId, digest: Digest, signature: Signature) -> bool {
@@ -86,10 +89,14 @@ impl Verifier {
     pub(super) fn vote(&mut self, vote: &SignedVote) -> bool {
         let v = &vote.vote;
         let good = v.epoch == self.epoch && self.witness(vote);
-        if let (true, VoteKind::Prevote, Some(value)) = (good, v.kind, v.value)
-            && (self.prevotes.len() < MAX_REMEMBERED || self.prevotes.contains_key(&(v.round, value)))
-        {
-            self.prevotes.entry((v.round, value)).or_default().insert(v.validator);
+        match (v.kind, v.value) {
+            (VoteKind::Prevote, Some(value)) if good && has_room(&self.prevotes, &(v.round, value)) => {
+                self.prevotes.entry((v.round, value)).or_default().insert(v.validator);
+            }
+            (VoteKind::Precommit, None) if good && has_room(&self.nil_precommits, &v.round) => {
+                self.nil_precommits.entry(v.round).or_default().insert(v.validator);
+            }
+            _ => {}
         }
         good
     }
@@ -102,6 +109,11 @@ impl Verifier {
     pub(super) fn has_prevote_quorum(&self, value: Digest) -> bool {
         let quorum = self.committee.quorum();
         self.prevotes.iter().any(|((_, v), who)| *v == value && who.len() >= quorum)
+    }
+
+    /// Whether nothing can be decided in this round any more: a quorum precommitted nil, and every two quorums share an honest member.
+    pub(super) fn is_lost(&self, round: Round) -> bool {
+        self.nil_precommits.get(&round).is_some_and(|who| who.len() >= self.committee.quorum())
     }
 
     /// Whether at least `needed` different members signed, and every signature is good.
@@ -136,4 +148,8 @@ impl Verifier {
     pub(super) const fn committee(&self) -> &Committee {
         &self.committee
     }
+}
+
+fn has_room<K: Ord>(counted: &BTreeMap<K, BTreeSet<ValidatorId>>, key: &K) -> bool {
+    counted.len() < MAX_REMEMBERED || counted.contains_key(key)
 }
