@@ -12,10 +12,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ordering_types::block::TxTree;
 use ordering_types::{
-    Block, Chunk, CommitCertificate, Cut, Digest, Header, Height, RollupId, TxId, ValidatorId,
+    Block, Chunk, CommitCertificate, Cut, Digest, Epoch, Header, Height, RollupId, TxId, ValidatorId,
 };
 
+pub use crate::committee::Members;
 pub use crate::epoch::{CeremonyStart, EpochBook, EpochEvent, EpochStart};
+pub use crate::l1::L1Book;
 
 /// Who a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -208,6 +210,8 @@ pub enum StoreRequest {
     Checkpoint {
         /// The height.
         at_most: Height,
+        /// The newest epoch whose key the asker knows.
+        known: Epoch,
     },
     /// The chunk with this digest.
     Chunk(Digest),

@@ -6,9 +6,10 @@
 //! 2. It asks for the newest height that is a whole window below what f + 1 peers say to have decided. After it, the node still
 //!    replays a window of blocks: what the window then holds is what it must hold, without anybody's word for it. And f + 1 peers must say that
 //!    the committee signed all batches up to there: a node without their blocks cannot help to sign them any more.
-//! 3. A checkpoint counts if a quorum of the genesis committee signed its header, the header commits to the state, and it is no more than
-//!    [`MAX_AGE_BATCHES`] batches older than what was asked for. So a peer can withhold a checkpoint, but not make one up, nor
-//!    hand out an ancient one. What else it carries ([`Checkpoint::context`](crate::api::Checkpoint::context)) the host checks.
+//! 3. A checkpoint counts if its header commits to the state, a quorum of the committee that the state names signed the header, and it is no
+//!    more than [`MAX_AGE_BATCHES`] batches older than what was asked for. Whether that committee is the network's only the host can tell, by the keys
+//!    that the committees handed on ([`Checkpoint::context`](crate::api::Checkpoint::context)). So a peer can withhold a
+//!    checkpoint, but not make one up, nor hand out an ancient one.
 //! 4. One peer is asked at a time. Whoever answers wrongly, or not in time, loses its turn; whoever failed last is asked last.
 //!    When everybody has failed twice, value sync goes on as far as it can, and peers are asked again after [`PAUSE`].
 //! 5. In the blocks of the first window after a checkpoint, which transactions are duplicates of earlier blocks' is not known here. A peer says
@@ -23,16 +24,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ordering_types::chain_spec::{Committee, Limits};
+use ordering_types::chain_spec::Limits;
 use ordering_types::preimage::Domain;
-use ordering_types::{Digest, Height, LaneId, LaneSequence, Time, ValidatorId};
+use ordering_types::{Digest, Epoch, Height, LaneId, LaneSequence, Time, ValidatorId};
 
 use crate::api::Checkpoint;
 use crate::state::{MAX_SNAPSHOT_BYTES, ReplayState, Replayed};
 use crate::wire::FetchCheckpoint;
 
 /// Most bytes of the host's part.
-pub const MAX_CONTEXT_BYTES: usize = 64 << 10;
+pub const MAX_CONTEXT_BYTES: usize = 1 << 20;
 /// Most bytes of a checkpoint: the state, the host's part, header and certificate.
 pub(crate) const MAX_CHECKPOINT_BYTES: usize = MAX_SNAPSHOT_BYTES + MAX_CONTEXT_BYTES + (64 << 10);
 /// A checkpoint stands at the end of a signed batch, and so many may wait for their signature.
@@ -79,7 +80,6 @@ pub(crate) struct StateSync {
 pub(crate) struct Trusted<'a> {
     pub(crate) chain_spec: Digest,
     pub(crate) domain: &'a Domain,
-    pub(crate) committee: &'a Committee,
     pub(crate) limits: &'a Limits,
 }
 
@@ -105,11 +105,11 @@ impl StateSync {
         self.asked.is_some() || now >= self.paused_until
     }
 
-    /// Whom to ask for a checkpoint no newer than this, now that the node is far behind. `ahead` are the peers that are.
+    /// Whom to ask for a checkpoint no newer than this, with the handovers after this epoch, now that the node is far behind. `ahead` are the peers that are.
     pub(crate) fn ask(
         &mut self,
         now: Time,
-        at_most: Height,
+        (at_most, known): (Height, Epoch),
         ahead: &[(ValidatorId, Height)],
         turn: Duration,
     ) -> Option<(ValidatorId, FetchCheckpoint)> {
@@ -132,7 +132,7 @@ impl StateSync {
         let rank = |id: &ValidatorId| (self.failures.get(id).copied().unwrap_or_default(), *id);
         let having = ahead.iter().filter(|(_, decided)| *decided >= at_most).map(|(id, _)| *id);
         let peer = having.min_by_key(rank)?;
-        let request = FetchCheckpoint { at_most };
+        let request = FetchCheckpoint { at_most, known };
         self.attempts += 1;
         self.asked = Some(Asked { peer, request, until: now + turn, failed: false });
         Some((peer, request))
@@ -187,7 +187,7 @@ impl StateSync {
 fn check(
     checkpoint: &Checkpoint,
     request: FetchCheckpoint,
-    Trusted { chain_spec, domain, committee, limits }: Trusted<'_>,
+    Trusted { chain_spec, domain, limits }: Trusted<'_>,
 ) -> Result<ReplayState, CheckpointError> {
     let Checkpoint { header, certificate, snapshot, .. } = checkpoint;
     if header.chain_spec != chain_spec {
@@ -200,10 +200,12 @@ fn check(
     let is_its = certificate.header == header.hash()
         && certificate.height == header.height
         && certificate.epoch == header.epoch;
-    if !is_its || certificate.verify(domain, committee).is_err() {
+    if !is_its {
         return Err(CheckpointError::Certificate);
     }
-    ReplayState::restore(header, snapshot, committee).map_err(|_| CheckpointError::State)
+    let state = ReplayState::restore(header, snapshot).map_err(|_| CheckpointError::State)?;
+    certificate.verify(domain, state.deciders()).map_err(|_| CheckpointError::Certificate)?;
+    Ok(state)
 }
 
 #[cfg(test)]

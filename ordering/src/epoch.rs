@@ -2,40 +2,53 @@
 //!
 //! # Rules
 //! 1. An epoch begins with its first block. When as much of it is left as [`Epochs::ceremony_ms`] says, by the times of its blocks, the
-//!    validators make the next key; when it has lasted as long as it must, it is *due*. Both follow from the decided blocks alone.
-//! 2. A validator that knows the next key and its test signature says so in the log once the epoch is due: an [`EpochVote`]. It may change its mind,
+//!    validators make the next key; when it has lasted as long as it must, it is *due*. Both follow from the decided blocks alone. Where a registry says
+//!    who may be in the next committee, the first quarter of that part is for those to say that they are ready; then the members are
+//!    [drawn](crate::committee), and make the key.
+//! 2. A member that knows the next key and its test signature says so in the log once the epoch is due: an [`EpochVote`]. It may change its mind,
 //!    since a key that is not taken into use is given up for another: its newest vote counts. But only [`MAX_VOTES`] of each are looked at, so
 //!    that nobody has others verify signatures without end. What f + 1 say is proven, so who knows no key says the same.
 //! 3. The block that brings a quorum's votes for one key and committee is the last of its epoch, and of its batch. The next block belongs to the
 //!    next epoch. So key and committee switch at one height, for everybody, or not at all; and of the quorum at least f + 1 are honest.
-//! 4. An epoch without successor goes on. If it has been due for [`CEREMONIES_APART`] times the part that is for making keys, another ceremony begins,
+//! 4. An epoch without a successor goes on. If it has been due for [`CEREMONIES_APART`] times the part that is for making keys, another ceremony begins,
 //!    which all can join: those, too, that missed how the one before began.
 //!
 //! The outgoing committee signs the [`Handover`] after that: nothing waits for its signature.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use ordering_types::chain_spec::{Epochs, faulty, quorum};
+use std::sync::Arc;
+
+use ordering_types::chain_spec::{Committee, Epochs};
 use ordering_types::preimage::Domain;
-use ordering_types::{
-    Digest, Epoch, EpochVote, GroupKey, Handover, Height, NextEpoch, SystemMessage, ValidatorId,
-};
+use ordering_types::{Epoch, EpochVote, GroupKey, Handover, Height, NextEpoch, SystemMessage, ValidatorId};
 use serde::{Deserialize, Serialize};
 
+use crate::committee::{Members, Urn, draw};
+use crate::l1::L1Book;
+use crate::load::Rules;
 use crate::state::Replayed;
 
 /// Epochs that a state remembers beside the present one: signatures of theirs may still be wanted.
 pub const REMEMBERED_EPOCHS: usize = 8;
+/// See rule 1: one part of so many.
+const GATHERING: u64 = 4;
 /// See rule 4.
 pub const CEREMONIES_APART: u64 = 3;
 /// Votes of one validator in one epoch; further ones are ignored.
 const MAX_VOTES: u8 = 16;
-/// First byte of a system message that is an [`EpochVote`]. Ordering reads no others.
+/// System messages of one validator that is no member, in one epoch: those of a few attempts of a ceremony.
+const MAX_OUTSIDE_MESSAGES: u16 = 256;
+/// First byte of a system message that is an [`EpochVote`].
 pub const EPOCH_VOTE: u8 = 3;
+/// First byte of a system message by which a validator is ready to be a member of an epoch: its number follows.
+pub const READY: u8 = 7;
 
 /// What ordering tells of epochs, right after the block with which it came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EpochEvent {
+    /// Who would be a member of this epoch says now that it is ready.
+    Gather(Epoch),
     /// It is time to make the next key: in a ceremony that begins after this block.
     MakeKey(CeremonyStart),
     /// The epoch may end.
@@ -50,7 +63,7 @@ pub enum EpochEvent {
 }
 
 /// Where a ceremony for the next key begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CeremonyStart {
     /// The block after which it does.
     pub after: Height,
@@ -58,17 +71,19 @@ pub struct CeremonyStart {
     pub time_ms: u64,
     /// How many there were before it in this epoch.
     pub nth: u16,
+    /// Who makes the key, and is the committee if the epoch ends with it.
+    pub members: Members,
 }
 
 /// One epoch's beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochStart {
     /// Its number.
     pub epoch: Epoch,
     /// Its key; none for the first, whose key is founded while it runs.
     pub key: Option<GroupKey>,
-    /// Its committee, as L1 names it.
-    pub committee: Digest,
+    /// Its committee.
+    pub members: Members,
     /// Its first height.
     pub first_height: Height,
     /// Number of its first batch.
@@ -90,10 +105,14 @@ pub struct EpochBook {
     present: EpochStart,
     /// Time of its first block; none before that.
     since_ms: Option<u64>,
+    /// Those who say to be ready for the next; none before it is time to.
+    ready: Option<BTreeSet<ValidatorId>>,
     ceremony: Option<CeremonyStart>,
     /// The time of the block with which it became due.
     due: Option<u64>,
     votes: BTreeMap<ValidatorId, Votes>,
+    /// System messages of those who are no members.
+    outside: BTreeMap<ValidatorId, u16>,
     before: VecDeque<EpochStart>,
 }
 
@@ -108,11 +127,12 @@ pub(crate) struct Tally {
 
 /// How a block ends, for the epochs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ClosedBlock {
+pub(crate) struct ClosedBlock<'a> {
     pub(crate) height: Height,
     pub(crate) time_ms: u64,
     /// Number of the batch that the next block belongs to.
     pub(crate) next_batch: u64,
+    pub(crate) messages: &'a [SystemMessage],
 }
 
 impl Tally {
@@ -123,14 +143,16 @@ impl Tally {
 
 impl EpochBook {
     /// Before the first block of a network with this founding committee.
-    pub const fn genesis(committee: Digest) -> Self {
+    pub const fn genesis(members: Members) -> Self {
         let (epoch, first_height, first_batch) = (Epoch::new(0), Height::new(1), 1);
         Self {
-            present: EpochStart { epoch, key: None, committee, first_height, first_batch },
+            present: EpochStart { epoch, key: None, members, first_height, first_batch },
             since_ms: None,
+            ready: None,
             ceremony: None,
             due: None,
             votes: BTreeMap::new(),
+            outside: BTreeMap::new(),
             before: VecDeque::new(),
         }
     }
@@ -145,15 +167,27 @@ impl EpochBook {
         self.votes.get(&validator)?.newest.map(|vote| vote.next)
     }
 
-    /// What more than f validators of a committee of so many vote for, if they do, with its test.
-    pub fn backed(&self, members: usize) -> Option<EpochVote> {
+    /// What more than f members vote for, if they do, with its test.
+    pub fn backed(&self) -> Option<EpochVote> {
         let newest = || self.votes.values().filter_map(|votes| votes.newest);
-        newest().find(|vote| newest().filter(|other| other.next == vote.next).count() > faulty(members))
+        let enough = self.committee().faulty();
+        newest().find(|vote| newest().filter(|other| other.next == vote.next).count() > enough)
     }
 
     /// The epoch of the next block.
     pub const fn present(&self) -> &EpochStart {
         &self.present
+    }
+
+    /// The committee of the next block.
+    pub const fn committee(&self) -> &Arc<Committee> {
+        self.present.members.committee()
+    }
+
+    /// The committee of an epoch that is remembered.
+    pub fn committee_of(&self, epoch: Epoch) -> Option<&Arc<Committee>> {
+        let start = self.starts().rev().find(|start| start.epoch == epoch)?;
+        Some(start.members.committee())
     }
 
     /// All epochs that are remembered, the present one last.
@@ -162,8 +196,13 @@ impl EpochBook {
     }
 
     /// Where the newest ceremony for the next key begins; none before it is time.
-    pub const fn ceremony(&self) -> Option<CeremonyStart> {
-        self.ceremony
+    pub const fn ceremony(&self) -> Option<&CeremonyStart> {
+        self.ceremony.as_ref()
+    }
+
+    /// Whether those who would be members of the next epoch say so now, and this one has not yet.
+    pub fn gathers(&self, validator: ValidatorId) -> bool {
+        self.ceremony.is_none() && self.ready.as_ref().is_some_and(|ready| !ready.contains(&validator))
     }
 
     /// The time of the block since which the present epoch may end; none while it must go on.
@@ -171,20 +210,31 @@ impl EpochBook {
         self.due
     }
 
-    /// The committee is still the same in all epochs.
+    /// How many things more one that is no member may say in this epoch.
+    pub(crate) fn hears(&self, outsider: ValidatorId) -> u16 {
+        let said = self.outside.get(&outsider).copied().unwrap_or_default();
+        MAX_OUTSIDE_MESSAGES.saturating_sub(said)
+    }
+
+    /// The key follows a ceremony of those members.
     fn may_follow(&self, next: &NextEpoch) -> bool {
-        next.epoch == self.present.epoch.next() && next.committee == self.present.committee
+        let members = self.ceremony.as_ref().map(|ceremony| &ceremony.members);
+        next.epoch == self.present.epoch.next() && members.is_some_and(|m| m.hash() == next.committee)
     }
 
     /// Rules 2 and 3.
-    pub(crate) fn tally(&self, messages: &[SystemMessage], members: usize, domain: &Domain) -> Tally {
+    pub(crate) fn tally(&self, messages: &[SystemMessage], domain: &Domain) -> Tally {
+        let members = self.committee();
         let mut tally = Tally { votes: self.votes.clone(), backed: false, agreed: None };
         for SystemMessage { sender, payload, .. } in messages {
             let vote = payload.strip_prefix(&[EPOCH_VOTE]).and_then(EpochVote::decode);
             let Some(vote) = vote.filter(|vote| self.may_follow(&vote.next)) else {
                 continue;
             };
-            let of_one = tally.votes.entry(*sender).or_default();
+            let of_one = match members.key(*sender) {
+                Some(_) => tally.votes.entry(*sender).or_default(),
+                None => continue,
+            };
             if of_one.cast >= MAX_VOTES {
                 continue;
             }
@@ -193,8 +243,8 @@ impl EpochBook {
                 of_one.newest = Some(vote);
             }
             let after = tally.count(&vote.next);
-            tally.backed |= after > faulty(members);
-            if after >= quorum(members) {
+            tally.backed |= after > members.faulty();
+            if after >= members.quorum() {
                 tally.agreed = Some(vote.next);
             }
         }
@@ -204,29 +254,40 @@ impl EpochBook {
     /// Counts a block in, with the votes in it.
     pub(crate) fn close_block(
         &mut self,
-        block: ClosedBlock,
+        block: ClosedBlock<'_>,
         tally: Tally,
-        lengths: &Epochs,
+        (l1, rules): (&L1Book, &Rules),
     ) -> Vec<EpochEvent> {
-        let ClosedBlock { height, time_ms, next_batch } = block;
+        let ClosedBlock { height, time_ms, next_batch, messages } = block;
         let Tally { votes, backed, agreed } = tally;
-        if let Some(next) = agreed {
+        if let (Some(next), Some(CeremonyStart { members, .. })) = (agreed, &self.ceremony) {
             let handover = Handover { next, first_batch: next_batch, first_height: height.next() };
-            self.begin(&handover);
+            self.begin(&handover, members.clone());
             return vec![EpochEvent::Ended(handover)];
         }
         self.votes = votes;
+        messages.iter().for_each(|message| self.note(message, l1));
+        let lengths = &rules.epochs;
         let lasts = time_ms.saturating_sub(*self.since_ms.get_or_insert(time_ms));
         let blocks = height.next().get().saturating_sub(self.present.first_height.get());
         let mut events: Vec<EpochEvent> = backed.then_some(EpochEvent::Backed).into_iter().collect();
-        let is_time = lasts >= lengths.interval_ms.saturating_sub(lengths.ceremony_ms);
-        let nth = match self.ceremony {
-            None => is_time.then_some(0),
+        let preparing = lengths.interval_ms.saturating_sub(lengths.ceremony_ms);
+        if self.ready.is_none() && l1.is_listed() && lasts >= preparing {
+            self.ready = Some(BTreeSet::new());
+            events.push(EpochEvent::Gather(self.present.epoch.next()));
+        }
+        let gathered = if l1.is_listed() { preparing + lengths.ceremony_ms / GATHERING } else { preparing };
+        let nth = match &self.ceremony {
+            None => (lasts >= gathered).then_some(0),
             Some(last) => self.is_stuck(last, time_ms, lengths).then_some(last.nth.saturating_add(1)),
         };
         if let Some(nth) = nth {
-            let start = CeremonyStart { after: height, time_ms, nth };
-            self.ceremony = Some(start);
+            let members = self.draw(l1, rules);
+            for votes in self.votes.values_mut() {
+                votes.newest.take_if(|vote| vote.next.committee != members.hash());
+            }
+            let start = CeremonyStart { after: height, time_ms, nth, members };
+            self.ceremony = Some(start.clone());
             events.push(EpochEvent::MakeKey(start));
         }
         if self.due.is_none() && lasts >= lengths.interval_ms && blocks >= lengths.blocks {
@@ -236,30 +297,70 @@ impl EpochBook {
         events
     }
 
+    /// Counts what those who are no members say, and notes who is ready.
+    fn note(&mut self, message: &SystemMessage, l1: &L1Book) {
+        let SystemMessage { sender, payload, .. } = message;
+        if self.committee().key(*sender).is_none() {
+            *self.outside.entry(*sender).or_default() += 1;
+        }
+        let epoch = self.present.epoch.next().get().to_be_bytes();
+        let is_ready = payload.split_first().is_some_and(|(kind, rest)| *kind == READY && rest == epoch);
+        if let Some(ready) = self.ready.as_mut().filter(|_| is_ready && l1.candidate(*sender).is_some()) {
+            ready.insert(*sender);
+        }
+    }
+
+    fn draw(&self, l1: &L1Book, rules: &Rules) -> Members {
+        let nobody = BTreeSet::new();
+        let urn = Urn {
+            candidates: l1.is_listed().then(|| l1.candidates()),
+            ready: self.ready.as_ref().unwrap_or(&nobody),
+            present: &self.present.members,
+            most: rules.epochs.max_committee.into(),
+            seed: l1.reference().hash,
+        };
+        draw(self.present.epoch.next(), urn)
+    }
+
     /// Rule 4.
-    fn is_stuck(&self, last: CeremonyStart, time_ms: u64, lengths: &Epochs) -> bool {
+    fn is_stuck(&self, last: &CeremonyStart, time_ms: u64, lengths: &Epochs) -> bool {
         let patience = lengths.ceremony_ms.max(1_000).saturating_mul(CEREMONIES_APART);
         self.due.is_some_and(|due| time_ms >= due.max(last.time_ms).saturating_add(patience))
     }
 
-    fn begin(&mut self, handover: &Handover) {
-        self.before.push_back(std::mem::replace(&mut self.present, handover.into()));
+    fn begin(&mut self, handover: &Handover, members: Members) {
+        let present = EpochStart::of(handover, members);
+        self.before.push_back(std::mem::replace(&mut self.present, present));
         while self.before.len() > REMEMBERED_EPOCHS {
             self.before.pop_front();
         }
-        (self.since_ms, self.ceremony, self.due) = (None, None, None);
+        (self.since_ms, self.ready, self.ceremony, self.due) = (None, None, None, None);
         self.votes.clear();
+        self.outside.clear();
     }
 
     /// For the state root: every field, in order, with counts before lists.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let Self { present, since_ms, ceremony, due, votes, before } = self;
+        let Self { present, since_ms, ready, ceremony, due, votes, outside, before } = self;
         present.write(out);
-        let (after, at_ms, nth) = ceremony.map_or((0, 0, 0), |c| (c.after.get(), c.time_ms, c.nth));
-        for number in [since_ms.unwrap_or_default(), after, at_ms, u64::from(nth), due.unwrap_or_default()] {
-            out.extend_from_slice(&number.to_be_bytes());
+        let is_there = [since_ms.is_some(), ready.is_some(), ceremony.is_some(), due.is_some()];
+        out.extend(is_there.map(u8::from));
+        for time_ms in since_ms.iter().chain(due) {
+            out.extend_from_slice(&time_ms.to_be_bytes());
         }
-        out.extend([since_ms.is_some(), ceremony.is_some(), due.is_some()].map(u8::from));
+        if let Some(CeremonyStart { after, time_ms, nth, members }) = ceremony {
+            for number in [after.get(), *time_ms, u64::from(*nth)] {
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            members.write(out);
+        }
+        out.extend_from_slice(&count(ready.iter().flatten().count()));
+        ready.iter().flatten().for_each(|id| out.extend_from_slice(&id.get().to_be_bytes()));
+        out.extend_from_slice(&count(outside.len()));
+        for (id, said) in outside {
+            out.extend_from_slice(&id.get().to_be_bytes());
+            out.extend_from_slice(&said.to_be_bytes());
+        }
         out.extend_from_slice(&count(votes.len()));
         for (id, Votes { cast, newest }) in votes {
             out.extend_from_slice(&id.get().to_be_bytes());
@@ -271,27 +372,24 @@ impl EpochBook {
     }
 }
 
-impl From<&Handover> for EpochStart {
-    fn from(handover: &Handover) -> Self {
-        let Handover { next, first_batch, first_height } = *handover;
-        let NextEpoch { epoch, key, committee } = next;
-        Self { epoch, key: Some(key), committee, first_height, first_batch }
-    }
-}
-
 impl EpochStart {
+    /// That to which a handover leads, with the members that it names.
+    pub const fn of(handover: &Handover, members: Members) -> Self {
+        let Handover { next: NextEpoch { epoch, key, .. }, first_batch, first_height } = *handover;
+        Self { epoch, key: Some(key), members, first_height, first_batch }
+    }
+
     /// That it begins, as the outgoing committee says; none for the first.
     pub fn handover(&self) -> Option<Handover> {
-        let Self { epoch, key, committee, first_height, first_batch } = *self;
-        let next = NextEpoch { epoch, key: key?, committee };
-        Some(Handover { next, first_batch, first_height })
+        let next = NextEpoch { epoch: self.epoch, key: self.key?, committee: self.members.hash() };
+        Some(Handover { next, first_batch: self.first_batch, first_height: self.first_height })
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        let Self { epoch, key, committee, first_height, first_batch } = self;
+        let Self { epoch, key, members, first_height, first_batch } = self;
         out.extend_from_slice(&epoch.get().to_be_bytes());
         out.extend_from_slice(key.map_or([0; 33], |key| *key.as_bytes()).as_slice());
-        out.extend_from_slice(committee.as_ref());
+        members.write(out);
         out.extend_from_slice(&first_height.get().to_be_bytes());
         out.extend_from_slice(&first_batch.to_be_bytes());
     }

@@ -127,8 +127,8 @@ pub(crate) fn expand(
     let tally = state.tally(&cut.system, rules);
     after.close_block(batch, cut.height, cut.seals_batch, tx_root);
     let next_batch = after.replayed.batch.number;
-    let closed = ClosedBlock { height: cut.height, time_ms: cut.time_ms, next_batch };
-    let epochs = after.replayed.epochs.close_block(closed, tally, &rules.epochs);
+    let closed = ClosedBlock { height: cut.height, time_ms: cut.time_ms, next_batch, messages: &cut.system };
+    let epochs = after.close_epoch(closed, tally, rules);
     let header = Header {
         version: PROTOCOL_VERSION,
         chain_spec: spec,
@@ -168,12 +168,12 @@ fn apply_cut(state: &ReplayState, cut: &Cut) -> ReplayState {
     after.height = cut.height;
     after.decided_in = cut.epoch;
     after.time_ms = cut.time_ms;
-    after.l1_reference = cut.l1_reference;
     for LaneTip { lane, sequence, digest } in &cut.tips {
         after.advance(*lane, *sequence, *digest);
     }
     let parent_round = cut.parent_commit.as_ref().map(|commit| commit.round);
-    after.replayed.reputation.learn(&state.members, cut.height, parent_round);
+    let deciders: Vec<_> = state.deciders().ids().collect();
+    after.replayed.reputation.learn((&deciders, &state.ids()), cut.height, parent_round);
     for message in &cut.system {
         after.replayed.system.insert(message.sender, message.sequence);
     }

@@ -8,6 +8,7 @@
 mod agreement;
 pub mod api;
 pub mod checkpoint;
+pub mod committee;
 mod cut;
 pub mod epoch;
 mod expand;
@@ -15,6 +16,7 @@ mod fetch;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod ids;
+pub mod l1;
 mod lane;
 mod load;
 mod log;

@@ -5,8 +5,9 @@
 //! alone and a proposer can add them up without expanding anything.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ordering_types::chain_spec::{DataPolicy, Epochs, Limits, Rollup};
+use ordering_types::chain_spec::{DataPolicy, Epochs, Limits, Rollup, Validator};
 use ordering_types::preimage::Domain;
 use ordering_types::{ChainSpec, Chunk, RollupId};
 
@@ -16,13 +17,24 @@ pub(crate) struct Rules {
     pub(crate) domain: Domain,
     pub(crate) limits: Limits,
     pub(crate) epochs: Epochs,
+    /// L1 blocks whose numbers this divides are reported.
+    pub(crate) report_blocks: u64,
+    /// The validators of the genesis file.
+    pub(crate) founders: Arc<[Validator]>,
     rollups: BTreeMap<RollupId, Rollup>,
 }
 
 impl Rules {
     pub(crate) fn new(spec: &ChainSpec) -> Self {
         let rollups = spec.rollups.iter().map(|r| (r.id, r.clone())).collect();
-        Self { domain: spec.domain(), limits: spec.limits, epochs: spec.epochs, rollups }
+        Self {
+            domain: spec.domain(),
+            limits: spec.limits,
+            epochs: spec.epochs,
+            report_blocks: spec.l1.report_blocks.max(1),
+            founders: spec.validators.clone().into(),
+            rollups,
+        }
     }
 
     pub(crate) fn knows(&self, rollup: RollupId) -> bool {

@@ -81,11 +81,16 @@ impl Reputation {
         Rotation::without(members, &self.skipped_at(members, height))
     }
 
-    /// The cut of `height` is decided, and says that the height before was decided in `parent_round`.
-    pub(crate) fn learn(&mut self, members: &[ValidatorId], height: Height, parent_round: Option<Round>) {
+    /// The cut of `height` is decided, by `members`, and says that the height before was decided in `parent_round`, by `deciders`.
+    pub(crate) fn learn(
+        &mut self,
+        (deciders, members): (&[ValidatorId], &[ValidatorId]),
+        height: Height,
+        parent_round: Option<Round>,
+    ) {
         let skipped = self.skipped_at(members, height);
         if let (Some(round), Some(parent)) = (parent_round, height.previous()) {
-            let rotation = Rotation::without(members, &self.skipped);
+            let rotation = Rotation::without(deciders, &self.skipped);
             // After as many rounds as there are leaders, everybody led one.
             let failed = round.get().min(u32::try_from(rotation.active.len()).unwrap_or(u32::MAX));
             for failed in 0..failed {
@@ -98,6 +103,7 @@ impl Reputation {
             }
             self.records.remove(&rotation.leader(parent, round));
         }
+        self.records.retain(|id, _| members.contains(id));
         self.skipped = skipped;
     }
 }

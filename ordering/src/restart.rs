@@ -29,7 +29,7 @@ use std::fmt;
 use std::time::Duration;
 
 use ordering_types::chain_spec::Committee;
-use ordering_types::{Height, Time, ValidatorId};
+use ordering_types::{Epoch, Height, Time, ValidatorId};
 
 use crate::quorum::reached_by_more_than;
 
@@ -47,6 +47,8 @@ pub enum Silence {
     Until(Height),
     /// The committee has decided heights that the log here does not have: this validator may have voted on them.
     Behind(Height),
+    /// It is no member of the committee of this epoch: it follows, and may be one later.
+    Outside(Epoch),
     /// It went on from a checkpoint, and does not know all of the duplicate window before it has replayed up to this height.
     Replaying(Height),
 }
@@ -70,6 +72,7 @@ impl fmt::Display for Silence {
                 "this validator may have voted up to height {height}, beyond what its disk holds; silent until that height is \
                  decided here, too"
             ),
+            Self::Outside(epoch) => write!(f, "this validator is not in the committee of epoch {epoch}"),
             Self::Replaying(height) => {
                 write!(
                     f,

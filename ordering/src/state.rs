@@ -1,7 +1,7 @@
 //! What replay needs: the state after a block, and its root.
 //!
 //! ```text
-//!   state root = SHA-256( "mpc-sequencer/state/3" │ 32 committee │ epochs
+//!   state root = SHA-256( "mpc-sequencer/state/4" │ epochs with their committees │ what is seen on L1
 //!     │ u32 lanes   │ lanes × (u16 validator │ u64 incarnation │ u64 sequence │ 32 digest)
 //!     │ u32 senders │ senders × (u16 validator │ u64 sequence)
 //!     │ u64 batch │ u64 first height │ u64 first time │ u32 blocks │ u64 blob bytes │ u64 transactions │ 32 window
@@ -16,13 +16,15 @@ use std::sync::Arc;
 
 use ordering_types::chain_spec::{Committee, Limits};
 use ordering_types::codec::{self, DecodeError};
-use ordering_types::handover::committee_hash as l1_committee_hash;
+use ordering_types::cut::MAX_CUT_SYSTEM_MESSAGES;
 use ordering_types::{
-    Digest, Epoch, Header, Height, L1Reference, LaneId, LaneSequence, SystemMessage, ValidatorId,
+    Digest, Epoch, Header, Height, L1Reference, LaneId, LaneSequence, PublicKey, SystemMessage, ValidatorId,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::epoch::{EpochBook, Tally};
+use crate::committee::Members;
+use crate::epoch::{ClosedBlock, EpochBook, EpochEvent, Tally};
+use crate::l1::L1Book;
 use crate::load::Rules;
 use crate::reputation::{Record, Reputation, Rotation};
 
@@ -82,9 +84,6 @@ pub(crate) struct ReplayState {
     pub(crate) l1_reference: L1Reference,
     /// The epoch that decided this block; that of the next may be the next.
     pub(crate) decided_in: Epoch,
-    pub(crate) committee: Digest,
-    /// Ids of the committee, ascending.
-    pub(crate) members: Arc<[ValidatorId]>,
     pub(crate) replayed: Replayed,
 }
 
@@ -92,6 +91,7 @@ pub(crate) struct ReplayState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Replayed {
     pub(crate) epochs: EpochBook,
+    pub(crate) l1: L1Book,
     pub(crate) tips: BTreeMap<LaneId, (LaneSequence, Digest)>,
     pub(crate) system: BTreeMap<ValidatorId, u64>,
     pub(crate) batch: BatchCursor,
@@ -118,16 +118,6 @@ pub(crate) enum SnapshotError {
     Root,
 }
 
-/// SHA-256 over the members, ascending: `u16 id ‖ 33-byte key` each.
-pub(crate) fn committee_hash(committee: &Committee) -> Digest {
-    let mut bytes = b"mpc-sequencer/committee/1".to_vec();
-    for (id, key) in committee.iter() {
-        bytes.extend_from_slice(&id.get().to_be_bytes());
-        bytes.extend_from_slice(&key.to_bytes());
-    }
-    Digest::sha256(&[&bytes])
-}
-
 impl ReplayState {
     /// Before the first block.
     pub(crate) fn genesis(committee: &Committee) -> Self {
@@ -137,10 +127,9 @@ impl ReplayState {
             time_ms: 0,
             l1_reference: L1Reference::default(),
             decided_in: Epoch::new(0),
-            committee: committee_hash(committee),
-            members: committee.ids().collect(),
             replayed: Replayed {
-                epochs: EpochBook::genesis(l1_committee_hash(committee)),
+                epochs: EpochBook::genesis(Members::new(committee.clone())),
+                l1: L1Book::default(),
                 tips: BTreeMap::new(),
                 system: BTreeMap::new(),
                 batch: BatchCursor::starting(1, Height::new(1)),
@@ -151,19 +140,13 @@ impl ReplayState {
     }
 
     /// From what was stored with a block.
-    pub(crate) fn restore(
-        header: &Header,
-        snapshot: &[u8],
-        committee: &Committee,
-    ) -> Result<Self, SnapshotError> {
+    pub(crate) fn restore(header: &Header, snapshot: &[u8]) -> Result<Self, SnapshotError> {
         let state = Self {
             height: header.height,
             header: header.hash(),
             time_ms: header.time_ms,
             l1_reference: header.l1_reference,
             decided_in: header.epoch,
-            committee: committee_hash(committee),
-            members: committee.ids().collect(),
             replayed: Replayed::decode(snapshot)?,
         };
         if state.root() != header.state_root {
@@ -179,11 +162,11 @@ impl ReplayState {
 
     /// The commitment in the header; see the module's layout.
     pub(crate) fn root(&self) -> Digest {
-        let Replayed { epochs, tips, system, batch, window, reputation } = &self.replayed;
+        let Replayed { epochs, l1, tips, system, batch, window, reputation } = &self.replayed;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
-        let mut bytes = b"mpc-sequencer/state/3".to_vec();
-        bytes.extend_from_slice(self.committee.as_ref());
+        let mut bytes = b"mpc-sequencer/state/4".to_vec();
         epochs.write(&mut bytes);
+        l1.write(&mut bytes);
         bytes.extend_from_slice(&count(tips.len()));
         for (lane, (sequence, digest)) in tips {
             bytes.extend_from_slice(&lane.validator.get().to_be_bytes());
@@ -226,14 +209,61 @@ impl ReplayState {
         self.replayed.epochs.present().epoch
     }
 
+    /// The committee of the next height.
+    pub(crate) const fn committee(&self) -> &Arc<Committee> {
+        self.replayed.epochs.committee()
+    }
+
+    /// The committee that decided this block. One that is not remembered decides nothing.
+    pub(crate) fn deciders(&self) -> &Arc<Committee> {
+        self.replayed.epochs.committee_of(self.decided_in).unwrap_or_else(|| self.committee())
+    }
+
+    /// Key of anybody who may have something to say: a member of a remembered epoch, or an active validator of the registry. A number never
+    /// gets another key.
+    pub(crate) fn key_of(&self, id: ValidatorId) -> Option<&PublicKey> {
+        let epochs = &self.replayed.epochs;
+        let candidate = || self.replayed.l1.candidate(id).map(|candidate| &candidate.key);
+        let once = || epochs.starts().rev().find_map(|start| start.members.committee().key(id));
+        self.committee().key(id).or_else(candidate).or_else(once)
+    }
+
+    /// Key of one that may speak in the log: a member, or an active validator.
+    pub(crate) fn key_of_speaker(&self, id: ValidatorId) -> Option<&PublicKey> {
+        let candidate = || self.replayed.l1.candidate(id).map(|candidate| &candidate.key);
+        self.committee().key(id).or_else(candidate)
+    }
+
+    /// How many system messages of a validator a cut may take.
+    pub(crate) fn may_say(&self, id: ValidatorId) -> usize {
+        if self.committee().key(id).is_some() {
+            MAX_CUT_SYSTEM_MESSAGES
+        } else if self.replayed.l1.candidate(id).is_some() {
+            self.replayed.epochs.hears(id).into()
+        } else {
+            0
+        }
+    }
+
+    /// Whether a validator's lanes may advance: it is a member, or was one in the epoch before. What that one had taken in is ordered, too.
+    pub(crate) fn has_lane(&self, id: ValidatorId) -> bool {
+        let mut epochs = self.replayed.epochs.starts().rev().take(2);
+        epochs.any(|start| start.members.committee().key(id).is_some())
+    }
+
     /// The votes for the next epoch once these are counted; a member's every word in the log was checked to be its own.
     pub(crate) fn tally(&self, messages: &[SystemMessage], rules: &Rules) -> Tally {
-        self.replayed.epochs.tally(messages, self.members.len(), &rules.domain)
+        self.replayed.epochs.tally(messages, &rules.domain)
     }
 
     /// Who leads the rounds of the next height.
     pub(crate) fn rotation(&self) -> Rotation {
-        self.replayed.reputation.rotation(&self.members, self.height.next())
+        self.replayed.reputation.rotation(&self.ids(), self.height.next())
+    }
+
+    /// Ids of the committee of the next height, ascending.
+    pub(crate) fn ids(&self) -> Vec<ValidatorId> {
+        self.committee().ids().collect()
     }
 
     /// Whether a lane may still advance: it is known, or newer than the oldest that is remembered.
@@ -262,6 +292,23 @@ impl ReplayState {
         }
     }
 
+    /// Counts in what the block says of L1 and of the epochs.
+    pub(crate) fn close_epoch(
+        &mut self,
+        block: ClosedBlock<'_>,
+        tally: Tally,
+        rules: &Rules,
+    ) -> Vec<EpochEvent> {
+        let Replayed { epochs, l1, .. } = &mut self.replayed;
+        l1.close_block(block.messages, epochs.committee(), rules);
+        let events = epochs.close_block(block, tally, (l1, rules));
+        if events.iter().any(|event| matches!(event, EpochEvent::Ended(_))) {
+            l1.change_members(epochs.committee());
+        }
+        self.l1_reference = l1.reference();
+        events
+    }
+
     /// Counts the block in, and turns to the next batch if it was the last.
     pub(crate) fn close_block(&mut self, batch: BatchCursor, height: Height, seals: bool, tx_root: Digest) {
         self.replayed.batch =
@@ -275,7 +322,7 @@ impl ReplayState {
 mod tests {
     use std::collections::BTreeSet;
 
-    use ordering_types::Incarnation;
+    use ordering_types::{Incarnation, SecretKey};
 
     use super::*;
 
@@ -308,11 +355,13 @@ mod tests {
         assert!(roots.insert(other.root()));
         other.replayed.reputation.skipped.insert(ValidatorId::new(1));
         assert!(roots.insert(other.root()));
-        other.committee = Digest::ZERO;
+        let key = SecretKey::from_bytes([1; 32]).unwrap().public_key();
+        let members = Members::new(Committee::new([(ValidatorId::new(1), key)].into()));
+        other.replayed.epochs = EpochBook::genesis(members);
         assert!(roots.insert(other.root()));
     }
 
-    const PINNED: &str = "56586f938e17d0c8b5dc9b6ed9595002980e9a592427b0bfd92434cd897919bd";
+    const PINNED: &str = "369bbfd723c1068e41197ab59e737648001272f7a5f09709ad532726d2da53bf";
 
     #[test]
     fn only_the_newest_lanes_of_a_validator_stay_open() {
@@ -348,7 +397,6 @@ mod tests {
 
     #[test]
     fn a_snapshot_restores_and_a_changed_one_does_not() {
-        let committee = Committee::new(BTreeMap::new());
         let mut state = state();
         state.advance(lane(1), LaneSequence::new(9), Digest::sha256(&[b"tip"]));
         let header = Header {
@@ -365,10 +413,10 @@ mod tests {
             state_root: state.root(),
             seals_batch: false,
         };
-        let back = ReplayState::restore(&header, &state.snapshot(), &committee).unwrap();
+        let back = ReplayState::restore(&header, &state.snapshot()).unwrap();
         assert_eq!(back.replayed, state.replayed);
         state.advance(lane(1), LaneSequence::new(10), Digest::ZERO);
-        assert_eq!(ReplayState::restore(&header, &state.snapshot(), &committee), Err(SnapshotError::Root));
-        assert!(ReplayState::restore(&header, b"junk", &committee).is_err());
+        assert_eq!(ReplayState::restore(&header, &state.snapshot()), Err(SnapshotError::Root));
+        assert!(ReplayState::restore(&header, b"junk").is_err());
     }
 }

@@ -3,7 +3,8 @@
 //! # What an answer proves
 //! Heights come in runs: cut and header of each, and the certificate of the last. Each header names the one before as its parent, so
 //! one certificate proves the run, wherever it stands. The certificates of the heights before the last are those that the cuts
-//! after them carry: a quorum decided those cuts, so honest validators checked them. All of it is checked before anything is used. Chunks that
+//! after them carry: a quorum decided those cuts, so honest validators checked them. A run ends with its epoch, because only its last block tells
+//! who is in the next committee. All of it is checked before anything is used. Chunks that
 //! come along count if their digests are on the way from a tip of the cut; what is missing is then fetched like any others.
 //!
 //! # Whom to ask
@@ -14,11 +15,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
 use ordering_types::{Chunk, CommitCertificate, Cut, Digest, Header, Height, Time, ValidatorId};
 
 use crate::api::{Covered, MAX_SYNC_HEIGHTS};
+use crate::epoch::EpochBook;
 use crate::wire::{DecidedRun, FetchDecided, LeftOut, SyncItem};
 
 /// Heights kept in memory for peers.
@@ -47,6 +48,9 @@ pub(crate) enum AnswerError {
     Certificate,
     #[error("a cut is not the header's")]
     Cut,
+    /// Blocks before it name its committee.
+    #[error("of an epoch whose committee is not known here")]
+    Epoch,
 }
 
 /// One proven height, not yet expanded.
@@ -80,6 +84,8 @@ pub(crate) struct Lag<'a> {
     pub(crate) ahead: &'a [(ValidatorId, Height)],
     /// What the committee surely decided.
     pub(crate) heard: Height,
+    /// This node is no member: nobody sends it chunks.
+    pub(crate) follows: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -193,7 +199,7 @@ impl Sync {
         let (first, last) = self.next_run(lag)?;
         let peer = self.choose(first, lag.ahead)?;
         let most = lag.ahead.iter().find(|(id, _)| *id == peer).map_or(first, |(_, decided)| *decided);
-        let chunks = is_far(lag.tip, lag.heard);
+        let chunks = lag.follows || is_far(lag.tip, lag.heard);
         let request = FetchDecided { first, last: last.min(most.max(first)), chunks };
         let turn = if chunks { delays.turn * CHUNKS_PATIENCE } else { delays.turn };
         self.requests += 1;
@@ -276,7 +282,7 @@ impl Sync {
         from: ValidatorId,
         run: DecidedRun,
         tip: (Height, Digest),
-        (domain, committee): (&Domain, &Committee),
+        (domain, epochs): (&Domain, &EpochBook),
     ) -> Result<(), AnswerError> {
         let first = run.items.first().map(|item| item.header.height);
         let ours = |asked: &&mut Asked| {
@@ -288,7 +294,7 @@ impl Sync {
         let request = asked.request;
         asked.failed = true;
         asked.until = asked.until.min(now + turn);
-        match self.prove(from, run, &request, tip, (domain, committee)) {
+        match self.prove(from, run, &request, tip, (domain, epochs)) {
             Ok(()) => {
                 self.asked.retain(|asked| asked.peer != from || asked.request != request);
                 self.failures.remove(&from);
@@ -307,13 +313,13 @@ impl Sync {
         run: DecidedRun,
         request: &FetchDecided,
         (tip, tip_hash): (Height, Digest),
-        (domain, committee): (&Domain, &Committee),
+        (domain, epochs): (&Domain, &EpochBook),
     ) -> Result<(), AnswerError> {
         let count = request.last.get() - request.first.get() + 1;
         if run.items.is_empty() || run.items.len() as u64 > count {
             return Err(AnswerError::Count);
         }
-        let mut proven = check_run(from, run, (!self.trusting).then_some((domain, committee)))?;
+        let mut proven = check_run(from, run, (!self.trusting).then_some((domain, epochs)))?;
         proven.retain(|height| height.header.height > tip);
         let Some(first) = proven.first() else { return Err(AnswerError::Count) };
         if first.header.height == tip.next() && first.header.parent != tip_hash {
@@ -352,10 +358,11 @@ const fn covers(request: &FetchDecided, height: u64) -> bool {
 fn check_run(
     from: ValidatorId,
     run: DecidedRun,
-    committee: Option<(&Domain, &Committee)>,
+    epochs: Option<(&Domain, &EpochBook)>,
 ) -> Result<Vec<Proven>, AnswerError> {
     let mut certificate = run.certificate.ok_or(AnswerError::Certificate)?;
-    if let Some((domain, committee)) = committee {
+    if let Some((domain, epochs)) = epochs {
+        let committee = epochs.committee_of(certificate.epoch).ok_or(AnswerError::Epoch)?;
         certificate.verify(domain, committee).map_err(|_| AnswerError::Certificate)?;
     }
     let mut proven: Vec<Proven> = Vec::with_capacity(run.items.len());

@@ -6,10 +6,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ordering_types::chain_spec::Committee;
 use ordering_types::cut::{MAX_CUT_SYSTEM_MESSAGES, MAX_SYSTEM_MESSAGE_BYTES};
 use ordering_types::preimage::Domain;
-use ordering_types::{SecretKey, SystemMessage, ValidatorId};
+use ordering_types::{PublicKey, SecretKey, SystemMessage, ValidatorId};
 
 /// Most bytes of payload in one cut.
 pub(crate) const MAX_SYSTEM_BYTES_PER_CUT: usize = 2 << 20;
@@ -51,7 +50,7 @@ impl SystemLog {
         from: ValidatorId,
         message: SystemMessage,
         decided: u64,
-        committee: &Committee,
+        key: Option<&PublicKey>,
     ) -> bool {
         if message.sender != from {
             return false;
@@ -60,7 +59,7 @@ impl SystemLog {
         if !near || self.knows(&message) {
             return true;
         }
-        if !committee.key(from).is_some_and(|key| message.verify(&self.domain, key)) {
+        if !key.is_some_and(|key| message.verify(&self.domain, key)) {
             return false;
         }
         self.pending.entry(from).or_default().insert(message.sequence, message);
@@ -75,8 +74,12 @@ impl SystemLog {
         self.pending.get(&message.sender).and_then(|m| m.get(&message.sequence)) == Some(message)
     }
 
-    /// What a cut may take now: of each sender what follows its decided number without a gap.
-    pub(crate) fn ready(&self, decided: &BTreeMap<ValidatorId, u64>) -> Vec<SystemMessage> {
+    /// What a cut may take now: of each sender what follows its decided number without a gap, as many as it `may` say.
+    pub(crate) fn ready(
+        &self,
+        decided: &BTreeMap<ValidatorId, u64>,
+        may: impl Fn(ValidatorId) -> usize,
+    ) -> Vec<SystemMessage> {
         let mut ready: Vec<SystemMessage> = Vec::new();
         let mut bytes = 0;
         let own = (self.me, self.own.iter().collect::<Vec<_>>());
@@ -86,7 +89,9 @@ impl SystemLog {
         senders.sort_by_key(|(id, _)| *id);
         for (sender, messages) in senders {
             let first = decided.get(&sender).copied().unwrap_or_default() + 1;
-            for (next, message) in (first..).zip(messages.into_iter().take(PER_SENDER_PER_CUT)) {
+            for (next, message) in
+                (first..).zip(messages.into_iter().take(PER_SENDER_PER_CUT.min(may(sender))))
+            {
                 if message.sequence != next || ready.len() >= MAX_CUT_SYSTEM_MESSAGES {
                     break;
                 }
@@ -171,24 +176,24 @@ mod tests {
         let again = log.decided(&cut(vec![before_crash]).system, &BTreeMap::from([(ME, 1)]), &key(1));
         assert_eq!(again.len(), 1);
         assert_eq!((again[0].sequence, again[0].payload.as_slice()), (2, b"new".as_slice()));
-        assert_eq!(log.ready(&BTreeMap::from([(ME, 1)])), again);
+        assert_eq!(log.ready(&BTreeMap::from([(ME, 1)]), |_| 9), again);
     }
 
     #[test]
     fn only_messages_without_a_gap_are_ready_and_strangers_are_refused() {
-        let committee =
-            Committee::new([1, 2].map(|n| (ValidatorId::new(n.into()), key(n).public_key())).into());
+        let public = key(2).public_key();
+        let of_peer = Some(&public);
         let peer = ValidatorId::new(2);
         let sign = |sequence| SystemMessage::sign(&domain(), peer, sequence, vec![7], &key(2));
         let mut log = SystemLog::new(ME, domain());
-        assert!(log.receive(peer, sign(2), 0, &committee));
-        assert_eq!(log.ready(&BTreeMap::new()), vec![]);
-        assert!(log.receive(peer, sign(1), 0, &committee));
-        assert_eq!(log.ready(&BTreeMap::new()), vec![sign(1), sign(2)]);
-        assert!(!log.receive(ME, sign(3), 0, &committee), "not the sender's own");
+        assert!(log.receive(peer, sign(2), 0, of_peer));
+        assert_eq!(log.ready(&BTreeMap::new(), |_| 9), vec![]);
+        assert!(log.receive(peer, sign(1), 0, of_peer));
+        assert_eq!(log.ready(&BTreeMap::new(), |_| 9), vec![sign(1), sign(2)]);
+        assert!(!log.receive(ME, sign(3), 0, of_peer), "not the sender's own");
         let forged = SystemMessage::sign(&domain(), peer, 3, vec![7], &key(1));
-        assert!(!log.receive(peer, forged, 0, &committee));
-        assert!(log.receive(peer, sign(1_000), 0, &committee), "too far ahead: dropped, no fault");
-        assert_eq!(log.ready(&BTreeMap::new()).len(), 2);
+        assert!(!log.receive(peer, forged, 0, of_peer));
+        assert!(log.receive(peer, sign(1_000), 0, of_peer), "too far ahead: dropped, no fault");
+        assert_eq!(log.ready(&BTreeMap::new(), |_| 9).len(), 2);
     }
 }

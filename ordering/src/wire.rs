@@ -5,8 +5,8 @@ use ordering_types::chunk::{ChunkError, MAX_CHUNK_BYTES};
 use ordering_types::codec::{self, DecodeError};
 use ordering_types::cut::{MAX_CUT_BYTES, MAX_CUT_LANES, MAX_SYSTEM_MESSAGE_BYTES};
 use ordering_types::{
-    Chunk, CommitCertificate, Digest, Header, Height, Incarnation, LaneTip, Round, SignedVote, SystemMessage,
-    Time,
+    Chunk, CommitCertificate, Digest, Epoch, Header, Height, Incarnation, LaneTip, Round, SignedVote,
+    SystemMessage, Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +158,8 @@ impl LeftOut {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FetchCheckpoint {
     pub(crate) at_most: Height,
+    /// The newest epoch whose key the asker knows: it needs the handovers after it.
+    pub(crate) known: Epoch,
 }
 
 /// Any message.
@@ -293,6 +295,9 @@ pub(crate) fn within_answer(blocks: impl IntoIterator<Item = Served>) -> Decided
     let mut bytes = 0;
     let mut run = DecidedRun { items: Vec::new(), certificate: None };
     for Served { header, certificate, cut, covered, chunks } in blocks {
+        if run.items.last().is_some_and(|last| last.header.epoch != header.epoch) {
+            break;
+        }
         let chunks = chunks.iter().map(|chunk| chunk.bytes().clone()).collect();
         let mut item = SyncItem { cut, header, left_out: LeftOut::of(&covered), chunks };
         let weight = item.weight();
@@ -330,7 +335,7 @@ mod tests {
                 lanes: vec![],
             }),
             Message::Decided(DecidedRun { items: vec![], certificate: None }),
-            Message::FetchCheckpoint(FetchCheckpoint { at_most: Height::new(4) }),
+            Message::FetchCheckpoint(FetchCheckpoint { at_most: Height::new(4), known: Epoch::new(2) }),
             Message::FetchVote(FetchVote { stamp: Time::from_millis(5) }),
             Message::FetchedVote(FetchedVote {
                 stamp: Time::from_millis(5),

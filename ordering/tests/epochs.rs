@@ -50,7 +50,7 @@ fn run(network: &mut Network, time: Duration, said: &mut BTreeMap<(usize, u64), 
             let book = core.epochs().clone();
             let (next, life) = (book.present().epoch.next(), network.nodes[node].incarnation);
             if book.due().is_some() && said.insert((node, life), next) != Some(next) {
-                let payload = vote(network, next, book.present().committee);
+                let payload = vote(network, next, book.present().members.hash());
                 network.say(node, &payload);
             }
         }
@@ -68,7 +68,7 @@ fn decided(network: &Network, node: usize) -> Vec<Arc<Decided>> {
 fn handovers(network: &Network, node: usize) -> Vec<Handover> {
     let ended = |event: &EpochEvent| match event {
         EpochEvent::Ended(handover) => Some(*handover),
-        EpochEvent::MakeKey(_) | EpochEvent::Due { .. } | EpochEvent::Backed => None,
+        EpochEvent::Gather(_) | EpochEvent::MakeKey(_) | EpochEvent::Due { .. } | EpochEvent::Backed => None,
     };
     network.nodes[node].epochs.iter().filter_map(ended).collect()
 }
@@ -135,7 +135,7 @@ fn without_a_quorum_of_votes_the_epoch_goes_on() {
         network.run(STEP);
         let book = network.core(0).epochs().clone();
         if book.due().is_some() {
-            let payload = vote(&network, book.present().epoch.next(), book.present().committee);
+            let payload = vote(&network, book.present().epoch.next(), book.present().members.hash());
             (0..2).for_each(|node| network.say(node, &payload));
         }
     }

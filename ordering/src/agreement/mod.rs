@@ -18,7 +18,10 @@
 pub(crate) mod guard;
 mod malachite;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
 use ordering_types::{
     CommitCertificate, Digest, Epoch, Height, PublicKey, Round, SecretKey, Signature, SignedVote, Time,
@@ -156,10 +159,21 @@ pub(crate) enum Taken {
     Fault,
 }
 
+/// What a height brings with it.
+#[derive(Clone, Debug)]
+pub(crate) struct HeightRules {
+    /// The epoch that it belongs to.
+    pub(crate) epoch: Epoch,
+    /// That epoch's committee.
+    pub(crate) committee: Arc<Committee>,
+    /// Who of it leads which round.
+    pub(crate) rotation: Rotation,
+}
+
 /// A sans-IO consensus core over header hashes.
 pub(crate) trait Agreement {
-    /// Enters a height that is above all heights entered before, belongs to this epoch, and whose rounds are led as `rotation` says.
-    fn start_height(&mut self, now: Time, height: Height, epoch: Epoch, rotation: Rotation);
+    /// Enters a height that is above all heights entered before.
+    fn start_height(&mut self, now: Time, height: Height, rules: HeightRules);
     /// Takes one event. Messages must be of the current height; others are ignored.
     fn handle(&mut self, now: Time, event: Event) -> Taken;
     /// The next effect.
@@ -174,8 +188,8 @@ pub(crate) trait Agreement {
     fn decided(&self) -> bool;
     /// Whether a quorum prevoted `value` in one round of this height.
     fn has_prevote_quorum(&self, value: Digest) -> bool;
-    /// Whether a member signed a vote of any height and epoch; remembers it if so.
-    fn witness(&mut self, vote: &SignedVote) -> bool;
+    /// Whether the validator with this key signed a vote, of any height and epoch; remembers it if so.
+    fn witness(&mut self, vote: &SignedVote, key: &PublicKey) -> bool;
     /// Remembers the votes of a certificate that was verified.
     fn witness_certificate(&mut self, certificate: &CommitCertificate);
     /// The newest vote of a validator that was verified since the start or is in the log, by height, round and step.

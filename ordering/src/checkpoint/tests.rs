@@ -45,7 +45,7 @@ fn peers() -> Vec<(ValidatorId, Height)> {
 }
 
 fn ask(sync: &mut StateSync, now: Time) -> Option<u16> {
-    let asked = sync.ask(now, newest(HEARD, HEARD, &Limits::default()), &peers(), TURN);
+    let asked = sync.ask(now, (newest(HEARD, HEARD, &Limits::default()), Epoch::new(0)), &peers(), TURN);
     asked.map(|(peer, request)| {
         assert_eq!(request.at_most.get(), at_most());
         peer.get()
@@ -53,8 +53,8 @@ fn ask(sync: &mut StateSync, now: Time) -> Option<u16> {
 }
 
 fn answer(sync: &mut StateSync, from: u16, checkpoint: &Checkpoint) -> Result<ReplayState, CheckpointError> {
-    let (domain, committee, limits) = (domain(), committee(), Limits::default());
-    let trusted = Trusted { chain_spec: spec(), domain: &domain, committee: &committee, limits: &limits };
+    let (domain, limits) = (domain(), Limits::default());
+    let trusted = Trusted { chain_spec: spec(), domain: &domain, limits: &limits };
     sync.answer(ValidatorId::new(from), checkpoint, trusted)
 }
 

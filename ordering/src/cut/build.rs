@@ -39,7 +39,7 @@ pub(crate) fn build(
     let turn = |ready| Turn { ready, taken: 0, load: Load::default(), open: true };
     let mut turns: Vec<Turn<'_>> = capped.map(turn).collect();
     let mut load = Load::default();
-    fill(&mut turns, &mut load, rules, state.members.len().max(1) as u64);
+    fill(&mut turns, &mut load, rules, state.committee().len().max(1) as u64);
     fill(&mut turns, &mut load, rules, 1);
 
     let covered: Vec<Arc<Held>> = turns.iter().flat_map(|t| t.ready.iter().take(t.taken)).cloned().collect();

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ordering_types::chain_spec::Committee;
 use ordering_types::cut::MAX_CUT_BYTES;
 use ordering_types::preimage::Domain;
 use ordering_types::{CommitCertificate, Cut, Height, LaneId, Round, Signature, SystemMessage, ValidatorId};
@@ -33,6 +32,8 @@ pub(crate) enum CutError {
     Advance(LaneId),
     #[error("validator {0}'s system message is not its next, or not signed by it")]
     System(ValidatorId),
+    #[error("validator {0} is no member, and says too much")]
+    Outside(ValidatorId),
     #[error("too many bytes of system messages")]
     SystemBytes,
     #[error("it covers more than a block may")]
@@ -48,8 +49,6 @@ pub(crate) fn check_shape(
     cut: &Cut,
     rules: &Rules,
     state: &ReplayState,
-    committee: &Committee,
-    domain: &Domain,
     known: impl Fn(&SystemMessage) -> bool,
 ) -> Result<(), CutError> {
     let continues =
@@ -64,7 +63,7 @@ pub(crate) fn check_shape(
         return Err(CutError::L1Reference);
     }
     for tip in &cut.tips {
-        if committee.key(tip.lane.validator).is_none() || !state.is_open(tip.lane) {
+        if !state.has_lane(tip.lane.validator) || !state.is_open(tip.lane) {
             return Err(CutError::Lane(tip.lane));
         }
         let from = state.tip(tip.lane).0.get();
@@ -73,7 +72,7 @@ pub(crate) fn check_shape(
             return Err(CutError::Advance(tip.lane));
         }
     }
-    check_system(&cut.system, state, committee, domain, known)?;
+    check_system(&cut.system, state, &rules.domain, known)?;
     if !cut.seals_batch && state.tally(&cut.system, rules).agreed.is_some() {
         return Err(CutError::SpansEpochs);
     }
@@ -83,7 +82,6 @@ pub(crate) fn check_shape(
 fn check_system(
     messages: &[SystemMessage],
     state: &ReplayState,
-    committee: &Committee,
     domain: &Domain,
     known: impl Fn(&SystemMessage) -> bool,
 ) -> Result<(), CutError> {
@@ -92,8 +90,14 @@ fn check_system(
     }
     const { assert!(MAX_SYSTEM_BYTES_PER_CUT < MAX_CUT_BYTES) };
     let mut newest: BTreeMap<ValidatorId, u64> = state.replayed.system.clone();
+    let mut said: BTreeMap<ValidatorId, usize> = BTreeMap::new();
     for message in messages {
-        let key = committee.key(message.sender).ok_or(CutError::System(message.sender))?;
+        let key = state.key_of_speaker(message.sender).ok_or(CutError::System(message.sender))?;
+        let said = said.entry(message.sender).or_default();
+        *said += 1;
+        if *said > state.may_say(message.sender) {
+            return Err(CutError::Outside(message.sender));
+        }
         let last = newest.entry(message.sender).or_default();
         if message.sequence <= *last || !(known(message) || message.verify(domain, key)) {
             return Err(CutError::System(message.sender));
@@ -125,13 +129,13 @@ impl ParentSignatures {
 pub(crate) fn check_parent_commit(
     cut: &Cut,
     state: &ReplayState,
-    committee: &Committee,
     domain: &Domain,
     signatures: &mut ParentSignatures,
 ) -> Result<(), CutError> {
     if state.height == Height::ZERO {
         return if cut.parent_commit.is_none() { Ok(()) } else { Err(CutError::ParentCommit) };
     }
+    let committee = state.deciders();
     let commit = cut.parent_commit.as_ref().ok_or(CutError::ParentCommit)?;
     let count = commit.signatures.len();
     let ascending = commit.signatures.is_sorted_by(|a, b| a.0 < b.0);

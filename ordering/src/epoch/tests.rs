@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use frost_secp256k1::SigningKey;
-use ordering_types::{Address, GroupSignature, SecretKey};
+use ordering_types::{Address, Digest, GroupSignature, SecretKey};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -9,15 +9,39 @@ use super::*;
 
 const DOMAIN: Domain = Domain { l1_chain_id: 1, inbox: Address::new([7; 20]) };
 const LENGTHS: Epochs = Epochs { blocks: 3, interval_ms: 1_000, ceremony_ms: 400, max_committee: 100 };
-const MEMBERS: usize = 4;
+fn members() -> Members {
+    let member = |n: u8| (ValidatorId::new(n.into()), SecretKey::from_bytes([n; 32]).unwrap().public_key());
+    Members::new(Committee::new([1, 2, 3, 4].map(member).into()))
+}
 
 fn book() -> EpochBook {
-    EpochBook::genesis(Digest::sha256(&[b"committee"]))
+    EpochBook::genesis(members())
+}
+
+/// While the next key is being made.
+fn making() -> EpochBook {
+    making_of(members())
+}
+
+/// The same, of these members for themselves.
+pub(crate) fn making_of(members: Members) -> EpochBook {
+    let ceremony = Some(CeremonyStart { members: members.clone(), ..ceremony(0, 0, 0) });
+    EpochBook { ceremony, ..EpochBook::genesis(members) }
+}
+
+fn ceremony(after: u64, time_ms: u64, nth: u16) -> CeremonyStart {
+    CeremonyStart { after: Height::new(after), time_ms, nth, members: members() }
+}
+
+fn rules() -> Rules {
+    let mut rules = crate::load::tests::generous_rules();
+    rules.epochs = LENGTHS;
+    rules
 }
 
 /// A vote for the key of this seed, tested with the key of that.
 fn vote(epoch: u64, key: u64, tester: u64) -> EpochVote {
-    vote_in((&DOMAIN, book().present.committee), epoch, key, tester)
+    vote_in((&DOMAIN, members().hash()), epoch, key, tester)
 }
 
 pub(crate) fn vote_in(
@@ -42,9 +66,19 @@ fn say(sender: u16, vote: &EpochVote) -> SystemMessage {
 }
 
 fn close(book: &mut EpochBook, height: u64, time_ms: u64, said: &[SystemMessage]) -> Vec<EpochEvent> {
-    let tally = book.tally(said, MEMBERS, &DOMAIN);
-    let block = ClosedBlock { height: Height::new(height), time_ms, next_batch: height + 100 };
-    book.close_block(block, tally, &LENGTHS)
+    close_with(book, &L1Book::default(), height, time_ms, said)
+}
+
+fn close_with(
+    book: &mut EpochBook,
+    l1: &L1Book,
+    height: u64,
+    time_ms: u64,
+    messages: &[SystemMessage],
+) -> Vec<EpochEvent> {
+    let tally = book.tally(messages, &DOMAIN);
+    let block = ClosedBlock { height: Height::new(height), time_ms, next_batch: height + 100, messages };
+    book.close_block(block, tally, (l1, &rules()))
 }
 
 #[test]
@@ -63,7 +97,7 @@ fn the_key_is_made_in_the_last_part_and_the_epoch_is_due_when_it_lasted_long_eno
 }
 
 fn make_key(after: u64, time_ms: u64, nth: u16) -> EpochEvent {
-    EpochEvent::MakeKey(CeremonyStart { after: Height::new(after), time_ms, nth })
+    EpochEvent::MakeKey(ceremony(after, time_ms, nth))
 }
 
 #[test]
@@ -76,18 +110,18 @@ fn an_epoch_has_as_many_blocks_as_it_must() {
 
 #[test]
 fn a_quorum_ends_the_epoch_with_the_block_that_completes_it() {
-    let mut book = book();
+    let mut book = making();
     let vote = vote(1, 1, 1);
     assert_eq!(close(&mut book, 1, 0, &[say(1, &vote), say(1, &vote)]), []);
-    assert_eq!(book.backed(MEMBERS), None);
+    assert_eq!(book.backed(), None);
     assert_eq!(close(&mut book, 2, 0, &[say(2, &vote)]), [EpochEvent::Backed]);
-    assert_eq!(book.backed(MEMBERS), Some(vote));
+    assert_eq!(book.backed(), Some(vote));
     let handover = Handover { next: vote.next, first_batch: 103, first_height: Height::new(4) };
     assert_eq!(close(&mut book, 3, 0, &[say(4, &vote)]), [EpochEvent::Ended(handover)]);
     let expected = EpochStart {
         epoch: Epoch::new(1),
         key: Some(vote.next.key),
-        committee: vote.next.committee,
+        members: members(),
         first_height: Height::new(4),
         first_batch: 103,
     };
@@ -101,13 +135,13 @@ fn a_quorum_ends_the_epoch_with_the_block_that_completes_it() {
 fn votes_that_prove_nothing_do_not_count_and_newer_ones_take_the_place_of_older() {
     let (good, other) = (vote(1, 1, 1), vote(1, 2, 2));
     for bad in [vote(1, 1, 2), vote(2, 1, 1), vote(0, 1, 1), other] {
-        let mut book = book();
+        let mut book = making();
         let said = [say(1, &bad), say(2, &good), say(3, &good)];
         assert_eq!(close(&mut book, 1, 0, &said), [EpochEvent::Backed], "{bad:?}");
     }
     let mut stranger = good;
     stranger.next.committee = Digest::ZERO;
-    let mut book = book();
+    let mut book = making();
     close(&mut book, 1, 0, &[1, 2, 3].map(|id| say(id, &stranger)));
     assert_eq!((book.present().epoch, book.votes.len()), (Epoch::new(0), 0), "of another committee");
     close(&mut book, 1, 0, &[say(1, &other), say(2, &other), say(1, &good)]);
@@ -122,7 +156,7 @@ fn votes_that_prove_nothing_do_not_count_and_newer_ones_take_the_place_of_older(
 fn only_so_many_votes_of_one_validator_are_looked_at() {
     let (bad, good) = (vote(1, 1, 2), vote(1, 1, 1));
     let flood: Vec<SystemMessage> = (0..MAX_VOTES).map(|_| say(1, &bad)).chain([say(1, &good)]).collect();
-    let mut book = book();
+    let mut book = making();
     close(&mut book, 1, 0, &flood);
     assert_eq!(book.vote_of(ValidatorId::new(1)), None);
     close(&mut book, 2, 0, &[say(2, &good), say(3, &good), say(4, &good)]);
@@ -133,6 +167,7 @@ fn only_so_many_votes_of_one_validator_are_looked_at() {
 fn so_many_epochs_are_remembered_and_no_more() {
     let mut book = book();
     for epoch in 1..=20 {
+        book.ceremony = Some(ceremony(epoch, 0, 0));
         let vote = vote(epoch, 1, 1);
         let ended = close(&mut book, epoch, 0, &[1, 2, 3].map(|id| say(id, &vote)));
         assert!(matches!(ended[..], [EpochEvent::Ended(_)]));

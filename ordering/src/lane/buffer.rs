@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ordering_types::chunk::{MAX_CHUNK_BYTES, MAX_CHUNK_TRANSACTIONS};
-use ordering_types::{Chunk, RollupId, Time, Transaction, TxId};
+use ordering_types::{Chunk, Epoch, RollupId, Time, Transaction, TxId};
 
 use crate::ids::{IdHasher, IdSet};
 use crate::lane::store::Held;
@@ -46,6 +46,9 @@ pub enum SubmitError {
         /// The limit: of any transaction, or of the rollup's share of a block.
         limit: usize,
     },
+    /// This validator is in no committee now.
+    #[error("this validator is not in the committee of epoch {0}: send it to one that is")]
+    NotInCommittee(Epoch),
     /// It waits here already.
     #[error("transaction {0} is already waiting")]
     Pending(TxId),
@@ -107,6 +110,11 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
+    /// A committee of so many shares the limits from now on.
+    pub(crate) const fn shared_by(&mut self, members: usize) {
+        self.members = members as u64;
+    }
+
     pub(crate) fn new(members: usize, hasher: IdHasher) -> Self {
         Self {
             queues: BTreeMap::new(),

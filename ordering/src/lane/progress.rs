@@ -68,6 +68,11 @@ impl Progress {
         }
     }
 
+    /// Others are members now.
+    pub(crate) fn change_members(&mut self, committee: &Committee) {
+        self.reports.retain(|id, _| committee.key(*id).is_some());
+    }
+
     /// A message shows that `from` is beyond `decided`.
     pub(crate) fn saw_decided(&mut self, from: ValidatorId, decided: Height) {
         let report = self.reports.entry(from).or_default();

@@ -12,6 +12,7 @@ use super::orderable::Orderable;
 use crate::agreement::Agreement;
 use crate::api::{Decided, Output, Record};
 use crate::cut::check::ParentSignatures;
+use crate::epoch::EpochEvent;
 use crate::expand::Expansion;
 use crate::lane::own::Settled;
 use crate::lane::store::Claim;
@@ -122,9 +123,12 @@ impl Ordering {
             self.outputs.push_back(Output::Decided(Arc::clone(&decided)));
         }
         self.outputs.push_back(Output::Decided(decided));
-        self.outputs.extend(e.epochs.iter().copied().map(Output::Epoch));
+        self.outputs.extend(e.epochs.iter().cloned().map(Output::Epoch));
 
         self.state = e.state.clone();
+        if e.epochs.iter().any(|event| matches!(event, EpochEvent::Ended(_))) {
+            self.enter_epoch();
+        }
         self.orderable = Orderable::Unknown;
         self.rotation = self.state.rotation();
         self.parent_signatures = ParentSignatures::of(&certificate);

@@ -101,7 +101,7 @@ impl Ordering {
     /// Chunks beyond the decided tips that a quorum holds or is about to, by lane in ascending order.
     fn ready_lanes(&self) -> Vec<Vec<Arc<Held>>> {
         let per_lane = usize::try_from(self.rules.limits.chunks_per_lane_per_cut).unwrap_or(usize::MAX);
-        let lanes: Vec<LaneTip> = self.store.heads().filter(|tip| self.state.is_open(tip.lane)).collect();
+        let lanes: Vec<LaneTip> = self.store.heads().filter(|tip| self.admits_lane(tip.lane)).collect();
         lanes
             .into_iter()
             .filter_map(|tip| {
@@ -122,14 +122,14 @@ impl Ordering {
 
     /// Up to where a quorum holds it, as far as is known here.
     pub(super) fn reported_to(&self, tip: &LaneTip) -> Option<LaneSequence> {
-        self.progress.quorum_sequence(tip.lane, &self.store, self.me, &self.committee)
+        self.progress.quorum_sequence(tip.lane, &self.store, self.me, self.committee())
     }
 
     fn propose(&mut self, now: Time, height: Height, round: Round) {
         if !self.is_open_height(height) {
             return;
         }
-        let system = self.system.ready(&self.state.replayed.system);
+        let system = self.ready_messages();
         let lanes = self.ready_lanes();
         let commit = self.commit.as_ref().map(ParentCommit::from);
         let cut = build(now.as_millis(), &self.rules, &self.state, &self.window, &lanes, system, commit);
@@ -320,8 +320,8 @@ impl Ordering {
 
     fn check_without_data(&mut self, cut: &Cut) -> Result<(), CutError> {
         let known = |message: &_| self.system.knows(message);
-        check_shape(cut, &self.rules, &self.state, &self.committee, &self.domain, known)?;
-        check_parent_commit(cut, &self.state, &self.committee, &self.domain, &mut self.parent_signatures)
+        check_shape(cut, &self.rules, &self.state, known)?;
+        check_parent_commit(cut, &self.state, &self.domain, &mut self.parent_signatures)
     }
 
     fn standing(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ordering_types::chain_spec::Limits;
-use ordering_types::{Height, LaneTip, RollupId, Time, TxId, ValidatorId};
+use ordering_types::{Epoch, Height, LaneTip, RollupId, Time, TxId, ValidatorId};
 
 use super::Ordering;
 use super::orderable::Orderable;
@@ -49,27 +49,27 @@ impl Ordering {
             return false;
         }
         // Reports are on their way from everybody who was heard.
-        let Some(sealed) = self.progress.sealed_height(&self.committee) else { return true };
+        let Some(sealed) = self.progress.sealed_height(self.committee()) else { return true };
         let at_most = newest(heard, sealed, &self.rules.limits);
         if at_most <= self.state.height {
             self.state_sync.stop();
             return false;
         }
         let turn = self.sync_delays().turn * 3;
-        if let Some((to, request)) = self.state_sync.ask(now, at_most, ahead, turn) {
+        if let Some((to, request)) = self.state_sync.ask(now, (at_most, self.known_key()), ahead, turn) {
             self.send(Recipient::One(to), Class::Sync, &Message::FetchCheckpoint(request));
         }
         self.state_sync.is_active(now)
     }
 
+    /// The newest epoch whose key is known here. That of the first epoch is in the log, and a checkpoint brings it.
+    fn known_key(&self) -> Epoch {
+        self.state.epoch()
+    }
+
     /// An answer. What this crate can check is checked here; the host checks the rest.
     pub(super) fn take_checkpoint(&mut self, from: ValidatorId, checkpoint: Checkpoint) {
-        let trusted = Trusted {
-            chain_spec: self.spec,
-            domain: &self.domain,
-            committee: &self.committee,
-            limits: &self.rules.limits,
-        };
+        let trusted = Trusted { chain_spec: self.spec, domain: &self.domain, limits: &self.rules.limits };
         match self.state_sync.answer(from, &checkpoint, trusted) {
             Ok(state) if state.height > self.state.height => {
                 let checkpoint = Arc::new(checkpoint);
@@ -121,6 +121,7 @@ impl Ordering {
             self.spread_system(message);
         }
         self.state = state;
+        self.enter_epoch();
         self.sync.jumped(self.state.height);
         self.state_sync.stop();
         self.candidates.clear();

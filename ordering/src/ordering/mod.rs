@@ -37,8 +37,8 @@ use std::sync::Arc;
 use ordering_types::chain_spec::{ChainSpecError, Committee};
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, CommitCertificate, Digest, Height, LaneId, Round, SecretKey, Time, Transaction, TxId,
-    ValidatorId,
+    ChainSpec, CommitCertificate, Digest, Height, LaneId, PublicKey, Round, SecretKey, Time, Transaction,
+    TxId, ValidatorId,
 };
 
 use crate::agreement::{Agreement, LogError, Malachite, Setup, SignedProposal};
@@ -48,6 +48,7 @@ use crate::cut::check::ParentSignatures;
 use crate::epoch::EpochBook;
 use crate::fetch::Fetch;
 use crate::ids::IdHasher;
+use crate::l1::L1Book;
 use crate::lane::buffer::{Buffer, SubmitError};
 use crate::lane::own::OwnLane;
 use crate::lane::progress::Progress;
@@ -74,9 +75,9 @@ pub enum StartError {
     /// The genesis file is none.
     #[error("chain specification: {0}")]
     ChainSpec(#[from] ChainSpecError),
-    /// The key is of no member of the committee.
-    #[error("the validator key is of no member of the committee")]
-    NotAMember,
+    /// The key is another one than that which the number is known to have.
+    #[error("validator {0} has another key than this node's")]
+    ForeignKey(ValidatorId),
     /// The stored tip does not fit together, or belongs to another network.
     #[error("recovered state: {0}")]
     Recovered(String),
@@ -117,7 +118,7 @@ pub struct Ordering {
     spec: Digest,
     domain: Domain,
     rules: Rules,
-    committee: Committee,
+    /// All other members.
     peers: Vec<ValidatorId>,
     settings: Settings,
 
@@ -172,24 +173,25 @@ impl Ordering {
     pub fn new(
         spec: Arc<ChainSpec>,
         settings: Settings,
-        key: SecretKey,
+        (me, key): (ValidatorId, SecretKey),
         recovered: Recovered,
         now: Time,
     ) -> Result<Self, StartError> {
         spec.validate()?;
-        let committee = spec.committee();
-        let public = key.public_key();
-        let me = committee.iter().find(|(_, k)| **k == public).map(|(id, _)| id);
-        let me = me.ok_or(StartError::NotAMember)?;
         let (spec_hash, domain, rules) = (spec.hash(), spec.domain(), Rules::new(&spec));
-        let state = recover_state(&recovered, spec_hash, &domain, &committee)?;
+        let state = recover_state(&recovered, spec_hash, &domain, &spec)?;
+        // One that is not known yet has joined since.
+        if state.key_of(me).is_some_and(|known| *known != key.public_key()) {
+            return Err(StartError::ForeignKey(me));
+        }
+        let committee = Arc::clone(state.committee());
         let (agreement_log, cuts) = split_log(&recovered)?;
         let agreement_log =
             if settings.lacks(PlantedBug::VotesForgotten) { AgreementLog::new() } else { agreement_log };
         let setup = Setup {
             domain,
             epoch: state.epoch(),
-            committee: committee.clone(),
+            committee: Arc::clone(&committee),
             me,
             key: key.clone(),
             settings,
@@ -216,7 +218,6 @@ impl Ordering {
             buffer: Buffer::new(committee.len(), hasher),
             peers: committee.ids().filter(|id| *id != me).collect(),
             rules,
-            committee,
             settings,
             own: OwnLane::new(lane, state.tip(lane)),
             store: LaneStore::default(),
@@ -262,6 +263,9 @@ impl Ordering {
     /// # Errors
     /// Says why it is not taken; nothing is kept of it then.
     pub fn submit(&mut self, now: Time, transaction: Transaction) -> Result<TxId, SubmitError> {
+        if !self.is_member() {
+            return Err(SubmitError::NotInCommittee(self.state.epoch()));
+        }
         if self.rules.knows(transaction.rollup) && !transaction.data.is_empty() {
             let id = transaction.id();
             if self.window.contains(transaction.rollup, id) {
@@ -299,8 +303,23 @@ impl Ordering {
     }
 
     /// The committee of the present epoch.
-    pub const fn committee(&self) -> &Committee {
-        &self.committee
+    pub const fn committee(&self) -> &Arc<Committee> {
+        self.state.committee()
+    }
+
+    /// Whether this validator is one of it.
+    pub fn is_member(&self) -> bool {
+        self.committee().key(self.me).is_some()
+    }
+
+    /// What the committee has agreed to see on L1, up to the newest applied block.
+    pub const fn l1(&self) -> &L1Book {
+        &self.state.replayed.l1
+    }
+
+    /// Key of anybody who may have something to say: a member of a remembered epoch, or an active validator of the registry.
+    pub fn key_of(&self, id: ValidatorId) -> Option<&PublicKey> {
+        self.state.key_of(id)
     }
 
     /// The epochs, up to the newest applied block.
@@ -335,12 +354,13 @@ impl Ordering {
 
     /// The greatest height that the committee surely decided: f + 1 peers say so, or it is applied here.
     pub fn heard_height(&self) -> Height {
-        self.progress.heard_height(&self.committee).max(self.state.height)
+        self.progress.heard_height(self.committee()).max(self.state.height)
     }
 
     /// Why this node neither votes nor proposes at the open height, if it must not.
     pub fn silence(&self) -> Option<Silence> {
-        self.restart.silence(self.height())
+        let outside = (!self.is_member()).then(|| Silence::Outside(self.state.epoch()));
+        outside.or_else(|| self.restart.silence(self.height()))
     }
 
     /// Whether this node is behind the committee.
@@ -381,7 +401,20 @@ impl Ordering {
 
     /// Whether agreement works on the height after the newest applied.
     fn is_running(&self) -> bool {
-        self.agreement.height() == self.height() && self.restart.allows(self.height())
+        self.agreement.height() == self.height() && self.may_vote(self.height())
+    }
+
+    fn may_vote(&self, height: Height) -> bool {
+        self.is_member() && self.restart.allows(height)
+    }
+
+    /// The block that was just applied was the last of its epoch.
+    fn enter_epoch(&mut self) {
+        let committee = Arc::clone(self.committee());
+        self.peers = committee.ids().filter(|id| *id != self.me).collect();
+        self.buffer.shared_by(committee.len());
+        self.progress.change_members(&committee);
+        self.early.retain(|(from, ..), _| committee.key(*from).is_some());
     }
 }
 
@@ -389,9 +422,9 @@ fn recover_state(
     recovered: &Recovered,
     spec: Digest,
     domain: &Domain,
-    committee: &Committee,
+    genesis: &ChainSpec,
 ) -> Result<ReplayState, StartError> {
-    let Some(tip) = &recovered.tip else { return Ok(ReplayState::genesis(committee)) };
+    let Some(tip) = &recovered.tip else { return Ok(ReplayState::genesis(&genesis.committee())) };
     let broken = |why: &str| Err(StartError::Recovered(why.to_owned()));
     if tip.header.chain_spec != spec {
         return broken("the stored blocks are of another chain specification");
@@ -400,10 +433,11 @@ fn recover_state(
     if tip.certificate.header != hash || tip.certificate.height != tip.header.height {
         return broken("the stored certificate is not of the newest block");
     }
-    if let Err(error) = tip.certificate.verify(domain, committee) {
+    let state = ReplayState::restore(&tip.header, &tip.snapshot)?;
+    if let Err(error) = tip.certificate.verify(domain, state.deciders()) {
         return broken(&format!("the stored certificate: {error}"));
     }
-    Ok(ReplayState::restore(&tip.header, &tip.snapshot, committee)?)
+    Ok(state)
 }
 
 type AgreementLog = Vec<(Height, bytes::Bytes)>;

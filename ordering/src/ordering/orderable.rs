@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use ordering_types::cut::MAX_CUT_LANES;
-use ordering_types::{LaneId, LaneTip, Round};
+use ordering_types::{LaneId, LaneTip, Round, SystemMessage};
 
 use super::Ordering;
 
@@ -54,15 +54,19 @@ impl Ordering {
         }
     }
 
+    /// What may be said in the next cut.
+    pub(super) fn ready_messages(&self) -> Vec<SystemMessage> {
+        self.system.ready(&self.state.replayed.system, |sender| self.state.may_say(sender))
+    }
+
     fn is_anything_orderable(&self) -> bool {
-        !self.system.ready(&self.state.replayed.system).is_empty()
-            || self.store.heads().any(|tip| self.is_orderable(&tip))
+        !self.ready_messages().is_empty() || self.store.heads().any(|tip| self.is_orderable(&tip))
     }
 
     /// Of a lane that is held up to `tip`.
     fn is_orderable(&self, tip: &LaneTip) -> bool {
         let decided = self.state.tip(tip.lane).0;
-        if tip.sequence <= decided || !self.state.is_open(tip.lane) {
+        if tip.sequence <= decided || !self.admits_lane(tip.lane) {
             return false;
         }
         let leads = self.leader(Round::new(0)) == self.me;

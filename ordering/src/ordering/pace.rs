@@ -1,12 +1,13 @@
 //! What happens by itself: timers, and the start of heights.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ordering_types::{LaneId, LaneTip, Time, ValidatorId};
 
 use super::Ordering;
-use crate::agreement::{Agreement, Event};
+use crate::agreement::{Agreement, Event, HeightRules};
 use crate::api::{Class, Recipient};
 use crate::settings::Settings;
 use crate::sync::{Delays, Lag};
@@ -105,8 +106,9 @@ impl Ordering {
         self.pace.proposal_attempts = 0;
         self.pace.round_seen = ordering_types::Round::new(0);
         self.recover_cuts(now);
-        let (height, epoch) = (self.height(), self.state.epoch());
-        self.agreement.start_height(now, height, epoch, self.rotation.clone());
+        let (epoch, committee) = (self.state.epoch(), Arc::clone(self.committee()));
+        let rules = HeightRules { epoch, committee, rotation: self.rotation.clone() };
+        self.agreement.start_height(now, self.height(), rules);
         self.drain_agreement(now);
         self.feed_early(now);
     }
@@ -178,7 +180,7 @@ impl Ordering {
             self.sync.rest(now);
             return;
         }
-        let lag = Lag { tip, ahead: &ahead, heard };
+        let lag = Lag { tip, ahead: &ahead, heard, follows: !self.is_member() };
         while let Some((to, request)) = self.sync.ask(now, lag, self.sync_delays()) {
             self.send(Recipient::One(to), Class::Sync, &Message::FetchDecided(request));
         }

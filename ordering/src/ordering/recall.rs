@@ -10,7 +10,7 @@ use crate::wire::{FetchVote, FetchedVote, Message};
 impl Ordering {
     /// Tells agreement something. All that could make it sign passes here, and nothing does while the node must be silent.
     pub(super) fn tell(&mut self, now: Time, event: Event) -> Taken {
-        if !self.restart.allows(self.agreement.height()) {
+        if !self.may_vote(self.agreement.height()) {
             return Taken::Fine;
         }
         self.agreement.handle(now, event)
@@ -38,9 +38,7 @@ impl Ordering {
             return; // Meant for an earlier start.
         }
         let Some(newest) = &answer.newest else { return self.restart.answer(from, None, answer.decided) };
-        let key = self.committee.key(self.me);
-        let mine =
-            newest.vote.validator == self.me && key.is_some_and(|key| newest.verify(&self.domain, key));
+        let mine = newest.vote.validator == self.me && newest.verify(&self.domain, &self.key.public_key());
         if !mine {
             return self.fault(from);
         }

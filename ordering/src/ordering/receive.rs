@@ -27,7 +27,7 @@ pub(super) enum EarlyKind {
 
 impl Ordering {
     pub(super) fn receive(&mut self, now: Time, from: ValidatorId, bytes: &Bytes) {
-        if from == self.me || self.committee.key(from).is_none() {
+        if from == self.me || self.state.key_of(from).is_none() {
             return;
         }
         match Message::decode(bytes) {
@@ -60,7 +60,7 @@ impl Ordering {
                 self.take_consensus(now, place, Message::Proposal(proposed));
             }
             Message::Bundle(bundle) => {
-                if self.is_open_height(bundle.height) {
+                if self.is_open_height(bundle.height) && self.decides(from) {
                     self.tell_agreement(now, from, Event::Bundle(bundle));
                 }
             }
@@ -68,16 +68,17 @@ impl Ordering {
             Message::System(message) => {
                 let decided = self.state.replayed.system.get(&from).copied().unwrap_or_default();
                 self.orderable = Orderable::Unknown;
-                if !self.system.receive(from, message, decided, &self.committee) {
+                let key = self.state.key_of_speaker(from);
+                if !self.system.receive(from, message, decided, key) {
                     self.fault(from);
                 }
             }
             Message::FetchDecided(request) => self.serve_decided(from, request),
             Message::FetchVote(request) => self.serve_vote(from, request),
             Message::FetchedVote(answer) => self.take_recalled(from, &answer),
-            Message::FetchCheckpoint(FetchCheckpoint { at_most }) => {
+            Message::FetchCheckpoint(FetchCheckpoint { at_most, known }) => {
                 if at_most <= self.state.height {
-                    let request = StoreRequest::Checkpoint { at_most };
+                    let request = StoreRequest::Checkpoint { at_most, known };
                     self.outputs.push_back(Output::Serve { to: from, request });
                 }
             }
@@ -85,19 +86,30 @@ impl Ordering {
             Message::Decided(run) => {
                 let tip = (self.state.height, self.state.header);
                 let now_turn = (now, self.sync_delays().turn);
-                match self.sync.answer(now_turn, from, run, tip, (&self.domain, &self.committee)) {
+                match self.sync.answer(now_turn, from, run, tip, (&self.domain, &self.state.replayed.epochs))
+                {
                     Ok(()) => self.apply_proven(now),
-                    // A late answer to a question that another has answered is no fault.
-                    Err(crate::sync::AnswerError::Unasked) => {}
+                    // A late answer to a question that another has answered is no fault, nor one that comes before those that explain it.
+                    Err(crate::sync::AnswerError::Unasked | crate::sync::AnswerError::Epoch) => {}
                     Err(_) => self.fault(from),
                 }
             }
         }
     }
 
+    /// Whether a validator decides this height or the next.
+    fn decides(&self, id: ValidatorId) -> bool {
+        let drawn =
+            || self.epochs().ceremony().is_some_and(|start| start.members.committee().key(id).is_some());
+        self.committee().key(id).is_some() || drawn()
+    }
+
     /// A vote or a proposal: of the running height, of one to come, or of the past.
     fn take_consensus(&mut self, now: Time, place: EarlyKey, message: Message) {
         let (from, height, ..) = place;
+        if !self.decides(from) {
+            return;
+        }
         if height <= self.state.height {
             return self.tell_decided(now, from);
         }
@@ -118,12 +130,15 @@ impl Ordering {
 
     fn is_signed(&mut self, message: &Message) -> bool {
         match message {
-            Message::Vote(vote) => self.agreement.witness(vote),
+            Message::Vote(vote) => {
+                let key = self.state.key_of(vote.vote.validator);
+                key.is_some_and(|key| self.agreement.witness(vote, key))
+            }
             Message::Proposal(ProposedCut { proposal: signed, .. }) => {
                 let p = &signed.proposal;
                 // Who leads a later height, and in which epoch it is, is known once this one is applied, and checked then.
                 (p.height != self.height() || p.proposer == self.leader(p.round))
-                    && self.committee.key(p.proposer).is_some_and(|key| signed.verify(&self.domain, key))
+                    && self.state.key_of(p.proposer).is_some_and(|key| signed.verify(&self.domain, key))
             }
             _ => false,
         }
@@ -161,7 +176,7 @@ impl Ordering {
         };
         let proposed = of_height().any(|(_, message)| opens(message));
         let senders: BTreeSet<ValidatorId> = of_height().map(|((from, ..), _)| *from).collect();
-        if proposed || senders.len() > self.committee.faulty() {
+        if proposed || senders.len() > self.committee().faulty() {
             self.start_height(now);
         }
     }

@@ -37,8 +37,8 @@ impl Ordering {
         self.store.drop_dead();
     }
 
-    fn admits_lane(&self, lane: LaneId) -> bool {
-        self.committee.key(lane.validator).is_some() && self.state.is_open(lane)
+    pub(super) fn admits_lane(&self, lane: LaneId) -> bool {
+        self.state.has_lane(lane.validator) && self.state.is_open(lane)
     }
 
     /// Cuts and sends chunks while they are due and the lane has room.
@@ -67,7 +67,8 @@ impl Ordering {
     pub(super) fn chunk_deadline(&self) -> Option<Time> {
         let (chunks, bytes) = self.store.backlog(self.own.id);
         // Peers count from their own decided tip, which may be behind: stay well below their limits.
-        if chunks as u64 >= MAX_UNDECIDED_CHUNKS / 2 || bytes >= MAX_UNDECIDED_BYTES / 2 {
+        let full = chunks as u64 >= MAX_UNDECIDED_CHUNKS / 2 || bytes >= MAX_UNDECIDED_BYTES / 2;
+        if full || !self.state.has_lane(self.me) {
             return None;
         }
         self.buffer.deadline(&self.rules, &self.settings, |since| {
@@ -134,6 +135,13 @@ impl Ordering {
 
     /// A peer's progress.
     pub(super) fn take_report(&mut self, now: Time, from: ValidatorId, report: &Report) {
+        if self.committee().key(from).is_none() {
+            // It follows, and asks in this way how far the others are.
+            if report.decided < self.state.height {
+                self.tell_decided(now, from);
+            }
+            return;
+        }
         self.progress.report(from, report);
         report.lanes.iter().for_each(|tip| self.orderable.heard_of(tip.lane));
         if self.pace.gap.is_none() {
@@ -327,7 +335,7 @@ impl Ordering {
         // The leader of a running height has proposed, or soon will, what it knows now.
         let next = if self.is_running() { self.height().next() } else { self.height() };
         let leader = self.rotation.leader(next, ordering_types::Round::new(0));
-        if leader == self.me {
+        if leader == self.me || !self.is_member() {
             return;
         }
         let heads: BTreeMap<LaneId, LaneTip> =

@@ -38,7 +38,9 @@ fn spec(network: &str) -> Arc<ChainSpec> {
 }
 
 fn start(network: &str, key: SecretKey, recovered: Recovered) -> Result<Ordering, StartError> {
-    Ordering::new(spec(network), Settings::new(Incarnation::new(1)), key, recovered, NOW)
+    let of_key = |id: &u8| self::key(*id).public_key() == key.public_key();
+    let me = ValidatorId::new((1..=4).find(of_key).unwrap_or(1).into());
+    Ordering::new(spec(network), Settings::new(Incarnation::new(1)), (me, key), recovered, NOW)
 }
 
 /// Four nodes whose messages all arrive at once, until the first decides; answers its block.
@@ -102,7 +104,7 @@ fn a_node_starts_from_its_own_tip_and_refuses_any_other() {
 #[test]
 fn a_strange_key_or_a_broken_log_does_not_start() {
     let error = start("a", key(9), Recovered::default()).err().unwrap();
-    assert!(matches!(error, StartError::NotAMember));
+    assert!(matches!(error, StartError::ForeignKey(_)));
     for entry in [&[][..], &[7, 1, 2], &[0, 1, 2]] {
         let wal = vec![(Height::new(1), Bytes::copy_from_slice(entry))];
         let error = start("a", key(1), Recovered { wal, ..Recovered::default() }).err().unwrap();
@@ -156,8 +158,14 @@ fn only_a_vote_that_it_signed_itself_silences_a_node() {
 /// A node whose peers know no vote of it.
 fn ready(n: u8, now: Time) -> Ordering {
     let recovered = Recovered::default();
-    let mut node =
-        Ordering::new(spec("a"), Settings::new(Incarnation::new(1)), key(n), recovered, now).unwrap();
+    let mut node = Ordering::new(
+        spec("a"),
+        Settings::new(Incarnation::new(1)),
+        (ValidatorId::new(n.into()), key(n)),
+        recovered,
+        now,
+    )
+    .unwrap();
     for from in (1..=4).map(ValidatorId::new).filter(|id| id.get() != n.into()) {
         let bytes =
             Message::FetchedVote(FetchedVote { stamp: now, newest: None, decided: Height::ZERO }).encode();

@@ -28,7 +28,7 @@ fn run(
             failed.push((h, rotation.leader(height, Round::new(round))));
             round += 1;
         }
-        reputation.learn(&members, height, *round_of);
+        reputation.learn((&members, &members), height, *round_of);
         assert!(reputation.skipped.len() <= usize::from((n - 1) / 3));
         *round_of = Some(Round::new(round));
     }
@@ -78,16 +78,16 @@ fn one_that_returns_leads_again_and_starts_afresh() {
 fn never_more_than_f_are_skipped_and_the_latest_failures_win() {
     let (mut reputation, members) = (Reputation::default(), members(4));
     // Height 1 took three rounds: its leaders 2, 3 and 4 failed, and 1 decided.
-    reputation.learn(&members, Height::new(2), Some(Round::new(3)));
+    reputation.learn((&members, &members), Height::new(2), Some(Round::new(3)));
     assert_eq!(reputation.records.len(), 3);
     let skipped = |r: &Reputation, h| r.skipped_at(&members, Height::new(h));
     assert_eq!(skipped(&reputation, 3), [ValidatorId::new(2)].into());
-    reputation.learn(&members, Height::new(3), Some(Round::new(1)));
+    reputation.learn((&members, &members), Height::new(3), Some(Round::new(1)));
     // Height 2 was led by 3 (nobody was skipped yet), which failed again, later than the others.
     assert_eq!(reputation.records[&ValidatorId::new(3)].failures, 2);
     assert_eq!(skipped(&reputation, 4), [ValidatorId::new(3)].into());
     // Even if every leader failed for many rounds, the one that decided is trusted again.
-    reputation.learn(&members, Height::new(4), Some(Round::new(u32::MAX)));
+    reputation.learn((&members, &members), Height::new(4), Some(Round::new(u32::MAX)));
     assert_eq!(skipped(&reputation, 5).len(), 1);
 }
 
@@ -96,10 +96,10 @@ fn never_more_than_f_are_skipped_and_the_latest_failures_win() {
 fn a_failure_is_judged_by_the_rotation_of_its_height() {
     let (mut reputation, members) = (Reputation::default(), members(4));
     // Height 1: leader 2 failed. It is skipped from height 3 on; at height 2 all four still took turns.
-    reputation.learn(&members, Height::new(2), Some(Round::new(1)));
+    reputation.learn((&members, &members), Height::new(2), Some(Round::new(1)));
     let at_three = reputation.rotation(&members, Height::new(3)).leader(Height::new(3), Round::new(0));
-    reputation.learn(&members, Height::new(3), Some(Round::new(0)));
-    reputation.learn(&members, Height::new(4), Some(Round::new(1)));
+    reputation.learn((&members, &members), Height::new(3), Some(Round::new(0)));
+    reputation.learn((&members, &members), Height::new(4), Some(Round::new(1)));
     assert_eq!(reputation.records[&at_three].since, Height::new(4));
 }
 
@@ -137,7 +137,7 @@ proptest! {
         for (h, round) in (1..).zip(rounds) {
             let height = Height::new(h);
             for reputation in [&mut one, &mut other] {
-                reputation.learn(&members, height, (h > 1).then_some(Round::new(round)));
+                reputation.learn((&members, &members), height, (h > 1).then_some(Round::new(round)));
             }
             let bytes = ordering_types::codec::encode(&other);
             other = ordering_types::codec::decode(&bytes, 1 << 20).unwrap();

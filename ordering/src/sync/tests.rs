@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
+use ordering_types::chain_spec::Committee;
 use ordering_types::{Address, Epoch, L1Reference, ParentCommit, Round, SecretKey, Vote, VoteKind};
 
 use super::*;
+use crate::committee::Members;
 
 const PEER: ValidatorId = ValidatorId::new(2);
 const NOW: Time = Time::from_millis(1_000);
@@ -17,6 +19,10 @@ pub(crate) fn key(n: u16) -> SecretKey {
 
 pub(crate) fn domain() -> Domain {
     Domain { l1_chain_id: 1, inbox: Address::new([0; 20]) }
+}
+
+fn epochs() -> EpochBook {
+    EpochBook::genesis(Members::new(committee()))
 }
 
 pub(crate) fn committee() -> Committee {
@@ -91,7 +97,7 @@ fn run(items: &[SyncItem]) -> DecidedRun {
 }
 
 fn lag(ahead: &[(ValidatorId, Height)], heard: Height) -> Lag<'_> {
-    Lag { tip: Height::ZERO, ahead, heard }
+    Lag { tip: Height::ZERO, ahead, heard, follows: false }
 }
 
 fn peers(ids: &[u16]) -> Vec<(ValidatorId, Height)> {
@@ -106,7 +112,7 @@ fn asked() -> Sync {
 }
 
 fn answer(sync: &mut Sync, from: ValidatorId, run: DecidedRun) -> Result<(), AnswerError> {
-    sync.answer((NOW, TURN), from, run, (Height::ZERO, Digest::ZERO), (&domain(), &committee()))
+    sync.answer((NOW, TURN), from, run, (Height::ZERO, Digest::ZERO), (&domain(), &epochs()))
 }
 
 fn kept(item: &SyncItem) -> Kept {
@@ -229,10 +235,10 @@ fn a_worthless_answer_does_not_make_us_ask_again_at_once() {
     for worthless in [run(&[]), run(&[item(2, Digest::ZERO, None)]), run(&chain(1))] {
         let mut sync = Sync::default();
         let tip = (Height::new(1), chain(1)[0].header.hash());
-        let lag = Lag { tip: tip.0, ahead: &ahead, heard: Height::new(3) };
+        let lag = Lag { tip: tip.0, ahead: &ahead, heard: Height::new(3), follows: false };
         assert!(sync.ask(NOW, lag, DELAYS).is_some_and(|(peer, _)| peer == PEER));
         for _ in 0..2 {
-            let _ = sync.answer((NOW, TURN), PEER, worthless.clone(), tip, (&domain(), &committee()));
+            let _ = sync.answer((NOW, TURN), PEER, worthless.clone(), tip, (&domain(), &epochs()));
             assert_eq!(sync.ask(NOW, lag, DELAYS), None);
         }
         let next = sync.ask(NOW + TURN, lag, DELAYS);

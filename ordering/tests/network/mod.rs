@@ -170,7 +170,7 @@ impl Durable {
                 }
                 Record::Wal { .. } => {}
                 Record::Checkpoint(checkpoint) => {
-                    let (_, tips, ..): Snapshot = codec::decode(&checkpoint.snapshot, 1 << 20).unwrap();
+                    let (_, _, tips, ..): Snapshot = codec::decode(&checkpoint.snapshot, 1 << 20).unwrap();
                     self.decided.extend(tips.into_values().map(|(_, digest)| digest));
                 }
             }
@@ -197,6 +197,7 @@ impl Durable {
 /// The state after a block, as it is stored.
 type Snapshot = (
     ordering::epoch::EpochBook,
+    ordering::l1::L1Book,
     BTreeMap<LaneId, (LaneSequence, Digest)>,
     BTreeMap<ValidatorId, u64>,
     (u64, Height, u64, u32, u64, u64),
@@ -393,7 +394,9 @@ impl Network {
         let window = u64::from(self.spec.limits.duplicate_window_blocks);
         let recovered = n.disk.recovered(window);
         n.told = recovered.tip.as_ref().map_or(Digest::ZERO, |tip| tip.header.hash());
-        let core = Ordering::new(self.spec.clone(), settings, key(validator), recovered, now).unwrap();
+        let core =
+            Ordering::new(self.spec.clone(), settings, (id(validator), key(validator)), recovered, now)
+                .unwrap();
         n.core = Some(core);
         n.wake = None;
         n.durable = Durable::default();
@@ -752,7 +755,7 @@ fn serve(disk: &Disk, request: StoreRequest) -> Option<Bytes> {
             };
             Some(wire::sync_answer(disk.decided().filter(asked).map(|d| d.served(chunks_of(d)))))
         }
-        StoreRequest::Checkpoint { at_most } => {
+        StoreRequest::Checkpoint { at_most, .. } => {
             let ends = disk.decided().filter(|d| d.cut.seals_batch && d.block.header.height <= at_most);
             let newest = ends.last()?;
             Some(wire::checkpoint_answer(&Checkpoint {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain_spec::{MAX_VALIDATORS, Validator};
 use crate::codec::{self, DecodeError};
 use crate::preimage::number_word;
-use crate::{Address, ChainSpec, Digest, L1Reference, PublicKey, ValidatorId};
+use crate::{Address, Digest, L1Reference, PublicKey, ValidatorId};
 
 /// Most bytes of an endpoint; the contract's limit.
 pub const MAX_ENDPOINT_BYTES: usize = 256;
@@ -108,9 +108,9 @@ impl Registry {
     }
 
     /// Those whose keys are known: the endpoint says it, or the genesis file does. The others cannot be drawn, and have only themselves to blame.
-    pub fn candidates(&self, spec: &ChainSpec) -> Vec<Validator> {
+    pub fn candidates(&self, founders: &[Validator]) -> Vec<Validator> {
         let known = |one: &Registered| {
-            let founder = || spec.validators.iter().find(|v| v.id == one.id).map(|v| v.key);
+            let founder = || founders.iter().find(|v| v.id == one.id).map(|v| v.key);
             let key = key_of_endpoint(&one.endpoint).or_else(founder)?;
             (key.address() == one.node).then(|| Validator { id: one.id, key, address: one.endpoint.clone() })
         };

@@ -1,14 +1,19 @@
 //! What a checkpoint carries beside the ordering core's state, so that the other parts can go on there: the founding, the handovers of the
 //! epochs that the state remembers, and the batch that ends with the checkpoint's block.
 //!
-//! All prove themselves: n − f validators of the genesis file signed the first group key for the contract, the state, which a quorum decided, has the
-//! keys of later epochs, each key signed the handover to the next, and that of its epoch the batch. The batch
+//! All prove themselves: n − f validators of the genesis file signed the first group key for the contract, each key signed the handover to the next, and that
+//! of its epoch the batch, which names the block, whose header commits to the state and so to the committee that decided it. A node that
+//! knows a later key already needs only the handovers after it. The batch
 //! is the parent of the next, so a node that goes on here checks and signs every batch from the next one on.
+//!
+//! # Caveat
+//! Keys of long ago prove what they sign for as long as nobody gets hold of a threshold of their shares. Shares are erased when an epoch is not remembered any
+//! more, so that takes a threshold of members who kept theirs.
 
 use std::collections::BTreeMap;
 
 use batcher_format::{BatchHeader, SealedBatch, signing_digest};
-use ordering::api::{Checkpoint, EpochBook, EpochStart};
+use ordering::api::{Checkpoint, EpochBook};
 use ordering_types::chain_spec::Committee;
 use ordering_types::codec;
 use ordering_types::preimage::Domain;
@@ -26,7 +31,7 @@ use crate::founding::FOUNDING_EPOCH;
 pub struct Anchor {
     /// The committee's first key.
     pub founding: Founding,
-    /// To the epochs that the state remembers, as far as they are signed; ascending.
+    /// To all epochs after the newest that the asker knows, as far as they are signed; ascending.
     pub handovers: Vec<SignedHandover>,
     /// The batch that ends here.
     pub batch: BatchHeader,
@@ -45,11 +50,11 @@ pub enum AnchorError {
     /// Too few validators signed the key.
     #[error("no quorum signed its key")]
     Founding,
-    /// A handover that the state does not know, or that the key before did not sign.
-    #[error("its handovers are not those of its epochs")]
+    /// A handover that the key before did not sign, or that the state contradicts.
+    #[error("its handovers do not lead from one key to the next")]
     Handover,
-    /// The state does not say with which key the batch is signed.
-    #[error("the key of its batch's epoch is not known")]
+    /// No handover leads to the key with which the batch is signed.
+    #[error("the key of its batch's epoch is not proven")]
     Key,
     /// The batch ends elsewhere.
     #[error("its batch does not end with the checkpoint's block")]
@@ -68,24 +73,24 @@ impl Anchor {
         Ok(codec::decode(context, ordering::checkpoint::MAX_CONTEXT_BYTES)?)
     }
 
-    /// Checks that it belongs to this checkpoint of this committee, whose state was checked before.
+    /// Checks that it belongs to this checkpoint. `founders` are the validators of the genesis file, `known` the keys that this node knows by itself.
     pub(crate) fn check(
         &self,
         checkpoint: &Checkpoint,
         domain: &Domain,
-        committee: &Committee,
+        founders: &Committee,
+        known: BTreeMap<Epoch, GroupKey>,
     ) -> Result<(), AnchorError> {
         let Founding { key, signatures } = &self.founding;
         let (x, y) = key.coordinates();
         let digest = domain.initialise(FOUNDING_EPOCH, x, y);
         let signed = |(id, signature): &(&ValidatorId, &Signature)| {
-            committee.key(**id).is_some_and(|key| key.verify_as_l1(digest, signature))
+            founders.key(**id).is_some_and(|key| key.verify_as_l1(digest, signature))
         };
-        if signatures.iter().filter(signed).count() < committee.quorum() {
+        if signatures.iter().filter(signed).count() < founders.quorum() {
             return Err(AnchorError::Founding);
         }
-        let keys = self.keys(&checkpoint.snapshot);
-        self.check_handovers(&checkpoint.snapshot, &keys, domain)?;
+        let keys = self.keys(known, domain)?;
         let Self { batch, carrier, signature, .. } = self;
         let header = &checkpoint.header;
         if (batch.last_height, batch.last_header, batch.epoch) != (header.height, header.hash(), header.epoch)
@@ -93,48 +98,51 @@ impl Anchor {
             return Err(AnchorError::Batch);
         }
         let key = keys.get(&batch.epoch).ok_or(AnchorError::Key)?;
-        key.verify(signing_digest(domain, batch, *carrier), signature).map_err(|_| AnchorError::Signature)
+        key.verify(signing_digest(domain, batch, *carrier), signature).map_err(|_| AnchorError::Signature)?;
+        self.check_state(&checkpoint.snapshot)
     }
 
-    /// Of all epochs that the state remembers.
-    fn keys(&self, snapshot: &[u8]) -> BTreeMap<Epoch, GroupKey> {
-        let book = EpochBook::of_snapshot(snapshot);
-        let starts = book.iter().flat_map(EpochBook::starts);
-        let mut keys: BTreeMap<_, _> = starts.filter_map(|start| Some((start.epoch, start.key?))).collect();
-        keys.insert(FOUNDING_EPOCH, self.founding.key);
-        keys
-    }
-
-    fn check_handovers(
+    /// The keys to which handovers lead from those that are known.
+    fn keys(
         &self,
-        snapshot: &[u8],
-        keys: &BTreeMap<Epoch, GroupKey>,
+        mut keys: BTreeMap<Epoch, GroupKey>,
         domain: &Domain,
-    ) -> Result<(), AnchorError> {
+    ) -> Result<BTreeMap<Epoch, GroupKey>, AnchorError> {
+        keys.insert(FOUNDING_EPOCH, self.founding.key);
+        for signed in &self.handovers {
+            let next = signed.handover.next;
+            let outgoing = next.epoch.get().checked_sub(1).map(Epoch::new);
+            let key = outgoing.and_then(|epoch| keys.get(&epoch)).ok_or(AnchorError::Handover)?;
+            if signed.verify(domain, key).is_err()
+                || keys.insert(next.epoch, next.key).is_some_and(|k| k != next.key)
+            {
+                return Err(AnchorError::Handover);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// What the state remembers of the same epochs is the same.
+    fn check_state(&self, snapshot: &[u8]) -> Result<(), AnchorError> {
         let book = EpochBook::of_snapshot(snapshot).ok_or(AnchorError::Handover)?;
-        let known: Vec<Handover> = book.starts().filter_map(EpochStart::handover).collect();
-        let ascending = self.handovers.is_sorted_by(|a, b| a.handover.next.epoch < b.handover.next.epoch);
-        let signed = |signed: &SignedHandover| {
-            let outgoing = signed.handover.next.epoch.get().checked_sub(1).map(Epoch::new);
-            let key = outgoing.and_then(|epoch| keys.get(&epoch));
-            known.contains(&signed.handover) && key.is_some_and(|key| signed.verify(domain, key).is_ok())
+        let remembered: BTreeMap<Epoch, Handover> =
+            book.starts().filter_map(|start| Some((start.epoch, start.handover()?))).collect();
+        let agrees = |signed: &SignedHandover| {
+            remembered.get(&signed.handover.next.epoch).is_none_or(|handover| *handover == signed.handover)
         };
-        if ascending && self.handovers.iter().all(signed) { Ok(()) } else { Err(AnchorError::Handover) }
+        if self.handovers.iter().all(agrees) { Ok(()) } else { Err(AnchorError::Handover) }
     }
 }
 
-/// A checkpoint for a peer, from the block with which this batch ends. `handovers` are those to the epochs that the state remembers,
+/// A checkpoint for a peer, from the block with which this batch ends. `handovers` are those to the epochs after the newest that the peer knows,
 /// ascending.
 pub fn checkpoint(
     (header, certificate): (Header, CommitCertificate),
     snapshot: bytes::Bytes,
     founding: Founding,
-    mut handovers: Vec<SignedHandover>,
+    handovers: Vec<SignedHandover>,
     batch: &SealedBatch,
 ) -> Checkpoint {
-    // The key that signed the oldest one is not remembered.
-    let oldest = EpochBook::of_snapshot(&snapshot).and_then(|book| Some(book.starts().next()?.epoch));
-    handovers.retain(|signed| Some(signed.handover.next.epoch) > oldest);
     let anchor = Anchor {
         founding,
         handovers,
@@ -149,6 +157,7 @@ pub fn checkpoint(
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use frost_secp256k1::SigningKey;
+    use ordering::api::{EpochStart, Members};
     use ordering_types::{Address, Height, L1Reference, SecretKey};
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
@@ -198,7 +207,7 @@ mod tests {
         EpochStart {
             epoch: Epoch::new(epoch),
             key,
-            committee: Digest::ZERO,
+            members: Members::new(committee()),
             first_height,
             first_batch: 1 + epoch,
         }
@@ -206,13 +215,14 @@ mod tests {
 
     /// A state that knows these epochs, laid out as ordering does.
     fn checkpoint_of(before: Vec<EpochStart>, present: EpochStart) -> Checkpoint {
-        let no_votes = BTreeMap::<ValidatorId, Option<ordering_types::NextEpoch>>::new();
-        let book = (present, None::<u64>, None::<(Height, u64)>, false, no_votes, before);
+        let nothing = (None::<u64>, None::<u64>, None::<u64>, None::<u64>, [0_u64; 2]);
+        let book = (present, nothing, before);
+        let l1 = (None::<u64>, 0_u64, None::<Digest>, 0_u64);
         let lanes = BTreeMap::<ordering_types::LaneId, (ordering_types::LaneSequence, Digest)>::new();
         let batch = (4_u64, Height::new(41), 0_u64, 0_u32, 0_u64, 0_u64);
         let reputation = (BTreeMap::<ValidatorId, (u8, Height)>::new(), Vec::<ValidatorId>::new());
         let system = BTreeMap::<ValidatorId, u64>::new();
-        let snapshot = codec::encode(&(book, lanes, system, batch, Digest::ZERO, reputation));
+        let snapshot = codec::encode(&(book, l1, lanes, system, batch, Digest::ZERO, reputation));
         let certificate = CommitCertificate {
             epoch: Epoch::new(0),
             height: Height::new(40),
@@ -264,7 +274,7 @@ mod tests {
     fn rotated(outgoing: [u64; 2], epoch: u64, signer: u64) -> (Checkpoint, Anchor) {
         let starts = [start(0, None), start(1, Some(key(2))), start(2, Some(key(3)))];
         let mut anchor = anchor(&[1, 2, 4], 1);
-        let mut checkpoint = checkpoint_of(starts[..2].to_vec(), starts[2]);
+        let mut checkpoint = checkpoint_of(starts[..2].to_vec(), starts[2].clone());
         checkpoint.header.epoch = Epoch::new(epoch);
         (anchor.batch.epoch, anchor.batch.last_header) = (Epoch::new(epoch), checkpoint.header.hash());
         anchor.signature = sign(signer, signing_digest(&DOMAIN, &anchor.batch, anchor.carrier));
@@ -281,8 +291,11 @@ mod tests {
 
     #[test]
     fn over_epochs_each_key_signs_the_handover_to_the_next_and_the_batches_of_its_own() {
-        let check =
-            |(checkpoint, anchor): &(Checkpoint, Anchor)| anchor.check(checkpoint, &DOMAIN, &committee());
+        let knowing = |known: &[(u64, u64)], (checkpoint, anchor): &(Checkpoint, Anchor)| {
+            let known = known.iter().map(|(epoch, seed)| (Epoch::new(*epoch), key(*seed))).collect();
+            anchor.check(checkpoint, &DOMAIN, &committee(), known)
+        };
+        let check = |both: &(Checkpoint, Anchor)| knowing(&[], both);
         let good = rotated([1, 2], 2, 3);
         assert_eq!(check(&good), Ok(()));
         let (checkpoint, mut other) = rotated([1, 2], 2, 3);
@@ -294,10 +307,14 @@ mod tests {
         assert_eq!(check(&rotated([1, 1], 2, 3)), Err(AnchorError::Handover), "by another key");
         let (checkpoint, mut anchor) = rotated([1, 2], 2, 3);
         anchor.handovers.pop();
-        assert_eq!(check(&(checkpoint.clone(), anchor.clone())), Ok(()), "not signed yet");
-        anchor.handovers.push(anchor.handovers[0]);
-        assert_eq!(check(&(checkpoint.clone(), anchor)), Err(AnchorError::Handover), "twice");
-        let (_, mut anchor) = rotated([1, 2], 2, 3);
+        let unsigned = (checkpoint.clone(), anchor.clone());
+        assert_eq!(check(&unsigned), Err(AnchorError::Key), "nobody's word for the key of its epoch");
+        anchor.handovers.clear();
+        let bare = (checkpoint, anchor);
+        assert_eq!(knowing(&[(2, 3)], &bare), Ok(()), "to who knows it already");
+        assert_eq!(knowing(&[(2, 2)], &bare), Err(AnchorError::Signature), "who knows another");
+        assert_eq!(knowing(&[(1, 9)], &good), Err(AnchorError::Handover), "to who knows that it is another");
+        let (checkpoint, mut anchor) = rotated([1, 2], 2, 3);
         let handover = Handover { first_batch: 99, ..anchor.handovers[1].handover };
         anchor.handovers[1] = SignedHandover { handover, signature: sign(2, handover.digest(&DOMAIN)) };
         assert_eq!(check(&(checkpoint, anchor)), Err(AnchorError::Handover), "not what the state says");
@@ -305,7 +322,7 @@ mod tests {
 
     #[test]
     fn an_anchor_is_signed_by_quorum_and_key_and_ends_with_its_block() {
-        let check = |anchor: &Anchor| anchor.check(&checkpoint(), &DOMAIN, &committee());
+        let check = |anchor: &Anchor| anchor.check(&checkpoint(), &DOMAIN, &committee(), BTreeMap::new());
         let good = anchor(&[1, 2, 4], 1);
         assert_eq!(check(&good), Ok(()));
         assert_eq!(Anchor::decode(&codec::encode(&good)), Ok(good.clone()));

@@ -15,13 +15,15 @@ pub use crate::evidence::Evidence;
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
 use bytes::Bytes;
 pub use ordering::api::{
-    CeremonyStart, Checkpoint, Class, Covered, Decided, EpochBook, EpochEvent, EpochStart, Recipient, Served,
-    StoreRequest,
+    CeremonyStart, Checkpoint, Class, Covered, Decided, EpochBook, EpochEvent, EpochStart, L1Book, Members,
+    Recipient, Served, StoreRequest,
 };
 pub use ordering::epoch::REMEMBERED_EPOCHS;
+use ordering_types::chain_spec::{Committee, Validator};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{
-    Block, Digest, Epoch, GroupKey, GroupSignature, Handover, Height, Signature, SignedHandover, ValidatorId,
+    Block, Digest, Epoch, GroupKey, GroupSignature, Handover, Height, L1Reference, Registry, Signature,
+    SignedHandover, ValidatorId,
 };
 use zeroize::Zeroizing;
 
@@ -39,8 +41,29 @@ pub enum Input {
     },
     /// A job that [`Output::Job`] asked for is done.
     JobDone(JobResult),
+    /// What this node's own L1 endpoint shows.
+    L1(L1Sight),
     /// The deadline has come (an early one is harmless).
     Wake,
+}
+
+/// A finalized L1 block as this node's own endpoint shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct L1Sight {
+    /// The block. Only those whose numbers the genesis file's `report_blocks` divides are reported.
+    pub block: L1Reference,
+    /// The active validators after it.
+    pub registry: Arc<Registry>,
+}
+
+/// Whom this node talks to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peers {
+    /// Members of the epochs that are remembered, and active validators of the registry, without this node, ascending. An address that is not
+    /// known is empty.
+    pub known: Vec<Validator>,
+    /// The other members of the present committee: those whom [`Recipient::All`] means.
+    pub committee: Vec<ValidatorId>,
 }
 
 /// What the core tells the host.
@@ -91,9 +114,21 @@ pub enum Output {
     /// The founding ceremony is complete, and a quorum has signed the key for the contract.
     Founded(Arc<Founding>),
     /// An epoch has ended, and the next began.
-    Switched(Handover),
-    /// The outgoing committee signed that: L1 and light clients can follow.
-    Handover(SignedHandover),
+    Switched {
+        /// Where, and with which key.
+        handover: Handover,
+        /// With these members.
+        members: Arc<Committee>,
+    },
+    /// The outgoing committee signed that: L1 and light clients can follow. Members of epochs that this node left out are not known.
+    Handover {
+        /// With its signature.
+        signed: SignedHandover,
+        /// The epoch's members.
+        members: Option<Arc<Committee>>,
+    },
+    /// From now on these are the peers.
+    Peers(Arc<Peers>),
     /// A validator provably misbehaved: keep it, anybody can be shown.
     Evidence(Box<Evidence>),
     /// A peer sent something that no honest one sends; unlike evidence this convinces nobody else.

@@ -74,6 +74,14 @@ impl Evidence {
         }
     }
 
+    /// In which epoch: of its committee the accused must be.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Votes { first, .. } => first.vote.epoch,
+            Self::Share(wrong) => wrong.epoch,
+        }
+    }
+
     /// What kind of misdeed it is, in one word.
     pub fn name(&self) -> &'static str {
         match self {

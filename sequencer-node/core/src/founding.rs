@@ -37,8 +37,9 @@ pub(crate) enum FoundingEvent {
 pub(crate) struct Founding {
     domain: Domain,
     committee: Committee,
+    /// A founder has a key to sign with.
     me: ValidatorId,
-    key: SecretKey,
+    key: Option<SecretKey>,
     making: KeyMaking,
     votes: BTreeMap<GroupKey, BTreeMap<ValidatorId, Signature>>,
     done: bool,
@@ -48,16 +49,17 @@ pub(crate) struct Founding {
 pub(crate) const FOUNDING_EPOCH: Epoch = Epoch::new(0);
 
 impl Founding {
-    /// A member's part; what it publishes first comes from [`Self::start`].
+    /// A founder's part; what it publishes first comes from [`Self::start`]. Who came later follows without a part.
     pub(crate) fn new(
         spec: &ChainSpec,
         me: ValidatorId,
-        key: SecretKey,
-        seed: [u8; 32],
+        part: Option<(SecretKey, [u8; 32])>,
     ) -> Result<Self, StartError> {
         let (domain, committee) = (spec.domain(), spec.committee());
         let announce_ms = spec.ceremony.announce_ms.into();
-        let making = KeyMaking::new(spec, FOUNDING_EPOCH, &committee, (me, seed), (0, announce_ms))?;
+        let (key, seed) = part.unzip();
+        let part = seed.map(|seed| (me, seed));
+        let making = KeyMaking::new(spec, FOUNDING_EPOCH, &committee, part, (0, announce_ms))?;
         Ok(Self { domain, committee, me, key, making, votes: BTreeMap::new(), done: false })
     }
 
@@ -104,7 +106,11 @@ impl Founding {
             LogPayload::FoundingVote { key, signature } => {
                 self.on_vote(sender, *key, Signature::new(*signature))
             }
-            LogPayload::EpochVote(_) | LogPayload::Handover { .. } => Vec::new(),
+            LogPayload::EpochVote(_)
+            | LogPayload::Handover { .. }
+            | LogPayload::L1Report(_)
+            | LogPayload::Registry(_)
+            | LogPayload::Ready(_) => Vec::new(),
         }
     }
 
@@ -124,7 +130,7 @@ impl Founding {
                     if let Made::Share(material) = made {
                         events.push(FoundingEvent::Share(material));
                     }
-                    events.push(FoundingEvent::Publish(vote));
+                    events.extend(vote.map(FoundingEvent::Publish));
                 }
                 MakingEvent::Fault { peer, what } => events.push(FoundingEvent::Fault { peer, what }),
                 MakingEvent::Failed(why) => events.push(FoundingEvent::Failed(why)),
@@ -133,10 +139,10 @@ impl Founding {
         events
     }
 
-    fn vote(&self, key: &GroupKey) -> Vec<u8> {
+    fn vote(&self, key: &GroupKey) -> Option<Vec<u8>> {
         let (x, y) = key.coordinates();
-        let signature = self.key.sign(self.domain.initialise(FOUNDING_EPOCH, x, y));
-        LogPayload::FoundingVote { key: *key.as_bytes(), signature: *signature.as_bytes() }.encode()
+        let signature = self.key.as_ref()?.sign(self.domain.initialise(FOUNDING_EPOCH, x, y));
+        Some(LogPayload::FoundingVote { key: *key.as_bytes(), signature: *signature.as_bytes() }.encode())
     }
 
     fn on_vote(&mut self, sender: ValidatorId, key: [u8; 33], signature: Signature) -> Vec<FoundingEvent> {

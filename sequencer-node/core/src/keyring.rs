@@ -19,8 +19,8 @@ pub(crate) enum KeyEvent {
     Burn(BurnRecord),
     /// Send to one member.
     Send { to: ValidatorId, message: PeerMessage },
-    /// Send to all members.
-    Broadcast(PeerMessage),
+    /// Send to all who hold, or were to hold, shares of this key.
+    Broadcast { key: Named, message: PeerMessage },
     /// This is signed with this key.
     Signed { key: Named, item: ItemId, signature: GroupSignature },
     /// A signing machine accuses somebody.
@@ -232,7 +232,7 @@ impl Keyring {
                 Output::Send { to, bytes } => {
                     KeyEvent::Send { to: ValidatorId::new(to.number()), message: message(bytes) }
                 }
-                Output::Broadcast(bytes) => KeyEvent::Broadcast(message(bytes)),
+                Output::Broadcast(bytes) => KeyEvent::Broadcast { key: named, message: message(bytes) },
                 Output::Signed { item, signature, .. } => {
                     KeyEvent::Signed { key: named, item, signature: GroupSignature::new(signature) }
                 }

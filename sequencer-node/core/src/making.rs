@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use mpc::ceremony::{
-    Ceremony, CeremonyId, CeremonyKind, CeremonySeed, Event, Failure, Patience, Setup, Status, ceremony_of,
+    Ceremony, CeremonyId, CeremonyKind, CeremonySeed, Event, Failure, Patience, Setup, SetupError, Status,
+    ceremony_of,
 };
 use mpc::{KeyMaterial, MemberId};
 use ordering_types::chain_spec::Committee;
@@ -55,32 +56,41 @@ fn group_key(bytes: &[u8; 33]) -> GroupKey {
     GroupKey::from_bytes(*bytes).expect("a completed ceremony makes a point")
 }
 
+/// One member's part in them: who it is, and the seed of its secrets.
+struct Part {
+    me: MemberId,
+    seed: Zeroizing<[u8; 32]>,
+}
+
 /// The ceremonies for one epoch's key.
 pub(crate) struct KeyMaking {
     domain: Domain,
     epoch: Epoch,
     threshold: u16,
     patience: Patience,
-    me: MemberId,
-    seed: Zeroizing<[u8; 32]>,
+    /// None for who only follows.
+    part: Option<Part>,
     ceremony: Ceremony,
     /// Why the attempt before this one had no key.
     last_failure: Option<String>,
 }
 
 impl KeyMaking {
-    /// A member's part; what it publishes first comes from [`Self::start`]. The first attempt waits for so long for those who are away, if at
-    /// least a quorum is there; others as long as the genesis file says. `nth`: so many ceremonies
+    /// What it publishes first comes from [`Self::start`]. Who is no member of `committee` follows without a seed. The first attempt waits for so long
+    /// for those who are away, if at least a quorum is there; others as long as the genesis file says. `nth`: so many ceremonies
     /// were begun for this key before.
     pub(crate) fn new(
         spec: &ChainSpec,
         epoch: Epoch,
         committee: &Committee,
-        (me, seed): (ValidatorId, [u8; 32]),
+        part: Option<(ValidatorId, [u8; 32])>,
         (nth, first_announce_ms): (u16, u64),
     ) -> Result<Self, StartError> {
-        let seed = Zeroizing::new(seed);
-        let member = MemberId::new(me.get()).ok_or(StartError::NotAMember(me))?;
+        let part = part.map(|(me, seed)| {
+            let member = MemberId::new(me.get()).ok_or(StartError::NotAMember(me))?;
+            Ok::<_, StartError>(Part { me: member, seed: Zeroizing::new(seed) })
+        });
+        let part = part.transpose()?;
         let (domain, patience) = (spec.domain(), patience(spec));
         let threshold = u16::try_from(committee.threshold()).expect("a committee has at most 100 members");
         let members = committee.ids().filter_map(|v| MemberId::new(v.get())).collect();
@@ -91,9 +101,8 @@ impl KeyMaking {
             ..patience
         };
         let setup = Setup { id, members, threshold, old: None, patience: first };
-        let ceremony = Ceremony::new(&setup, member, CeremonySeed::new(*seed), None)
-            .map_err(|e| StartError::Ceremony(e.to_string()))?;
-        Ok(Self { domain, epoch, threshold, patience, me: member, seed, ceremony, last_failure: None })
+        let ceremony = begin(&setup, part.as_ref()).map_err(|e| StartError::Ceremony(e.to_string()))?;
+        Ok(Self { domain, epoch, threshold, patience, part, ceremony, last_failure: None })
     }
 
     /// What to say first. It begins with the first block that [`Self::on_time`] hears of.
@@ -178,14 +187,9 @@ impl KeyMaking {
         let convicted = self.ceremony.convicted();
         let members: BTreeSet<_> =
             self.ceremony.members().iter().filter(|m| !convicted.contains(m)).copied().collect();
-        let is_member = members.contains(&self.me);
+        let part = self.part.as_ref().filter(|part| members.contains(&part.me));
         let setup = Setup { id, members, threshold: self.threshold, old: None, patience: self.patience };
-        let next = if is_member {
-            Ceremony::new(&setup, self.me, CeremonySeed::new(*self.seed), None)
-        } else {
-            Ceremony::observer(&setup)
-        };
-        match next {
+        match begin(&setup, part) {
             Ok(next) => {
                 self.ceremony = next;
                 let mut events = self.start();
@@ -220,6 +224,13 @@ pub(crate) fn replay<E>(
     }
     events.retain(|event| published(event).is_none_or(|bytes| !said.contains(bytes)));
     events
+}
+
+fn begin(setup: &Setup, part: Option<&Part>) -> Result<Ceremony, SetupError> {
+    match part {
+        Some(Part { me, seed }) => Ceremony::new(setup, *me, CeremonySeed::new(**seed), None),
+        None => Ceremony::observer(setup),
+    }
 }
 
 fn patience(spec: &ChainSpec) -> Patience {

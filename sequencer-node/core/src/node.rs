@@ -17,13 +17,14 @@ use zeroize::Zeroizing;
 use crate::anchor::{Anchor, AnchorError};
 use crate::api::{
     Checkpoint, Class, Decided, EpochBook, EpochStart, Founding as Founded, Input, JobResult, LoggedBlock,
-    Output, Recipient, Record, Recovered, UNCERTIFIED_WINDOW,
+    Output, Peers, Recipient, Record, Recovered, UNCERTIFIED_WINDOW,
 };
 use crate::confirm::Confirmations;
 use crate::entropy::Entropy;
 use crate::evidence::Evidence;
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
 use crate::keyring::Keyring;
+use crate::node::registry::Sights;
 use crate::planted::PlantedBug;
 use crate::rotation::Rotation;
 use crate::sealing::{MAX_OPEN_BATCHES, Sealing, SealingEvent, Ticket, Turn};
@@ -33,6 +34,8 @@ use crate::wire::{LogPayload, PeerMessage};
 
 mod epochs;
 mod keys;
+mod peers;
+mod registry;
 
 /// Why a transaction is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +67,11 @@ pub struct NodeCore {
     handovers: BTreeMap<Epoch, SignedHandover>,
     /// The next epoch, once its key is being made.
     rotation: Option<Rotation>,
+    /// What the own L1 endpoint shows.
+    sights: Sights,
+    /// The epoch for which this node said to be ready.
+    ready_for: Option<Epoch>,
+    peers: Arc<Peers>,
     sealing: Sealing,
     entropy: Entropy,
     confirmations: Confirmations,
@@ -82,12 +90,7 @@ impl NodeCore {
     ) -> Result<Self, StartError> {
         let Config { spec, me, incarnation, settings } = config;
         spec.validate()?;
-        let committee = spec.committee();
-        if committee.key(me) != Some(&key.public_key()) {
-            return Err(StartError::NotAMember(me));
-        }
         let domain = spec.domain();
-        let members = committee.ids().collect();
         let incarnation = Incarnation::new(incarnation);
         let settings_of_ordering = ordering::Settings {
             incarnation,
@@ -97,9 +100,16 @@ impl NodeCore {
         };
         let tip = recovered.ordering.tip.as_ref().map(|tip| &tip.header);
         let confirmations = Confirmations::new(recovered.uncertified, tip);
-        let ordering =
-            Ordering::new(Arc::clone(&spec), settings_of_ordering, key.clone(), recovered.ordering, now)?;
+        let ordering = Ordering::new(
+            Arc::clone(&spec),
+            settings_of_ordering,
+            (me, key.clone()),
+            recovered.ordering,
+            now,
+        )?;
         let book = ordering.epochs().clone();
+        let ids = |start: &EpochStart| start.members.committee().ids().collect();
+        let members = book.starts().map(|start| (start.epoch, ids(start))).collect();
         let mut node = Self {
             keys: Keyring::new(domain, me, key.clone(), settings.signing.clone()),
             domain,
@@ -111,9 +121,12 @@ impl NodeCore {
             founding_failed: None,
             founded: recovered.founding.is_some(),
             settings,
-            epochs: book.starts().copied().collect(),
+            epochs: book.starts().cloned().collect(),
             handovers: recovered.handovers.into_iter().map(|h| (h.handover.next.epoch, h)).collect(),
             rotation: None,
+            sights: Sights::default(),
+            ready_for: None,
+            peers: Arc::default(),
             sealing: Sealing::new(domain, me, members, recovered.last_sealed.as_ref()),
             entropy: Entropy::new(entropy),
             confirmations,
@@ -129,6 +142,7 @@ impl NodeCore {
             node.begin_founding(seed, &recovered.system_log, now)?;
         }
         node.recover_rotation(&book, &recovered.ceremony_seeds, &recovered.system_log, now)?;
+        node.tell_peers();
         let sealed = node.sealing.sealed_height();
         node.ordering.handle(now, ordering::api::Input::Sealed(sealed));
         for block in recovered.unsealed {
@@ -167,6 +181,7 @@ impl NodeCore {
                 let events = self.sealing.on_job(result);
                 self.on_sealing(events, now);
             }
+            Input::L1(sight) => self.on_sight(sight, now),
             Input::Wake => self.on_time(now),
         }
         self.drain_parts(now);
@@ -288,15 +303,19 @@ impl NodeCore {
                 }
             }
             LogPayload::Handover { epoch, signature } => self.on_logged_handover(*epoch, *signature, now),
-            // Ordering counts the ones, and the founding the others.
-            LogPayload::EpochVote(_) | LogPayload::FoundingVote { .. } => {}
+            LogPayload::EpochVote(vote) => self.on_logged_vote(vote, now),
+            // The founding counts the ones, and ordering the others.
+            LogPayload::FoundingVote { .. }
+            | LogPayload::L1Report(_)
+            | LogPayload::Registry(_)
+            | LogPayload::Ready(_) => {}
         }
     }
 
     /// Everything that follows from a decided block, in one place.
     fn on_block(&mut self, decided: Arc<Decided>, now: Time) {
         let header = &decided.block.header;
-        let (height, hash) = (header.height, header.hash());
+        let (height, hash, time_ms) = (header.height, header.hash(), header.time_ms);
         self.on_log(&decided.cut.system, header.time_ms, now);
         let block = Arc::new(decided.block.clone());
         self.outputs.push_back(Output::Ordered(decided));
@@ -307,6 +326,9 @@ impl NodeCore {
         }
         let events = self.sealing.on_block(block, past, now);
         self.on_sealing(events, now);
+        self.report_l1(time_ms, now);
+        self.say_ready(now);
+        self.tell_peers();
     }
 
     /// Ordering went on after a checkpoint that was found genuine; so do the other parts.
@@ -329,11 +351,13 @@ impl NodeCore {
             self.on_founded(founding, now);
         }
         self.jump_epochs(&book, handovers, now);
+        self.tell_peers();
     }
 
     fn genuine(&self, checkpoint: &Checkpoint) -> Result<Anchor, AnchorError> {
         let anchor = Anchor::decode(&checkpoint.context)?;
-        anchor.check(checkpoint, &self.domain, self.ordering.committee())?;
+        let known = self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?))).collect();
+        anchor.check(checkpoint, &self.domain, &self.spec.committee(), known)?;
         Ok(anchor)
     }
 
@@ -343,8 +367,10 @@ impl NodeCore {
         log: &[LoggedBlock],
         now: Time,
     ) -> Result<(), StartError> {
-        let seed = self.ceremony_seed(FOUNDING_EPOCH, stored)?;
-        let mut founding = Founding::new(&self.spec, self.me, self.key.clone(), *seed)?;
+        let is_founder = self.spec.committee().key(self.me).is_some();
+        let seed = is_founder.then(|| self.ceremony_seed(FOUNDING_EPOCH, stored)).transpose()?;
+        let part = seed.map(|seed| (self.key.clone(), *seed));
+        let mut founding = Founding::new(&self.spec, self.me, part)?;
         let events = founding.start(log);
         self.founding = Some(founding);
         self.on_founding(events, now);
@@ -395,8 +421,8 @@ impl NodeCore {
         for event in events {
             match event {
                 SealingEvent::Job(job) => self.outputs.push_back(Output::Job(job)),
-                SealingEvent::Broadcast(message) => {
-                    self.send(Recipient::All, Class::Ceremony, message.encode(), false);
+                SealingEvent::Broadcast(epoch, message) => {
+                    self.send_to_epoch(epoch, message.encode());
                 }
                 SealingEvent::Send(to, message) => {
                     self.send(Recipient::One(to), Class::Ceremony, message.encode(), false);
@@ -444,7 +470,7 @@ impl NodeCore {
             epoch: self.present().epoch,
             round: self.ordering.round(),
             proposer: self.ordering.proposer(),
-            committee: self.spec.committee().ids().collect(),
+            committee: self.ordering.committee().ids().collect(),
             syncing: self.ordering.is_syncing(),
             silence: self.ordering.silence().map(|silence| silence.to_string()),
             certified_height: self.confirmations.signed(),

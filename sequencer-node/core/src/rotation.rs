@@ -1,8 +1,9 @@
 //! Rotation: the next epoch, from the making of its key to this validator's word that it may begin.
 //!
 //! # Rules
-//! 1. In the last part of an epoch the members make a fresh key ([`crate::making`]), in ceremonies that begin after a block that all agree on.
-//! 2. Who knows the key has it sign a test: a key that nobody can use is none.
+//! 1. In the last part of an epoch the members of the next make a fresh key ([`crate::making`]), in ceremonies that begin after a block that all agree on.
+//!    The present members follow them, whether they are among those or not.
+//! 2. Who has a share of the key has it sign a test: a key that nobody can use is none. The others take the test from the first vote.
 //! 3. Once the epoch is due, who knows the key and its test says so in the log, with the test for everybody to check. What a quorum says
 //!    ends the epoch: see [`ordering::epoch`].
 //! 4. A key that is made and due, and not taken into use in the time that the genesis file gives for acknowledgements, is given up (too many of
@@ -11,9 +12,9 @@
 //! 5. What more than f say is proven, so who missed the ceremony, or gave the key up, says the same.
 
 use mpc::KeyMaterial;
-use ordering_types::{Digest, Epoch, EpochVote, GroupKey, GroupSignature, NextEpoch, ValidatorId};
+use ordering_types::{Epoch, EpochVote, GroupKey, GroupSignature, NextEpoch, ValidatorId};
 
-use crate::api::LoggedBlock;
+use crate::api::{LoggedBlock, Members};
 use crate::making::{KeyMaking, Made, MakingEvent, replay};
 use crate::wire::LogPayload;
 
@@ -41,7 +42,7 @@ struct Candidate {
 /// The next epoch, as far as this node has prepared it.
 pub(crate) struct Rotation {
     epoch: Epoch,
-    committee: Digest,
+    members: Members,
     /// None if this node takes no part.
     making: Option<KeyMaking>,
     /// Why it takes none.
@@ -58,26 +59,27 @@ pub(crate) struct Rotation {
 
 impl Rotation {
     /// The ceremony is about to begin.
-    pub(crate) fn making(epoch: Epoch, committee: Digest, making: KeyMaking, patience_ms: u64) -> Self {
-        Self { making: Some(making), patience_ms, ..Self::apart(epoch, committee, None) }
+    pub(crate) fn making(epoch: Epoch, members: Members, making: KeyMaking, patience_ms: u64) -> Self {
+        Self { making: Some(making), patience_ms, ..Self::apart(epoch, members, None) }
     }
 
     /// Another ceremony is about to begin in the same epoch.
-    pub(crate) fn again(self, making: KeyMaking, patience_ms: u64) -> Self {
-        let Self { due_ms, voted, backed, .. } = self;
-        Self { due_ms, voted, backed, ..Self::making(self.epoch, self.committee, making, patience_ms) }
+    pub(crate) fn again(self, members: Members, making: KeyMaking, patience_ms: u64) -> Self {
+        let Self { epoch, due_ms, voted, backed, .. } = self;
+        let backed = backed.filter(|vote| vote.next.committee == members.hash());
+        Self { due_ms, voted, backed, ..Self::making(epoch, members, making, patience_ms) }
     }
 
     /// This node does not know how the ceremony began.
-    pub(crate) fn missed(epoch: Epoch, committee: Digest) -> Self {
+    pub(crate) fn missed(epoch: Epoch, members: Members) -> Self {
         let why = "this node went on from a checkpoint after the ceremony had begun";
-        Self::apart(epoch, committee, Some(why.to_owned()))
+        Self::apart(epoch, members, Some(why.to_owned()))
     }
 
-    const fn apart(epoch: Epoch, committee: Digest, apart: Option<String>) -> Self {
+    const fn apart(epoch: Epoch, members: Members, apart: Option<String>) -> Self {
         Self {
             epoch,
-            committee,
+            members,
             making: None,
             apart,
             candidate: None,
@@ -90,6 +92,16 @@ impl Rotation {
 
     pub(crate) const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Who makes the key.
+    pub(crate) const fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Whether this is the key that is known here, and its test is not.
+    pub(crate) fn lacks_test_of(&self, next: &NextEpoch) -> bool {
+        self.to_test().is_some_and(|to_test| to_test == *next)
     }
 
     /// The present epoch may end since a block of this time.
@@ -161,7 +173,7 @@ impl Rotation {
     /// What a new key has to sign, once there is one.
     pub(crate) fn to_test(&self) -> Option<NextEpoch> {
         let candidate = self.candidate.as_ref().filter(|candidate| candidate.test.is_none())?;
-        Some(NextEpoch { epoch: self.epoch, key: candidate.key, committee: self.committee })
+        Some(NextEpoch { epoch: self.epoch, key: candidate.key, committee: self.members.hash() })
     }
 
     /// This key signed its test.
@@ -184,7 +196,7 @@ impl Rotation {
 
     fn own_vote(&self) -> Option<EpochVote> {
         let Candidate { key, test, .. } = self.candidate.as_ref()?;
-        let next = NextEpoch { epoch: self.epoch, key: *key, committee: self.committee };
+        let next = NextEpoch { epoch: self.epoch, key: *key, committee: self.members.hash() };
         Some(EpochVote { next, test: (*test)? })
     }
 

@@ -3,7 +3,7 @@
 //! # Rules
 //! 1. A block with `seals_batch` closes the batch that began after the last such block. The batch's id covers content
 //!    only, so the next batch can name its parent at once, signed or not.
-//! 2. Attempt `a` at batch `b` belongs to one *encoder*: member `(b + a) mod n`. It compresses, cuts blobs, commits,
+//! 2. Attempt `a` at batch `b` belongs to one *encoder*: member `(b + a) mod n` of the committee of the batch's epoch. It compresses, cuts blobs, commits,
 //!    proves, and sends its encoding to all. The others decode it, compare it with their own blocks and check the
 //!    proofs ([`Job::Check`]); only then do they ask for a signature over it.
 //! 3. Without a signature by the deadline the next attempt begins, and its deadline is longer. A member that let its last
@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch, signing_digest};
+use ordering_types::chain_spec::faulty;
 use ordering_types::preimage::Domain;
 use ordering_types::{Block, Digest, Epoch, GroupKey, GroupSignature, Height, Time, ValidatorId};
 
@@ -36,7 +37,7 @@ pub(crate) const MAX_OPEN_BATCHES: usize = 32;
 const MAX_RECENT_SEALED: usize = 8;
 /// Different encodings of one batch that are checked of each encoder: another build of it may compress otherwise.
 const MAX_ENCODINGS: u8 = 2;
-/// Keys of so many epochs are kept: those that the log remembers, and the next.
+/// Keys and members of so many epochs are kept: those that the log remembers, and the next.
 const MAX_KEYS: usize = ordering::epoch::REMEMBERED_EPOCHS + 2;
 /// Encodings kept for batches that this node has not reached yet.
 const MAX_EARLY: usize = 4;
@@ -55,8 +56,8 @@ const PAST_ATTEMPTS: u8 = 20;
 pub(crate) enum SealingEvent {
     /// Heavy work.
     Job(Job),
-    /// To every other member.
-    Broadcast(PeerMessage),
+    /// To every other member of this epoch's committee.
+    Broadcast(Epoch, PeerMessage),
     /// To one member.
     Send(ValidatorId, PeerMessage),
     /// A peer wants a batch that only the store still has.
@@ -147,7 +148,8 @@ enum Work {
 pub(crate) struct Sealing {
     domain: Domain,
     me: ValidatorId,
-    members: Vec<ValidatorId>,
+    /// By epoch; the newest ones. Never empty.
+    members: BTreeMap<Epoch, Vec<ValidatorId>>,
     /// By epoch; the newest ones.
     keys: BTreeMap<Epoch, GroupKey>,
     /// Blocks after the newest boundary.
@@ -172,7 +174,7 @@ impl Sealing {
     pub(crate) fn new(
         domain: Domain,
         me: ValidatorId,
-        members: Vec<ValidatorId>,
+        members: BTreeMap<Epoch, Vec<ValidatorId>>,
         last: Option<&BatchHeader>,
     ) -> Self {
         Self {
@@ -193,16 +195,23 @@ impl Sealing {
         }
     }
 
+    /// Another epoch begins, with these members.
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch, members: Vec<ValidatorId>) {
+        self.members.insert(epoch, members);
+        let oldest_open = self.oldest_open(epoch);
+        drop_old(&mut self.members, oldest_open);
+    }
+
+    /// The oldest epoch that an open batch waits for.
+    fn oldest_open(&self, or: Epoch) -> Epoch {
+        self.open.values().next().map_or(or, |batch| batch.header.epoch)
+    }
+
     /// From now on batches of this epoch can be signed by this key.
     pub(crate) fn key_ready(&mut self, epoch: Epoch, key: GroupKey, now: Time) -> Vec<SealingEvent> {
         self.keys.insert(epoch, key);
-        // Not those that open batches wait for.
-        let oldest_open = self.open.values().next().map_or(epoch, |batch| batch.header.epoch);
-        while self.keys.len() > MAX_KEYS
-            && self.keys.keys().next().is_some_and(|oldest| *oldest < oldest_open)
-        {
-            self.keys.pop_first();
-        }
+        let oldest_open = self.oldest_open(epoch);
+        drop_old(&mut self.keys, oldest_open);
         let of_epoch = |batch: &&OpenBatch| batch.header.epoch == epoch;
         let open: Vec<u64> = self.open.values().filter(of_epoch).map(|batch| batch.header.number).collect();
         open.into_iter().flat_map(|number| self.attempt(number, 0, now)).collect()
@@ -306,10 +315,16 @@ impl Sealing {
         self.keys.contains_key(&batch.header.epoch)
     }
 
+    /// Of a batch that is open.
     fn encoder(&self, turn: Turn) -> Option<ValidatorId> {
+        let members = self.members.get(&self.open.get(&turn.number)?.header.epoch)?;
         let place = turn.number.wrapping_add(u64::from(turn.attempt));
-        let index = place.checked_rem(u64::try_from(self.members.len()).ok()?)?;
-        self.members.get(usize::try_from(index).ok()?).copied()
+        let index = place.checked_rem(u64::try_from(members.len()).ok()?)?;
+        members.get(usize::try_from(index).ok()?).copied()
+    }
+
+    fn newest_members(&self) -> &[ValidatorId] {
+        self.members.values().next_back().map_or(&[], Vec::as_slice)
     }
 
     /// Rule 3: the next attempt, with its encoder at work if that is us.
@@ -318,7 +333,7 @@ impl Sealing {
         let encoder = self.encoder(turn);
         let mine = encoder == Some(self.me);
         // When more lapse than can be faulty, it is not their fault: everybody gets the time there is.
-        let believable = self.suspects.len() <= self.members.len().saturating_sub(1) / 3;
+        let believable = self.suspects.len() <= faulty(self.newest_members().len());
         let suspect = believable && encoder.is_some_and(|id| self.suspects.contains(&id));
         let Some(batch) = self.open.get_mut(&number) else { return Vec::new() };
         batch.attempt = attempt;
@@ -359,7 +374,8 @@ impl Sealing {
 
     /// Rule 4.
     fn ask_for_signed(&self, number: u64, attempt: u8) -> Vec<SealingEvent> {
-        let others: Vec<ValidatorId> = self.members.iter().copied().filter(|id| *id != self.me).collect();
+        let others = self.newest_members().iter().copied().filter(|id| *id != self.me);
+        let others: Vec<ValidatorId> = others.collect();
         let Some(peer) = others.get(usize::from(attempt) % others.len().max(1)) else { return Vec::new() };
         vec![SealingEvent::Send(*peer, PeerMessage::WantSealed { number })]
     }
@@ -377,13 +393,18 @@ impl Sealing {
         turn: Turn,
         encoded: EncodedBatch,
     ) -> Vec<SealingEvent> {
-        if self.encoder(turn) != Some(from) || turn.number <= self.last_sealed() {
+        if turn.number <= self.last_sealed() {
             return Vec::new();
         }
         if !self.open.contains_key(&turn.number) {
-            if self.early.len() < MAX_EARLY || self.early.contains_key(&from) {
+            // Whose turn it is shows when its epoch is known.
+            let has_room = self.early.len() < MAX_EARLY || self.early.contains_key(&from);
+            if has_room && self.members.values().any(|members| members.contains(&from)) {
                 self.early.insert(from, (turn, encoded));
             }
+            return Vec::new();
+        }
+        if self.encoder(turn) != Some(from) {
             return Vec::new();
         }
         self.check(from, turn.number, encoded)
@@ -435,7 +456,10 @@ impl Sealing {
             ) => {
                 let message = PeerMessage::Encoding { number, attempt, encoded: (*encoded).clone() };
                 self.suspects.remove(&self.me);
-                let mut events = vec![SealingEvent::Broadcast(message)];
+                let Some(epoch) = self.open.get(&number).map(|batch| batch.header.epoch) else {
+                    return Vec::new();
+                };
+                let mut events = vec![SealingEvent::Broadcast(epoch, message)];
                 events.extend(self.accept(number, encoded));
                 events
             }
@@ -521,6 +545,13 @@ impl Sealing {
             (open.header.clone(), open.blocks.clone(), Arc::clone(&batch.encoded));
         let id = self.begin(Work::Adopt(Box::new(batch), from));
         vec![SealingEvent::Job(Job::Check { id, header, blocks, encoded })]
+    }
+}
+
+/// Keeps the newest, and those that open batches wait for.
+fn drop_old<T>(by_epoch: &mut BTreeMap<Epoch, T>, oldest_open: Epoch) {
+    while by_epoch.len() > MAX_KEYS && by_epoch.keys().next().is_some_and(|oldest| *oldest < oldest_open) {
+        by_epoch.pop_first();
     }
 }
 

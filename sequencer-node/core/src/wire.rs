@@ -3,9 +3,10 @@
 
 use batcher_format::{EncodedBatch, SealedBatch};
 use bytes::Bytes;
-use ordering::epoch::EPOCH_VOTE;
+use ordering::epoch::{EPOCH_VOTE, READY};
+use ordering::l1::{L1_REPORT, REGISTRY};
 use ordering_types::codec::{self, DecodeError};
-use ordering_types::{Epoch, EpochVote, GroupKey, GroupSignature};
+use ordering_types::{Epoch, EpochVote, GroupKey, GroupSignature, L1Report};
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of one message: six full blobs with commitments and proofs, and room for the rest.
@@ -70,6 +71,7 @@ pub fn sealed_answer(batch: &SealedBatch) -> Bytes {
 /// ```text
 ///   1 ‖ ceremony payload        │   2 ‖ 33 group key ‖ 65 ECDSA signature over the contract's initialise digest
 ///   3 ‖ epoch vote              │   4 ‖ u64 new epoch ‖ 65 signature of its handover by the outgoing key
+///   5 ‖ report of an L1 block   │   6 ‖ the registry's active validators    │   7 ‖ u64 epoch that the sender is ready for
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogPayload<'a> {
@@ -79,6 +81,12 @@ pub(crate) enum LogPayload<'a> {
     FoundingVote { key: [u8; 33], signature: [u8; 65] },
     /// The sender says that the next epoch may begin. Ordering counts these.
     EpochVote(EpochVote),
+    /// The sender saw this on L1. Ordering counts these.
+    L1Report(L1Report),
+    /// The active validators, encoded. Ordering reads it.
+    Registry(&'a [u8]),
+    /// The sender could be a member of this epoch. Ordering notes it.
+    Ready(Epoch),
     /// The outgoing committee has signed the handover to this epoch.
     Handover { epoch: Epoch, signature: GroupSignature },
 }
@@ -93,6 +101,9 @@ impl<'a> LogPayload<'a> {
             Self::Ceremony(bytes) => [&[CEREMONY], *bytes].concat(),
             Self::FoundingVote { key, signature } => [&[FOUNDING_VOTE], key.as_slice(), signature].concat(),
             Self::EpochVote(vote) => [&[EPOCH_VOTE], vote.encode().as_slice()].concat(),
+            Self::L1Report(report) => [&[L1_REPORT], report.encode().as_slice()].concat(),
+            Self::Registry(bytes) => [&[REGISTRY], *bytes].concat(),
+            Self::Ready(epoch) => [[READY].as_slice(), &epoch.get().to_be_bytes()].concat(),
             Self::Handover { epoch, signature } => {
                 [&[HANDOVER], epoch.get().to_be_bytes().as_slice(), signature.as_bytes()].concat()
             }
@@ -113,6 +124,9 @@ impl<'a> LogPayload<'a> {
                 let epoch = Epoch::new(u64::from_be_bytes(*epoch));
                 Some(Self::Handover { epoch, signature: GroupSignature::new(signature.try_into().ok()?) })
             }
+            (&L1_REPORT, rest) => Some(Self::L1Report(L1Report::decode(rest)?)),
+            (&REGISTRY, rest) => Some(Self::Registry(rest)),
+            (&READY, rest) => Some(Self::Ready(Epoch::new(u64::from_be_bytes(rest.try_into().ok()?)))),
             _ => None,
         }
     }

@@ -117,8 +117,8 @@ impl<S: Outbound> Answers<'_, S> {
                     outbound.send(to, Class::Sync, &ordering::wire::sync_answer(blocks));
                 }
             }
-            Question::Ordering(StoreRequest::Checkpoint { at_most }) => {
-                if let Some(checkpoint) = reader.checkpoint(*at_most)? {
+            Question::Ordering(StoreRequest::Checkpoint { at_most, known }) => {
+                if let Some(checkpoint) = reader.checkpoint(*at_most, *known)? {
                     outbound.send(to, Class::Sync, &ordering::wire::checkpoint_answer(&checkpoint));
                 }
             }

@@ -305,11 +305,13 @@ impl<C: Core, S: Outbound> Engine<C, S> {
                     self.to_disk(Operation::Tell(event))?;
                 }
                 Output::Founded(founding) => tracing::info!(key = %founding.key, "the committee has its key"),
-                Output::Switched(Handover { next, first_batch, first_height }) => {
+                Output::Switched { handover: Handover { next, first_batch, first_height }, .. } => {
                     let (epoch, key) = (next.epoch, next.key);
                     tracing::info!(%epoch, %key, first_batch, %first_height, "another epoch begins");
                 }
-                Output::Handover(signed) => {
+                // Peers do not change yet.
+                Output::Peers(_) => {}
+                Output::Handover { signed, .. } => {
                     let epoch = signed.handover.next.epoch;
                     tracing::info!(%epoch, "the outgoing committee signed the handover");
                 }

@@ -151,8 +151,9 @@ impl Reader {
         Ok(blocks)
     }
 
-    /// The newest checkpoint that is no higher than `at_most`: where a signed batch ends.
-    pub(crate) fn checkpoint(&self, at_most: Height) -> Result<Option<Checkpoint>, StoreError> {
+    /// The newest checkpoint that is no higher than `at_most`: where a signed batch ends; with the handovers that lead there from an epoch that the
+    /// asker knows. None if not all of them are held.
+    pub(crate) fn checkpoint(&self, at_most: Height, known: Epoch) -> Result<Option<Checkpoint>, StoreError> {
         let Some(founding) = self.founding().cloned() else { return Ok(None) };
         let number = self.query(|t| {
             use redb::ReadableTable;
@@ -167,7 +168,10 @@ impl Reader {
         let Some(number) = number else { return Ok(None) };
         let Some(batch) = self.sealed(number)? else { return Ok(None) };
         let Some(head) = self.head(batch.header.last_height)? else { return Ok(None) };
-        let handovers = self.handovers(&head.snapshot)?;
+        let needed = known.next().get()..=head.header.epoch.get();
+        let handovers =
+            needed.map(|epoch| self.handover(Epoch::new(epoch))).collect::<Result<Vec<_>, _>>()?;
+        let Some(handovers) = handovers.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
         let proven = (head.header, head.certificate);
         Ok(Some(anchor::checkpoint(proven, head.snapshot, founding, handovers, &batch)))
     }

@@ -18,7 +18,7 @@ use ordering_types::{
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::core_api::{Checkpoint, Covered, Decided, Founding, OrderingRecord, Record, anchor};
+use crate::core_api::{Checkpoint, Covered, Decided, Founding, Members, OrderingRecord, Record, anchor};
 
 const ROLLUP: RollupId = RollupId::new(7);
 
@@ -274,7 +274,8 @@ fn checkpoint() -> Checkpoint {
     let reputation = (BTreeMap::<ValidatorId, (u8, Height)>::new(), BTreeSet::<ValidatorId>::new());
     let system = BTreeMap::<ValidatorId, u64>::new();
     let snapshot = codec::encode(&(
-        crate::core_api::EpochBook::genesis(Digest::ZERO),
+        crate::core_api::EpochBook::genesis(Members::new(spec().committee())),
+        crate::core_api::L1Book::default(),
         lanes,
         system,
         batch,
@@ -347,14 +348,14 @@ fn after_a_checkpoint_blocks_and_batches_go_on() {
     let opened = try_open(folder.path(), 1, 0).unwrap();
     assert_eq!(last(&opened), (5, vec![54]));
     // And it serves others from here.
-    let served = opened.reader.checkpoint(Height::new(53)).unwrap().unwrap();
+    let served = opened.reader.checkpoint(Height::new(53), Epoch::new(0)).unwrap().unwrap();
     assert_eq!(
         (served.header, served.snapshot),
         (decided(53).block.header.clone(), decided(53).snapshot.clone())
     );
-    let served = opened.reader.checkpoint(Height::new(52)).unwrap().unwrap();
+    let served = opened.reader.checkpoint(Height::new(52), Epoch::new(0)).unwrap().unwrap();
     assert_eq!(served.header.height.get(), 52);
-    assert_eq!(opened.reader.checkpoint(Height::new(50)).unwrap(), None);
+    assert_eq!(opened.reader.checkpoint(Height::new(50), Epoch::new(0)).unwrap(), None);
     shut(opened);
 }
 

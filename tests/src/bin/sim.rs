@@ -20,7 +20,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 #[derive(Parser)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  sim --seeds 300                      the first 300 seeds\n  sim --seed 42 --trace                replay one seed, a line an event\n  sim --seeds 100 --nodes 7            seven validators in every run\n  sim --seeds 200 --rotate             short epochs in every run: a new key every few seconds\n  sim --seeds 20000 --state sim.json   a long campaign; the same command goes on where it was stopped\n  sim --planted all                    does the simulator find bugs on purpose?\n  sim scale                            latency and cost of honest networks of 4 to 100\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
+    after_help = "Examples:\n  sim --seeds 300                      the first 300 seeds\n  sim --seed 42 --trace                replay one seed, a line an event\n  sim --seeds 100 --nodes 7            seven validators in every run\n  sim --seeds 200 --rotate             a new key every few seconds; 4 members become 7, 10 and 4 again\n  sim --seeds 20000 --state sim.json   a long campaign; the same command goes on where it was stopped\n  sim --planted all                    does the simulator find bugs on purpose?\n  sim scale                            latency and cost of honest networks of 4 to 100\n\nExit codes: 0 all promises held, 1 a promise broke, 2 usage"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -40,7 +40,7 @@ struct Arguments {
     /// Number of validators, instead of the seed's choice of 4 to 10.
     #[arg(long, value_parser = clap::value_parser!(u8).range(4..=40))]
     nodes: Option<u8>,
-    /// Short epochs in every run, instead of in one of four.
+    /// Short epochs in every run, instead of in one of four; in every second of them validators join and leave.
     #[arg(long)]
     rotate: bool,
     /// Threads; as many as there are processors if not given.
@@ -205,8 +205,8 @@ fn hunt(bugs: &[(&'static str, Planted)], arguments: &Arguments) -> u64 {
 }
 
 fn plan(seed: u64, arguments: &Arguments) -> Plan {
-    let plan = Plan::from_seed(seed, arguments.nodes.map(usize::from));
-    Plan { rotates: plan.rotates || arguments.rotate, ..plan }
+    let nodes = arguments.nodes.map(usize::from);
+    if arguments.rotate { Plan::rotating(seed, nodes) } else { Plan::from_seed(seed, nodes) }
 }
 
 /// One seed; how many promises broke.

@@ -7,8 +7,8 @@ use batcher_format::SealedBatch;
 use bytes::Bytes;
 use node_core::anchor::{self, Anchor};
 use node_core::api::{
-    Checkpoint, EpochBook, Founding, LoggedBlock, Record, Recovered, Served, StoreRequest,
-    UNCERTIFIED_WINDOW, system_log_after,
+    Checkpoint, Founding, LoggedBlock, Record, Recovered, Served, StoreRequest, UNCERTIFIED_WINDOW,
+    system_log_after,
 };
 use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
 use ordering_types::{
@@ -150,8 +150,8 @@ impl Disk {
                     .map(|d| self.synced.served(d, chunks));
                 Some(ordering::wire::sync_answer(blocks))
             }
-            StoreRequest::Checkpoint { at_most } => {
-                let checkpoint = self.synced.checkpoint_at(at_most)?;
+            StoreRequest::Checkpoint { at_most, known } => {
+                let checkpoint = self.synced.checkpoint_at(at_most, known)?;
                 Some(ordering::wire::checkpoint_answer(&checkpoint))
             }
             StoreRequest::Chunk(digest) => self.synced.chunks.get(&digest).map(ordering::wire::chunk_answer),
@@ -165,13 +165,15 @@ impl Contents {
         decided.served(digests.map_while(|digest| self.chunks.get(&digest).cloned()).collect())
     }
 
-    fn checkpoint_at(&self, at_most: Height) -> Option<Checkpoint> {
+    fn checkpoint_at(&self, at_most: Height, known: Epoch) -> Option<Checkpoint> {
         let batch = self.sealed.values().rev().find(|batch| batch.header.last_height <= at_most)?;
         let decided = self.decided.get(&batch.header.last_height)?;
         let proven = (decided.block.header.clone(), decided.certificate.clone());
-        let book = EpochBook::of_snapshot(&decided.snapshot)?;
-        let handovers = book.starts().filter_map(|start| self.handovers.get(&start.epoch).copied()).collect();
-        Some(anchor::checkpoint(proven, decided.snapshot.clone(), self.founding.clone()?, handovers, batch))
+        // Who does not have them all cannot lead anybody there.
+        let needed = known.next().get()..=decided.block.header.epoch.get();
+        let handovers = needed.map(|epoch| self.handovers.get(&Epoch::new(epoch)).copied()).collect();
+        let handovers: Option<Vec<SignedHandover>> = handovers;
+        Some(anchor::checkpoint(proven, decided.snapshot.clone(), self.founding.clone()?, handovers?, batch))
     }
 
     fn apply(&mut self, record: Record) {

@@ -1,7 +1,16 @@
 //! The network that a plan runs: its genesis file and its validators' keys.
 
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
-use ordering_types::{Address, ChainSpec, RollupId, SecretKey, ValidatorId};
+use std::sync::Arc;
+use std::time::Duration;
+
+use node_core::api::L1Sight;
+use ordering_types::chain_spec::{
+    Ceremony, DataPolicy, Epochs, L1View, Limits, Rollup, RollupKind, Validator,
+};
+use ordering_types::registry::peer_id;
+use ordering_types::{
+    Address, ChainSpec, Digest, L1Reference, Registered, Registry, RollupId, SecretKey, ValidatorId,
+};
 
 use super::plan::Plan;
 
@@ -12,18 +21,20 @@ pub const ROLLUPS: [(u32, DataPolicy); 2] = [(1, DataPolicy::Blob), (2, DataPoli
 const SHORT: Epochs = Epochs { blocks: 4, interval_ms: 2_500, ceremony_ms: 2_000, max_committee: 100 };
 const QUICK: Ceremony = Ceremony { announce_ms: 700, acknowledge_ms: 700, attempt_ms: 3_000 };
 
-/// The genesis file of a plan, and each validator's key in the same order.
+/// Finalized L1 blocks come so often.
+pub const L1_BLOCK: Duration = Duration::from_millis(150);
+/// And every second one is reported.
+const REPORT_BLOCKS: u64 = 2;
+
+/// The genesis file of a plan, and the key of each validator, also of those that join later, in the order of their numbers.
 pub fn genesis(plan: &Plan) -> (ChainSpec, Vec<SecretKey>) {
-    let keys: Vec<SecretKey> = (0..plan.nodes).map(|index| key(plan, index)).collect();
-    let validators = keys
-        .iter()
-        .enumerate()
-        .map(|(index, key)| Validator {
-            id: ValidatorId::new(index as u16 + 1),
-            key: key.public_key(),
-            address: format!("/ip4/127.0.0.1/udp/{}/quic-v1", 9100 + index),
-        })
-        .collect();
+    let keys: Vec<SecretKey> = (0..plan.validators()).map(|index| key(plan, index)).collect();
+    let founder = |(index, key): (usize, &SecretKey)| Validator {
+        id: id(index),
+        key: key.public_key(),
+        address: format!("/ip4/127.0.0.1/udp/{}/quic-v1", 9100 + index),
+    };
+    let validators = keys.iter().enumerate().take(plan.nodes).map(founder).collect();
     let rollups = ROLLUPS
         .into_iter()
         .map(|(id, data)| Rollup {
@@ -42,11 +53,33 @@ pub fn genesis(plan: &Plan) -> (ChainSpec, Vec<SecretKey>) {
         limits: limits(plan),
         ceremony: if plan.rotates { QUICK } else { Ceremony::default() },
         epochs: if plan.rotates { SHORT } else { Epochs::default() },
+        registry: (!plan.registry.is_empty()).then_some(Address::new([0xbb; 20])),
+        l1: L1View { report_blocks: REPORT_BLOCKS },
         validators,
         rollups,
         ..ChainSpec::default()
     };
     (spec, keys)
+}
+
+/// Number of the validator with this index.
+pub fn id(index: usize) -> ValidatorId {
+    ValidatorId::new(index as u16 + 1)
+}
+
+/// What an honest endpoint shows of this block.
+pub fn sight(plan: &Plan, keys: &[SecretKey], number: u64) -> Option<L1Sight> {
+    let after = L1_BLOCK * u32::try_from(number).ok()?;
+    let active =
+        plan.active(after)?.iter().filter_map(|index| Some((*index, keys.get(*index)?.public_key())));
+    let registered = active.map(|(index, key)| Registered {
+        id: id(index),
+        node: key.address(),
+        endpoint: format!("/ip4/127.0.0.1/udp/{}/quic-v1/p2p/{}", 9100 + index, peer_id(&key)),
+    });
+    let registry = Registry::new(registered.collect()).ok()?;
+    let hash = Digest::sha256(&[b"l1 block", &plan.seed.to_be_bytes(), &number.to_be_bytes()]);
+    Some(L1Sight { block: L1Reference { number, hash }, registry: Arc::new(registry) })
 }
 
 fn limits(plan: &Plan) -> Limits {

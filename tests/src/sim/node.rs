@@ -1,5 +1,6 @@
 //! One running instance of a validator: core, disk, clock, and what it waits for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use node_core::NodeCore;
@@ -17,6 +18,8 @@ pub(super) struct Node {
     pub(super) key: SecretKey,
     /// Every other validator.
     pub(super) peers: Arc<[ValidatorId]>,
+    /// Those that it takes for the committee.
+    pub(super) committee: BTreeSet<ValidatorId>,
     pub(super) lies: Vec<Lie>,
     pub(super) forgeries: Forgeries,
     /// Whether nothing is expected of it: it lies, or runs twice.
@@ -53,6 +56,7 @@ impl Node {
             id,
             key,
             peers,
+            committee: BTreeSet::new(),
             lies,
             forgeries: Forgeries::default(),
             byzantine,

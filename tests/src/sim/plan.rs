@@ -25,8 +25,14 @@ const SIZES: [usize; 12] = [4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 8, 10];
 /// One in so many seeds runs with the real signature scheme.
 const REAL_EVERY: u64 = 20;
 
+/// Of plans in which validators join: with how many they begin, and how many there are at the most.
+const FOUNDERS: usize = 4;
+const MOST_REGISTERED: usize = 10;
+
 /// One in so many seeds has short epochs.
 const ROTATES_EVERY: u64 = 4;
+/// And in one in so many validators join and leave.
+const REGISTRY_EVERY: u64 = 8;
 
 /// How nodes go down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,15 +131,32 @@ pub struct Plan {
     pub transactions: u64,
     /// Whether blocks come fast and are forgotten soon, so that who was away goes on from a checkpoint.
     pub short_window: bool,
-    /// Whether epochs are short: then keys are made, and committees change, all the time.
+    /// Whether epochs are short: then keys are made all the time.
     pub rotates: bool,
+    /// Validators that join and leave, in a plan with short epochs: those active from each time on. Empty if the committee stays the same.
+    pub registry: Vec<(Duration, BTreeSet<usize>)>,
     /// A bug on purpose in every node.
     pub planted: Option<Planted>,
 }
 
 impl Plan {
-    /// Derives a plan from a seed; `nodes` overrides the size that the seed would choose.
+    /// Derives a plan from a seed; `nodes` overrides the size that the seed would choose. In one of eight validators join and leave.
     pub fn from_seed(seed: u64, nodes: Option<usize>) -> Self {
+        if nodes.is_none() && seed % REGISTRY_EVERY == 5 {
+            return Self::with_registry(seed);
+        }
+        Self::of_founders(seed, nodes)
+    }
+
+    /// The same, with short epochs in any case; in one of two validators join and leave.
+    pub fn rotating(seed: u64, nodes: Option<usize>) -> Self {
+        if nodes.is_none() && seed % 2 == 1 {
+            return Self::with_registry(seed);
+        }
+        Self { rotates: true, ..Self::of_founders(seed, nodes) }
+    }
+
+    fn of_founders(seed: u64, nodes: Option<usize>) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let nodes = nodes.unwrap_or(SIZES.get(below(&mut rng, SIZES.len())).copied().unwrap_or(4));
         let faulty = (nodes - 1) / 3;
@@ -157,6 +180,7 @@ impl Plan {
             transactions: 20 + below(&mut rng, 40) as u64,
             short_window: false,
             rotates: seed % ROTATES_EVERY == 1,
+            registry: Vec::new(),
             planted: None,
         };
         for _ in 0..below(&mut rng, 4) {
@@ -173,6 +197,47 @@ impl Plan {
         plan.plan_absence(&mut rng);
         plan.crashes.sort_by_key(|c| c.at);
         plan
+    }
+
+    /// Makes it a plan in which validators join and leave: four become seven, seven ten, and in the end any four of them are left. Those that lie in it
+    /// are founders, and no more than one of them.
+    #[must_use]
+    pub fn with_registry(seed: u64) -> Self {
+        let mut plan = Self { rotates: true, ..Self::of_founders(seed, Some(FOUNDERS)) };
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x10_1e4);
+        plan.twins.clear();
+        plan.liars.truncate(plan.faulty());
+        // Whoever is alone with a liar among four cannot lose its share.
+        plan.crashes.retain(|crash| crash.fall != Fall::DiskLost);
+        let founders = |nodes: &Vec<usize>| nodes.iter().all(|node| *node < FOUNDERS);
+        plan.crashes.retain(|crash| founders(&crash.nodes));
+        plan.slow_links.retain(|(from, to, _)| *from < FOUNDERS && *to < FOUNDERS);
+        plan.stalls.retain(|stall| stall.node < FOUNDERS);
+        for _ in 0..below(&mut rng, 4) {
+            let nodes = choose(&mut rng, MOST_REGISTERED, 1);
+            let (at, away) = (millis(&mut rng, 300, 8_500), millis(&mut rng, 30, 1_200));
+            plan.crashes.push(Crash { nodes, at, away, fall: Fall::Power });
+        }
+        plan.crashes.sort_by_key(|c| c.at);
+        let upto = |n: usize| (0..n).collect::<BTreeSet<usize>>();
+        let left = choose(&mut rng, MOST_REGISTERED, FOUNDERS).into_iter().collect();
+        plan.registry = vec![
+            (Duration::ZERO, upto(FOUNDERS)),
+            (millis(&mut rng, 500, 2_500), upto(7)),
+            (millis(&mut rng, 3_000, 6_000), upto(MOST_REGISTERED)),
+            (millis(&mut rng, 6_500, 9_500), left),
+        ];
+        plan
+    }
+
+    /// How many validators there are in the end, members or not.
+    pub fn validators(&self) -> usize {
+        self.registry.iter().flat_map(|(_, active)| active).max().map_or(self.nodes, |last| last + 1)
+    }
+
+    /// The validators that are active after so long.
+    pub fn active(&self, after: Duration) -> Option<&BTreeSet<usize>> {
+        self.registry.iter().rev().find(|(from, _)| *from <= after).map(|(_, active)| active)
     }
 
     /// In one of four plans a node is away for so long that nobody replays to it what it missed.
@@ -286,7 +351,7 @@ impl Plan {
 
     /// The validator of each slot.
     pub fn slots(&self) -> Vec<usize> {
-        (0..self.nodes).chain(self.twins.iter().copied()).collect()
+        (0..self.validators()).chain(self.twins.iter().copied()).collect()
     }
 
     /// From when on nothing goes wrong any more, but for those who lie.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use node_core::api::{Class, Input, JobResult, Output, Recipient, Record};
+use node_core::api::{Class, Input, JobResult, L1Sight, Output, Recipient, Record};
 use node_core::{Config, NodeCore, Settings, Status};
-use ordering_types::{ChainSpec, Digest, Header, RollupId, Time, Transaction, ValidatorId};
+use ordering_types::{ChainSpec, Digest, Header, RollupId, SecretKey, Time, Transaction, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::byzantine::{Scene, Sent};
 use super::disk::Disk;
 use super::faults::Faults;
-use super::genesis::genesis;
+use super::genesis::{L1_BLOCK, genesis, id, sight};
 use super::network::Network;
 use super::node::Node;
 use super::oracle::{Oracle, Standing, Violation};
@@ -104,6 +104,16 @@ enum Event {
     Start {
         node: usize,
     },
+    /// The next finalized block of L1, seen by everybody who looks.
+    L1 {
+        number: u64,
+    },
+    /// One of them sees it.
+    Sight {
+        node: usize,
+        life: u64,
+        sight: L1Sight,
+    },
     Calm,
     Ask,
 }
@@ -111,6 +121,7 @@ enum Event {
 struct World<'a> {
     plan: &'a Plan,
     spec: Arc<ChainSpec>,
+    keys: Vec<SecretKey>,
     now: Time,
     queue: BTreeMap<(Time, u64), Event>,
     sequence: u64,
@@ -137,20 +148,20 @@ impl<'a> World<'a> {
     fn new(plan: &'a Plan, trace: Option<&'a mut dyn FnMut(String)>) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(plan.seed ^ 0x5eed);
         let (spec, keys) = genesis(plan);
-        let oracle = Oracle::new(plan, &spec);
+        let oracle = Oracle::new(plan, &spec, &keys);
         let network = Network::new(plan, ChaCha8Rng::seed_from_u64(rng.next_u64()));
         let node = |validator: usize| {
-            let (this, key) = (spec.validators.get(validator)?, keys.get(validator)?);
-            let peers: Vec<ValidatorId> =
-                spec.validators.iter().map(|v| v.id).filter(|id| *id != this.id).collect();
+            let (me, key) = (id(validator), keys.get(validator)?);
+            let peers: Vec<ValidatorId> = (0..keys.len()).map(id).filter(|id| *id != me).collect();
             let lies = plan.liars.iter().find(|(liar, _)| *liar == validator).map(|(_, lies)| lies.clone());
             let byzantine = plan.is_byzantine(validator);
-            Some(Node::new(this.id, key.clone(), peers.into(), lies.unwrap_or_default(), byzantine))
+            Some(Node::new(me, key.clone(), peers.into(), lies.unwrap_or_default(), byzantine))
         };
         let nodes = plan.slots().into_iter().filter_map(node).collect();
         Self {
             plan,
             spec: Arc::new(spec),
+            keys,
             now: START,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -193,6 +204,9 @@ impl<'a> World<'a> {
             let count = if below(&mut self.rng, 4) == 0 { 2 } else { 1 };
             let nodes = (0..count).map(|_| below(&mut self.rng, plan.nodes)).collect();
             self.schedule(at, Event::Submit { nodes, number: number as u64 });
+        }
+        if !plan.registry.is_empty() {
+            self.schedule(START, Event::L1 { number: 0 });
         }
         self.schedule(plan.calm(), Event::Calm);
     }
@@ -250,6 +264,8 @@ impl<'a> World<'a> {
             Event::SetClock { node, offset_ms } => format!("{node}'s clock is set {offset_ms} ms off"),
             Event::Stall { node, length } => format!("{node}'s disk stalls for {} ms", length.as_millis()),
             Event::Start { node } => format!("{node} starts"),
+            Event::L1 { number } => format!("L1 finalizes block {number}"),
+            Event::Sight { .. } => return,
             Event::Calm => "calm".to_owned(),
             Event::Ask => return,
         };
@@ -307,6 +323,12 @@ impl<'a> World<'a> {
                 }
             }
             Event::Start { node } => self.start(node),
+            Event::L1 { number } => self.finalize(number),
+            Event::Sight { node, life, sight } => {
+                if self.nodes.get(node).is_some_and(|n| n.life == life) {
+                    self.feed(node, Input::L1(sight));
+                }
+            }
             Event::Calm => {
                 self.oracle.calm();
                 self.nodes.iter_mut().for_each(|n| (n.trap, n.stall) = (None, None));
@@ -316,9 +338,28 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Endpoints are not equally fast, and one in ten misses a block. Those of liars show them something else.
+    fn finalize(&mut self, number: u64) {
+        self.schedule(self.now + L1_BLOCK, Event::L1 { number: number + 1 });
+        let Some(sight) = sight(self.plan, &self.keys, number) else { return };
+        for node in 0..self.nodes.len() {
+            let late = Duration::from_millis(below(&mut self.rng, 300) as u64);
+            let missed = below(&mut self.rng, 10) == 0;
+            let Some(state) = self.nodes.get(node).filter(|_| !missed) else { continue };
+            let (life, mut sight) = (state.life, sight.clone());
+            if state.byzantine {
+                sight.block.hash = Digest::sha256(&[b"another fork", &number.to_be_bytes()]);
+                sight.registry = Arc::default();
+                self.faults.count("lying L1 endpoint");
+            }
+            self.schedule(self.now + late, Event::Sight { node, life, sight });
+        }
+    }
+
     fn standings(&self) -> Vec<Standing> {
         let honest = self.nodes.iter().enumerate().filter(|(_, n)| !n.byzantine);
-        honest.map(|(slot, n)| Standing { slot, runs: n.core.is_some() }).collect()
+        let follows = |node: &Node| node.core.as_ref().is_some_and(|core| !is_member(&core.status()));
+        honest.map(|(slot, n)| Standing { slot, runs: n.core.is_some(), follows: follows(n) }).collect()
     }
 
     /// What the network owes, the first key only if `takes_part` is true of every validator.
@@ -441,6 +482,11 @@ impl<'a> World<'a> {
                     self.transmit(self.now, node, Recipient::One(to), Class::Ceremony, bytes);
                 }
             }
+            Output::Peers(peers) => {
+                if let Some(state) = self.nodes.get_mut(node) {
+                    state.committee = peers.committee.iter().copied().collect();
+                }
+            }
             Output::Job(job) => {
                 let (life, lies) = (state.life, state.lies.clone());
                 let mut result = prover::run(job, &self.spec);
@@ -477,11 +523,12 @@ impl<'a> World<'a> {
                 self.tell(format!("{node} founded"));
                 self.oracle.founded(node, &founding);
             }
-            Output::Switched(handover) => {
-                self.tell(format!("{node} begins epoch {}", handover.next.epoch));
-                self.oracle.switched(node, &handover);
+            Output::Switched { handover, members } => {
+                let ids: Vec<u16> = members.ids().map(ValidatorId::get).collect();
+                self.tell(format!("{node} begins epoch {} of {ids:?}", handover.next.epoch));
+                self.oracle.switched(node, &handover, &members);
             }
-            Output::Handover(signed) => {
+            Output::Handover { signed, .. } => {
                 self.tell(format!("{node} has the handover to epoch {}", signed.handover.next.epoch));
                 self.oracle.handed_over(node, &signed);
             }
@@ -552,7 +599,7 @@ impl<'a> World<'a> {
         }
         let me = state.id;
         let hears = |id: ValidatorId| match to {
-            Recipient::All => id != me,
+            Recipient::All => id != me && state.committee.contains(&id),
             Recipient::One(one) => id == one && id != me,
         };
         let targets: Vec<usize> =
@@ -708,14 +755,18 @@ impl<'a> World<'a> {
     }
 }
 
+fn is_member(status: &Status) -> bool {
+    status.committee.contains(&status.validator)
+}
+
 /// Whether it does not ask in vain what it voted: of those that lie, some never get an answer that they do not spoil.
 fn may_speak(status: &Status) -> bool {
-    status.silence.is_none()
+    status.silence.is_none() || !is_member(status)
 }
 
 /// Whether it hears what it is told: nor does a silent liar always get the heights that it asks for.
 fn keeps_up(status: &Status) -> bool {
-    status.heard_height.get() <= status.height.get() + 2
+    status.heard_height.get() <= status.height.get() + 2 || !is_member(status)
 }
 
 /// The block after which a node goes on, if it wrote that it does.

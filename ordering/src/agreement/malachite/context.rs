@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_malachitebft_core_types as mt;
 use mt::{NilOrVal, Round, VoteType};
+use ordering_types::chain_spec::Committee;
 use ordering_types::{Digest, Height, PublicKey, Signature, ValidatorId};
 
 use crate::reputation::Rotation;
@@ -188,6 +189,22 @@ pub(super) struct CoreCommittee {
     /// Never empty.
     pub(super) members: Arc<[CoreValidator]>,
     pub(super) rotation: Rotation,
+}
+
+impl CoreCommittee {
+    pub(super) fn new(committee: &Committee, rotation: Rotation) -> Self {
+        let member = |(id, key): (_, &PublicKey)| CoreValidator { address: CoreAddress(id), key: *key };
+        Self { members: committee.iter().map(member).collect(), rotation }
+    }
+
+    /// Becomes that of the next height.
+    pub(super) fn enter(&mut self, committee: &Committee, rotation: Rotation) {
+        if committee.ids().eq(self.members.iter().map(|member| member.address.0)) {
+            self.rotation = rotation;
+        } else {
+            *self = Self::new(committee, rotation);
+        }
+    }
 }
 
 impl mt::ValidatorSet<Context> for CoreCommittee {

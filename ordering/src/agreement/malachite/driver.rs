@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use arc_malachitebft_core_consensus as mc;
 use arc_malachitebft_core_types as mt;
@@ -12,15 +13,16 @@ use ordering_types::chain_spec::Committee;
 use ordering_types::codec::DecodeError;
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    CommitCertificate, Digest, Epoch, Height, Round, SecretKey, SignedVote, Time, ValidatorId, Vote, VoteKind,
+    CommitCertificate, Digest, Epoch, Height, PublicKey, Round, SecretKey, SignedVote, Time, ValidatorId,
+    Vote, VoteKind,
 };
 
-use super::context::{Context, CoreAddress, CoreCommittee, CoreHeight, CoreValidator};
+use super::context::{Context, CoreAddress, CoreCommittee, CoreHeight};
 use super::convert::{Convert, LogEntry, round_out};
 use super::host::{Host, Replay};
 use super::verify::Verifier;
 use crate::agreement::guard::{Conflict, Step, VoteGuard};
-use crate::agreement::{Agreement, Broadcast, Effect, Event, Taken};
+use crate::agreement::{Agreement, Broadcast, Effect, Event, HeightRules, Taken};
 use crate::planted::PlantedBug;
 use crate::reputation::Rotation;
 use crate::settings::Settings;
@@ -40,7 +42,7 @@ pub(crate) enum LogError {
 pub(crate) struct Setup {
     pub(crate) domain: Domain,
     pub(crate) epoch: Epoch,
-    pub(crate) committee: Committee,
+    pub(crate) committee: Arc<Committee>,
     pub(crate) me: ValidatorId,
     pub(crate) key: SecretKey,
     pub(crate) settings: Settings,
@@ -62,22 +64,17 @@ impl Malachite {
     pub(crate) fn new(setup: Setup, log: &[(Height, Bytes)]) -> Result<Self, LogError> {
         let mut guard = VoteGuard::default();
         guard.decided(setup.decided);
-        let mut verifier = Verifier::new(setup.domain, setup.epoch, setup.committee.clone());
+        let mut verifier = Verifier::new(setup.domain, setup.epoch, Arc::clone(&setup.committee));
         let mut logs: BTreeMap<Height, Vec<LogEntry>> = BTreeMap::new();
         for (height, bytes) in log.iter().filter(|(height, _)| *height > setup.decided) {
             let entry = LogEntry::decode(bytes)?;
             remember_own(&mut guard, &setup, &entry)?;
-            remember_peers(&mut verifier, &entry);
+            remember_peers(&mut verifier, &entry, &setup.committee);
             logs.entry(*height).or_default().push(entry);
         }
-        let members = setup
-            .committee
-            .iter()
-            .map(|(id, key)| CoreValidator { address: CoreAddress(id), key: *key })
-            .collect();
-        // Each height brings its own rotation.
+        // Each height brings its own.
         let rotation = Rotation::of_all(&setup.committee.ids().collect::<Vec<_>>());
-        let committee = CoreCommittee { members, rotation };
+        let committee = CoreCommittee::new(&setup.committee, rotation);
         let mut threshold_params = ThresholdParams::default();
         if setup.settings.lacks(PlantedBug::QuorumTooSmall) {
             threshold_params.quorum = mt::ThresholdParam::new(1, 3);
@@ -224,11 +221,14 @@ impl Malachite {
     }
 }
 
-/// Peers may ask for their own votes before the log is replayed.
-fn remember_peers(verifier: &mut Verifier, entry: &LogEntry) {
+/// Peers may ask for their own votes before the log is replayed. It has only votes of the next height, so of this committee.
+fn remember_peers(verifier: &mut Verifier, entry: &LogEntry, committee: &Committee) {
+    let mut witness = |vote: &SignedVote| {
+        committee.key(vote.vote.validator).inspect(|key| _ = verifier.witness(vote, key));
+    };
     match entry {
-        LogEntry::Vote(vote) => _ = verifier.witness(vote),
-        LogEntry::Bundle(bundle) => bundle.votes.iter().for_each(|vote| _ = verifier.witness(vote)),
+        LogEntry::Vote(vote) => witness(vote),
+        LogEntry::Bundle(bundle) => bundle.votes.iter().for_each(witness),
         LogEntry::Proposal(_) | LogEntry::Judged { .. } | LogEntry::Timeout { .. } => {}
     }
 }
@@ -255,7 +255,8 @@ fn remember_own(guard: &mut VoteGuard, setup: &Setup, entry: &LogEntry) -> Resul
 }
 
 impl Agreement for Malachite {
-    fn start_height(&mut self, now: Time, height: Height, epoch: Epoch, rotation: Rotation) {
+    fn start_height(&mut self, now: Time, height: Height, rules: HeightRules) {
+        let HeightRules { epoch, committee, rotation } = rules;
         assert!(height > self.host.height, "heights only go up");
         let leftover = self.state.driver.take_vote_evidence();
         self.host.evidence(leftover.iter().flat_map(|(_, pairs)| pairs));
@@ -264,7 +265,8 @@ impl Agreement for Malachite {
         self.host.decided = false;
         self.host.timers.clear();
         self.host.convert.epoch = epoch;
-        self.host.verifier.enter(epoch);
+        self.committee.enter(&committee, rotation);
+        self.host.verifier.enter(epoch, committee);
         if let Some(below) = height.previous() {
             self.host.guard.decided(below);
         }
@@ -274,7 +276,6 @@ impl Agreement for Malachite {
             let known: BTreeSet<Bytes> = entries.iter().map(LogEntry::encode).collect();
             self.host.replay = Some(Replay { known, ..Replay::default() });
         }
-        self.committee.rotation = rotation;
         self.feed(Convert::start_in(height, self.committee.clone()));
         if let Some(entries) = entries {
             self.replay(&entries);
@@ -351,8 +352,8 @@ impl Agreement for Malachite {
         self.host.verifier.has_prevote_quorum(value)
     }
 
-    fn witness(&mut self, vote: &SignedVote) -> bool {
-        self.host.verifier.witness(vote)
+    fn witness(&mut self, vote: &SignedVote, key: &PublicKey) -> bool {
+        self.host.verifier.witness(vote, key)
     }
 
     fn witness_certificate(&mut self, certificate: &CommitCertificate) {

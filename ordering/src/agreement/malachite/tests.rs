@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ordering_types::chain_spec::Committee;
@@ -11,7 +12,9 @@ use ordering_types::{
 };
 
 use super::{Malachite, Setup};
-use crate::agreement::{Agreement, Broadcast, BundleKind, Effect, Event, Proposal, Taken, VoteBundle};
+use crate::agreement::{
+    Agreement, Broadcast, BundleKind, Effect, Event, HeightRules, Proposal, Taken, VoteBundle,
+};
 use crate::reputation::Rotation;
 use crate::settings::Settings;
 
@@ -33,11 +36,10 @@ fn core(me: u16, log: &[(Height, Bytes)]) -> Malachite {
 }
 
 fn core_of(n: u16, me: u16, log: &[(Height, Bytes)]) -> Malachite {
-    let members: BTreeMap<_, _> = (1..=n).map(|n| (ValidatorId::new(n), key(n).public_key())).collect();
     let setup = Setup {
         domain: domain(),
         epoch: E0,
-        committee: Committee::new(members),
+        committee: all_of(n).committee,
         me: ValidatorId::new(me),
         key: key(me),
         settings: Settings::new(Incarnation::new(1)),
@@ -46,8 +48,15 @@ fn core_of(n: u16, me: u16, log: &[(Height, Bytes)]) -> Malachite {
     Malachite::new(setup, log).unwrap()
 }
 
-fn everyone() -> Rotation {
-    Rotation::of_all(&[1, 2, 3, 4].map(ValidatorId::new))
+fn everyone() -> HeightRules {
+    all_of(4)
+}
+
+/// Heights of a committee of so many, who all lead.
+fn all_of(n: u16) -> HeightRules {
+    let members: BTreeMap<_, _> = (1..=n).map(|n| (ValidatorId::new(n), key(n).public_key())).collect();
+    let rotation = Rotation::of_all(&members.keys().copied().collect::<Vec<_>>());
+    HeightRules { epoch: E0, committee: Arc::new(Committee::new(members)), rotation }
 }
 
 fn vote(kind: VoteKind, validator: u16, round: Round, value: Option<Digest>) -> SignedVote {
@@ -83,7 +92,7 @@ fn own_votes(effects: &[Effect]) -> Vec<Vote> {
 /// Drives validator 1 to a decision of height 1; answers its log and all else it did.
 fn decide(value: Digest) -> (Vec<(Height, Bytes)>, Vec<Effect>) {
     let (mut core, mut log) = (core(1, &[]), Vec::new());
-    core.start_height(NOW, H1, E0, everyone());
+    core.start_height(NOW, H1, everyone());
     let signed = proposal(value).sign(&domain(), &key(2));
     core.handle(NOW, Event::Proposal(signed));
     core.handle(NOW, Event::Judged { proposal: proposal(value), valid: true });
@@ -122,7 +131,7 @@ fn every_prefix_of_a_log_replays_to_the_same_votes() {
     for length in 0..=log.len() {
         let mut again = core(1, &log[..length]);
         let mut more = Vec::new();
-        again.start_height(NOW, H1, E0, everyone());
+        again.start_height(NOW, H1, everyone());
         let effects = drain(&mut again, &mut more);
         assert!(!effects.iter().any(|e| matches!(e, Effect::Fatal(_))), "prefix {length}: {effects:?}");
         for vote in own_votes(&effects) {
@@ -144,7 +153,7 @@ fn a_vote_in_the_log_is_never_contradicted() {
     let entry = super::convert::LogEntry::Vote(prevote).encode();
     assert!(log.iter().any(|(_, e)| *e == entry));
     let mut again = core(1, &[(H1, entry)]);
-    again.start_height(NOW, H1, E0, everyone());
+    again.start_height(NOW, H1, everyone());
     again.handle(NOW, Event::Proposal(proposal(other).sign(&domain(), &key(2))));
     again.handle(NOW, Event::Judged { proposal: proposal(other), valid: true });
     let effects = drain(&mut again, &mut Vec::new());
@@ -156,7 +165,7 @@ fn a_vote_in_the_log_is_never_contradicted() {
 fn forged_messages_are_faults() {
     let value = Some(Digest::sha256(&[b"v"]));
     let mut core = core(1, &[]);
-    core.start_height(NOW, H1, E0, everyone());
+    core.start_height(NOW, H1, everyone());
     let mut forged = vote(VoteKind::Prevote, 3, R0, value);
     forged.vote.validator = ValidatorId::new(4);
     assert_eq!(core.handle(NOW, Event::Vote(forged)), Taken::Fault);
@@ -179,7 +188,7 @@ fn a_bundle_with_one_forged_vote_proves_nothing() {
         [2, 3, 4].map(|n| vote(VoteKind::Prevote, n, R0, Some(value))).into_iter().collect();
     votes[2].signature = votes[1].signature;
     let mut core = core(1, &[]);
-    core.start_height(NOW, H1, E0, everyone());
+    core.start_height(NOW, H1, everyone());
     core.handle(NOW, Event::Bundle(VoteBundle { kind: BundleKind::Polka, height: H1, round: R0, votes }));
     assert!(!core.has_prevote_quorum(value));
     let mut good: Vec<_> = Vec::new();
@@ -193,10 +202,10 @@ fn a_bundle_with_one_forged_vote_proves_nothing() {
 fn two_votes_of_one_validator_become_evidence() {
     let (value, other) = (Digest::sha256(&[b"v"]), Digest::sha256(&[b"other"]));
     let (mut core, mut log) = (core(1, &[]), Vec::new());
-    core.start_height(NOW, H1, E0, everyone());
+    core.start_height(NOW, H1, everyone());
     core.handle(NOW, Event::Vote(vote(VoteKind::Prevote, 4, R0, Some(value))));
     core.handle(NOW, Event::Vote(vote(VoteKind::Prevote, 4, R0, Some(other))));
-    core.start_height(NOW, H1.next(), E0, everyone());
+    core.start_height(NOW, H1.next(), everyone());
     let effects = drain(&mut core, &mut log);
     let evidence = effects.iter().find_map(|e| match e {
         Effect::Evidence(evidence) => Some(evidence),
@@ -212,7 +221,7 @@ fn two_votes_of_one_validator_become_evidence() {
 #[test]
 fn without_a_proposal_the_round_is_given_up_in_time() {
     let (mut core, mut log) = (core(1, &[]), Vec::new());
-    core.start_height(NOW, H1, E0, everyone());
+    core.start_height(NOW, H1, everyone());
     let due = core.next_deadline().unwrap();
     core.handle(due, Event::Wake);
     while !own_votes(&drain(&mut core, &mut log)).iter().any(|v| v.value.is_none()) {
@@ -228,7 +237,7 @@ fn it_decides_with_exactly_a_quorum_of_any_committee() {
     let value = Digest::sha256(&[b"v"]);
     for (n, quorum) in [(4, 3), (5, 4), (6, 5), (7, 5), (8, 6), (10, 7)] {
         let mut core = core_of(n, 1, &[]);
-        core.start_height(NOW, H1, E0, Rotation::of_all(&(1..=n).map(ValidatorId::new).collect::<Vec<_>>()));
+        core.start_height(NOW, H1, all_of(n));
         core.handle(NOW, Event::Proposal(proposal(value).sign(&domain(), &key(2))));
         core.handle(NOW, Event::Judged { proposal: proposal(value), valid: true });
         for peer in 2..=quorum {

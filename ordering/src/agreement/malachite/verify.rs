@@ -1,12 +1,13 @@
 //! Checks of votes, proposals and certificates, each signature at most once a height.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arc_malachitebft_core_types as mt;
 use mt::CertificateError;
 use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
-use ordering_types::{Digest, Epoch, Round, Signature, SignedVote, ValidatorId, VoteKind};
+use ordering_types::{Digest, Epoch, PublicKey, Round, Signature, SignedVote, ValidatorId, VoteKind};
 
 use super::context::{Context, CoreAddress};
 use crate::agreement::SignedProposal;
@@ -19,7 +20,7 @@ const MAX_REMEMBERED: usize = 65_536;
 pub(super) struct Verifier {
     domain: Domain,
     epoch: Epoch,
-    committee: Committee,
+    committee: Arc<Committee>,
     verified: BTreeSet<(ValidatorId, Digest, Signature)>,
     prevotes: BTreeMap<(Round, Digest), BTreeSet<ValidatorId>>,
     nil_precommits: BTreeMap<Round, BTreeSet<ValidatorId>>,
@@ -28,7 +29,7 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    pub(super) const fn new(domain: Domain, epoch: Epoch, committee: Committee) -> Self {
+    pub(super) const fn new(domain: Domain, epoch: Epoch, committee: Arc<Committee>) -> Self {
         Self {
             domain,
             epoch,
@@ -40,20 +41,30 @@ impl Verifier {
         }
     }
 
-    /// Forgets the last height; the next is of this epoch.
-    pub(super) fn enter(&mut self, epoch: Epoch) {
-        self.epoch = epoch;
+    /// Forgets the last height; the next is of this epoch, and its committee decides it.
+    pub(super) fn enter(&mut self, epoch: Epoch, committee: Arc<Committee>) {
+        (self.epoch, self.committee) = (epoch, committee);
         self.verified.clear();
         self.prevotes.clear();
         self.nil_precommits.clear();
     }
 
     fn signature(&mut self, signer: ValidatorId, digest: Digest, signature: Signature) -> bool {
+        let committee = Arc::clone(&self.committee);
+        committee.key(signer).is_some_and(|key| self.signature_by((signer, key), digest, signature))
+    }
+
+    fn signature_by(
+        &mut self,
+        (signer, key): (ValidatorId, &PublicKey),
+        digest: Digest,
+        signature: Signature,
+    ) -> bool {
         let entry = (signer, digest, signature);
         if self.verified.contains(&entry) {
             return true;
         }
-        let good = self.committee.key(signer).is_some_and(|key| key.verify(digest, &signature));
+        let good = key.verify(digest, &signature);
         if good {
             if self.verified.len() >= MAX_REMEMBERED {
                 self.verified.clear();
@@ -63,10 +74,10 @@ impl Verifier {
         good
     }
 
-    /// Whether a member signed a vote of any height and epoch.
-    pub(super) fn witness(&mut self, vote: &SignedVote) -> bool {
+    /// Whether the validator with this key signed a vote, of any height and epoch.
+    pub(super) fn witness(&mut self, vote: &SignedVote, key: &PublicKey) -> bool {
         let v = &vote.vote;
-        let good = self.signature(v.validator, v.digest(&self.domain), vote.signature);
+        let good = self.signature_by((v.validator, key), v.digest(&self.domain), vote.signature);
         if good {
             self.remember(vote);
         }
@@ -88,7 +99,9 @@ impl Verifier {
 
     pub(super) fn vote(&mut self, vote: &SignedVote) -> bool {
         let v = &vote.vote;
-        let good = v.epoch == self.epoch && self.witness(vote);
+        let committee = Arc::clone(&self.committee);
+        let member = committee.key(v.validator).filter(|_| v.epoch == self.epoch);
+        let good = member.is_some_and(|key| self.witness(vote, key));
         match (v.kind, v.value) {
             (VoteKind::Prevote, Some(value)) if good && has_room(&self.prevotes, &(v.round, value)) => {
                 self.prevotes.entry((v.round, value)).or_default().insert(v.validator);
@@ -145,7 +158,7 @@ impl Verifier {
         Ok(())
     }
 
-    pub(super) const fn committee(&self) -> &Committee {
+    pub(super) fn committee(&self) -> &Committee {
         &self.committee
     }
 }

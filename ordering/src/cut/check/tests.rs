@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{DataPolicy, Limits, Rollup, RollupKind};
+use ordering_types::chain_spec::{Committee, DataPolicy, Limits, Rollup, RollupKind};
 use ordering_types::{
     Address, ChainSpec, Chunk, Digest, Epoch, Height, Incarnation, L1Reference, LaneSequence, LaneTip,
     ParentCommit, RollupId, SecretKey, Transaction,
@@ -73,6 +73,7 @@ fn chunks(validator: u16, count: u64, length: usize) -> Vec<Arc<Held>> {
 
 fn state() -> ReplayState {
     let mut state = ReplayState::genesis(&committee());
+    state.replayed.epochs = crate::epoch::tests::making_of(crate::committee::Members::new(committee()));
     state.time_ms = 500;
     state
 }
@@ -98,7 +99,7 @@ fn say(sender: u8, sequence: u64) -> SystemMessage {
 }
 
 fn check(cut: &Cut) -> Result<(), CutError> {
-    check_shape(cut, &rules(), &state(), &committee(), &domain(), |_| false)
+    check_shape(cut, &rules(), &state(), |_| false)
 }
 
 #[test]
@@ -165,7 +166,7 @@ fn check_commit(
     held: &CommitCertificate,
 ) -> Result<(), CutError> {
     let cut = Cut { height: Height::new(7), parent: state.header, parent_commit: commit, ..good() };
-    check_parent_commit(&cut, state, &committee(), &domain(), &mut ParentSignatures::of(held))
+    check_parent_commit(&cut, state, &domain(), &mut ParentSignatures::of(held))
 }
 
 #[test]
@@ -197,7 +198,7 @@ fn the_first_cut_has_no_block_before_it() {
     let (_, held) = committed(&[1, 2, 3]);
     let check = |commit| {
         let cut = Cut { parent_commit: commit, ..good() };
-        check_parent_commit(&cut, &state(), &committee(), &domain(), &mut ParentSignatures::default())
+        check_parent_commit(&cut, &state(), &domain(), &mut ParentSignatures::default())
     };
     assert_eq!(check(None), Ok(()));
     assert_eq!(check(Some(ParentCommit::from(&held))), Err(CutError::ParentCommit));

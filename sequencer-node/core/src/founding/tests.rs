@@ -34,7 +34,7 @@ fn committee() -> Committee {
 
 fn member(index: usize) -> Founding {
     let id = ValidatorId::new(index as u16 + 1);
-    Founding::new(&spec(), id, keys()[index].clone(), [index as u8 + 1; 32]).unwrap()
+    Founding::new(&spec(), id, Some((keys()[index].clone(), [index as u8 + 1; 32]))).unwrap()
 }
 
 /// A log and those who follow it: each message in a block of its own, one millisecond after another.

@@ -1,13 +1,19 @@
 //! Epochs that begin and end: the next key made, tested and voted for, the switch, and the handover that the outgoing committee signs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ordering_types::{Epoch, EpochVote, GroupSignature, Handover, Height, NextEpoch, SignedHandover, Time};
+use bytes::Bytes;
+use ordering_types::chain_spec::Committee;
+use ordering_types::{
+    Epoch, EpochVote, GroupSignature, Handover, Height, NextEpoch, SignedHandover, Time, ValidatorId,
+};
 use zeroize::Zeroizing;
 
 use super::{NodeCore, keys};
 use crate::api::{
-    CeremonyStart, EpochBook, EpochEvent, EpochStart, LoggedBlock, Output, REMEMBERED_EPOCHS, Record,
+    CeremonyStart, Class, EpochBook, EpochEvent, EpochStart, LoggedBlock, Members, Output, REMEMBERED_EPOCHS,
+    Recipient, Record,
 };
 use crate::keyring::Named;
 use crate::making::KeyMaking;
@@ -17,8 +23,8 @@ use crate::settings::StartError;
 use crate::wire::LogPayload;
 
 impl NodeCore {
-    pub(super) fn present(&self) -> EpochStart {
-        *self.epochs.back().expect("there is always a present epoch")
+    pub(super) fn present(&self) -> &EpochStart {
+        self.epochs.back().expect("there is always a present epoch")
     }
 
     /// The epoch of a block; the oldest that is remembered, if it is older.
@@ -27,8 +33,26 @@ impl NodeCore {
         start.or(self.epochs.front()).map_or(Epoch::default(), |start| start.epoch)
     }
 
-    pub(super) fn start_of(&self, epoch: Epoch) -> Option<EpochStart> {
-        self.epochs.iter().find(|start| start.epoch == epoch).copied()
+    pub(super) fn start_of(&self, epoch: Epoch) -> Option<&EpochStart> {
+        self.epochs.iter().find(|start| start.epoch == epoch)
+    }
+
+    /// The members of an epoch: one that is remembered, or the next, whose key they make.
+    fn members_of(&self, epoch: Epoch) -> Option<&Arc<Committee>> {
+        let next = || self.rotation.as_ref().filter(|next| next.epoch() == epoch).map(Rotation::members);
+        self.start_of(epoch).map(|start| &start.members).or_else(next).map(Members::committee)
+    }
+
+    /// To all other members of an epoch, about signatures and batches.
+    pub(super) fn send_to_epoch(&mut self, epoch: Epoch, bytes: Bytes) {
+        let present = self.ordering.committee();
+        let Some(members) = self.members_of(epoch).filter(|members| *members != present) else {
+            return self.send(Recipient::All, Class::Ceremony, bytes, false);
+        };
+        let others: Vec<ValidatorId> = members.ids().filter(|id| *id != self.me).collect();
+        others
+            .into_iter()
+            .for_each(|to| self.send(Recipient::One(to), Class::Ceremony, bytes.clone(), false));
     }
 
     /// Goes on where the disk says.
@@ -40,14 +64,14 @@ impl NodeCore {
         now: Time,
     ) -> Result<(), StartError> {
         if let Some(start) = book.ceremony() {
-            let CeremonyStart { after, time_ms, .. } = start;
+            let CeremonyStart { after, time_ms, .. } = *start;
             let log: Vec<LoggedBlock> = log.iter().filter(|block| block.height > after).cloned().collect();
             let forgetful = self.settings.lacks(PlantedBug::CeremonyForgotten);
             let held = log
                 .first()
                 .map_or(self.ordering.applied_height() == after, |first| first.height == after.next());
             let stored = seeds.get(&self.present().epoch.next());
-            self.rotation = Some(if held { self.making(start, stored)? } else { self.missed() });
+            self.rotation = Some(if held { self.making(start, stored)? } else { self.missed(start) });
             self.recover_votes(book);
             self.start_rotation(time_ms, if forgetful { &[] } else { &log }, now);
         }
@@ -65,7 +89,7 @@ impl NodeCore {
     }
 
     fn recover_votes(&mut self, book: &EpochBook) {
-        self.take_backed(book.backed(self.ordering.committee().len()));
+        self.take_backed(book.backed());
         let Some(rotation) = &mut self.rotation else { return };
         if let Some(time_ms) = book.due() {
             rotation.due(time_ms);
@@ -77,7 +101,8 @@ impl NodeCore {
 
     pub(super) fn on_epoch(&mut self, event: EpochEvent, now: Time) {
         match event {
-            EpochEvent::MakeKey(start) => match self.making(start, None) {
+            EpochEvent::Gather(_) => self.say_ready(now),
+            EpochEvent::MakeKey(start) => match self.making(&start, None) {
                 Ok(rotation) => {
                     self.rotation = Some(rotation);
                     self.start_rotation(start.time_ms, &[], now);
@@ -90,8 +115,7 @@ impl NodeCore {
                 }
             }
             EpochEvent::Backed => {
-                let members = self.ordering.committee().len();
-                self.take_backed(self.ordering.epochs().backed(members));
+                self.take_backed(self.ordering.epochs().backed());
             }
             EpochEvent::Ended(handover) => self.switch(handover, now),
         }
@@ -100,27 +124,39 @@ impl NodeCore {
 
     fn making(
         &mut self,
-        start: CeremonyStart,
+        start: &CeremonyStart,
         stored: Option<&Zeroizing<Vec<u8>>>,
     ) -> Result<Rotation, StartError> {
-        let EpochStart { epoch, committee, .. } = self.present();
-        let next = epoch.next();
-        let seed = self.ceremony_seed(next, stored)?;
+        let next = self.present().epoch.next();
+        let committee = Arc::clone(start.members.committee());
+        let is_drawn = committee.key(self.me).is_some();
+        let seed = is_drawn.then(|| self.ceremony_seed(next, stored)).transpose()?;
+        let part = seed.map(|seed| (self.me, *seed));
         // There is time: who restarts meanwhile gets its share all the same.
-        let announce_ms = self.spec.epochs.ceremony_ms / 4 * 3;
-        let committee_now = self.ordering.committee();
-        let part = (self.me, *seed);
-        let making = KeyMaking::new(&self.spec, next, committee_now, part, (start.nth, announce_ms))?;
+        let announce_ms = self.spec.epochs.ceremony_ms / 2;
+        let making = KeyMaking::new(&self.spec, next, &committee, part, (start.nth, announce_ms))?;
         let patience_ms = self.spec.ceremony.acknowledge_ms.into();
+        let members = start.members.clone();
         Ok(match self.rotation.take() {
-            Some(before) => before.again(making, patience_ms),
-            None => Rotation::making(next, committee, making, patience_ms),
+            Some(before) => before.again(members, making, patience_ms),
+            None => Rotation::making(next, members, making, patience_ms),
         })
     }
 
-    fn missed(&self) -> Rotation {
-        let EpochStart { epoch, committee, .. } = self.present();
-        Rotation::missed(epoch.next(), committee)
+    fn missed(&self, start: &CeremonyStart) -> Rotation {
+        Rotation::missed(self.present().epoch.next(), start.members.clone())
+    }
+
+    /// What somebody says may come next, with the new key's test: those who hold no share of it cannot make one.
+    pub(super) fn on_logged_vote(&mut self, vote: &EpochVote, now: Time) {
+        let Some(rotation) = self.rotation.as_mut().filter(|rotation| rotation.lacks_test_of(&vote.next))
+        else {
+            return;
+        };
+        if vote.verify(&self.domain).is_ok() {
+            rotation.tested(vote.next.key, vote.test);
+            self.vote(now);
+        }
     }
 
     /// The ceremony begins after a block of this time.
@@ -182,8 +218,18 @@ impl NodeCore {
     /// A quorum's votes are in the log: committee and key change after the block that brought them.
     fn switch(&mut self, handover: Handover, now: Time) {
         let NextEpoch { epoch, key, .. } = handover.next;
-        self.epochs.push_back(EpochStart::from(&handover));
-        self.rotation = None;
+        let members = self.rotation.take().map(|rotation| rotation.members().clone());
+        let members = members.filter(|members| members.hash() == handover.next.committee);
+        // What this node missed of the ceremony, ordering knows.
+        let known = || self.ordering.epochs().starts().find(|start| start.epoch == epoch);
+        let Some(members) = members.or_else(|| known().map(|start| start.members.clone())) else {
+            return self
+                .outputs
+                .push_back(Output::Fatal(format!("the members of epoch {epoch} are not known")));
+        };
+        self.sealing.begin_epoch(epoch, members.committee().ids().collect());
+        self.epochs.push_back(EpochStart::of(&handover, members.clone()));
+        let members = Arc::clone(members.committee());
         self.forget_old_epochs();
         if self.settings.lacks(PlantedBug::OldKeyKept)
             && let Some(old) = epoch.get().checked_sub(1).and_then(|old| self.keys.key(Epoch::new(old)))
@@ -192,7 +238,7 @@ impl NodeCore {
         }
         self.settle_key(epoch, key, now);
         self.outputs.push_back(Output::Persist(Record::SettleKey { epoch, key }));
-        self.outputs.push_back(Output::Switched(handover));
+        self.outputs.push_back(Output::Switched { handover, members });
         self.ask_for_handover(epoch, now);
     }
 
@@ -245,21 +291,30 @@ impl NodeCore {
     fn take_handover(&mut self, epoch: Epoch, signature: GroupSignature) -> bool {
         let Some((_, handover)) = self.unsigned(epoch) else { return false };
         let signed = SignedHandover { handover, signature };
+        let members = self.start_of(epoch).map(|start| Arc::clone(start.members.committee()));
         self.handovers.insert(epoch, signed);
         self.outputs.push_back(Output::Persist(Record::Handover(signed)));
-        self.outputs.push_back(Output::Handover(signed));
+        self.outputs.push_back(Output::Handover { signed, members });
         true
     }
 
     /// Goes on with the epochs of a checkpoint.
     pub(super) fn jump_epochs(&mut self, book: &EpochBook, handovers: Vec<SignedHandover>, now: Time) {
         let before = self.present().epoch;
-        self.epochs = book.starts().copied().collect();
+        self.epochs = book.starts().cloned().collect();
+        for start in &self.epochs {
+            self.sealing.begin_epoch(start.epoch, start.members.committee().ids().collect());
+        }
         for (epoch, key) in self.settle_keys(now) {
             self.outputs.push_back(Output::Persist(Record::SettleKey { epoch, key }));
         }
-        for SignedHandover { handover, signature } in handovers {
-            self.take_handover(handover.next.epoch, signature);
+        for signed in handovers {
+            let epoch = signed.handover.next.epoch;
+            // Of those that are not remembered, others that are far behind will ask.
+            if !self.take_handover(epoch, signed.signature) && self.start_of(epoch).is_none() {
+                self.outputs.push_back(Output::Persist(Record::Handover(signed)));
+                self.outputs.push_back(Output::Handover { signed, members: None });
+            }
         }
         let oldest = self.epochs.front().and_then(|start| start.epoch.get().checked_sub(1)).map(Epoch::new);
         if let Some(up_to) = oldest.filter(|_| before < self.present().epoch) {
@@ -267,7 +322,7 @@ impl NodeCore {
             self.outputs.push_back(Output::Persist(Record::ForgetKeys { up_to }));
         }
         // What the blocks that were left out said of the ceremony is not known, nor how many attempts there were.
-        self.rotation = book.ceremony().map(|_| self.missed());
+        self.rotation = book.ceremony().map(|start| self.missed(start));
         self.recover_votes(book);
         self.vote(now);
         self.ask_for_handovers(now);

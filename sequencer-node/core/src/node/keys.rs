@@ -151,9 +151,7 @@ impl NodeCore {
                 let after_sync = !self.settings.lacks(PlantedBug::ShareBeforeSync);
                 self.send(Recipient::One(to), Class::Ceremony, message.encode(), after_sync);
             }
-            KeyEvent::Broadcast(message) => {
-                self.send(Recipient::All, Class::Ceremony, message.encode(), false);
-            }
+            KeyEvent::Broadcast { key, message } => self.send_to_epoch(key.epoch, message.encode()),
             KeyEvent::Signed { key, item, signature } => self.on_signed(key, item, signature, now),
             KeyEvent::Fault { key, fault } => self.on_signing_fault(key, &fault),
             KeyEvent::Odd { peer, what } => self.outputs.push_back(Output::PeerFault { peer, what }),
@@ -178,7 +176,8 @@ impl NodeCore {
 
     /// Only what convinces others: a liar that did not vouch for its lie, say, convinces nobody but us.
     pub(super) fn show(&mut self, evidence: Evidence) {
-        if evidence.verify(&self.domain, self.ordering.committee()).is_ok() {
+        let committee = self.ordering.epochs().committee_of(evidence.epoch());
+        if committee.is_some_and(|committee| evidence.verify(&self.domain, committee).is_ok()) {
             self.outputs.push_back(Output::Evidence(Box::new(evidence)));
         }
     }

@@ -8,7 +8,6 @@ use ordering_types::{Address, ChainSpec, Height, SecretKey, Signature, SystemMes
 use super::*;
 
 const EPOCH: Epoch = Epoch::new(3);
-const COMMITTEE: Digest = Digest::ZERO;
 const PATIENCE: u64 = 5_000;
 const START: u64 = 1_800_000_000_000;
 
@@ -28,14 +27,19 @@ fn spec() -> ChainSpec {
     }
 }
 
+fn members() -> Members {
+    Members::new(spec().committee())
+}
+
 fn id(index: u16) -> ValidatorId {
     ValidatorId::new(index + 1)
 }
 
 fn member(index: u16) -> Rotation {
     let seed = [u8::try_from(index).unwrap() + 1; 32];
-    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), (id(index), seed), (0, 60_000)).unwrap();
-    Rotation::making(EPOCH, COMMITTEE, making, PATIENCE)
+    let making =
+        KeyMaking::new(&spec(), EPOCH, &spec().committee(), Some((id(index), seed)), (0, 60_000)).unwrap();
+    Rotation::making(EPOCH, members(), making, PATIENCE)
 }
 
 /// All four over one log, each message in a block of its own. Returns the log, and how many got a share.
@@ -80,7 +84,7 @@ fn all_make_the_same_key_and_vote_once_when_it_is_tested_and_the_epoch_due() {
     let (mut members, _, shares) = run();
     assert_eq!(shares, 4);
     let next = members[0].to_test().unwrap();
-    assert_eq!((next.epoch, next.committee), (EPOCH, COMMITTEE));
+    assert_eq!((next.epoch, next.committee), (EPOCH, self::members().hash()));
     for member in &mut members {
         assert_eq!(member.to_test(), Some(next));
         member.due(START);
@@ -147,8 +151,8 @@ fn a_restart_at_any_point_of_the_log_goes_on_where_it_was() {
 fn messages_of_other_epochs_change_nothing() {
     let making = |epoch| {
         let making =
-            KeyMaking::new(&spec(), epoch, &spec().committee(), (id(1), [7; 32]), (0, 60_000)).unwrap();
-        let mut rotation = Rotation::making(epoch, COMMITTEE, making, PATIENCE);
+            KeyMaking::new(&spec(), epoch, &spec().committee(), Some((id(1), [7; 32])), (0, 60_000)).unwrap();
+        let mut rotation = Rotation::making(epoch, members(), making, PATIENCE);
         match rotation.start(id(1), START, &[]).remove(0) {
             RotationEvent::Publish(payload) => payload,
             other => panic!("{other:?}"),
@@ -167,13 +171,13 @@ fn messages_of_other_epochs_change_nothing() {
 /// Those who missed the first ceremony of an epoch join the second; what was due and voted stays.
 #[test]
 fn another_ceremony_goes_on_with_what_was_said() {
-    let mut rotation = Rotation::missed(EPOCH, COMMITTEE);
+    let mut rotation = Rotation::missed(EPOCH, members());
     rotation.due(START);
     let next = run().0[0].to_test().unwrap();
     rotation.has_voted(next.key);
-    let seed = (id(2), [9; 32]);
+    let seed = Some((id(2), [9; 32]));
     let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), seed, (1, 60_000)).unwrap();
-    let mut rotation = rotation.again(making, PATIENCE);
+    let mut rotation = rotation.again(members(), making, PATIENCE);
     let said = rotation.start(id(2), START + 1, &[]);
     assert!(matches!(said.as_slice(), [RotationEvent::Publish(_)]), "{said:?}");
     assert_eq!((rotation.due_ms, rotation.voted), (Some(START), Some(next.key)));
@@ -181,7 +185,7 @@ fn another_ceremony_goes_on_with_what_was_said() {
 
 #[test]
 fn who_missed_the_beginning_says_only_what_is_proven() {
-    let mut rotation = Rotation::missed(EPOCH, COMMITTEE);
+    let mut rotation = Rotation::missed(EPOCH, members());
     assert!(rotation.start(id(0), START, &[]).is_empty() && rotation.on_time(START + 1).is_empty());
     rotation.due(START);
     assert_eq!((rotation.take_vote(), rotation.to_test()), (None, None));
@@ -190,4 +194,30 @@ fn who_missed_the_beginning_says_only_what_is_proven() {
     let vote = EpochVote { next, test: GroupSignature::new([5; 65]) };
     rotation.back(vote);
     assert_eq!(voted(rotation.take_vote()), Some(vote));
+}
+
+/// It has no share and cannot make the test; it votes with that of the first vote that it sees.
+#[test]
+fn a_member_that_was_not_drawn_follows_the_ceremony_and_votes_with_the_others_test() {
+    let (members_now, log, _) = run();
+    let next = members_now[0].to_test().unwrap();
+    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), None, (0, 60_000)).unwrap();
+    let mut observer = Rotation::making(EPOCH, members(), making, PATIENCE);
+    let mut known = None;
+    for event in observer.start(id(8), START, &log) {
+        match event {
+            RotationEvent::Known(key) => known = Some(key),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(known, Some(next.key));
+    observer.due(START);
+    assert_eq!(observer.take_vote(), None);
+    assert!(observer.lacks_test_of(&next));
+    let other = NextEpoch { epoch: Epoch::new(9), ..next };
+    assert!(!observer.lacks_test_of(&other));
+    let test = GroupSignature::new([5; 65]);
+    observer.tested(next.key, test);
+    assert_eq!(voted(observer.take_vote()), Some(EpochVote { next, test }));
+    assert!(!observer.lacks_test_of(&next));
 }

@@ -14,9 +14,12 @@ fn key() -> GroupKey {
     GroupKey::from_bytes(point).unwrap()
 }
 
+fn members() -> BTreeMap<Epoch, Vec<ValidatorId>> {
+    [(Epoch::new(0), (1..=4).map(ValidatorId::new).collect())].into()
+}
+
 fn sealing(me: u16) -> Sealing {
-    let mut sealing =
-        Sealing::new(DOMAIN, ValidatorId::new(me), (1..=4).map(ValidatorId::new).collect(), None);
+    let mut sealing = Sealing::new(DOMAIN, ValidatorId::new(me), members(), None);
     assert!(sealing.key_ready(Epoch::new(0), key(), NOW).is_empty());
     sealing
 }
@@ -76,7 +79,7 @@ fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
     assert!(matches!(events.as_slice(), [SealingEvent::Job(Job::Encode { header, blocks, .. })]
         if header.number == 1 && header.first_height.get() == 1 && header.last_height.get() == 2 && blocks.len() == 2));
     let done = encoder.on_job(JobResult::Encoded { id: job(&events), result: Ok(Arc::new(encoding("a"))) });
-    let [SealingEvent::Broadcast(_), SealingEvent::Sign { ticket, digest, .. }] = done.as_slice() else {
+    let [SealingEvent::Broadcast(..), SealingEvent::Sign { ticket, digest, .. }] = done.as_slice() else {
         panic!("{done:?}")
     };
     let ticket = *ticket;
@@ -276,7 +279,7 @@ fn the_same_encoding_again_costs_nothing_and_others_are_few() {
 /// The committee's key comes some blocks after the first batch ends. What was asked to be signed before was lost, and not asked for again.
 #[test]
 fn what_was_accepted_is_asked_for_again_with_the_key_and_at_every_attempt() {
-    let mut node = Sealing::new(DOMAIN, ValidatorId::new(1), (1..=4).map(ValidatorId::new).collect(), None);
+    let mut node = Sealing::new(DOMAIN, ValidatorId::new(1), members(), None);
     node.on_block(block(1, true), false, NOW);
     let events = node.on_encoding(ValidatorId::new(2), FIRST, encoding("a"));
     let ticket = asked_for(&node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) }));

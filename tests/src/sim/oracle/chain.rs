@@ -6,6 +6,7 @@ use node_core::api::Decided;
 use ordering_types::preimage::Domain;
 use ordering_types::{ChainSpec, Digest, Header, PublicKey, RollupId, Time, TxId, ValidatorId};
 
+use super::epochs::Committees;
 use super::{Violation, hashes};
 use crate::sim::genesis::ROLLUPS;
 
@@ -30,7 +31,6 @@ struct Submitted {
 pub(super) struct Chain {
     domain: Domain,
     keys: BTreeMap<ValidatorId, PublicKey>,
-    quorum: usize,
     /// For so many blocks a transaction is not ordered again.
     window: u64,
     /// What liars put into their lanes.
@@ -51,11 +51,10 @@ fn broken(promise: &'static str, seen: String) -> Violation {
 }
 
 impl Chain {
-    pub(super) fn new(spec: &ChainSpec, keys: BTreeMap<ValidatorId, PublicKey>, quorum: usize) -> Self {
+    pub(super) fn new(spec: &ChainSpec, keys: BTreeMap<ValidatorId, PublicKey>) -> Self {
         Self {
             domain: spec.domain(),
             keys,
-            quorum,
             window: u64::from(spec.limits.duplicate_window_blocks),
             made_up: BTreeSet::new(),
             blocks: BTreeMap::new(),
@@ -89,11 +88,17 @@ impl Chain {
     }
 
     /// A node says that a block is ordered.
-    pub(super) fn ordered(&mut self, now: Time, slot: usize, life: u64, decided: &Decided) -> Vec<Violation> {
+    pub(super) fn ordered(
+        &mut self,
+        now: Time,
+        (slot, life): (usize, u64),
+        decided: &Decided,
+        committees: &Committees,
+    ) -> Vec<Violation> {
         let header = &decided.block.header;
         let (height, hash) = (header.height.get(), hashes::header(header));
         let mut found: Vec<Violation> = self.in_order(slot, life, height).into_iter().collect();
-        found.extend(self.certificate(slot, decided, hash));
+        found.extend(self.certificate(slot, decided, hash, committees));
         let sections: Vec<(RollupId, Vec<TxId>)> = decided
             .block
             .sections
@@ -137,7 +142,13 @@ impl Chain {
         (!good).then(|| broken("order", seen))
     }
 
-    fn certificate(&mut self, slot: usize, decided: &Decided, hash: Digest) -> Option<Violation> {
+    fn certificate(
+        &mut self,
+        slot: usize,
+        decided: &Decided,
+        hash: Digest,
+        committees: &Committees,
+    ) -> Option<Violation> {
         let certificate = &decided.certificate;
         let height = decided.block.header.height;
         let unproven =
@@ -156,8 +167,8 @@ impl Chain {
             return None;
         }
         let signers: BTreeSet<ValidatorId> = certificate.signatures.iter().map(|(id, _)| *id).collect();
-        if signers.len() < self.quorum {
-            return unproven(&format!("{} signers of {}", signers.len(), self.quorum));
+        if !committees.is_quorum(decided.block.header.epoch.get(), &signers) {
+            return unproven(&format!("{signers:?} are no quorum"));
         }
         let place = (decided.block.header.epoch.get(), height.get(), certificate.round.get());
         let digest = hashes::vote(&self.domain, true, place, Some(hash));

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use node_core::api::Decided;
+use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
-use ordering_types::{GroupKey, GroupSignature, Handover, SignedHandover, ValidatorId};
+use ordering_types::{GroupKey, GroupSignature, Handover, PublicKey, SignedHandover, ValidatorId};
 
 use super::{Violation, hashes};
 
@@ -16,10 +17,30 @@ const MOST_VOTES: u32 = 16;
 /// What a vote is for: a key and a committee.
 type Choice = ([u8; 33], [u8; 32]);
 
+/// Who decides in which epoch.
+#[derive(Default)]
+pub(super) struct Committees(BTreeMap<u64, BTreeSet<ValidatorId>>);
+
+impl Committees {
+    /// Whether so many members of an epoch's committee agreed as must: all but a third that is rounded down, less one.
+    pub(super) fn is_quorum<'a>(&self, epoch: u64, who: impl IntoIterator<Item = &'a ValidatorId>) -> bool {
+        let Some(members) = self.0.get(&epoch) else { return false };
+        let counted = who.into_iter().filter(|id| members.contains(id)).count();
+        counted >= members.len() - (members.len() - 1) / 3
+    }
+
+    /// The committee of the newest epoch that is known.
+    pub(super) fn newest(&self) -> Option<&BTreeSet<ValidatorId>> {
+        self.0.values().next_back()
+    }
+}
+
 /// What is known of the epochs.
 pub(super) struct Epochs {
     domain: Domain,
-    quorum: usize,
+    /// All validators, also those that join later.
+    keys: BTreeMap<ValidatorId, PublicKey>,
+    pub(super) committees: Committees,
     /// Epoch and height of the newest block that was counted.
     epoch: u64,
     height: u64,
@@ -50,10 +71,15 @@ fn broken(seen: String) -> Violation {
 }
 
 impl Epochs {
-    pub(super) const fn new(domain: Domain, quorum: usize) -> Self {
+    pub(super) fn new(
+        domain: Domain,
+        founders: BTreeSet<ValidatorId>,
+        keys: BTreeMap<ValidatorId, PublicKey>,
+    ) -> Self {
         Self {
             domain,
-            quorum,
+            keys,
+            committees: Committees([(0, founders)].into()),
             epoch: 0,
             height: 0,
             batches: 0,
@@ -128,12 +154,39 @@ impl Epochs {
     }
 
     fn agreed(&self) -> Option<Choice> {
-        let said: Vec<Choice> = self.votes.values().filter_map(|(_, choice)| *choice).collect();
-        said.iter().find(|one| said.iter().filter(|other| other == one).count() >= self.quorum).copied()
+        let said = || self.votes.iter().filter_map(|(id, (_, choice))| Some((id, (*choice)?)));
+        let agree = |one: Choice| {
+            let who = said().filter(|(_, other)| *other == one).map(|(id, _)| id);
+            self.committees.is_quorum(self.epoch, who)
+        };
+        said().map(|(_, choice)| choice).find(|choice| agree(*choice))
     }
 
-    /// A node says that another epoch begins.
-    pub(super) fn switched(&self, slot: usize, handover: &Handover) -> Option<Violation> {
+    /// A node says that another epoch begins, with these members: they must be those that the votes named.
+    pub(super) fn switched(
+        &mut self,
+        slot: usize,
+        handover: &Handover,
+        members: &Committee,
+    ) -> Option<Violation> {
+        let epoch = handover.next.epoch.get();
+        let ids: BTreeSet<ValidatorId> = members.ids().collect();
+        let keys: Vec<&PublicKey> = ids.iter().filter_map(|id| self.keys.get(id)).collect();
+        let are_theirs = members.iter().all(|(id, key)| self.keys.get(&id) == Some(key));
+        if !are_theirs || hashes::committee(&keys) != handover.next.committee.to_bytes() {
+            return Some(broken(format!(
+                "node {slot} begins epoch {epoch} with other members than the votes say"
+            )));
+        }
+        if self.committees.0.entry(epoch).or_insert_with(|| ids.clone()) != &ids {
+            return Some(broken(format!(
+                "node {slot} begins epoch {epoch} with {ids:?}, others with other members"
+            )));
+        }
+        self.begins_as_agreed(slot, handover)
+    }
+
+    fn begins_as_agreed(&self, slot: usize, handover: &Handover) -> Option<Violation> {
         let epoch = handover.next.epoch.get();
         let known = self.begins.get(&epoch);
         (known != Some(&Begin::of(handover))).then(|| {
@@ -150,7 +203,7 @@ impl Epochs {
     ) -> Option<Violation> {
         let SignedHandover { handover, signature } = signed;
         let epoch = handover.next.epoch.get();
-        if let Some(wrong) = self.switched(slot, handover) {
+        if let Some(wrong) = self.begins_as_agreed(slot, handover) {
             return Some(wrong);
         }
         let Some(outgoing) = epoch.checked_sub(1).and_then(|before| self.key(before, founded)) else {

@@ -2,7 +2,7 @@
 
 use node_core::evidence::WrongShare;
 use ordering_types::preimage::Domain;
-use ordering_types::{Digest, GroupKey, Handover, Header, RollupId, TxId};
+use ordering_types::{Digest, GroupKey, Handover, Header, PublicKey, RollupId, TxId};
 use sha2::{Digest as _, Sha256};
 use sha3::Keccak256;
 
@@ -138,4 +138,15 @@ pub(super) fn batch(
     let carrier = keccak(&[keccak(&[&blobs]).as_bytes(), &[0; 32]]);
     let content = keccak(&[id.as_bytes(), carrier.as_bytes()]);
     signed(domain, 2, &[number(epoch), number(batch), content.to_bytes()])
+}
+
+/// A committee as the contract hashes it: `abi.encode(address[])`, keys in ascending order of their numbers.
+pub(super) fn committee(keys: &[&PublicKey]) -> [u8; 32] {
+    let word = |n: u64| [[0; 24].as_slice(), &n.to_be_bytes()].concat();
+    let mut encoded = [word(32), word(keys.len() as u64)].concat();
+    for key in keys {
+        encoded.extend([0; 12]);
+        encoded.extend(key.address().as_bytes());
+    }
+    keccak(&[&encoded]).to_bytes()
 }

@@ -16,17 +16,20 @@ mod hashes;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use batcher_format::SealedBatch;
 use bytes::Bytes;
 use node_core::api::{Class, Decided, Evidence, Founding, Record};
+use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
 use ordering_types::{
     ChainSpec, Chunk, Cut, Digest, GroupKey, GroupSignature, Handover, Header, Height, PublicKey, RollupId,
-    SignedHandover, SignedVote, Time, ValidatorId, VoteKind,
+    SecretKey, SignedHandover, SignedVote, Time, ValidatorId, VoteKind,
 };
 
 use super::disk::Disk;
+use super::genesis::id;
 use super::plan::Plan;
 use super::wire::{self, ProposedCut};
 use batches::Batches;
@@ -34,6 +37,8 @@ use chain::Chain;
 use epochs::Epochs;
 use votes::Votes;
 
+/// Who is no member asks twice a second for blocks that may come thirty times a second.
+const FOLLOWERS_LATE: u64 = 64;
 /// Broken promises that are kept of one run.
 const MAX_VIOLATIONS: usize = 32;
 
@@ -53,6 +58,8 @@ pub struct Standing {
     pub slot: usize,
     /// Whether it runs.
     pub runs: bool,
+    /// Whether it is no member, and hears of blocks a little later.
+    pub follows: bool,
 }
 
 /// Everything that was seen so far. Slots are honest; what liars say is only noted.
@@ -64,6 +71,8 @@ pub struct Oracle {
     votes: Votes,
     batches: Batches,
     epochs: Epochs,
+    /// The active validators in the end, where they change.
+    active: Option<BTreeSet<ValidatorId>>,
     /// Whether epochs are short.
     rotates: bool,
     key: Option<GroupKey>,
@@ -78,24 +87,21 @@ pub struct Oracle {
 
 impl Oracle {
     /// For the network of a plan.
-    pub fn new(plan: &Plan, spec: &ChainSpec) -> Self {
-        let keys: BTreeMap<ValidatorId, PublicKey> = spec.validators.iter().map(|v| (v.id, v.key)).collect();
-        let quorum = plan.nodes - plan.faulty();
-        let byzantine: BTreeSet<ValidatorId> = spec
-            .validators
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| plan.is_byzantine(*index))
-            .map(|(_, v)| v.id)
-            .collect();
+    pub fn new(plan: &Plan, spec: &ChainSpec, keys: &[SecretKey]) -> Self {
+        let keys: BTreeMap<ValidatorId, PublicKey> =
+            keys.iter().enumerate().map(|(index, key)| (id(index), key.public_key())).collect();
+        let byzantine = (0..keys.len()).filter(|index| plan.is_byzantine(*index)).map(id).collect();
+        let founders = spec.validators.iter().map(|v| v.id).collect();
+        let active = plan.active(Duration::MAX).map(|active| active.iter().copied().map(id).collect());
         Self {
             domain: spec.domain(),
-            chain: Chain::new(spec, keys.clone(), quorum),
+            chain: Chain::new(spec, keys.clone()),
+            epochs: Epochs::new(spec.domain(), founders, keys.clone()),
+            active,
             keys,
             byzantine,
-            votes: Votes::new(quorum),
+            votes: Votes::default(),
             batches: Batches::new(spec),
-            epochs: Epochs::new(spec.domain(), quorum),
             rotates: plan.rotates,
             key: None,
             certified: BTreeMap::new(),
@@ -130,7 +136,7 @@ impl Oracle {
     /// A node says that a block is ordered.
     pub fn ordered(&mut self, now: Time, slot: usize, life: u64, decided: &Decided) {
         let is_new = !self.chain.blocks.contains_key(&decided.block.header.height.get());
-        let found = self.chain.ordered(now, slot, life, decided);
+        let found = self.chain.ordered(now, (slot, life), decided, &self.epochs.committees);
         self.note(found);
         if is_new {
             let found = self.epochs.block(decided);
@@ -148,7 +154,7 @@ impl Oracle {
     pub fn left(&mut self, slot: usize, who: ValidatorId, class: Class, bytes: &Bytes, disk: &Disk) {
         match class {
             Class::Consensus => {
-                let found = self.votes.left(who, bytes, disk);
+                let found = self.votes.left(who, bytes, disk, &self.epochs.committees);
                 self.note(found);
             }
             Class::Ceremony => {
@@ -207,8 +213,8 @@ impl Oracle {
     }
 
     /// A node says that an epoch ended.
-    pub fn switched(&mut self, slot: usize, handover: &Handover) {
-        let found = self.epochs.switched(slot, handover);
+    pub fn switched(&mut self, slot: usize, handover: &Handover, members: &Committee) {
+        let found = self.epochs.switched(slot, handover, members);
         self.note(found);
     }
 
@@ -341,9 +347,10 @@ impl Oracle {
         if newest <= self.newest_at_calm {
             return owed("progress", format!("no block after the faults, height {newest}"));
         }
-        for Standing { slot, runs } in honest {
+        for Standing { slot, runs, follows } in honest {
             let height = self.chain.height_of(*slot);
-            if !runs || height + 2 < newest {
+            let late = if *follows { FOLLOWERS_LATE } else { 2 };
+            if !runs || height + late < newest {
                 return owed("progress", format!("node {slot} stands at {height}, others at {newest}"));
             }
         }
@@ -369,6 +376,10 @@ impl Oracle {
                 self.epoch_at_calm
             );
             return owed("rotation", seen);
+        }
+        let members = self.epochs.committees.newest();
+        if let Some(active) = self.active.as_ref().filter(|active| Some(*active) != members) {
+            return owed("membership", format!("the committee is {members:?}, active are {active:?}"));
         }
         None
     }

@@ -12,14 +12,15 @@ use bytes::Bytes;
 use ordering_types::{Cut, Digest, LaneTip, SignedVote, ValidatorId, VoteKind};
 
 use super::Violation;
+use super::epochs::Committees;
 use crate::sim::disk::Disk;
 use crate::sim::wire::{self, PROPOSAL, ProposedCut};
 
 type Place = (ValidatorId, u64, u32);
 
 /// What was signed so far.
+#[derive(Default)]
 pub(super) struct Votes {
-    quorum: usize,
     sent: BTreeMap<(Place, VoteKind), Option<Digest>>,
     proposed: BTreeMap<Place, Digest>,
     /// Precommits for a value, by validator and height.
@@ -31,17 +32,6 @@ pub(super) struct Votes {
 }
 
 impl Votes {
-    pub(super) fn new(quorum: usize) -> Self {
-        Self {
-            quorum,
-            sent: BTreeMap::new(),
-            proposed: BTreeMap::new(),
-            locks: BTreeMap::new(),
-            prevotes: BTreeMap::new(),
-            cuts: BTreeMap::new(),
-        }
-    }
-
     /// Notes a message of anybody.
     pub(super) fn saw(&mut self, bytes: &[u8]) {
         if let Some(vote) = wire::read_vote(bytes) {
@@ -80,10 +70,16 @@ impl Votes {
     }
 
     /// Judges a message that leaves an honest validator, whose disk holds `disk` at this moment.
-    pub(super) fn left(&mut self, who: ValidatorId, bytes: &Bytes, disk: &Disk) -> Vec<Violation> {
+    pub(super) fn left(
+        &mut self,
+        who: ValidatorId,
+        bytes: &Bytes,
+        disk: &Disk,
+        committees: &Committees,
+    ) -> Vec<Violation> {
         self.saw(bytes);
         if let Some(vote) = wire::read_vote(bytes).filter(|v| v.vote.validator == who) {
-            return self.vote(&vote, disk);
+            return self.vote(&vote, disk, committees);
         }
         match wire::read::<ProposedCut>(PROPOSAL, bytes) {
             Some(proposed) if proposed.proposal.proposer == who => self.proposal(&proposed),
@@ -101,7 +97,7 @@ impl Votes {
         vec![Violation { promise: "no double vote", seen }]
     }
 
-    fn vote(&mut self, signed: &SignedVote, disk: &Disk) -> Vec<Violation> {
+    fn vote(&mut self, signed: &SignedVote, disk: &Disk, committees: &Committees) -> Vec<Violation> {
         let v = &signed.vote;
         let (height, round) = (v.height.get(), v.round.get());
         let name = format!("{}'s {:?} at {height}/{round}", v.validator, v.kind);
@@ -129,7 +125,7 @@ impl Votes {
         }
         match v.kind {
             VoteKind::Precommit => {
-                if !self.has_polka(height, value, round, round + 1) {
+                if !self.has_polka((v.epoch.get(), height), value, round..round + 1, committees) {
                     report("locking", format!("{name} follows no quorum of prevotes"));
                 }
                 self.locks.entry((v.validator, height)).or_default().insert(round, value);
@@ -139,7 +135,7 @@ impl Votes {
                 let lock = locks.and_then(|l| l.range(..round).next_back()).map(|(r, value)| (*r, *value));
                 if let Some((locked, first)) = lock
                     && first != value
-                    && !self.has_polka(height, value, locked, round)
+                    && !self.has_polka((v.epoch.get(), height), value, locked..round, committees)
                 {
                     let seen = format!("{name} is for {value:?}, locked on {first:?} since round {locked}");
                     report("locking", seen);
@@ -149,9 +145,16 @@ impl Votes {
         broken
     }
 
-    /// Whether a quorum prevoted the value in some round from `first` to before `end`.
-    fn has_polka(&self, height: u64, value: Digest, first: u32, end: u32) -> bool {
-        (first..end)
-            .any(|round| self.prevotes.get(&(height, round, value)).is_some_and(|w| w.len() >= self.quorum))
+    /// Whether a quorum prevoted the value in some of these rounds.
+    fn has_polka(
+        &self,
+        (epoch, height): (u64, u64),
+        value: Digest,
+        mut rounds: std::ops::Range<u32>,
+        committees: &Committees,
+    ) -> bool {
+        rounds.any(|round| {
+            self.prevotes.get(&(height, round, value)).is_some_and(|who| committees.is_quorum(epoch, who))
+        })
     }
 }
