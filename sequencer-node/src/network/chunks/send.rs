@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering_types::ValidatorId;
 use quinn::{ClientConfig, Connection, Endpoint, SendStream, VarInt};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -14,7 +13,7 @@ use super::greeting::{self, GreetingError, HELLO_BYTES};
 use super::path::Path;
 use super::repair;
 use crate::network::frame::Frame;
-use crate::network::peer::HANDSHAKE_TIMEOUT;
+use crate::network::peer::{HANDSHAKE_TIMEOUT, Peer};
 
 /// The certificate proves nothing, whatever its name.
 const SERVER_NAME: &str = "mpc-seq";
@@ -60,7 +59,7 @@ pub(super) async fn open(
     config: ClientConfig,
     address: SocketAddr,
     identity: &Identity,
-    other: ValidatorId,
+    other: &Peer,
 ) -> Result<Link, LinkError> {
     let open = async {
         let connection = endpoint.connect_with(config, address, SERVER_NAME)?.await?;
