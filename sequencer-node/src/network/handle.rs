@@ -72,7 +72,7 @@ pub(crate) enum NetworkError {
 /// The running network; it stops when dropped.
 #[derive(Debug)]
 pub(crate) struct Network {
-    peers: Arc<Peers>,
+    pub(super) peers: Arc<Peers>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// Where it takes chunks.

@@ -190,10 +190,15 @@ impl Peer {
                 self.forget_stale(class, gone.elapsed());
             }
             met = true;
-            if let (Class::Chunks, Some(direct)) = (class, &ways.direct)
-                && self.write_directly(direct).await
-            {
-                continue;
+            if let (Class::Chunks, Some(direct)) = (class, &ways.direct) {
+                let began = Instant::now();
+                if self.write_directly(direct).await {
+                    // Perhaps it takes connections only to close them.
+                    let brief = began.elapsed() < BACKOFF.1;
+                    tokio::time::sleep(if brief { backoff } else { BACKOFF.0 }).await;
+                    backoff = if brief { (backoff * 2).min(BACKOFF.1) } else { BACKOFF.0 };
+                    continue;
+                }
             }
             let error = match self.open(class, &mut ways).await {
                 Ok(stream) => {
@@ -255,10 +260,12 @@ impl Peer {
     }
 
     async fn write_link(&self, mut link: Link) -> LinkError {
+        let mut closed = std::pin::pin!(link.closed());
         loop {
             let frames = tokio::select! {
                 frames = self.queue(Class::Chunks).take(WRITE_BATCH_BYTES) => frames,
                 () = link.send_parity() => continue,
+                error = &mut closed => return error,
             };
             if let Err(error) = link.write(frames).await {
                 return error;

@@ -96,6 +96,12 @@ impl Link {
         Ok(())
     }
 
+    /// Waits until the connection ends: a stream tells only who writes.
+    pub(in crate::network) fn closed(&self) -> impl Future<Output = LinkError> + use<> {
+        let connection = self.connection.clone();
+        async move { connection.closed().await.into() }
+    }
+
     /// Sends parity when its time has come; completes when some was sent.
     pub(in crate::network) async fn send_parity(&mut self) {
         match self.parity.front() {
@@ -108,14 +114,6 @@ impl Link {
             // The path may have become narrower, and the peer may be gone: the next write says so.
             let _ = self.connection.send_datagram(part);
         }
-    }
-}
-
-#[cfg(test)]
-impl Link {
-    /// Waits until the other end has had enough.
-    pub(in crate::network) async fn closed(&self) {
-        self.connection.closed().await;
     }
 }
 

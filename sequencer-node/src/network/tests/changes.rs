@@ -119,7 +119,8 @@ async fn a_removed_peer_is_cut_off_on_both_ways_and_refused_when_it_comes_again(
     let closed = within("refusal", refusal(one.address, &key(2))).await;
     let ConnectionError::ApplicationClosed(closed) = closed else { panic!("{closed:?}") };
     assert_eq!(closed.reason, "no validator");
-    let chunks = super::super::chunks::dial(one.chunks.unwrap(), &identity(&spec, 2, key(2)), &peer(1));
+    let (removed, one_of_them) = (identity(&spec, 2, key(2)), peer(1));
+    let chunks = crate::network::chunks::dial(one.chunks.unwrap(), &removed, &one_of_them);
     assert!(within("refusal", chunks).await.is_err());
     for class in [Class::Consensus, Class::Chunks] {
         say(&three.sender(), Recipient::All, class, "good");
@@ -230,7 +231,6 @@ async fn another_key_under_a_number_is_another_peer() {
 async fn a_peer_whose_address_is_garbage_comes_in_by_itself_and_gets_chunks_directly() {
     let ports = [free_port(), free_port()];
     let spec = spec(&ports, "test");
-    let (one, mut inbox_one) = start_with(&spec, 1, key(1), ports[0], &Directory::default()).await;
     let garbage = [
         String::new(),
         "\u{1b}[31m\n".to_owned(),
@@ -240,13 +240,13 @@ async fn a_peer_whose_address_is_garbage_comes_in_by_itself_and_gets_chunks_dire
         "/ip6/2001:db8::1/udp/9/quic-v1".to_owned(),
         // This node itself.
         loopback(ports[0]),
-        unlisted(),
     ];
-    for address in garbage {
-        one.sender().change(&only(2, address));
-        // What can be dialled is.
-        sleep(Duration::from_millis(1)).await;
-    }
+    let info = |number, address| PeerInfo { key: key(number).public_key(), address };
+    let mut directory = only(2, unlisted());
+    directory.peers.extend((3..).zip(garbage).map(|(number, address)| (id(number), info(number, address))));
+    let (one, mut inbox_one) = start_with(&spec, 1, key(1), ports[0], &directory).await;
+    // Twice, as nothing changes: the second says nothing.
+    one.sender().change(&directory);
     let (two, mut inbox_two) = start_with(&spec, 2, key(2), ports[1], &only(1, loopback(ports[0]))).await;
     direct(&one).await;
     direct(&two).await;
