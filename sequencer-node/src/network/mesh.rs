@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::address;
 use super::frame::Frame;
+use super::pace::Pace;
 use super::peer::{Peer, Ways};
 use super::roster::{Peers, Roster};
 use super::streams::clock_micros;
@@ -23,8 +24,6 @@ use crate::core_api::Class;
 
 /// How often missing connections are dialed and pings sent.
 const TICK: Duration = Duration::from_millis(500);
-/// Of two peers the one with the smaller id dials at once, the other after so many ticks without a connection.
-const PATIENCE_TICKS: u32 = 2;
 /// A peer that connects again after so long has restarted: its older connections are dead, though QUIC does not know yet.
 const REPLACED_AFTER: Duration = Duration::from_secs(2);
 
@@ -40,9 +39,7 @@ pub(super) struct Mesh {
 /// A peer that may connect, and its connections.
 struct Contact {
     peer: Arc<Peer>,
-    /// Ticks to wait before each dial, and those waited.
-    patience: u32,
-    waited: u32,
+    pace: Pace,
     /// Open connections, and since when.
     open: Vec<(ConnectionId, Instant)>,
 }
@@ -96,8 +93,8 @@ impl Mesh {
     fn meet(&mut self, peer: &Arc<Peer>) {
         tracing::debug!(validator = %peer.validator, "a peer");
         self.swarm.behaviour_mut().allow(peer.id);
-        let patience = if *self.swarm.local_peer_id() < peer.id { 0 } else { PATIENCE_TICKS };
-        let contact = Contact { peer: Arc::clone(peer), patience, waited: 0, open: Vec::new() };
+        let pace = Pace::new(*self.swarm.local_peer_id() < peer.id);
+        let contact = Contact { peer: Arc::clone(peer), pace, open: Vec::new() };
         self.contacts.insert(peer.id, contact);
         for class in Class::ALL {
             let (peer, ways) = (Arc::clone(peer), self.ways.clone());
@@ -108,12 +105,9 @@ impl Mesh {
     fn tick(&mut self) {
         for contact in self.contacts.values_mut() {
             if *contact.peer.connected.borrow() {
-                contact.waited = 0;
                 contact.peer.queue(Class::Consensus).push(Frame::Ping(clock_micros()));
-            } else if contact.waited >= contact.patience {
+            } else if contact.pace.tick() {
                 dial(&mut self.swarm, &contact.peer);
-            } else {
-                contact.waited += 1;
             }
         }
     }
@@ -125,9 +119,7 @@ impl Mesh {
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
                 let Some(contact) = self.contacts.get_mut(peer_id) else { return };
-                contact.open.retain(|(id, _)| id != connection_id);
-                contact.peer.connection_ended();
-                contact.peer.connected.send_replace(*num_established > 0);
+                contact.closed(*connection_id, *num_established > 0);
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 tracing::debug!(from = %send_back_addr, %error, "refused a connection");
@@ -158,6 +150,21 @@ impl Mesh {
             self.swarm.close_connection(*dead);
         }
         contact.open.push((connection, Instant::now()));
+    }
+}
+
+impl Contact {
+    /// Notes the end of a connection; `others` are there, or not.
+    fn closed(&mut self, connection: ConnectionId, others: bool) {
+        let known = self.open.extract_if(.., |(id, _)| *id == connection).next();
+        // Of a connection from before the peer was removed and added again, nothing is known here.
+        if let Some((_, since)) = known
+            && !others
+        {
+            self.pace.ended(since.elapsed());
+        }
+        self.peer.connection_ended();
+        self.peer.connected.send_replace(others);
     }
 }
 

@@ -26,6 +26,7 @@ mod handle;
 pub(crate) mod identity;
 mod inbox;
 mod mesh;
+mod pace;
 mod peer;
 mod place;
 mod queue;

@@ -129,6 +129,41 @@ async fn a_removed_peer_is_cut_off_on_both_ways_and_refused_when_it_comes_again(
 }
 
 #[tokio::test]
+async fn a_peer_that_is_removed_and_added_at_once_is_met_anew() {
+    let ports = [free_port(), free_port()];
+    let spec = spec(&ports, "test");
+    let (one, mut inbox_one) = start(&spec, 1, ports[0]).await;
+    let (two, mut inbox_two) = start(&spec, 2, ports[1]).await;
+    direct(&one).await;
+    direct(&two).await;
+    let before = one.peers.now().of(id(2)).cloned().unwrap();
+    let only_two = only(2, loopback(ports[1]));
+    // All tasks of the network see only what comes of both.
+    for directory in [&Directory::default(), &only_two] {
+        one.sender().change(directory);
+    }
+    assert!(before.is_removed() && !one.peers.now().has(&before));
+    for class in Class::ALL {
+        say(&one.sender(), Recipient::All, class, "again");
+        assert_eq!(heard(queue(&mut inbox_two, class)).await.1, "again");
+        // What it wrote to the connection before may be lost.
+        within("message", async {
+            loop {
+                say(&two.sender(), Recipient::All, class, "you, too");
+                let next =
+                    tokio::time::timeout(Duration::from_millis(50), queue(&mut inbox_one, class).recv());
+                if next.await.is_ok_and(|message| !message.unwrap().is_late()) {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+    direct(&one).await;
+    direct(&two).await;
+}
+
+#[tokio::test]
 async fn who_stays_loses_no_message_over_many_changes() {
     const ROUNDS: u8 = 50;
     const EACH: u32 = 10;
