@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ConnectionError, Endpoint};
+use quinn::{Connection, ConnectionError, Endpoint};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
@@ -64,15 +64,19 @@ fn queue(inbox: &mut Inbox, class: Class) -> &mut tokio::sync::mpsc::Receiver<Pe
     }
 }
 
-/// What the port says to a validator's key.
-async fn refusal(address: SocketAddr, key: &SecretKey) -> ConnectionError {
+/// A connection with a validator's key, or why there is none.
+async fn knock(address: SocketAddr, key: &SecretKey) -> Result<Connection, ConnectionError> {
     let tls = libp2p::tls::make_client_config(&crate::network::identity::keypair(key), None).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    match endpoint.connect_with(config, address, "l").unwrap().await {
-        Ok(connection) => connection.closed().await,
-        Err(error) => error,
-    }
+    endpoint.connect_with(config, address, "l").unwrap().await
+}
+
+/// Waits until the mesh has a connection: it answers the first words of a stream.
+async fn met(connection: &Connection) {
+    let (mut send, mut receive) = connection.open_bi().await.unwrap();
+    send.write_all(b"\x13/multistream/1.0.0\n").await.unwrap();
+    within("an answer", receive.read_exact(&mut [0; 20])).await.unwrap();
 }
 
 #[tokio::test]
@@ -108,15 +112,25 @@ async fn a_removed_peer_is_cut_off_on_both_ways_and_refused_when_it_comes_again(
     say(&two.sender(), Recipient::All, Class::Consensus, "early");
     say(&two.sender(), Recipient::All, Class::Chunks, "early");
     until("messages", || inbox.urgent.len() == 1 && inbox.bulk.len() == 1).await;
+    let idle = knock(one.address, &key(2)).await.unwrap();
+    met(&idle).await;
     one.sender().change(&only(3, loopback(ports[2])));
     assert!(inbox.urgent.recv().await.unwrap().is_late());
     assert!(inbox.bulk.recv().await.unwrap().is_late());
     assert_eq!(one.sender().peers().len(), 1);
     until("the end", || two.sender().peers().iter().all(|peer| !peer.connected && !peer.direct)).await;
+    let closed = within("the end", idle.closed()).await;
+    assert!(matches!(closed, ConnectionError::ApplicationClosed(_)), "{closed:?}");
     // It goes on trying, and so do we for it.
     say(&two.sender(), Recipient::All, Class::Consensus, "bad");
     say(&two.sender(), Recipient::All, Class::Chunks, "bad");
-    let closed = within("refusal", refusal(one.address, &key(2))).await;
+    let refused = async {
+        match knock(one.address, &key(2)).await {
+            Ok(connection) => connection.closed().await,
+            Err(error) => error,
+        }
+    };
+    let closed = within("refusal", refused).await;
     let ConnectionError::ApplicationClosed(closed) = closed else { panic!("{closed:?}") };
     assert_eq!(closed.reason, "no validator");
     let (removed, one_of_them) = (identity(&spec, 2, key(2)), peer(1));
