@@ -235,7 +235,7 @@ impl Peer {
         let mut ended = self.ended.subscribe();
         let told = timeout(DIRECT_PATIENCE, chunks_at.wait_for(Option::is_some)).await;
         let Some(port) = told.ok().and_then(|told| told.ok().and_then(|port| *port)) else { return false };
-        // A connection that just ended may have been the only one that said where it is.
+        // Of a peer that is connected it is known, whatever the directory says.
         let Some(ip) = self.place.ip() else { return false };
         let validator = self.validator;
         tokio::select! {
