@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::front::Front;
 use crate::ingress::Ingress;
 use crate::l1::{self, L1State};
-use crate::network::{ChunksPort, Network, NetworkError, NetworkOptions};
+use crate::network::{ChunksPort, Directory, Network, NetworkError, NetworkOptions};
 use crate::pump::{self, Clock, Handle, Pump, PumpOptions};
 use crate::quic::reset;
 use crate::rpc::Rpc;
@@ -107,6 +107,10 @@ async fn start_core(
     OsRng.fill_bytes(&mut entropy);
     let core = NodeCore::new(config, setup.key.clone(), entropy, recovered, clock.now())
         .map_err(|e| Failure::new(Exit::Store, e))?;
+    let refused = |error: NetworkError| {
+        let exit = if matches!(error, NetworkError::Listen { .. }) { Exit::PortBusy } else { Exit::Config };
+        Failure::new(exit, error)
+    };
     let options = NetworkOptions {
         listen: setup.config.network.listen,
         chunks: Some(ChunksPort {
@@ -117,11 +121,9 @@ async fn start_core(
         me: setup.me,
         key: setup.key.clone(),
         spec: Arc::clone(&setup.spec),
+        directory: Directory::of_genesis(&setup.spec, setup.me).map_err(refused)?,
     };
-    let (network, inbox) = Network::start(options).await.map_err(|e| {
-        let exit = if matches!(e, NetworkError::Listen { .. }) { Exit::PortBusy } else { Exit::Config };
-        Failure::new(exit, e)
-    })?;
+    let (network, inbox) = Network::start(options).await.map_err(refused)?;
     let options = PumpOptions {
         core,
         clock,

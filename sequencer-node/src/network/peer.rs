@@ -1,19 +1,19 @@
 //! One other validator: its queues, the tasks that write them, and what is known of the connection.
 
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::io::AsyncWriteExt;
 use libp2p::{PeerId, Stream, StreamProtocol};
 use libp2p_stream::Control;
-use ordering_types::{Digest, ValidatorId};
+use ordering_types::{Digest, PublicKey, ValidatorId};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::chunks::{Chunks, Link, LinkError};
 use super::frame::{self, Frame, StreamError};
+use super::identity;
+use super::place::Place;
 use super::queue::Queue;
 use crate::core_api::Class;
 
@@ -54,13 +54,16 @@ pub(super) struct Direct {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) validator: ValidatorId,
+    pub(super) key: PublicKey,
+    /// That of the key.
     pub(super) id: PeerId,
+    pub(super) place: Place,
     queues: [Queue; 4],
     pub(super) connected: watch::Sender<bool>,
     /// Connections to it that have ended. What is written to one of their streams is lost, and only the next write would tell.
     ended: watch::Sender<u64>,
-    /// Where the genesis file says it is.
-    ip: IpAddr,
+    /// It is no peer any more.
+    removed: watch::Sender<bool>,
     /// Where it says it takes chunks.
     chunks_at: watch::Sender<Option<u16>>,
     /// The consensus stream to it is open.
@@ -76,6 +79,8 @@ pub(super) struct Peer {
 pub(crate) struct PeerStatus {
     /// Who.
     pub(crate) validator: ValidatorId,
+    /// Whether it is a member of the committee.
+    pub(crate) committee: bool,
     /// Whether votes can be sent to it.
     pub(crate) connected: bool,
     /// Whether chunks go to it on a connection of their own, not over libp2p.
@@ -87,18 +92,21 @@ pub(crate) struct PeerStatus {
 }
 
 impl Peer {
-    pub(super) fn new(validator: ValidatorId, id: PeerId, ip: IpAddr) -> Self {
+    pub(super) fn new(validator: ValidatorId, key: PublicKey) -> Self {
         let queues = Class::ALL.map(Queue::new);
         let (connected, _) = watch::channel(false);
         let (ended, _) = watch::channel(0);
+        let (removed, _) = watch::channel(false);
         let (chunks_at, _) = watch::channel(None);
         Self {
             validator,
-            id,
+            key,
+            id: identity::peer_id(&key),
+            place: Place::default(),
             queues,
             connected,
             ended,
-            ip,
+            removed,
             chunks_at,
             greeted: AtomicBool::new(false),
             direct: AtomicBool::new(false),
@@ -116,10 +124,33 @@ impl Peer {
         }
     }
 
-    pub(super) fn status(&self) -> PeerStatus {
+    /// Ends all that is done for it, and forgets what waits for it.
+    pub(super) fn remove(&self) {
+        self.removed.send_replace(true);
+        self.queues.iter().for_each(Queue::clear);
+    }
+
+    /// Whether it was removed.
+    pub(super) fn is_removed(&self) -> bool {
+        *self.removed.borrow()
+    }
+
+    /// Does `work` to its end, or until the peer is removed.
+    pub(super) async fn while_here(&self, work: impl Future<Output = ()>) {
+        let mut removed = self.removed.subscribe();
+        tokio::select! {
+            biased;
+            // The peer has the sender.
+            _ = removed.wait_for(|removed| *removed) => {}
+            () = work => {}
+        }
+    }
+
+    pub(super) fn status(&self, committee: bool) -> PeerStatus {
         let micros = self.rtt_micros.load(Ordering::Relaxed);
         PeerStatus {
             validator: self.validator,
+            committee,
             connected: self.greeted.load(Ordering::Relaxed),
             direct: self.direct.load(Ordering::Relaxed),
             rtt_ms: (micros > 0).then_some(micros as f64 / 1_000.0),
@@ -143,7 +174,7 @@ impl Peer {
     }
 
     /// Keeps one outgoing stream of `class` open and writes its queue, for ever.
-    pub(super) async fn write_class(self: Arc<Self>, class: Class, mut ways: Ways) {
+    pub(super) async fn write_class(&self, class: Class, mut ways: Ways) {
         let mut backoff = BACKOFF.0;
         let mut complained: Option<Instant> = None;
         let mut connected = self.connected.subscribe();
@@ -159,10 +190,15 @@ impl Peer {
                 self.forget_stale(class, gone.elapsed());
             }
             met = true;
-            if let (Class::Chunks, Some(direct)) = (class, &ways.direct)
-                && self.write_directly(direct).await
-            {
-                continue;
+            if let (Class::Chunks, Some(direct)) = (class, &ways.direct) {
+                let began = Instant::now();
+                if self.write_directly(direct).await {
+                    // Perhaps it takes connections only to close them.
+                    let brief = began.elapsed() < BACKOFF.1;
+                    tokio::time::sleep(if brief { backoff } else { BACKOFF.0 }).await;
+                    backoff = if brief { (backoff * 2).min(BACKOFF.1) } else { BACKOFF.0 };
+                    continue;
+                }
             }
             let error = match self.open(class, &mut ways).await {
                 Ok(stream) => {
@@ -199,9 +235,11 @@ impl Peer {
         let mut ended = self.ended.subscribe();
         let told = timeout(DIRECT_PATIENCE, chunks_at.wait_for(Option::is_some)).await;
         let Some(port) = told.ok().and_then(|told| told.ok().and_then(|port| *port)) else { return false };
+        // Of a peer that is connected it is known, whatever the directory says.
+        let Some(ip) = self.place.ip() else { return false };
         let validator = self.validator;
         tokio::select! {
-            linked = direct.chunks.link(self, self.ip, port) => match linked {
+            linked = direct.chunks.link(self, ip, port) => match linked {
                 Ok(link) => {
                     self.direct.store(true, Ordering::Relaxed);
                     let error = self.write_link(link).await;
@@ -222,10 +260,12 @@ impl Peer {
     }
 
     async fn write_link(&self, mut link: Link) -> LinkError {
+        let mut closed = std::pin::pin!(link.closed());
         loop {
             let frames = tokio::select! {
                 frames = self.queue(Class::Chunks).take(WRITE_BATCH_BYTES) => frames,
                 () = link.send_parity() => continue,
+                error = &mut closed => return error,
             };
             if let Err(error) = link.write(frames).await {
                 return error;

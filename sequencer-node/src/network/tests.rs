@@ -9,8 +9,13 @@ use bytes::Bytes;
 use ordering_types::chain_spec::Validator;
 use ordering_types::{Address, ChainSpec, SecretKey, ValidatorId};
 
+use super::chunks::Identity;
+use super::peer::Peer;
+use super::roster::Peers;
 use super::*;
 use crate::core_api::{Class, Recipient};
+
+mod changes;
 
 fn key(seed: u8) -> SecretKey {
     SecretKey::from_bytes([seed; 32]).unwrap()
@@ -20,13 +25,17 @@ fn free_port() -> u16 {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
+fn loopback(port: u16) -> String {
+    format!("/ip4/127.0.0.1/udp/{port}/quic-v1")
+}
+
 fn spec(ports: &[u16], network: &str) -> Arc<ChainSpec> {
     let validators = (1..)
         .zip(ports)
         .map(|(id, port)| Validator {
             id: ValidatorId::new(id.into()),
             key: key(id).public_key(),
-            address: format!("/ip4/127.0.0.1/udp/{port}/quic-v1"),
+            address: loopback(*port),
         })
         .collect();
     Arc::new(ChainSpec {
@@ -45,12 +54,24 @@ fn chunks_port() -> ChunksPort {
 }
 
 async fn start(spec: &Arc<ChainSpec>, id: u8, port: u16) -> (Network, Inbox) {
+    let directory = Directory::of_genesis(spec, ValidatorId::new(id.into())).unwrap();
+    start_with(spec, id, key(id), port, &directory).await
+}
+
+async fn start_with(
+    spec: &Arc<ChainSpec>,
+    id: u8,
+    key: SecretKey,
+    port: u16,
+    directory: &Directory,
+) -> (Network, Inbox) {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let chunks = Some(chunks_port());
     within("port", async {
         loop {
-            let (me, spec) = (ValidatorId::new(id.into()), Arc::clone(spec));
-            match Network::start(NetworkOptions { listen, chunks, me, key: key(id), spec }).await {
+            let (me, key, spec) = (ValidatorId::new(id.into()), key.clone(), Arc::clone(spec));
+            let directory = directory.clone();
+            match Network::start(NetworkOptions { listen, chunks, me, key, spec, directory }).await {
                 Ok(started) => return started,
                 // The one before on this port may still be closing.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -162,7 +183,9 @@ async fn a_busy_port_is_an_error() {
     let busy = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let listen = busy.local_addr().unwrap();
     let spec = spec(&[listen.port(), 1], "test");
-    let options = NetworkOptions { listen, chunks: None, me: ValidatorId::new(1), key: key(1), spec };
+    let me = ValidatorId::new(1);
+    let directory = Directory::of_genesis(&spec, me).unwrap();
+    let options = NetworkOptions { listen, chunks: None, me, key: key(1), spec, directory };
     let error = Network::start(options).await.err().unwrap();
     assert!(error.to_string().contains(&listen.to_string()), "{error}");
 }
@@ -215,12 +238,24 @@ async fn chunks_fall_back_to_libp2p_where_their_port_cannot_be_reached() {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let announce = Some(silent.local_addr().unwrap().port());
     let chunks = Some(ChunksPort { announce, ..chunks_port() });
-    let options = NetworkOptions { listen, chunks, me: ValidatorId::new(2), key: key(2), spec };
+    let me = ValidatorId::new(2);
+    let directory = Directory::of_genesis(&spec, me).unwrap();
+    let options = NetworkOptions { listen, chunks, me, key: key(2), spec, directory };
     let (_two, mut inbox_two) = Network::start(options).await.unwrap();
     connected(&one).await;
     one.sender().send(Recipient::All, Class::Chunks, &Bytes::from_static(b"chunk"));
     assert_eq!(within("chunk", inbox_two.bulk.recv()).await.unwrap().bytes, "chunk");
     assert!(one.sender().peers().iter().all(|peer| !peer.direct));
+}
+
+fn identity(spec: &ChainSpec, me: u16, key: SecretKey) -> Identity {
+    let me = ValidatorId::new(me);
+    let peers = Peers::new(me, key.public_key(), &Directory::of_genesis(spec, me).unwrap());
+    Identity::new(spec, me, key, Arc::new(peers))
+}
+
+fn peer(id: u8) -> Peer {
+    Peer::new(ValidatorId::new(id.into()), key(id).public_key())
 }
 
 #[tokio::test]
@@ -232,14 +267,16 @@ async fn whoever_cannot_prove_to_be_a_validator_sends_no_chunks() {
     let theirs = spec(&ports[..2], "theirs");
     // A stranger's key under a validator's number, a validator of another network, and this node's own key.
     for (spec, me, secret) in [(&ours, 2, key(3)), (&theirs, 2, key(2)), (&ours, 1, key(1))] {
-        let identity = Arc::new(super::chunks::Identity::new(spec, ValidatorId::new(me), secret));
-        let refused = super::chunks::dial(address, &identity, ValidatorId::new(1)).await;
+        let refused = super::chunks::dial(address, &identity(spec, me, secret), &peer(1)).await;
         assert!(refused.is_err(), "validator {me} came in");
     }
-    let honest = Arc::new(super::chunks::Identity::new(&ours, ValidatorId::new(2), key(2)));
+    let honest = identity(&ours, 2, key(2));
     // Somebody else's proof is none: the other end must be who was meant.
-    assert!(super::chunks::dial(address, &honest, ValidatorId::new(2)).await.is_err());
-    let mut link = super::chunks::dial(address, &honest, ValidatorId::new(1)).await.unwrap();
+    let impostor = Peer::new(ValidatorId::new(1), key(3).public_key());
+    for other in [peer(2), impostor] {
+        assert!(super::chunks::dial(address, &honest, &other).await.is_err());
+    }
+    let mut link = super::chunks::dial(address, &honest, &peer(1)).await.unwrap();
     link.write(vec![super::frame::Frame::Message(Bytes::from_static(b"good"))]).await.unwrap();
     assert_eq!(within("chunk", inbox.bulk.recv()).await.unwrap().bytes, "good");
 }
@@ -249,9 +286,8 @@ async fn a_malformed_frame_costs_its_sender_the_link_and_nothing_else() {
     let ports = [free_port(), free_port()];
     let spec = spec(&ports, "test");
     let (one, mut inbox) = start(&spec, 1, ports[0]).await;
-    let identity = Arc::new(super::chunks::Identity::new(&spec, ValidatorId::new(2), key(2)));
-    let link =
-        async || super::chunks::dial(one.chunks.unwrap(), &identity, ValidatorId::new(1)).await.unwrap();
+    let identity = identity(&spec, 2, key(2));
+    let link = async || super::chunks::dial(one.chunks.unwrap(), &identity, &peer(1)).await.unwrap();
     let too_long = vec![0; super::frame::max_message_bytes(Class::Chunks) + 1];
     for bad in [super::frame::Frame::Ping(7), super::frame::Frame::Message(too_long.into())] {
         let mut link = link().await;

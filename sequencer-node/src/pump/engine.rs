@@ -260,8 +260,8 @@ impl<C: Core, S: Outbound> Engine<C, S> {
     }
 
     fn step(&mut self, batch: &mut Batch) -> Result<(), PumpError> {
-        for PeerMessage { from, class, bytes, .. } in batch.urgent.drain(..) {
-            self.handle(Input::Message { from, class, bytes })?;
+        for message in batch.urgent.drain(..) {
+            self.hear(message)?;
         }
         for result in batch.results.drain(..).chain(std::mem::take(&mut self.refused)).collect::<Vec<_>>() {
             self.handle(Input::JobDone(result))?;
@@ -274,14 +274,22 @@ impl<C: Core, S: Outbound> Engine<C, S> {
             let _ = submission.reply.send(answers);
             self.drain()?;
         }
-        for PeerMessage { from, class, bytes, .. } in batch.bulk.drain(..).chain(batch.signing.drain(..)) {
-            self.handle(Input::Message { from, class, bytes })?;
+        for message in batch.bulk.drain(..).chain(batch.signing.drain(..)) {
+            self.hear(message)?;
         }
         let now = self.clock.now();
         if self.core.next_deadline().is_some_and(|at| at <= now) {
             self.handle(Input::Wake)?;
         }
         Ok(())
+    }
+
+    fn hear(&mut self, message: PeerMessage) -> Result<(), PumpError> {
+        if message.is_late() {
+            return Ok(());
+        }
+        let PeerMessage { from, class, bytes, .. } = message;
+        self.handle(Input::Message { from, class, bytes })
     }
 
     fn handle(&mut self, input: Input) -> Result<(), PumpError> {

@@ -90,7 +90,7 @@ impl HealthServer {
 
 async fn ready(State(answers): State<Answers>) -> Response {
     let Health { front, l1 } = &answers.health;
-    let connected = (front.peers)().iter().filter(|peer| peer.connected).count();
+    let connected = (front.peers)().iter().filter(|peer| peer.connected && peer.committee).count();
     let readiness = Readiness::of(&front.status(), connected, l1.borrow().clone());
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()

@@ -8,10 +8,13 @@
 //! Each signs [`Domain::peer_session`](ordering_types::preimage::Domain::peer_session) over keying material of this very TLS
 //! session. An acceptor that does not like what it reads closes the connection without a word.
 
+use std::sync::Arc;
+
 use ordering_types::{Signature, ValidatorId};
 use quinn::{Connection, ReadExactError, RecvStream, SendStream, WriteError};
 
 use super::Identity;
+use crate::network::peer::Peer;
 
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-mpc-sequencer-chunks";
 const SIGNATURE_BYTES: usize = 65;
@@ -43,14 +46,14 @@ pub(super) async fn greet(
     connection: &Connection,
     (send, receive): (&mut SendStream, &mut RecvStream),
     identity: &Identity,
-    other: ValidatorId,
+    other: &Peer,
 ) -> Result<(), GreetingError> {
     let material = keying_material(connection)?;
     let mut hello = Vec::with_capacity(HELLO_BYTES);
     hello.extend_from_slice(&identity.me.get().to_be_bytes());
-    hello.extend_from_slice(&other.get().to_be_bytes());
+    hello.extend_from_slice(&other.validator.get().to_be_bytes());
     hello.extend_from_slice(identity.chain_spec.as_ref());
-    hello.extend_from_slice(&prove(identity, other, material));
+    hello.extend_from_slice(&prove(identity, other.validator, material));
     send.write_all(&hello).await?;
     let mut proof = [0; SIGNATURE_BYTES];
     receive.read_exact(&mut proof).await?;
@@ -62,7 +65,7 @@ pub(super) async fn welcome(
     connection: &Connection,
     (send, receive): (&mut SendStream, &mut RecvStream),
     identity: &Identity,
-) -> Result<ValidatorId, GreetingError> {
+) -> Result<Arc<Peer>, GreetingError> {
     let material = keying_material(connection)?;
     let mut hello = [0; HELLO_BYTES];
     receive.read_exact(&mut hello).await?;
@@ -74,9 +77,11 @@ pub(super) async fn welcome(
     }
     let opener = ValidatorId::new(opener);
     let proof = *proof.first_chunk().ok_or(GreetingError::Unproven(opener))?;
-    verify(identity, opener, material, proof)?;
+    // Nobody is a peer of itself: its own proof sent back is none.
+    let peer = identity.peers.now().of(opener).cloned().ok_or(GreetingError::Unproven(opener))?;
+    verify(identity, &peer, material, proof)?;
     send.write_all(&prove(identity, opener, material)).await?;
-    Ok(opener)
+    Ok(peer)
 }
 
 fn keying_material(connection: &Connection) -> Result<[u8; 32], GreetingError> {
@@ -93,15 +98,11 @@ fn prove(identity: &Identity, other: ValidatorId, material: [u8; 32]) -> [u8; SI
 
 fn verify(
     identity: &Identity,
-    other: ValidatorId,
+    other: &Peer,
     material: [u8; 32],
     proof: [u8; SIGNATURE_BYTES],
 ) -> Result<(), GreetingError> {
-    let digest = identity.domain.peer_session(other, identity.me, material);
-    // Nobody is a peer of itself: its own proof sent back is none.
-    let key = identity.keys.get(&other).filter(|_| other != identity.me);
-    match key.map(|key| key.verify(digest, &Signature::new(proof))) {
-        Some(true) => Ok(()),
-        Some(false) | None => Err(GreetingError::Unproven(other)),
-    }
+    let digest = identity.domain.peer_session(other.validator, identity.me, material);
+    let proven = other.key.verify(digest, &Signature::new(proof));
+    if proven { Ok(()) } else { Err(GreetingError::Unproven(other.validator)) }
 }

@@ -19,17 +19,17 @@ mod receive;
 mod repair;
 mod send;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ordering_types::preimage::Domain;
-use ordering_types::{ChainSpec, Digest, PublicKey, SecretKey, ValidatorId};
+use ordering_types::{ChainSpec, Digest, SecretKey, ValidatorId};
 use quinn::Endpoint;
 use tokio::task::JoinSet;
 
+use super::inbox::InboxSender;
 use super::peer::Peer;
-use super::swarm::InboxSender;
+use super::roster::Peers;
 pub(crate) use endpoint::Congestion;
 pub(super) use send::{Link, LinkError};
 
@@ -39,13 +39,12 @@ pub(super) struct Identity {
     pub(super) key: SecretKey,
     pub(super) domain: Domain,
     pub(super) chain_spec: Digest,
-    pub(super) keys: BTreeMap<ValidatorId, PublicKey>,
+    pub(super) peers: Arc<Peers>,
 }
 
 impl Identity {
-    pub(super) fn new(spec: &ChainSpec, me: ValidatorId, key: SecretKey) -> Self {
-        let keys = spec.validators.iter().map(|v| (v.id, v.key)).collect();
-        Self { me, key, domain: spec.domain(), chain_spec: spec.hash(), keys }
+    pub(super) fn new(spec: &ChainSpec, me: ValidatorId, key: SecretKey, peers: Arc<Peers>) -> Self {
+        Self { me, key, domain: spec.domain(), chain_spec: spec.hash(), peers }
     }
 }
 
@@ -54,7 +53,6 @@ pub(super) struct ChunksOptions {
     pub(super) listen: SocketAddr,
     pub(super) congestion: Congestion,
     pub(super) identity: Arc<Identity>,
-    pub(super) peers: Arc<BTreeMap<ValidatorId, Arc<Peer>>>,
     pub(super) inbox: InboxSender,
 }
 
@@ -73,27 +71,23 @@ impl Chunks {
         options: ChunksOptions,
         tasks: &mut JoinSet<()>,
     ) -> Result<Self, endpoint::EndpointError> {
-        let ChunksOptions { listen, congestion, identity, peers, inbox } = options;
+        let ChunksOptions { listen, congestion, identity, inbox } = options;
         let (endpoint, client) = endpoint::open(listen, congestion, &identity.key)?;
         let address = endpoint.local_addr().map_err(endpoint::EndpointError::Listen)?;
-        tasks.spawn(receive::accept(endpoint.clone(), Arc::clone(&identity), peers, inbox));
+        tasks.spawn(receive::accept(endpoint.clone(), Arc::clone(&identity), inbox));
         Ok(Self { endpoint, client, identity, address })
     }
 
     /// Opens a link to a peer that takes chunks at this port.
     pub(super) async fn link(&self, peer: &Peer, ip: IpAddr, port: u16) -> Result<Link, LinkError> {
         let address = SocketAddr::new(ip, port);
-        send::open(&self.endpoint, self.client.clone(), address, &self.identity, peer.validator).await
+        send::open(&self.endpoint, self.client.clone(), address, &self.identity, peer).await
     }
 }
 
 /// Opens a link from a socket of its own.
 #[cfg(test)]
-pub(super) async fn dial(
-    address: SocketAddr,
-    identity: &Identity,
-    other: ValidatorId,
-) -> Result<Link, LinkError> {
+pub(super) async fn dial(address: SocketAddr, identity: &Identity, other: &Peer) -> Result<Link, LinkError> {
     let any = SocketAddr::new(address.ip(), 0);
     let (endpoint, client) =
         endpoint::open(any, Congestion::default(), &identity.key).expect("a free port is free");

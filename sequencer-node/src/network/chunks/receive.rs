@@ -15,8 +15,8 @@ use super::greeting::{self, HELLO_BYTES};
 use super::repair::{Assembler, RepairError};
 use crate::core_api::Class;
 use crate::network::frame::StreamError;
+use crate::network::inbox::{InboxSender, Intake};
 use crate::network::peer::{HANDSHAKE_TIMEOUT, Peer};
-use crate::network::swarm::{InboxSender, Intake};
 use crate::quic;
 
 /// Connections whose other end has not yet shown who it is.
@@ -25,12 +25,7 @@ const MAX_UNKNOWN: usize = 64;
 const READ_BYTES: usize = 64 << 10;
 
 /// Takes connections and keeps the newest of each peer.
-pub(super) async fn accept(
-    endpoint: Endpoint,
-    identity: Arc<Identity>,
-    peers: Arc<BTreeMap<ValidatorId, Arc<Peer>>>,
-    inbox: InboxSender,
-) {
+pub(super) async fn accept(endpoint: Endpoint, identity: Arc<Identity>, inbox: InboxSender) {
     let unknown = Arc::new(Semaphore::new(MAX_UNKNOWN));
     let (known, mut arrivals) = mpsc::channel::<Arrival>(MAX_UNKNOWN);
     let mut greetings = JoinSet::new();
@@ -46,9 +41,11 @@ pub(super) async fn accept(
                 }
             }
             Some(arrival) = arrivals.recv() => {
-                let Some(peer) = peers.get(&arrival.validator) else { continue };
-                let reader = readers.spawn(read(arrival, Arc::clone(peer), inbox.clone()));
-                if let Some(old) = newest.insert(peer.validator, reader) {
+                let (peer, inbox) = (Arc::clone(&arrival.peer), inbox.clone());
+                let validator = peer.validator;
+                newest.retain(|_, reader| !reader.is_finished());
+                let reader = async move { peer.while_here(read(arrival, &inbox)).await };
+                if let Some(old) = newest.insert(validator, readers.spawn(reader)) {
                     old.abort();
                 }
             }
@@ -60,7 +57,7 @@ pub(super) async fn accept(
 
 /// A connection whose opener has shown who it is.
 struct Arrival {
-    validator: ValidatorId,
+    peer: Arc<Peer>,
     connection: Connection,
     stream: RecvStream,
 }
@@ -76,7 +73,7 @@ async fn welcome(
         let connection = incoming.accept().ok()?.await.ok()?;
         let (mut send, mut stream) = connection.accept_bi().await.ok()?;
         match greeting::welcome(&connection, (&mut send, &mut stream), &identity).await {
-            Ok(validator) => Some(Arrival { validator, connection, stream }),
+            Ok(peer) => Some(Arrival { peer, connection, stream }),
             Err(error) => {
                 tracing::debug!(%from, %error, "refused a connection for chunks");
                 None
@@ -89,9 +86,9 @@ async fn welcome(
     }
 }
 
-async fn read(arrival: Arrival, peer: Arc<Peer>, inbox: InboxSender) {
-    let validator = peer.validator;
-    let mut intake = Intake::new(Class::Chunks, &peer, &inbox);
+async fn read(arrival: Arrival, inbox: &InboxSender) {
+    let validator = arrival.peer.validator;
+    let mut intake = Intake::new(Class::Chunks, &arrival.peer, inbox);
     let mut assembler = Assembler::new(HELLO_BYTES as u64);
     if let Err(error) = read_messages(arrival, &mut assembler, &mut intake).await {
         tracing::warn!(%validator, "closed the chunk connection of this validator: {error}");

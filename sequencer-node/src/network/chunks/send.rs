@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ordering_types::ValidatorId;
 use quinn::{ClientConfig, Connection, Endpoint, SendStream, VarInt};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -14,7 +13,7 @@ use super::greeting::{self, GreetingError, HELLO_BYTES};
 use super::path::Path;
 use super::repair;
 use crate::network::frame::Frame;
-use crate::network::peer::HANDSHAKE_TIMEOUT;
+use crate::network::peer::{HANDSHAKE_TIMEOUT, Peer};
 
 /// The certificate proves nothing, whatever its name.
 const SERVER_NAME: &str = "mpc-seq";
@@ -60,7 +59,7 @@ pub(super) async fn open(
     config: ClientConfig,
     address: SocketAddr,
     identity: &Identity,
-    other: ValidatorId,
+    other: &Peer,
 ) -> Result<Link, LinkError> {
     let open = async {
         let connection = endpoint.connect_with(config, address, SERVER_NAME)?.await?;
@@ -97,6 +96,12 @@ impl Link {
         Ok(())
     }
 
+    /// Waits until the connection ends: a stream tells only who writes.
+    pub(in crate::network) fn closed(&self) -> impl Future<Output = LinkError> + use<> {
+        let connection = self.connection.clone();
+        async move { connection.closed().await.into() }
+    }
+
     /// Sends parity when its time has come; completes when some was sent.
     pub(in crate::network) async fn send_parity(&mut self) {
         match self.parity.front() {
@@ -109,14 +114,6 @@ impl Link {
             // The path may have become narrower, and the peer may be gone: the next write says so.
             let _ = self.connection.send_datagram(part);
         }
-    }
-}
-
-#[cfg(test)]
-impl Link {
-    /// Waits until the other end has had enough.
-    pub(in crate::network) async fn closed(&self) {
-        self.connection.closed().await;
     }
 }
 

@@ -1,6 +1,5 @@
 //! Who comes in.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::network::peer::HANDSHAKE_TIMEOUT;
+use crate::network::roster::Peers;
 use crate::quic;
 
 /// Handshakes under way at once, of addresses that have proven themselves; more are refused. A validator that is refused tries again, and
@@ -28,17 +28,14 @@ pub(super) struct Arrival {
 /// Takes connections until its endpoint closes.
 pub(super) struct Acceptor {
     endpoint: Endpoint,
-    committee: Arc<BTreeSet<PeerId>>,
+    peers: Arc<Peers>,
     arrivals: mpsc::Sender<Arrival>,
 }
 
 impl Acceptor {
-    pub(super) fn new(
-        endpoint: Endpoint,
-        committee: Arc<BTreeSet<PeerId>>,
-    ) -> (Self, mpsc::Receiver<Arrival>) {
+    pub(super) fn new(endpoint: Endpoint, peers: Arc<Peers>) -> (Self, mpsc::Receiver<Arrival>) {
         let (arrivals, receiver) = mpsc::channel(MAX_HANDSHAKES);
-        (Self { endpoint, committee, arrivals }, receiver)
+        (Self { endpoint, peers, arrivals }, receiver)
     }
 
     pub(super) async fn run(self) {
@@ -49,8 +46,8 @@ impl Acceptor {
                 incoming = self.endpoint.accept() => {
                     let Some(incoming) = incoming else { return };
                     if let Some((incoming, place)) = quic::admit(incoming, &places) {
-                        let (committee, arrivals) = (Arc::clone(&self.committee), self.arrivals.clone());
-                        handshakes.spawn(shake_hands(incoming, place, committee, arrivals));
+                        let (peers, arrivals) = (Arc::clone(&self.peers), self.arrivals.clone());
+                        handshakes.spawn(shake_hands(incoming, place, peers, arrivals));
                     }
                 }
                 Some(_) = handshakes.join_next() => {}
@@ -62,13 +59,13 @@ impl Acceptor {
 async fn shake_hands(
     incoming: Incoming,
     _place: OwnedSemaphorePermit,
-    committee: Arc<BTreeSet<PeerId>>,
+    peers: Arc<Peers>,
     arrivals: mpsc::Sender<Arrival>,
 ) {
     let from = incoming.remote_address();
     let Ok(connecting) = incoming.accept() else { return };
     let Ok(Ok(connection)) = timeout(HANDSHAKE_TIMEOUT, connecting).await else { return };
-    match peer_of(&connection).filter(|peer| committee.contains(peer)) {
+    match peer_of(&connection).filter(|peer| peers.now().with_key(peer).is_some()) {
         // The receiver ends with the node.
         Some(peer) => _ = arrivals.send(Arrival { peer, connection, from }).await,
         None => {

@@ -2,17 +2,16 @@
 //!
 //! libp2p's own transport answers every first packet with a whole handshake, whoever sends it from wherever: a thousand of them a second cost
 //! a node most of a core and hundreds of megabytes. Here an address proves itself first (Retry, RFC 9000, section 8.1.2), handshakes under
-//! way are bounded, and who turns out to be no validator is gone before the mesh hears of it. On the wire it is the same: TLS 1.3 with
+//! way are bounded, and who turns out to be no peer is gone before the mesh hears of it. On the wire it is the same: TLS 1.3 with
 //! libp2p's certificates, whose key is the validator's (libp2p's specifications, `quic` and `tls`).
 //!
 //! ```text
-//!   endpoint ─▶ first packet ─▶ Retry ─▶ handshake, at most MAX_HANDSHAKES ─▶ a validator's? ─▶ swarm
+//!   endpoint ─▶ first packet ─▶ Retry ─▶ handshake, at most MAX_HANDSHAKES ─▶ a peer's? ─▶ swarm
 //! ```
 
 mod accept;
 mod connection;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
@@ -33,6 +32,7 @@ use tokio::time::timeout;
 
 use super::address::{to_multiaddr, to_socket};
 use super::peer::HANDSHAKE_TIMEOUT;
+use super::roster::Peers;
 use accept::{Acceptor, Arrival, peer_of};
 use connection::Connection;
 
@@ -81,7 +81,7 @@ pub(super) struct Quic {
     client: ClientConfig,
     server: ServerConfig,
     endpoint: EndpointConfig,
-    committee: Arc<BTreeSet<PeerId>>,
+    peers: Arc<Peers>,
     listening: Option<Listening>,
     waker: Option<Waker>,
 }
@@ -97,11 +97,11 @@ struct Listening {
 }
 
 impl Quic {
-    /// For one validator; `endpoint` says how it resets what it no longer knows, `committee` who may come in.
+    /// For one validator; `endpoint` says how it resets what it no longer knows, `peers` who may come in.
     pub(super) fn new(
         keypair: &Keypair,
         endpoint: EndpointConfig,
-        committee: BTreeSet<PeerId>,
+        peers: Arc<Peers>,
     ) -> Result<Self, QuicError> {
         let failed = |error: &dyn std::fmt::Display| QuicError::Tls(error.to_string());
         let transport = Arc::new(transport());
@@ -119,7 +119,7 @@ impl Quic {
         let tls = QuicClientConfig::try_from(tls).map_err(|e| failed(&e))?;
         let mut client = ClientConfig::new(Arc::new(tls));
         client.transport_config(transport);
-        Ok(Self { client, server, endpoint, committee: Arc::new(committee), listening: None, waker: None })
+        Ok(Self { client, server, endpoint, peers, listening: None, waker: None })
     }
 
     fn listen(&self, id: ListenerId, listen: SocketAddr) -> Result<Listening, QuicError> {
@@ -127,7 +127,7 @@ impl Quic {
         let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint = Endpoint::new(self.endpoint.clone(), Some(self.server.clone()), socket, runtime)?;
         let address = to_multiaddr(endpoint.local_addr()?);
-        let (acceptor, arrivals) = Acceptor::new(endpoint.clone(), Arc::clone(&self.committee));
+        let (acceptor, arrivals) = Acceptor::new(endpoint.clone(), Arc::clone(&self.peers));
         let mut tasks = JoinSet::new();
         tasks.spawn(acceptor.run());
         Ok(Listening { id, endpoint, address, announced: false, arrivals, _tasks: tasks })
