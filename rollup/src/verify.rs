@@ -208,7 +208,11 @@ impl Network {
     }
 
     /// Checks that the key of the epoch before handed over to these members.
-    pub fn succession(&self, keys: &Keys, succession: Succession) -> Result<Verified<Succession>, VerifyError> {
+    pub fn succession(
+        &self,
+        keys: &Keys,
+        succession: Succession,
+    ) -> Result<Verified<Succession>, VerifyError> {
         let next = succession.signed.handover.next.epoch;
         let outgoing = next.get().checked_sub(1).map(Epoch::new).ok_or(VerifyError::FirstEpoch)?;
         let outgoing = keys.of(outgoing)?;

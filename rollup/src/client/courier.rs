@@ -25,7 +25,9 @@ use tokio::time::{Instant, sleep_until};
 use super::follow::{FollowEvent, Follower};
 use super::session::SessionError;
 use crate::verify::Verified;
-use crate::wire::{MAX_CLIENT_FRAME_BYTES, MAX_SUBMIT_MANY, OrderedBlock, OrderedSection, Refusal, Refused, Submit};
+use crate::wire::{
+    MAX_CLIENT_FRAME_BYTES, MAX_SUBMIT_MANY, OrderedBlock, OrderedSection, Refusal, Refused, Submit,
+};
 
 /// Most transactions that wait to be ordered.
 pub const MAX_WAITING: usize = 65_536;

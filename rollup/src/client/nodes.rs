@@ -4,8 +4,8 @@
 //! are needed: the founding's once, and each later one from the handover that the key before it signed. Any node may serve it, whether
 //! or not it is a member; who does not have it is only behind.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use batcher_format::SealedBatch;

@@ -86,7 +86,10 @@ impl Reader {
     }
 
     /// Checks a block, once the members of its epoch are known.
-    async fn ordered(&mut self, block: Arc<OrderedBlock>) -> Result<Verified<Arc<OrderedBlock>>, SessionError> {
+    async fn ordered(
+        &mut self,
+        block: Arc<OrderedBlock>,
+    ) -> Result<Verified<Arc<OrderedBlock>>, SessionError> {
         let deadline = Instant::now() + HANDOVER_PATIENCE;
         let epoch = block.header.epoch;
         loop {

@@ -57,7 +57,9 @@ pub enum SessionError {
     #[error("the node's blocks cannot be checked: {0}")]
     Unknown(UnknownEpoch),
     /// The node is not in the committee (any more): it takes no transactions and may fall behind.
-    #[error("validator {0} is not in the committee; it still answers, but takes nothing to be ordered: use a member")]
+    #[error(
+        "validator {0} is not in the committee; it still answers, but takes nothing to be ordered: use a member"
+    )]
     NotInCommittee(ValidatorId),
     /// The node orders nothing now.
     #[error("the node is not ordering now")]
