@@ -14,7 +14,9 @@ use rollup::wire::{
     self, ClientMessage, CloseReason, Closed, Content, NodeMessage, Opening, OrderedBlock, Refusal, Refused,
     Request, Response, Rollups, Status, Submit, Subscription, Welcome,
 };
-use support::{ROLLUP, certify, handover, listen, network, ordered_block, spec, welcome};
+use support::{
+    ROLLUP, certify, committee, handover, listen, network, ordered_block, spec, succession, welcome,
+};
 use tokio::sync::mpsc;
 
 /// A chain of certified blocks, each with one transaction.
@@ -36,8 +38,8 @@ enum Behaviour {
     Serve(Vec<OrderedBlock>),
     /// Sends exactly these messages.
     Say(Vec<NodeMessage>),
-    /// Claims to be this validator with another one's signature.
-    Impostor(ValidatorId),
+    /// Claims to be this validator and to hold this one's key, with its own signature.
+    Impostor(u16, u8),
     /// Ends the session at once.
     Close(CloseReason),
 }
@@ -59,14 +61,16 @@ async fn session(connection: quinn::Connection, behaviour: Behaviour) {
     let (mut send, mut receive) = connection.accept_bi().await.unwrap();
     let Some(Opening::Session(hello)) = wire::read(&mut receive).await.unwrap() else { return };
     let (sender, mut outgoing) = mpsc::unbounded_channel::<NodeMessage>();
-    let claimed = match &behaviour {
-        Behaviour::Impostor(claimed) => *claimed,
-        _ => ValidatorId::new(1),
+    let (claimed, key) = match behaviour {
+        Behaviour::Impostor(claimed, key) => (claimed, key),
+        _ => (1, 1),
     };
     if let Behaviour::Close(reason) = behaviour {
         sender.send(NodeMessage::Closed(Closed { reason, text: "no".to_owned() })).unwrap();
     } else {
-        sender.send(NodeMessage::Welcome(welcome(&connection, claimed.get(), 1, true))).unwrap();
+        let key = support::validator(key).public_key();
+        let welcome = Welcome { key, ..welcome(&connection, claimed, 1, true) };
+        sender.send(NodeMessage::Welcome(welcome)).unwrap();
     }
     match behaviour {
         Behaviour::Serve(blocks) => {
@@ -76,7 +80,7 @@ async fn session(connection: quinn::Connection, behaviour: Behaviour) {
             }
         }
         Behaviour::Say(messages) => messages.into_iter().for_each(|message| sender.send(message).unwrap()),
-        Behaviour::Impostor(_) | Behaviour::Close(_) => {}
+        Behaviour::Impostor(..) | Behaviour::Close(_) => {}
     }
     loop {
         tokio::select! {
@@ -118,8 +122,11 @@ async fn a_session_submits_and_follows() {
 
 #[tokio::test]
 async fn a_node_that_cannot_prove_who_it_is_is_left() {
-    let error = open(&node(Behaviour::Impostor(ValidatorId::new(2)))).await.unwrap_err();
-    assert!(matches!(error, SessionError::Identity(id) if id == ValidatorId::new(2)));
+    // A founder's number with another key, or with a key that is not held; a founder's key with another number; and a stranger's key.
+    for (claimed, key) in [(2, 1), (2, 2), (9, 1), (9, 9)] {
+        let error = open(&node(Behaviour::Impostor(claimed, key))).await.unwrap_err();
+        assert!(matches!(error, SessionError::Identity(id) if id == ValidatorId::new(claimed)), "{error}");
+    }
     let error = open(&node(Behaviour::Close(CloseReason::Full))).await.unwrap_err();
     assert!(matches!(error, SessionError::Closed(Closed { reason: CloseReason::Full, .. })));
 }
@@ -255,6 +262,12 @@ async fn frames_over_their_limit_end_before_their_bytes() {
     let many = ClientMessage::SubmitMany(vec![submit; wire::MAX_SUBMIT_MANY + 1]);
     let error = wire::read::<ClientMessage>(&mut wire::encode(&many).as_ref()).await.unwrap_err();
     assert!(matches!(error, wire::FrameError::Malformed(_)));
+    for (members, fits) in [(100, true), (101, false)] {
+        let next = succession(&network(), 1, 0, &committee(1..=members));
+        let answer = wire::encode(&Response::Handover(Some(Box::new(next))));
+        let read = wire::read::<Response>(&mut answer.as_ref()).await;
+        assert_eq!(read.is_ok(), fits, "{members} members");
+    }
 }
 
 /// Both sides are deployed apart: the bytes must not change without a new version.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ordering_types::{Digest, Epoch, Height, PublicKey, ValidatorId};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::connect::{ConnectError, Connector};
 use super::learn::Learnt;
@@ -55,6 +56,7 @@ struct Open {
     height: Height,
     events: Events,
     frames: mpsc::Sender<Vec<Submit>>,
+    writer: JoinHandle<()>,
 }
 
 impl Open {
@@ -63,8 +65,15 @@ impl Open {
         let (member, height) = (session.is_member(), session.height());
         let (submitter, events) = session.split();
         let (frames, waiting) = mpsc::channel(WAITING_FRAMES);
-        tokio::spawn(write(submitter, waiting));
-        Self { validator, key, member, height, events, frames }
+        let writer = tokio::spawn(write(submitter, waiting));
+        Self { validator, key, member, height, events, frames, writer }
+    }
+}
+
+impl Drop for Open {
+    /// With the submitter goes the connection, also if the node takes nothing more.
+    fn drop(&mut self) {
+        self.writer.abort();
     }
 }
 
