@@ -241,7 +241,7 @@ impl Poster {
             return Ok(founding.map(|founding| Content::Ready(Task::initialise(&founding))));
         };
         // L1 decides whose signatures count: what came before need not be learnt, and the members may have replaced a key.
-        self.nodes.trust(view.epoch, key);
+        self.nodes.trust(view.epoch, key, None);
         let batch = self.nodes.sealed(view.next_number).await?;
         self.board.heard(Side::Nodes);
         match batch {
@@ -258,11 +258,11 @@ impl Poster {
 
     /// The handover that L1 takes before its next batch, which is of the epoch `of` as far as the nodes have it.
     async fn find_handover(&self, view: InboxView, of: Option<Epoch>) -> Result<Option<Content>, Trouble> {
-        let handover = self.nodes.handover(view.epoch.next()).await?;
+        let succession = self.nodes.handover(view.epoch.next()).await?;
         self.board.heard(Side::Nodes);
         let number = view.next_number;
-        match (handover.filter(|signed| signed.handover.first_batch == number), of) {
-            (Some(handover), _) => Ok(Some(Content::Ready(Task::rotate(&handover)?))),
+        match (succession.filter(|next| next.signed.handover.first_batch == number), of) {
+            (Some(next), _) => Ok(Some(Content::Ready(Task::rotate(&next.signed)?))),
             (None, Some(nodes)) => Err(Trouble::Epoch { number, nodes, l1: view.epoch }),
             (None, None) => Ok(None),
         }

@@ -169,7 +169,7 @@ async fn a_handover_that_is_on_its_way_is_not_sent_again() {
     derived(&network, 1).await;
     batcher.task.abort();
     let epoch = network.rotate();
-    let signed = network.store.lock().unwrap().handovers[&epoch];
+    let signed = network.store.lock().unwrap().handovers[&epoch].signed;
     let task = Task::rotate(&signed).unwrap();
     let automine = async |on: bool| {
         let _: Value = network.rpc.call("dev_setAutomine", json!([on])).await.unwrap();
@@ -252,7 +252,7 @@ async fn a_forged_handover_never_reaches_l1() {
     let epoch = network.rotate();
     network.seal(100);
     let (liar, lies) = node(network.store.lock().unwrap().clone());
-    forge(lies.lock().unwrap().handovers.get_mut(&epoch).unwrap());
+    forge(&mut lies.lock().unwrap().handovers.get_mut(&epoch).unwrap().signed);
 
     let nodes = Nodes::new(Verifier::new(Arc::clone(&network.spec)), std::slice::from_ref(&liar)).unwrap();
     for error in [nodes.handover(epoch).await.unwrap_err(), nodes.sealed(2).await.unwrap_err()] {
@@ -292,7 +292,7 @@ async fn a_batch_needs_the_key_of_its_epoch() {
     assert!(nodes.sealed(2).await.unwrap().is_none(), "it cannot be checked yet");
     assert!(nodes.handover(epoch).await.unwrap().is_none());
     assert!(nodes.sealed(1).await.unwrap().is_some());
-    let handover = network.store.lock().unwrap().handovers[&epoch];
+    let handover = network.store.lock().unwrap().handovers[&epoch].clone();
     store.lock().unwrap().handovers.insert(epoch, handover);
     assert!(matches!(nodes.sealed(2).await, Err(RequestError::Lie(_))));
 }

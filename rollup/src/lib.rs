@@ -17,5 +17,12 @@ pub mod derive;
 pub mod fuzzing;
 pub mod inbox;
 pub mod l1;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 pub mod verify;
 pub mod wire;
+
+/// The name by which tests within and without know this crate.
+#[cfg(test)]
+extern crate self as rollup;

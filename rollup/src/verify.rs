@@ -2,16 +2,17 @@
 //!
 //! | what | proven by | needs |
 //! |---|---|---|
-//! | an ordered block, of any epoch | precommits of n − f validators | the chain specification |
-//! | the first group key | ECDSA signatures of n − f validators | the chain specification |
-//! | the key of a later epoch | one group signature: the handover | the key of the epoch before |
+//! | an ordered block | precommits of n − f members of its epoch | these members |
+//! | the first group key | ECDSA signatures of n − f founders | the chain specification |
+//! | key and members of a later epoch | one group signature: the handover | the key of the epoch before |
 //! | a soft confirmation | one group signature over it or a block that descends from it | the key of the signed block's epoch |
 //! | a sealed batch | one group signature | the key of the batch's epoch |
 //! | one transaction's place | a Merkle path to a header's `tx_root` | that header, proven |
 //!
-//! A checked thing is a [`Verified`]: only this module makes one. [`Keys`] holds the key of each epoch.
+//! A checked thing is a [`Verified`]: only this module makes one. [`Keys`] holds key and members of each epoch.
 //!
-//! The validators are the founders in all epochs; handovers change the group key alone.
+//! Epoch 0 is the founders', whom the chain specification names; its blocks are checked without any key. Who starts with a key
+//! from L1 knows that epoch's members only by their hash, and is told them by any node.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -21,14 +22,16 @@ use ordering_types::block::InclusionProof;
 use ordering_types::certificate::CertificateError;
 use ordering_types::chain_spec::Committee;
 use ordering_types::group::GroupError;
+use ordering_types::handover::SuccessionError;
 use ordering_types::preimage::Domain;
-use ordering_types::{ChainSpec, Digest, Epoch, Header, Height, SignedHandover, TxId};
+use ordering_types::{ChainSpec, Digest, Epoch, Header, Height, PublicKey, Succession, TxId, ValidatorId};
 
 use crate::wire::{Certified, Confirmation, Founding, MAX_ABOVE, OrderedBlock};
 
 mod keys;
+mod quorum;
 
-pub use keys::{Keys, MAX_KEYS, UnknownEpoch};
+pub use keys::{Keys, MAX_KEYS, MembersError, UnknownEpoch};
 
 /// Proof that the value inside was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +58,12 @@ pub enum VerifyError {
     /// A header of another network.
     #[error("the header is of another chain specification")]
     ChainSpec,
-    /// Signed with a key that is not known here.
+    /// Signed with a key, or by members, that are not known here.
     #[error(transparent)]
     Unknown(#[from] UnknownEpoch),
+    /// Members that the outgoing committee did not hand over to.
+    #[error("the members are not those that the handover to epoch {0} names by their hash")]
+    Members(Epoch),
     /// A handover to epoch 0, which is founded.
     #[error("a handover to epoch 0, whose key the founders sign")]
     FirstEpoch,
@@ -103,19 +109,21 @@ pub enum VerifyError {
 pub struct Network {
     spec: Arc<ChainSpec>,
     hash: Digest,
-    committee: Committee,
+    founders: Arc<Committee>,
     trusted: Option<Keys>,
 }
 
 impl Network {
     /// The network of a chain specification.
     pub fn new(spec: Arc<ChainSpec>) -> Self {
-        let (hash, committee) = (spec.hash(), spec.committee());
-        Self { spec, hash, committee, trusted: None }
+        let (hash, founders) = (spec.hash(), Arc::new(spec.committee()));
+        Self { spec, hash, founders, trusted: None }
     }
 
-    /// Clients begin with these keys instead of the founding's: what came before need not be learnt.
-    pub fn trusting(self, keys: Keys) -> Self {
+    /// Clients begin with these keys instead of the founding's: what came before need not be learnt. Blocks of epochs before, but for
+    /// the founders', cannot be checked then.
+    pub fn trusting(self, mut keys: Keys) -> Self {
+        keys.introduce_founders(&self.founders);
         Self { trusted: Some(keys), ..self }
     }
 
@@ -139,13 +147,36 @@ impl Network {
         self.spec.domain()
     }
 
-    /// The founding committee, which is that of every epoch.
-    pub const fn committee(&self) -> &Committee {
-        &self.committee
+    /// The founding committee, which is that of epoch 0.
+    pub fn founders(&self) -> &Committee {
+        &self.founders
     }
 
-    /// Checks an ordered block: its certificate, and that everything it lists stands under its header.
-    pub fn ordered(&self, block: Arc<OrderedBlock>) -> Result<Verified<Arc<OrderedBlock>>, VerifyError> {
+    /// The members of an epoch; the founders' needs no keys.
+    pub fn members<'a>(
+        &'a self,
+        keys: impl Into<Option<&'a Keys>>,
+        epoch: Epoch,
+    ) -> Result<&'a Committee, UnknownEpoch> {
+        if epoch == Epoch::new(0) {
+            return Ok(&self.founders);
+        }
+        let none = UnknownEpoch::Later { epoch, newest: Epoch::new(0) };
+        keys.into().ok_or(none)?.members(epoch)
+    }
+
+    /// Whether a validator may have this key, as far as the chain specification says: founders have the keys that it names, and
+    /// those keys are nobody else's.
+    pub fn may_be(&self, validator: ValidatorId, key: &PublicKey) -> bool {
+        self.founders.iter().all(|(id, founder)| (id == validator) == (founder == key))
+    }
+
+    /// Checks an ordered block: its certificate, by the members of its epoch, and that everything it lists stands under its header.
+    pub fn ordered<'a>(
+        &'a self,
+        keys: impl Into<Option<&'a Keys>>,
+        block: Arc<OrderedBlock>,
+    ) -> Result<Verified<Arc<OrderedBlock>>, VerifyError> {
         let header = &block.header;
         if header.chain_spec != self.hash {
             return Err(VerifyError::ChainSpec);
@@ -155,7 +186,7 @@ impl Network {
         if !same || certificate.header != header.hash() {
             return Err(VerifyError::OtherHeader);
         }
-        certificate.verify(&self.domain(), &self.committee)?;
+        quorum::check(certificate, &self.domain(), self.members(keys, header.epoch)?)?;
         if !block.is_consistent() {
             return Err(VerifyError::TxRoot);
         }
@@ -167,25 +198,32 @@ impl Network {
         let (x, y) = founding.key.coordinates();
         let digest = self.domain().initialise(Epoch::new(0), x, y);
         let valid = founding.signatures.iter().filter(|(id, signature)| {
-            self.committee.key(**id).is_some_and(|key| key.verify_as_l1(digest, signature))
+            self.founders.key(**id).is_some_and(|key| key.verify_as_l1(digest, signature))
         });
-        let (got, quorum) = (valid.count(), self.committee.quorum());
+        let (got, quorum) = (valid.count(), self.founders.quorum());
         if got < quorum {
             return Err(VerifyError::Founding { got, quorum });
         }
         Ok(Verified(founding))
     }
 
-    /// Checks that the key of the epoch before signed this handover.
-    pub fn handover(
+    /// Checks that the key of the epoch before handed over to these members.
+    pub fn succession(
         &self,
         keys: &Keys,
-        signed: SignedHandover,
-    ) -> Result<Verified<SignedHandover>, VerifyError> {
-        let next = signed.handover.next.epoch;
+        succession: Succession,
+    ) -> Result<Verified<Succession>, VerifyError> {
+        let next = succession.signed.handover.next.epoch;
         let outgoing = next.get().checked_sub(1).map(Epoch::new).ok_or(VerifyError::FirstEpoch)?;
-        signed.verify(&self.domain(), &*keys.of(outgoing)?)?;
-        Ok(Verified(signed))
+        let outgoing = keys.of(outgoing)?;
+        if succession.members.is_empty() {
+            return Err(VerifyError::Members(next));
+        }
+        match succession.verify(&self.domain(), &outgoing) {
+            Ok(()) => Ok(Verified(succession)),
+            Err(SuccessionError::Members) => Err(VerifyError::Members(next)),
+            Err(SuccessionError::Signature(error)) => Err(error.into()),
+        }
     }
 
     /// Checks that the group signed the block that `certified` names.

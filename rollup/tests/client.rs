@@ -7,97 +7,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use ordering_types::chain_spec::{DataPolicy, Rollup, RollupKind, Validator};
-use ordering_types::{
-    Block, ChainSpec, CommitCertificate, Digest, Epoch, Header, Height, L1Reference, RollupId, RollupSection,
-    Round, SecretKey, ValidatorId,
-};
+use ordering_types::{Digest, Epoch, Height, ValidatorId};
 use rollup::client::{Connector, Event, FollowEvent, Follower, Nodes, Session, SessionError};
-use rollup::verify::{Network, VerifyError};
+use rollup::verify::VerifyError;
 use rollup::wire::{
-    self, ClientMessage, CloseReason, Closed, Content, NodeMessage, Opening, OrderedBlock, OrderedSection,
-    Refusal, Refused, Request, Response, RollupRoot, Rollups, Status, Submit, Subscription, Welcome,
+    self, ClientMessage, CloseReason, Closed, Content, NodeMessage, Opening, OrderedBlock, Refusal, Refused,
+    Request, Response, Rollups, Status, Submit, Subscription, Welcome,
 };
-use support::{handover, listen};
+use support::{
+    ROLLUP, certify, committee, handover, listen, network, ordered_block, spec, succession, welcome,
+};
 use tokio::sync::mpsc;
-
-const ROLLUP: RollupId = RollupId::new(1);
-
-fn validator(id: u8) -> SecretKey {
-    SecretKey::from_bytes([id; 32]).unwrap()
-}
-
-fn spec() -> ChainSpec {
-    let rollup = Rollup {
-        id: ROLLUP,
-        name: "one".to_owned(),
-        kind: RollupKind::Opaque,
-        chain_id: 9_001,
-        data: DataPolicy::Blob,
-        quota_bytes_per_block: 1_000,
-    };
-    let validators = (1..=4).map(|id| Validator {
-        id: ValidatorId::new(id.into()),
-        key: validator(id).public_key(),
-        address: String::new(),
-    });
-    ChainSpec {
-        network: "test".to_owned(),
-        l1_chain_id: 1,
-        inbox: ordering_types::Address::new([1; 20]),
-        validators: validators.collect(),
-        rollups: vec![rollup],
-        ..ChainSpec::default()
-    }
-}
-
-fn network() -> Network {
-    Network::new(Arc::new(spec()))
-}
 
 /// A chain of certified blocks, each with one transaction.
 fn chain(count: u64) -> Vec<OrderedBlock> {
     let mut parent = Digest::ZERO;
-    (1..=count)
-        .map(|height| {
-            let data = Bytes::from(format!("transaction {height}"));
-            let sections = vec![RollupSection { rollup: ROLLUP, transactions: vec![data.clone()] }];
-            let mut block = Block {
-                header: Header {
-                    version: 1,
-                    chain_spec: spec().hash(),
-                    epoch: Epoch::new(0),
-                    height: Height::new(height),
-                    parent,
-                    time_ms: height,
-                    l1_reference: L1Reference::default(),
-                    cut: Digest::ZERO,
-                    tx_root: Digest::ZERO,
-                    tx_count: 1,
-                    state_root: Digest::ZERO,
-                    seals_batch: false,
-                },
-                sections,
-            };
-            let tree = block.tree();
-            block.header.tx_root = tree.root();
-            parent = block.header.hash();
-            let rollups = tree.rollups().map(|(rollup, count, root)| RollupRoot { rollup, count, root });
-            OrderedBlock {
-                certificate: certify(&block.header, 3),
-                header: block.header.clone(),
-                rollups: rollups.collect(),
-                sections: vec![OrderedSection { rollup: ROLLUP, content: Content::Data(vec![data]) }],
-            }
-        })
-        .collect()
-}
-
-fn certify(header: &Header, signers: u8) -> CommitCertificate {
-    let (epoch, height, round) = (header.epoch, header.height, Round::new(0));
-    let digest = spec().domain().vote(true, epoch, height, round, Some(header.hash()));
-    let signatures = (1..=signers).map(|id| (ValidatorId::new(id.into()), validator(id).sign(digest)));
-    CommitCertificate { epoch, height, round, header: header.hash(), signatures: signatures.collect() }
+    let block = |height| {
+        let data = vec![Bytes::from(format!("transaction {height}"))];
+        let block = ordered_block((0, height), parent, data, 1..=3);
+        parent = block.header.hash();
+        block
+    };
+    (1..=count).map(block).collect()
 }
 
 /// What a test node does after its welcome.
@@ -107,8 +38,8 @@ enum Behaviour {
     Serve(Vec<OrderedBlock>),
     /// Sends exactly these messages.
     Say(Vec<NodeMessage>),
-    /// Claims to be this validator with another one's signature.
-    Impostor(ValidatorId),
+    /// Claims to be this validator and to hold this one's key, with its own signature.
+    Impostor(u16, u8),
     /// Ends the session at once.
     Close(CloseReason),
 }
@@ -130,23 +61,16 @@ async fn session(connection: quinn::Connection, behaviour: Behaviour) {
     let (mut send, mut receive) = connection.accept_bi().await.unwrap();
     let Some(Opening::Session(hello)) = wire::read(&mut receive).await.unwrap() else { return };
     let (sender, mut outgoing) = mpsc::unbounded_channel::<NodeMessage>();
-    let claimed = match &behaviour {
-        Behaviour::Impostor(claimed) => *claimed,
-        _ => ValidatorId::new(1),
+    let (claimed, key) = match behaviour {
+        Behaviour::Impostor(claimed, key) => (claimed, key),
+        _ => (1, 1),
     };
     if let Behaviour::Close(reason) = behaviour {
         sender.send(NodeMessage::Closed(Closed { reason, text: "no".to_owned() })).unwrap();
     } else {
-        let proof = wire::prove_identity(&connection, &spec().domain(), claimed, &validator(1)).unwrap();
-        sender
-            .send(NodeMessage::Welcome(Welcome {
-                version: wire::VERSION,
-                chain_spec: hello.chain_spec,
-                height: Height::new(5),
-                validator: claimed,
-                identity_proof: proof,
-            }))
-            .unwrap();
+        let key = support::validator(key).public_key();
+        let welcome = Welcome { key, ..welcome(&connection, claimed, 1, true) };
+        sender.send(NodeMessage::Welcome(welcome)).unwrap();
     }
     match behaviour {
         Behaviour::Serve(blocks) => {
@@ -156,7 +80,7 @@ async fn session(connection: quinn::Connection, behaviour: Behaviour) {
             }
         }
         Behaviour::Say(messages) => messages.into_iter().for_each(|message| sender.send(message).unwrap()),
-        Behaviour::Impostor(_) | Behaviour::Close(_) => {}
+        Behaviour::Impostor(..) | Behaviour::Close(_) => {}
     }
     loop {
         tokio::select! {
@@ -198,8 +122,11 @@ async fn a_session_submits_and_follows() {
 
 #[tokio::test]
 async fn a_node_that_cannot_prove_who_it_is_is_left() {
-    let error = open(&node(Behaviour::Impostor(ValidatorId::new(2)))).await.unwrap_err();
-    assert!(matches!(error, SessionError::Identity(id) if id == ValidatorId::new(2)));
+    // A founder's number with another key, or with a key that is not held; a founder's key with another number; and a stranger's key.
+    for (claimed, key) in [(2, 1), (2, 2), (9, 1), (9, 9)] {
+        let error = open(&node(Behaviour::Impostor(claimed, key))).await.unwrap_err();
+        assert!(matches!(error, SessionError::Identity(id) if id == ValidatorId::new(claimed)), "{error}");
+    }
     let error = open(&node(Behaviour::Close(CloseReason::Full))).await.unwrap_err();
     assert!(matches!(error, SessionError::Closed(Closed { reason: CloseReason::Full, .. })));
 }
@@ -212,7 +139,7 @@ async fn lies_about_blocks_are_found() {
     type Expected = fn(&VerifyError) -> bool;
     let bends: [(Bend, Expected); 5] = [
         (|b| b.header.time_ms += 1, |e| *e == VerifyError::OtherHeader),
-        (|b| b.certificate = certify(&b.header, 2), |e| matches!(e, VerifyError::Certificate(_))),
+        (|b| b.certificate = certify(&b.header, 1..=2), |e| matches!(e, VerifyError::Certificate(_))),
         (
             |b| b.sections[0].content = Content::Data(vec![Bytes::from_static(b"another")]),
             |e| *e == VerifyError::TxRoot,
@@ -256,6 +183,7 @@ async fn a_follower_gets_every_block_from_whoever_has_it() {
             FollowEvent::Ordered(block) => blocks.push((**block).clone()),
             FollowEvent::Lost { .. } => lost += 1,
             FollowEvent::Connected(_) | FollowEvent::Certified(_) => {}
+            other @ (FollowEvent::Stranded(_) | FollowEvent::Refused(_)) => panic!("{other:?}"),
         }
     }
     assert_eq!(blocks, all);
@@ -292,7 +220,15 @@ fn answering(silent: bool) -> (String, Arc<AtomicUsize>) {
 
 fn status() -> Status {
     let (validator, height) = (ValidatorId::new(1), Height::new(5));
-    Status { chain_spec: spec().hash(), validator, height, certified: height, sealed: 0, peers: 3 }
+    Status {
+        chain_spec: spec().hash(),
+        validator,
+        member: true,
+        height,
+        certified: height,
+        sealed: 0,
+        peers: 3,
+    }
 }
 
 /// A batcher that asked for the founding key, which did not exist yet, waited for a dead node's time-out each time, although
@@ -326,6 +262,12 @@ async fn frames_over_their_limit_end_before_their_bytes() {
     let many = ClientMessage::SubmitMany(vec![submit; wire::MAX_SUBMIT_MANY + 1]);
     let error = wire::read::<ClientMessage>(&mut wire::encode(&many).as_ref()).await.unwrap_err();
     assert!(matches!(error, wire::FrameError::Malformed(_)));
+    for (members, fits) in [(100, true), (101, false)] {
+        let next = succession(&network(), 1, 0, &committee(1..=members));
+        let answer = wire::encode(&Response::Handover(Some(Box::new(next))));
+        let read = wire::read::<Response>(&mut answer.as_ref()).await;
+        assert_eq!(read.is_ok(), fits, "{members} members");
+    }
 }
 
 /// Both sides are deployed apart: the bytes must not change without a new version.
@@ -334,7 +276,7 @@ fn the_wire_format_is_pinned() {
     let block = chain(1).remove(0);
     let frames = [
         wire::encode(&Opening::Session(wire::Hello {
-            version: 1,
+            version: 2,
             chain_spec: Digest::ZERO,
             subscription: Some(everything()),
         })),
@@ -347,11 +289,26 @@ fn the_wire_format_is_pinned() {
         wire::encode(&wire::Response::Founding(None)),
     ];
     let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
-    assert_eq!(hash.to_string(), "56713cd31d0b41c9c9e410294881a917217ca50013d4fa502a8212fc0a610472");
+    assert_eq!(hash.to_string(), "91668a6b8df930efc553de7f55216de57a1cfa37ffb274d1808594114826d917");
     let frames = [
         wire::encode(&Opening::Request(Request::Handover(Epoch::new(3)))),
-        wire::encode(&Response::Handover(Some(handover(&support::network(), 3, 2)))),
+        wire::encode(&Response::Handover(Some(Box::new(handover(&network(), 3, 2))))),
+        wire::encode(&NodeMessage::Welcome(Welcome {
+            version: 2,
+            chain_spec: Digest::ZERO,
+            height: Height::new(7),
+            member: true,
+            validator: ValidatorId::new(1),
+            key: support::validator(1).public_key(),
+            identity_proof: support::validator(1).sign(Digest::ZERO),
+        })),
+        wire::encode(&NodeMessage::Refused(Refused {
+            tag: 9,
+            code: Refusal::NotInCommittee,
+            text: "no member".to_owned(),
+        })),
+        wire::encode(&Response::Status(status())),
     ];
     let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
-    assert_eq!(hash.to_string(), "48c98979595286860c0c4094c405a2ac5ecae7a99cef89feb809c27df89be4c4");
+    assert_eq!(hash.to_string(), "b63ac9f082d5e58c5d0045d5af4848b29d7485f1ca8d7c61d24798ce3519514a");
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
 use bytes::Bytes;
-use ordering_types::{Digest, Epoch, GroupSignature, Height, SignedHandover, ValidatorId};
+use ordering_types::{Digest, Epoch, GroupSignature, Height, Succession};
 use rollup::client::{Connector, Event, Nodes, RequestError, Session, SessionError};
 use rollup::verify::{Keys, MAX_KEYS, Verified, VerifyError};
-use rollup::wire::{self, Certified, NodeMessage, Opening, Request, Response, Welcome};
-use support::{founding, handover, key, listen, network, sign, validator};
+use rollup::wire::{self, Certified, NodeMessage, Opening, Request, Response};
+use support::{founding, handover, key, listen, network, sign, welcome};
 use tokio::sync::mpsc;
 
 /// Longer than any wait here; only a failure lasts so long.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a node has, and what it was asked for.
 #[derive(Default)]
 struct Store {
-    handovers: BTreeMap<Epoch, SignedHandover>,
+    handovers: BTreeMap<Epoch, Succession>,
     sealed: BTreeMap<u64, Arc<SealedBatch>>,
     asked: Vec<Request>,
 }
@@ -36,7 +36,7 @@ struct Node {
 
 impl Node {
     /// Validator 1; knows the founding and these handovers.
-    fn start(handovers: impl IntoIterator<Item = SignedHandover>) -> Self {
+    fn start(handovers: impl IntoIterator<Item = Succession>) -> Self {
         let store = Arc::new(Mutex::new(Store::default()));
         let (says, heard) = mpsc::unbounded_channel();
         let heard = Arc::new(tokio::sync::Mutex::new(heard));
@@ -64,8 +64,8 @@ impl Node {
         node
     }
 
-    fn have(&self, handovers: impl IntoIterator<Item = SignedHandover>) {
-        let by_epoch = handovers.into_iter().map(|signed| (signed.handover.next.epoch, signed));
+    fn have(&self, handovers: impl IntoIterator<Item = Succession>) {
+        let by_epoch = handovers.into_iter().map(|next| (next.signed.handover.next.epoch, next));
         self.store.lock().unwrap().handovers.extend(by_epoch);
     }
 
@@ -89,7 +89,9 @@ async fn answer(store: &Mutex<Store>, request: Request, mut send: quinn::SendStr
         store.asked.push(request);
         match request {
             Request::Founding => Response::Founding(Some(founding(&network()))),
-            Request::Handover(epoch) => Response::Handover(store.handovers.get(&epoch).copied()),
+            Request::Handover(epoch) => {
+                Response::Handover(store.handovers.get(&epoch).cloned().map(Box::new))
+            }
             Request::Sealed(number) => Response::Sealed(store.sealed.get(&number).cloned()),
             _ => Response::Busy,
         }
@@ -105,11 +107,7 @@ async fn session(
     // Dropping it would tell the client to stop sending.
     _receive: quinn::RecvStream,
 ) {
-    let (network, me) = (network(), ValidatorId::new(1));
-    let identity_proof = wire::prove_identity(&connection, &network.domain(), me, &validator(1)).unwrap();
-    let height = Height::new(1);
-    let (version, chain_spec) = (wire::VERSION, network.hash());
-    let welcome = Welcome { version, chain_spec, height, validator: me, identity_proof };
+    let welcome = welcome(&connection, 1, 1, true);
     wire::write(&mut send, &NodeMessage::Welcome(welcome)).await.unwrap();
     let mut heard = heard.lock().await;
     while let Some(message) = heard.recv().await {
@@ -145,7 +143,7 @@ fn certified(height: u64, epoch: u64, signer: u64) -> Certified {
 }
 
 /// True handovers to these epochs.
-fn handovers(epochs: std::ops::RangeInclusive<u64>) -> Vec<SignedHandover> {
+fn handovers(epochs: std::ops::RangeInclusive<u64>) -> Vec<Succession> {
     epochs.map(|epoch| handover(&network(), epoch, epoch - 1)).collect()
 }
 
@@ -228,13 +226,13 @@ async fn a_key_from_l1_is_taken_instead_of_what_led_elsewhere() {
     let nodes = nodes(&[&node]);
     assert_eq!(number(nodes.sealed(1).await.unwrap()), 1);
     assert!(matches!(nodes.sealed(2).await, Err(RequestError::Lie(_))));
-    nodes.trust(Epoch::new(1), key(1));
+    nodes.trust(Epoch::new(1), key(1), None);
     assert_eq!(number(nodes.sealed(1).await.unwrap()), 1, "nothing new");
-    nodes.trust(Epoch::new(1), key(9));
+    nodes.trust(Epoch::new(1), key(9), None);
     assert_eq!(number(nodes.sealed(2).await.unwrap()), 2);
     assert!(matches!(nodes.sealed(1).await, Err(RequestError::Lie(_))));
 
-    let trusting = network().trusting(Keys::trusted(Epoch::new(2), key(2)));
+    let trusting = network().trusting(Keys::trusted(Epoch::new(2), key(2), None));
     let nodes = Nodes::new(trusting, std::slice::from_ref(&node.address)).unwrap();
     assert_eq!(number(nodes.sealed(3).await.unwrap()), 3, "without learning anything");
 }

@@ -8,22 +8,27 @@ use std::sync::Arc;
 
 use batcher_format::{BatchHeader, EncodedBatch, SealedBatch};
 use bytes::Bytes;
+use ordering_types::certificate::CertificateError;
+use ordering_types::chain_spec::Committee;
+use ordering_types::handover::committee_hash;
 use ordering_types::{
-    CommitCertificate, Digest, Epoch, GroupSignature, Header, Height, L1Reference, Round, ValidatorId, block,
+    Digest, Epoch, GroupSignature, Header, Height, Round, Signature, Succession, ValidatorId,
 };
-use rollup::verify::{Keys, MAX_KEYS, Network, UnknownEpoch, VerifyError};
-use rollup::wire::{Certified, Confirmation, MAX_ABOVE, OrderedBlock};
-use support::{founding, handover, key, network, sign, validator};
+use rollup::verify::{Keys, MAX_KEYS, MembersError, Network, UnknownEpoch, VerifyError};
+use rollup::wire::{Certified, Confirmation, MAX_ABOVE};
+use support::{
+    committee, founding, handover, header, key, network, ordered_block, sign, succession, validator,
+};
 
 fn founded(network: &Network) -> Keys {
-    Keys::founded(&network.founding(founding(network)).unwrap())
+    Keys::founded(network, &network.founding(founding(network)).unwrap())
 }
 
 /// The keys of epochs 0 to `newest`.
 fn keys(network: &Network, newest: u64) -> Keys {
     let mut keys = founded(network);
     for epoch in 1..=newest {
-        let proven = network.handover(&keys, handover(network, epoch, epoch - 1)).unwrap();
+        let proven = network.succession(&keys, handover(network, epoch, epoch - 1)).unwrap();
         keys.extend(&proven).unwrap();
     }
     keys
@@ -32,25 +37,12 @@ fn keys(network: &Network, newest: u64) -> Keys {
 /// Headers of blocks of these epochs, each the parent of the next.
 fn chain_of(network: &Network, epochs: impl IntoIterator<Item = u64>) -> Vec<Header> {
     let mut parent = Digest::ZERO;
-    let header = |(epoch, height)| {
-        let header = Header {
-            version: 1,
-            chain_spec: network.hash(),
-            epoch: Epoch::new(epoch),
-            height: Height::new(height),
-            parent,
-            time_ms: height,
-            l1_reference: L1Reference::default(),
-            cut: Digest::ZERO,
-            tx_root: block::tx_root([]),
-            tx_count: 0,
-            state_root: Digest::ZERO,
-            seals_batch: false,
-        };
+    let next = |(epoch, height)| {
+        let header = Header { chain_spec: network.hash(), ..header(epoch, height, parent) };
         parent = header.hash();
         header
     };
-    epochs.into_iter().zip(1..).map(header).collect()
+    epochs.into_iter().zip(1..).map(next).collect()
 }
 
 fn chain(network: &Network, count: usize) -> Vec<Header> {
@@ -136,16 +128,16 @@ fn keys_are_learnt_one_handover_after_the_other() {
     let (epoch, newest) = (Epoch::new(3), Epoch::new(2));
     assert_eq!(keys.of(epoch), Err(UnknownEpoch::Later { epoch, newest }));
 
-    let check = |signed| network.handover(&keys, signed).map(|_| ()).unwrap_err();
+    let check = |signed| network.succession(&keys, signed).map(|_| ()).unwrap_err();
     assert!(matches!(check(handover(&network, 3, 3)), VerifyError::Group(_)), "it vouches for itself");
     assert!(matches!(check(handover(&network, 3, 1)), VerifyError::Group(_)), "the key before the last");
     assert!(matches!(check(handover(&network, 4, 3)), VerifyError::Unknown(UnknownEpoch::Later { .. })));
     assert_eq!(check(handover(&network, 0, 0)), VerifyError::FirstEpoch);
     let mut moved = handover(&network, 3, 2);
-    moved.handover.first_batch += 1;
+    moved.signed.handover.first_batch += 1;
     assert!(matches!(check(moved), VerifyError::Group(_)), "another first batch than was signed");
     let mut swapped = handover(&network, 3, 2);
-    swapped.handover.next.key = key(7);
+    swapped.signed.handover.next.key = key(7);
     assert!(matches!(check(swapped), VerifyError::Group(_)), "another key than was signed");
 }
 
@@ -153,7 +145,7 @@ fn keys_are_learnt_one_handover_after_the_other() {
 fn a_proven_handover_extends_only_what_it_follows() {
     let network = network();
     let longer = keys(&network, 2);
-    let third = network.handover(&longer, handover(&network, 3, 2)).unwrap();
+    let third = network.succession(&longer, handover(&network, 3, 2)).unwrap();
     let mut shorter = keys(&network, 1);
     let (expected, got) = (Epoch::new(2), Epoch::new(3));
     assert_eq!(shorter.extend(&third), Err(VerifyError::NotNext { expected, got }));
@@ -174,11 +166,11 @@ fn only_the_newest_keys_are_kept() {
 #[test]
 fn whoever_trusts_a_key_needs_none_before_it() {
     let network = network();
-    let mut keys = Keys::trusted(Epoch::new(5), key(5));
-    let sixth = network.handover(&keys, handover(&network, 6, 5)).unwrap();
+    let mut keys = Keys::trusted(Epoch::new(5), key(5), None);
+    let sixth = network.succession(&keys, handover(&network, 6, 5)).unwrap();
     keys.extend(&sixth).unwrap();
     assert_eq!(*keys.of(Epoch::new(6)).unwrap(), key(6));
-    let unknown = network.handover(&keys, handover(&network, 5, 4)).unwrap_err();
+    let unknown = network.succession(&keys, handover(&network, 5, 4)).unwrap_err();
     assert!(matches!(unknown, VerifyError::Unknown(UnknownEpoch::Earlier { .. })));
 }
 
@@ -229,27 +221,132 @@ fn what_the_group_signs_needs_the_key_of_the_epoch_that_it_names() {
         }
         let later = check(&network, &founded(&network), 1).unwrap_err();
         assert!(matches!(later, VerifyError::Unknown(UnknownEpoch::Later { .. })), "{later}");
-        let earlier = check(&network, &Keys::trusted(Epoch::new(2), key(2)), 1).unwrap_err();
+        let earlier = check(&network, &Keys::trusted(Epoch::new(2), key(2), None), 1).unwrap_err();
         assert!(matches!(earlier, VerifyError::Unknown(UnknownEpoch::Earlier { .. })), "{earlier}");
     }
 }
 
-/// Certificates are the validators', who are the founders in every epoch; a vote of one epoch is none in another.
-#[test]
-fn an_ordered_block_of_any_epoch_needs_the_founders_votes_of_that_epoch() {
+/// Whether a block of this epoch is believed when these validators voted for it in that one.
+fn check_block(keys: &Keys, epoch: u64, voted: u64, signers: &[u8]) -> Result<(), VerifyError> {
+    let mut block = ordered_block((epoch, 1), Digest::ZERO, vec![], []);
+    let header = Header { epoch: Epoch::new(voted), ..block.header.clone() };
+    block.certificate.signatures = certify_as(&block.header, &header, signers);
+    network().ordered(keys, Arc::new(block)).map(|_| ())
+}
+
+fn certify_as(header: &Header, voted: &Header, signers: &[u8]) -> Vec<(ValidatorId, Signature)> {
+    let digest =
+        network().domain().vote(true, voted.epoch, header.height, Round::new(0), Some(header.hash()));
+    signers.iter().map(|id| (ValidatorId::new((*id).into()), validator(*id).sign(digest))).collect()
+}
+
+/// The founders, then seven others of whom two are founders, then four of those.
+fn changing() -> (Keys, [Vec<u8>; 3]) {
+    let committees = [vec![1, 2, 3, 4], vec![2, 4, 5, 6, 7, 8, 9], vec![2, 6, 8, 9]];
     let network = network();
-    let header = chain_of(&network, [7]).remove(0);
-    let certify = |voted: u64, named: u64| {
-        let (height, round) = (header.height, Round::new(0));
-        let digest = network.domain().vote(true, Epoch::new(voted), height, round, Some(header.hash()));
-        let signatures =
-            (1..=3).map(|id| (ValidatorId::new(id.into()), validator(id).sign(digest))).collect();
-        let certificate =
-            CommitCertificate { epoch: Epoch::new(named), height, round, header: header.hash(), signatures };
-        let block = OrderedBlock { header: header.clone(), certificate, rollups: vec![], sections: vec![] };
-        network.ordered(Arc::new(block)).map(|_| ())
+    let mut keys = founded(&network);
+    for epoch in 1..=2 {
+        let members = committee(committees[epoch as usize].clone());
+        keys.extend(&network.succession(&keys, succession(&network, epoch, epoch - 1, &members)).unwrap())
+            .unwrap();
+    }
+    (keys, committees)
+}
+
+/// Each epoch's blocks by its own members, and by a quorum of so many; never by another epoch's.
+#[test]
+fn a_block_needs_a_quorum_of_the_members_of_its_epoch() {
+    let (keys, committees) = changing();
+    for (epoch, members) in (0..).zip(&committees) {
+        let quorum = [3, 5, 3][epoch as usize];
+        assert_eq!(check_block(&keys, epoch, epoch, members), Ok(()), "epoch {epoch}");
+        assert_eq!(check_block(&keys, epoch, epoch, &members[..quorum]), Ok(()), "epoch {epoch}");
+        let few = check_block(&keys, epoch, epoch, &members[..quorum - 1]);
+        assert!(matches!(few, Err(VerifyError::Certificate(CertificateError::NoQuorum { .. }))), "{few:?}");
+        for other in committees.iter().filter(|other| *other != members) {
+            let strangers = check_block(&keys, epoch, epoch, other);
+            assert!(matches!(strangers, Err(VerifyError::Certificate(_))), "{other:?} in epoch {epoch}");
+        }
+        let voted = check_block(&keys, epoch, epoch + 1, members);
+        assert!(matches!(voted, Err(VerifyError::Certificate(_))), "votes of another epoch");
+    }
+    let later = check_block(&keys, 3, 3, &[2, 6, 8, 9]).unwrap_err();
+    assert!(matches!(later, VerifyError::Unknown(UnknownEpoch::Later { .. })), "{later}");
+}
+
+/// The founders' blocks need no key, since they come before there is one.
+#[test]
+fn a_block_of_the_founders_needs_no_keys() {
+    let block = |epoch| Arc::new(ordered_block((epoch, 1), Digest::ZERO, vec![], 1..=3));
+    assert!(network().ordered(None, block(0)).is_ok());
+    let unknown = network().ordered(None, block(1)).unwrap_err();
+    assert!(matches!(unknown, VerifyError::Unknown(UnknownEpoch::Later { .. })), "{unknown}");
+    let mut other = ordered_block((0, 1), Digest::ZERO, vec![], 1..=3);
+    other.certificate.epoch = Epoch::new(1);
+    assert_eq!(network().ordered(None, Arc::new(other)).unwrap_err(), VerifyError::OtherHeader);
+}
+
+#[test]
+fn members_that_were_not_handed_over_to_are_refused() {
+    let network = network();
+    let keys = founded(&network);
+    let true_members = committee([1, 2, 5, 6]);
+    let check = |members| {
+        let succession = Succession { members, ..succession(&network, 1, 0, &true_members) };
+        network.succession(&keys, succession).map(|_| ())
     };
-    assert_eq!(certify(7, 7), Ok(()));
-    assert!(matches!(certify(6, 7), Err(VerifyError::Certificate(_))));
-    assert_eq!(certify(6, 6), Err(VerifyError::OtherHeader));
+    assert_eq!(check(true_members.clone()), Ok(()));
+    let forged = Err(VerifyError::Members(Epoch::new(1)));
+    assert_eq!(check(committee([1, 2, 5, 7])), forged, "another member");
+    assert_eq!(check(committee([1, 2, 5])), forged, "one left out");
+    assert_eq!(check(committee([1, 2, 5, 6, 7])), forged, "one too many");
+    assert_eq!(check(committee([])), forged);
+    let nobody = succession(&network, 1, 0, &committee([]));
+    assert_eq!(network.succession(&keys, nobody).map(|_| ()), forged, "not even if it is signed");
+    let vouching = succession(&network, 1, 1, &true_members);
+    assert!(matches!(network.succession(&keys, vouching), Err(VerifyError::Group(_))), "by its own key");
+}
+
+/// What is signed of a committee is its addresses, not its numbers: a node that tells other numbers must not be able to make
+/// honest certificates look wrong.
+#[test]
+fn members_may_be_called_by_other_numbers() {
+    let network = network();
+    let mut keys = founded(&network);
+    let real = [2, 4, 5, 6, 7, 8, 9];
+    let mut next = succession(&network, 1, 0, &committee(real));
+    let renamed = real.iter().zip(100..).map(|(id, n)| (ValidatorId::new(n), validator(*id).public_key()));
+    next.members = Committee::new(renamed.collect());
+    keys.extend(&network.succession(&keys, next).unwrap()).unwrap();
+    assert_eq!(check_block(&keys, 1, 1, &[2, 5, 6, 7, 9]), Ok(()));
+    assert_eq!(check_block(&keys, 1, 1, &[9, 2, 5, 6, 7]), Ok(()), "in whatever order they come");
+    let refused =
+        |signers: &[u8]| matches!(check_block(&keys, 1, 1, signers), Err(VerifyError::Certificate(_)));
+    assert!(refused(&[2, 5, 6, 7]), "no quorum");
+    assert!(refused(&[2, 5, 6, 7, 7]), "one twice");
+    assert!(refused(&[2, 5, 6, 7, 10]), "a stranger");
+    assert!(refused(&[1, 2, 3, 4]), "the founders");
+}
+
+/// L1 has a key, and of its members the hash.
+#[test]
+fn members_of_a_trusted_epoch_are_those_that_l1_names() {
+    let (epoch, members) = (Epoch::new(5), committee([2, 4, 5, 6]));
+    let keyless = |keys: &Keys| check_block(keys, 5, 5, &[2, 4, 5]);
+    let mut bare = Keys::trusted(epoch, key(5), None);
+    assert_eq!(keyless(&bare), Err(VerifyError::Unknown(UnknownEpoch::Members(epoch))));
+    assert_eq!(bare.introduce(epoch, members.clone()), Err(MembersError::NoHash(epoch)));
+
+    let mut keys = Keys::trusted(epoch, key(5), Some(committee_hash(&members)));
+    assert_eq!(keyless(&keys), Err(VerifyError::Unknown(UnknownEpoch::Members(epoch))));
+    let others = keys.introduce(epoch, committee([2, 4, 5, 7]));
+    assert!(matches!(others, Err(MembersError::Others { .. })), "{others:?}");
+    assert!(matches!(keys.introduce(Epoch::new(6), members.clone()), Err(MembersError::Unknown(_))));
+    keys.introduce(epoch, members).unwrap();
+    assert_eq!(keyless(&keys), Ok(()));
+
+    let founders = Keys::trusted(epoch, key(5), Some(committee_hash(&committee(1..=4))));
+    let network = network().trusting(founders);
+    let block = Arc::new(ordered_block((5, 1), Digest::ZERO, vec![], 1..=3));
+    assert!(network.ordered(network.trusted(), block).is_ok(), "the founders need no introduction");
 }

@@ -33,6 +33,8 @@ pub(crate) struct Front {
     pub(crate) handle: Handle,
     /// Other validators, as seen from here.
     pub(crate) peers: Box<dyn Fn() -> Vec<PeerStatus> + Send + Sync>,
+    /// Whether this validator is in the present committee.
+    pub(crate) member: Box<dyn Fn() -> bool + Send + Sync>,
     reader: Reader,
     checkers: Semaphore,
     readers: Semaphore,
@@ -46,9 +48,10 @@ impl Front {
         handle: Handle,
         reader: Reader,
         peers: Box<dyn Fn() -> Vec<PeerStatus> + Send + Sync>,
+        member: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Self {
         let (checkers, readers) = (Semaphore::new(MAX_CHECKERS), Semaphore::new(MAX_READERS));
-        Self { chain_spec: spec.hash(), spec, me, key, handle, peers, reader, checkers, readers }
+        Self { chain_spec: spec.hash(), spec, me, key, handle, peers, member, reader, checkers, readers }
     }
 
     /// Checks transactions and hands the good ones to the core. One answer each, in order.
@@ -63,6 +66,10 @@ impl Front {
     }
 
     async fn take(&self, transactions: Vec<Transaction>) -> Vec<Result<TxId, AdmissionError>> {
+        if !(self.member)() {
+            // Nobody orders what it holds: better said at once than never ordered.
+            return vec![Err(AdmissionError::NotInCommittee); transactions.len()];
+        }
         let (good, mut answers) = self.check(transactions).await;
         if good.is_empty() {
             return answers;

@@ -15,6 +15,7 @@
 //! | `store` | the data folder: what is durable, what a restart finds |
 //! | `pump` | the threads around the core, and the order of sync and send |
 //! | `network` | towards the other validators |
+//! | `committee` | who is a member in which epoch |
 //! | `admission`, `front`, `ingress`, `rpc` | towards clients |
 //! | `quic`, `connections` | what the node's own QUIC and TCP ports share |
 //! | `priority` | background threads give way |
@@ -23,6 +24,7 @@
 mod admission;
 mod check;
 mod cli;
+mod committee;
 mod config;
 mod connections;
 mod core_api;

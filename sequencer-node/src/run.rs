@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::cli::RunArgs;
+use crate::committee;
 use crate::evidence::EvidenceFolder;
 use crate::exit::{Exit, Failure};
 use crate::front::Front;
@@ -158,7 +159,9 @@ impl Doors {
         let sender = network.sender();
         let peers = Box::new(move || sender.peers());
         let (spec, key) = (Arc::clone(&setup.spec), setup.key.clone());
-        let front = Arc::new(Front::new(spec, setup.me, key, handle, reader, peers));
+        let (me, founders) = (setup.me, spec.committee());
+        let member = Box::new(move || committee::is_member(&founders, me));
+        let front = Arc::new(Front::new(spec, me, key, handle, reader, peers, member));
         let busy = |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Exit::PortBusy, error);
         let (listen, limit) = (config.ingress.listen, config.ingress.max_connections);
         let ingress = Ingress::start(

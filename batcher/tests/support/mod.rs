@@ -25,7 +25,7 @@ use ordering_types::chain_spec::{DataPolicy, Rollup, RollupKind, Validator};
 use ordering_types::handover::committee_hash;
 use ordering_types::{
     Block, ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Handover, Header, Height, L1Reference,
-    NextEpoch, RollupId, RollupSection, SecretKey, SignedHandover, ValidatorId,
+    NextEpoch, RollupId, RollupSection, SecretKey, SignedHandover, Succession, ValidatorId,
 };
 use rollup::derive::{DeriveConfig, Deriver, Finality};
 use rollup::l1::Rpc;
@@ -135,7 +135,7 @@ pub(crate) struct Store {
     pub(crate) founding: Option<Founding>,
     pub(crate) sealed: BTreeMap<u64, Arc<SealedBatch>>,
     /// By the epoch that they begin.
-    pub(crate) handovers: BTreeMap<Epoch, SignedHandover>,
+    pub(crate) handovers: BTreeMap<Epoch, Succession>,
     /// Every block that was sealed, for comparison with what is derived.
     blocks: Vec<Arc<Block>>,
 }
@@ -200,7 +200,8 @@ impl Network {
             first_height: Height::new(before.as_ref().map_or(1, |header| header.last_height.get() + 1)),
         };
         let signature = self.committee.sign(outgoing, handover.digest(&self.spec.domain()));
-        store.handovers.insert(handover.next.epoch, SignedHandover { handover, signature });
+        let (signed, members) = (SignedHandover { handover, signature }, self.spec.committee());
+        store.handovers.insert(handover.next.epoch, Succession { signed, members });
         handover.next.epoch
     }
 
@@ -433,7 +434,7 @@ fn answer(store: &Store, request: Request) -> Response {
         Request::LatestSealed => {
             Response::LatestSealed(store.sealed.values().last().map(|batch| batch.header.clone()))
         }
-        Request::Handover(epoch) => Response::Handover(store.handovers.get(&epoch).copied()),
+        Request::Handover(epoch) => Response::Handover(store.handovers.get(&epoch).cloned().map(Box::new)),
         Request::Block { .. } | Request::Status => Response::Busy,
     }
 }

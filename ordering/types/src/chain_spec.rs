@@ -4,8 +4,10 @@
 //! header and every handshake, so two nodes with different files never talk past each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::preimage::Domain;
 use crate::{Address, Digest, PublicKey, RollupId, ValidatorId, codec};
@@ -380,10 +382,38 @@ pub const fn quorum(n: usize) -> usize {
     n - faulty(n)
 }
 
-/// The validators of one epoch and their keys.
+/// The validators of one epoch and their keys. At most [`MAX_VALIDATORS`] are ever read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committee {
+    #[serde(deserialize_with = "bounded_members")]
     members: BTreeMap<ValidatorId, PublicKey>,
+}
+
+/// Stops at the first member too many: a key is a point, and points cost time to read.
+fn bounded_members<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<ValidatorId, PublicKey>, D::Error> {
+    struct Members;
+
+    impl<'de> Visitor<'de> for Members {
+        type Value = BTreeMap<ValidatorId, PublicKey>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MAX_VALIDATORS} members with their keys")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = BTreeMap::new();
+            while let Some((id, key)) = map.next_entry()? {
+                if members.len() == MAX_VALIDATORS || members.insert(id, key).is_some() {
+                    return Err(de::Error::invalid_length(members.len(), &self));
+                }
+            }
+            Ok(members)
+        }
+    }
+
+    deserializer.deserialize_map(Members)
 }
 
 impl Committee {
@@ -509,6 +539,15 @@ mod tests {
             assert_eq!(got, (faulty, quorum, threshold), "{n} members");
             assert!(2 * quorum - usize::from(n) > faulty);
         }
+    }
+
+    #[test]
+    fn a_committee_is_read_with_at_most_as_many_members_as_there_can_be() {
+        let key = SecretKey::from_bytes([1; 32]).unwrap().public_key();
+        let of = |n: u16| Committee::new((1..=n).map(|id| (ValidatorId::new(id), key)).collect());
+        let read = |n| codec::decode::<Committee>(&codec::encode(&of(n)), usize::MAX);
+        assert_eq!(read(100), Ok(of(100)));
+        assert!(read(101).is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain_spec::{Committee, MAX_VALIDATORS};
 use crate::group::{GroupError, GroupKey, GroupSignature};
 use crate::preimage::{Domain, number_word};
-use crate::{Digest, Epoch, Height};
+use crate::{Address, Digest, Epoch, Height};
 
 /// Bytes of an encoded [`EpochVote`].
 pub const EPOCH_VOTE_LEN: usize = 8 + 33 + 32 + 65;
@@ -138,10 +138,16 @@ impl Succession {
 
 /// A committee as L1 names it.
 pub fn committee_hash(committee: &Committee) -> Digest {
-    let mut words = vec![number_word(32), number_word(committee.len() as u64)];
-    for (_, key) in committee.iter() {
+    let addresses: Vec<Address> = committee.iter().map(|(_, key)| key.address()).collect();
+    address_hash(addresses.iter())
+}
+
+/// The same of the members' addresses, which the caller has in the right order.
+pub fn address_hash<'a>(addresses: impl ExactSizeIterator<Item = &'a Address>) -> Digest {
+    let mut words = vec![number_word(32), number_word(addresses.len() as u64)];
+    for address in addresses {
         let mut word = [0; 32];
-        word[12..].copy_from_slice(key.address().as_bytes());
+        word[12..].copy_from_slice(address.as_bytes());
         words.push(word);
     }
     Digest::keccak256(&[words.as_flattened()])

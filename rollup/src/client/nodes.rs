@@ -1,22 +1,24 @@
 //! Single questions to whichever node answers.
 //!
-//! What the group signed is checked with the key of its epoch. Keys are learnt when they are needed: the founding's once,
-//! and each later one from the handover that the key before it signed. Any node may serve it; who does not have it is
-//! only behind.
+//! What the group signed is checked with the key of its epoch, and a block's certificate with its members. Both are learnt when they
+//! are needed: the founding's once, and each later one from the handover that the key before it signed. Any node may serve it, whether
+//! or not it is a member; who does not have it is only behind.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use batcher_format::SealedBatch;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use ordering_types::{Epoch, GroupKey, Height, RollupId, SignedHandover};
+use ordering_types::{Digest, Epoch, GroupKey, Height, RollupId, Succession};
 use quinn::{Connection, VarInt};
 use tokio::sync::Mutex;
 
 use super::connect::{ConnectError, Connector};
+use super::learn::Learnt;
 use super::link::{self, LinkError};
+use super::stranded::Stranded;
 use crate::verify::{Keys, MAX_KEYS, Network, UnknownEpoch, Verified, VerifyError};
 use crate::wire::{self, ConfirmedBlock, Founding, Opening, Request, Response, Status};
 
@@ -89,7 +91,7 @@ pub struct Nodes {
     nodes: Arc<[Node]>,
     /// Index of the node that had the last answer.
     preferred: Arc<AtomicUsize>,
-    keys: Arc<std::sync::Mutex<Option<Keys>>>,
+    learnt: Learnt,
 }
 
 impl Nodes {
@@ -97,9 +99,9 @@ impl Nodes {
     pub fn new(network: Network, endpoints: &[String]) -> Result<Self, ConnectError> {
         let node = |endpoint: &String| Node { endpoint: endpoint.clone(), connection: Mutex::default() };
         let nodes = endpoints.iter().map(node).collect();
-        let keys = Arc::new(std::sync::Mutex::new(network.trusted().cloned()));
+        let learnt = Learnt::new(&network);
         let (connector, preferred) = (Connector::new()?, Arc::default());
-        Ok(Self { network, connector, nodes, preferred, keys })
+        Ok(Self { network, connector, nodes, preferred, learnt })
     }
 
     /// The network they are of.
@@ -108,11 +110,12 @@ impl Nodes {
     }
 
     /// From now on this is the key of this epoch, because L1 says so: what came before need not be learnt, and keys that
-    /// led to another one are given up.
-    pub fn trust(&self, epoch: Epoch, key: GroupKey) {
-        let mut keys = self.known_keys();
+    /// led to another one are given up. With the `committee` that L1 names by its hash, blocks of that epoch can be checked, too.
+    pub fn trust(&self, epoch: Epoch, key: GroupKey, committee: Option<Digest>) {
+        let mut keys = self.learnt.lock();
         if keys.as_ref().and_then(|keys| keys.of(epoch).ok()).is_none_or(|known| *known != key) {
-            *keys = Some(Keys::trusted(epoch, key));
+            let trusted = self.network.clone().trusting(Keys::trusted(epoch, key, committee));
+            *keys = trusted.trusted().cloned();
         }
     }
 
@@ -126,9 +129,9 @@ impl Nodes {
         .await
     }
 
-    /// The handover with which an epoch begins, proven by the key of the one before. `None` while no node that answers
-    /// has it.
-    pub async fn handover(&self, epoch: Epoch) -> Result<Option<Verified<SignedHandover>>, RequestError> {
+    /// The handover with which an epoch begins, and its members, proven by the key of the one before. `None` while no node that
+    /// answers has it.
+    pub async fn handover(&self, epoch: Epoch) -> Result<Option<Verified<Succession>>, RequestError> {
         self.proven(Request::Handover(epoch), |keys, response| self.read_handover(keys, epoch, response))
             .await
     }
@@ -146,21 +149,34 @@ impl Nodes {
         .await
     }
 
-    /// One ordered block with the transactions of one rollup, proven by its certificate.
+    /// One ordered block with the transactions of one rollup, proven by the certificate of its epoch's members. `None` while no node
+    /// that answers has it, or the handover to its epoch.
     pub async fn block(
         &self,
         height: Height,
         rollup: Option<RollupId>,
     ) -> Result<Option<ConfirmedBlock>, RequestError> {
-        self.first(Request::Block { height, rollup }, |response| match response {
+        self.learning(Request::Block { height, rollup }, |keys, response| match response {
             Response::Block(None) => Ok(None),
             Response::Block(Some(block)) if block.ordered.header.height == height => {
-                self.network.ordered(Arc::new(block.ordered.clone()))?;
+                self.network.ordered(keys, Arc::new(block.ordered.clone()))?;
                 Ok(Some(*block))
             }
             _ => Err(RequestError::OtherAnswer),
         })
         .await
+    }
+
+    /// Whether any of these nodes takes transactions and has new blocks, by what they say of themselves. With an error, other addresses
+    /// are needed. `Ok` also if none answers: then nothing is known.
+    pub async fn require_members(&self) -> Result<(), Stranded> {
+        let answers = self.status().await;
+        let outside = answers.iter().flatten().filter(|status| !status.member).count();
+        let silent = answers.iter().filter(|answer| answer.is_err()).count();
+        if outside == 0 || outside + silent < answers.len() {
+            return Ok(());
+        }
+        Err(Stranded::new(&self.network, &self.learnt, outside, silent))
     }
 
     /// How each node is, by its own word, in the order of the endpoints.
@@ -174,43 +190,80 @@ impl Nodes {
         futures::future::join_all(each).await
     }
 
-    fn known_keys(&self) -> MutexGuard<'_, Option<Keys>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The known keys. `None` while there is no founding.
     async fn keys(&self) -> Result<Option<Keys>, RequestError> {
-        let known = self.known_keys().clone();
+        let known = self.learnt.lock().clone();
         if known.is_some() {
             return Ok(known);
         }
         let Some(founding) = self.founding().await? else { return Ok(None) };
-        Ok(Some(self.known_keys().get_or_insert_with(|| Keys::founded(&founding)).clone()))
+        let founded = || Keys::founded(&self.network, &founding);
+        Ok(Some(self.learnt.lock().get_or_insert_with(founded).clone()))
     }
 
-    /// As [`Self::first`], for what needs keys: those that an answer needs and that are not known yet are asked for.
+    /// As [`Self::learning`], for what needs keys in any epoch. `None` while there is no founding.
     async fn proven<T>(
         &self,
         request: Request,
         judge: impl Fn(&Keys, Response) -> Result<Option<T>, RequestError>,
     ) -> Result<Option<T>, RequestError> {
+        if self.keys().await?.is_none() {
+            return Ok(None);
+        }
+        self.learning(request, |keys, response| keys.map_or(Ok(None), |keys| judge(keys, response))).await
+    }
+
+    /// As [`Self::first`], for what needs keys or members: those that an answer needs and that are not known yet are asked for.
+    async fn learning<T>(
+        &self,
+        request: Request,
+        judge: impl Fn(Option<&Keys>, Response) -> Result<Option<T>, RequestError>,
+    ) -> Result<Option<T>, RequestError> {
+        let mut named = false;
         loop {
-            let Some(keys) = self.keys().await? else { return Ok(None) };
+            let keys = self.learnt.lock().clone();
             // The nearest of the later epochs that nodes speak of: a liar that names a far one changes nothing.
             let later = AtomicU64::new(u64::MAX);
-            let judge = |response| match judge(&keys, response) {
+            let judge = |response| match judge(keys.as_ref(), response) {
                 Err(RequestError::Unknown(UnknownEpoch::Later { epoch, .. })) => {
                     later.fetch_min(epoch.get(), Ordering::Relaxed);
                     Ok(None)
                 }
                 judged => judged,
             };
-            let found = self.first(request, judge).await?;
+            let found = match self.first(request, judge).await {
+                Err(RequestError::Unknown(UnknownEpoch::Members(_))) if !named && self.name().await? => {
+                    named = true;
+                    continue;
+                }
+                found => found?,
+            };
             let wanted = later.into_inner();
-            if found.is_some() || wanted == u64::MAX || !self.learn(keys, Epoch::new(wanted)).await? {
+            if found.is_some() || wanted == u64::MAX {
+                return Ok(found);
+            }
+            let Some(keys) = self.keys().await? else { return Ok(None) };
+            if !self.learn(keys, Epoch::new(wanted)).await? {
                 return Ok(found);
             }
         }
+    }
+
+    /// Asks for the members of the trusted epoch, if they are known by their hash alone. Whether they are named now.
+    async fn name(&self) -> Result<bool, RequestError> {
+        let Some(epoch) = self.learnt.lock().as_ref().and_then(Keys::nameless) else { return Ok(false) };
+        let named = self.first(Request::Handover(epoch), |response| match response {
+            Response::Handover(None) => Ok(None),
+            Response::Handover(Some(succession)) => {
+                let mut known = self.learnt.lock();
+                let keys = known.as_mut().ok_or(RequestError::OtherAnswer)?;
+                keys.introduce(epoch, succession.members)
+                    .map_err(|_| RequestError::Lie(VerifyError::Members(epoch)))?;
+                Ok(Some(()))
+            }
+            _ => Err(RequestError::OtherAnswer),
+        });
+        Ok(named.await?.is_some())
     }
 
     /// Asks for the handovers after the newest known key, up to the one to `wanted`, at most [`MAX_KEYS`] in one go; whether
@@ -224,14 +277,14 @@ impl Nodes {
             }
             let judge = |response| self.read_handover(&keys, next, response);
             match self.first(Request::Handover(next), judge).await {
-                Ok(Some(handover)) => keys.extend(&handover)?,
+                Ok(Some(succession)) => keys.extend(&succession)?,
                 Ok(None) => break,
                 Err(error) if keys == known => return Err(error),
                 Err(_) => break,
             }
         }
         let learnt = keys != known;
-        let mut current = self.known_keys();
+        let mut current = self.learnt.lock();
         // Somebody else may have learnt more meanwhile, or may trust another key now.
         if current.as_ref() == Some(&known) {
             *current = Some(keys);
@@ -244,11 +297,11 @@ impl Nodes {
         keys: &Keys,
         epoch: Epoch,
         response: Response,
-    ) -> Result<Option<Verified<SignedHandover>>, RequestError> {
+    ) -> Result<Option<Verified<Succession>>, RequestError> {
         match response {
             Response::Handover(None) => Ok(None),
-            Response::Handover(Some(signed)) if signed.handover.next.epoch == epoch => {
-                Ok(Some(self.network.handover(keys, signed)?))
+            Response::Handover(Some(succession)) if succession.signed.handover.next.epoch == epoch => {
+                Ok(Some(self.network.succession(keys, *succession)?))
             }
             _ => Err(RequestError::OtherAnswer),
         }

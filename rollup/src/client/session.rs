@@ -1,29 +1,27 @@
 //! One connection to one node.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ordering_types::{Epoch, Height, ValidatorId};
-use quinn::{Connection, RecvStream, SendStream, VarInt};
+use ordering_types::{Height, PublicKey, ValidatorId};
+use quinn::{Connection, SendStream, VarInt};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
 
 use super::connect::Connector;
+use super::learn::{Learner, Learnt};
 use super::link::{self, LinkError};
-use super::nodes::{RequestError, ask};
-use crate::verify::{Keys, MAX_KEYS, Network, UnknownEpoch, Verified, VerifyError};
+use super::nodes::RequestError;
+use super::reader::Reader;
+use crate::verify::{Network, UnknownEpoch, Verified, VerifyError};
 use crate::wire::{
-    self, Certified, ClientMessage, Closed, FrameError, Hello, NodeMessage, Opening, OrderedBlock, Refused,
-    Request, Response, Submit, Subscription, Welcome,
+    self, Certified, ClientMessage, Closed, Hello, NodeMessage, Opening, OrderedBlock, Refused, Submit,
+    Subscription, Welcome,
 };
 
 /// Events that wait for the caller; a full queue stops the reading, and with it the node's sending.
 const EVENT_QUEUE: usize = 1_024;
 /// How long a node may take to answer the opening.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
-/// A node that does not have a handover yet is asked for it again after so long.
-const LEARN_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why a session does not begin, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +53,20 @@ pub enum SessionError {
     /// The founding key, or one of a later epoch, could not be had.
     #[error("group key: {0}")]
     Key(#[from] RequestError),
+    /// The node's blocks may be true, but who signed them is not known here, and the node does not tell.
+    #[error("the node's blocks cannot be checked: {0}")]
+    Unknown(UnknownEpoch),
+    /// The node is not in the committee (any more): it takes no transactions and may fall behind.
+    #[error(
+        "validator {0} is not in the committee; it still answers, but takes nothing to be ordered: use a member"
+    )]
+    NotInCommittee(ValidatorId),
+    /// The node orders nothing now.
+    #[error("the node is not ordering now")]
+    NotReady,
+    /// The caller's patience with the node is over.
+    #[error("the node took transactions that were not ordered in time")]
+    Slow,
 }
 
 /// What a session brings, verified.
@@ -91,12 +103,24 @@ pub struct Events {
 }
 
 impl Session {
-    /// Connects to `host:port`, proves which validator that is, and subscribes.
+    /// Connects to `host:port`, has the node prove its key, and subscribes. Whether the node is a member now does not matter: what it
+    /// says of the order is proven by those who are.
     pub async fn open(
         connector: &Connector,
         endpoint: &str,
         network: &Network,
         subscription: Option<Subscription>,
+    ) -> Result<Self, SessionError> {
+        Self::open_knowing(connector, endpoint, network, subscription, Learnt::new(network)).await
+    }
+
+    /// As [`Self::open`], with what was learnt before, and for what comes after.
+    pub(super) async fn open_knowing(
+        connector: &Connector,
+        endpoint: &str,
+        network: &Network,
+        subscription: Option<Subscription>,
+        learnt: Learnt,
     ) -> Result<Self, SessionError> {
         let connection = connector.connect(endpoint).await.map_err(LinkError::from)?;
         let chain_spec = network.hash();
@@ -111,20 +135,26 @@ impl Session {
         };
         check_welcome(&connection, network, &welcome)?;
         let (sender, queue) = mpsc::channel(EVENT_QUEUE);
-        let reader = Reader {
-            connection: connection.clone(),
-            network: network.clone(),
-            keys: network.trusted().cloned(),
-            held: None,
-            learn_at: Instant::now(),
-        };
+        let learner = Learner { connection: connection.clone(), network: network.clone(), learnt };
+        let reader = Reader::new(learner);
         let events = Events { queue, reader: tokio::spawn(reader.run(receive, sender)) };
         Ok(Self { welcome, submitter: Submitter { stream: send, connection }, events })
     }
 
-    /// Which validator this is, proven.
+    /// Which validator this is: proven of founders, whose keys the chain specification names; of others it is what they call
+    /// themselves, and [`Self::key`] says more.
     pub const fn validator(&self) -> ValidatorId {
         self.welcome.validator
+    }
+
+    /// The key that the node holds, proven.
+    pub const fn key(&self) -> PublicKey {
+        self.welcome.key
+    }
+
+    /// Whether the node was in the present committee when the session began, by its own word. Who is not takes no transactions.
+    pub const fn is_member(&self) -> bool {
+        self.welcome.member
     }
 
     /// The newest ordered height when the session began, by the node's word.
@@ -197,132 +227,10 @@ fn check_welcome(connection: &Connection, network: &Network, welcome: &Welcome) 
     if welcome.chain_spec != network.hash() {
         return Err(SessionError::ChainSpec);
     }
-    let unproven = SessionError::Identity(welcome.validator);
-    let Some(key) = network.committee().key(welcome.validator) else { return Err(unproven) };
-    let (domain, proof) = (network.domain(), &welcome.identity_proof);
-    match wire::verify_identity(connection, &domain, welcome.validator, key, proof) {
-        Ok(true) => Ok(()),
-        Ok(false) | Err(wire::NoExporter) => Err(unproven),
+    let Welcome { validator, key, identity_proof, .. } = welcome;
+    let proven = wire::verify_identity(connection, &network.domain(), *validator, key, identity_proof);
+    if !network.may_be(*validator, key) || proven != Ok(true) {
+        return Err(SessionError::Identity(*validator));
     }
-}
-
-/// Reads and verifies in a task of its own, so that a caller may drop its wait at any time.
-struct Reader {
-    connection: Connection,
-    network: Network,
-    keys: Option<Keys>,
-    /// The newest soft confirmation of an epoch whose handover the node does not have yet. It confirms all before it, so one
-    /// is enough.
-    held: Option<Certified>,
-    /// When the node may be asked for handovers again.
-    learn_at: Instant,
-}
-
-impl Reader {
-    async fn run(mut self, mut receive: RecvStream, queue: mpsc::Sender<Result<Event, SessionError>>) {
-        loop {
-            // A read that is given up half-way would lose bytes: what is held is looked at beside it.
-            let mut reading = pin!(wire::read(&mut receive));
-            let message = loop {
-                tokio::select! {
-                    message = &mut reading => break message,
-                    () = sleep_until(self.learn_at), if self.held.is_some() => {
-                        let event = self.look_again().await;
-                        if !tell(&queue, event).await {
-                            return;
-                        }
-                    }
-                }
-            };
-            let event = self.judge(message).await;
-            if !tell(&queue, event).await {
-                return;
-            }
-        }
-    }
-
-    async fn judge(
-        &mut self,
-        message: Result<Option<NodeMessage>, FrameError>,
-    ) -> Result<Option<Event>, SessionError> {
-        match message.map_err(LinkError::from)? {
-            Some(NodeMessage::Ordered(block)) => Ok(Some(Event::Ordered(self.network.ordered(block)?))),
-            Some(NodeMessage::Certified(certified)) => self.certified(certified).await,
-            Some(NodeMessage::Refused(refused)) => Ok(Some(Event::Refused(refused))),
-            Some(NodeMessage::Closed(closed)) => Err(SessionError::Closed(closed)),
-            Some(NodeMessage::Welcome(_)) => Err(SessionError::OutOfTurn("a second welcome")),
-            None => Err(SessionError::Gone),
-        }
-    }
-
-    async fn look_again(&mut self) -> Result<Option<Event>, SessionError> {
-        match self.held.take() {
-            Some(held) => self.certified(held).await,
-            None => Ok(None),
-        }
-    }
-
-    /// Checks a soft confirmation, with a key that is learnt first if need be. `None` if that cannot be yet, or the
-    /// epoch is older than the keys kept: then a later confirmation will cover the block.
-    async fn certified(&mut self, certified: Certified) -> Result<Option<Event>, SessionError> {
-        let keys = self.learn(certified.epoch).await?;
-        match self.network.certified(&keys, certified) {
-            Ok(certified) => {
-                self.held = self.held.take().filter(|held| held.height > certified.height);
-                Ok(Some(Event::Certified(certified)))
-            }
-            Err(VerifyError::Unknown(UnknownEpoch::Later { .. })) => {
-                self.held =
-                    self.held.take().filter(|held| held.height > certified.height).or(Some(certified));
-                Ok(None)
-            }
-            Err(VerifyError::Unknown(UnknownEpoch::Earlier { .. })) => Ok(None),
-            Err(lie) => Err(lie.into()),
-        }
-    }
-
-    /// The known keys, with those up to `wanted` as far as the node has their handovers; at most [`MAX_KEYS`] in one go.
-    async fn learn(&mut self, wanted: Epoch) -> Result<Keys, SessionError> {
-        let mut keys = match self.keys.take() {
-            Some(keys) => keys,
-            None => self.founding().await?,
-        };
-        if keys.newest() < wanted && Instant::now() >= self.learn_at {
-            for _ in 0..MAX_KEYS {
-                let next = keys.newest().next();
-                if next > wanted {
-                    break;
-                }
-                match ask(&self.connection, Request::Handover(next)).await {
-                    Ok(Response::Handover(Some(signed))) => {
-                        keys.extend(&self.network.handover(&keys, signed)?)?;
-                    }
-                    Ok(Response::Handover(None)) | Err(RequestError::Busy) => break,
-                    Ok(_) => return Err(RequestError::OtherAnswer.into()),
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            if keys.newest() < wanted {
-                self.learn_at = Instant::now() + LEARN_AGAIN;
-            }
-        }
-        Ok(self.keys.insert(keys).clone())
-    }
-
-    async fn founding(&self) -> Result<Keys, SessionError> {
-        let Response::Founding(Some(founding)) = ask(&self.connection, Request::Founding).await? else {
-            return Err(RequestError::Unavailable.into());
-        };
-        Ok(Keys::founded(&self.network.founding(founding)?))
-    }
-}
-
-/// Hands an event over; whether there may be more.
-async fn tell(
-    queue: &mpsc::Sender<Result<Event, SessionError>>,
-    event: Result<Option<Event>, SessionError>,
-) -> bool {
-    let Some(event) = event.transpose() else { return true };
-    let last = event.is_err();
-    queue.send(event).await.is_ok() && !last
+    Ok(())
 }

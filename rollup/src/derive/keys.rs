@@ -3,9 +3,13 @@
 
 use alloy::primitives::Bytes as AbiBytes;
 use alloy::sol_types::SolCall;
-use ordering_types::{Digest, Epoch, GroupKey, Handover, Height, NextEpoch, Signature, SignedHandover};
+use ordering_types::chain_spec::quorum;
+use ordering_types::handover::{address_hash, committee_hash};
+use ordering_types::{
+    Address, Digest, Epoch, GroupKey, Handover, Height, NextEpoch, Signature, SignedHandover,
+};
 
-use super::logs::{NextKey, Point};
+use super::logs::{Change, NextKey, Point};
 use crate::inbox::ISequencerInbox::{initialiseCall, recoverCall, rotateCall};
 use crate::inbox::{group_key, group_signature};
 use crate::verify::Network;
@@ -46,6 +50,9 @@ pub enum KeyError {
     /// A first key, or one after a silence, that no quorum signed.
     #[error("the key of epoch {0} is not signed by a quorum of the committee")]
     Quorum(Epoch),
+    /// A key after a silence by other members than those of the epoch before.
+    #[error("the key of epoch {0} was put in by others than the members that L1 has for the epoch before")]
+    Members(Epoch),
     /// A handover that the outgoing key did not sign.
     #[error("the handover to epoch {0} is not signed by the key of the epoch before")]
     Handover(Epoch),
@@ -56,6 +63,8 @@ pub enum KeyError {
 pub(super) struct Present {
     pub(super) epoch: Epoch,
     pub(super) key: GroupKey,
+    /// The members, as L1 names them.
+    pub(super) committee: Digest,
 }
 
 /// What comes next on L1.
@@ -74,15 +83,17 @@ impl Present {
     ) -> Result<Self, KeyError> {
         let epoch = Epoch::new(0);
         let key = point.key(epoch)?;
+        let founders = network.founders();
         if let Some(call) = input.and_then(|input| initialiseCall::abi_decode(&input).ok()) {
             let (x, y) = key.coordinates();
-            require_quorum(network, epoch, network.domain().initialise(epoch, x, y), &call.signatures)?;
+            let members: Vec<Address> = founders.iter().map(|(_, key)| key.address()).collect();
+            require_quorum(&members, epoch, network.domain().initialise(epoch, x, y), &call.signatures)?;
         }
-        Ok(Self { epoch, key })
+        Ok(Self { epoch, key, committee: committee_hash(founders) })
     }
 
-    /// The key that this one hands over to.
-    pub(super) fn rotated(
+    /// The key of the next epoch: this one handed over to it, or the members put it in this one's place.
+    pub(super) fn next(
         self,
         network: &Network,
         next: Next,
@@ -90,35 +101,51 @@ impl Present {
         input: Option<AbiBytes>,
     ) -> Result<Self, KeyError> {
         let successor = self.successor(next, event)?;
-        if let Some(call) = input.and_then(|input| rotateCall::abi_decode(&input).ok()) {
-            let Self { epoch, key } = successor;
-            let NextKey { first_batch, first_height, committee, .. } = event;
-            let handover = Handover { next: NextEpoch { epoch, key, committee }, first_batch, first_height };
-            let signed = SignedHandover { handover, signature: group_signature(&call.signature) };
-            signed.verify(&network.domain(), &self.key).map_err(|_| KeyError::Handover(epoch))?;
+        match event.change {
+            Change::Rotated => self.check_rotation(network, successor, event, input)?,
+            Change::Recovered => self.check_recovery(network, successor, input)?,
         }
         Ok(successor)
     }
 
-    /// The key that the members put in this one's place.
-    pub(super) fn recovered(
+    fn check_rotation(
         self,
         network: &Network,
-        next: Next,
+        successor: Self,
         event: NextKey,
         input: Option<AbiBytes>,
-    ) -> Result<Self, KeyError> {
-        let successor = self.successor(next, event)?;
-        if let Some(call) = input.and_then(|input| recoverCall::abi_decode(&input).ok()) {
-            let (x, y) = successor.key.coordinates();
-            let signed = network.domain().recover(self.epoch, x, y);
-            require_quorum(network, successor.epoch, signed, &call.signatures)?;
+    ) -> Result<(), KeyError> {
+        let Some(call) = input.and_then(|input| rotateCall::abi_decode(&input).ok()) else { return Ok(()) };
+        let Self { epoch, key, committee } = successor;
+        let NextKey { first_batch, first_height, .. } = event;
+        let handover = Handover { next: NextEpoch { epoch, key, committee }, first_batch, first_height };
+        let signed = SignedHandover { handover, signature: group_signature(&call.signature) };
+        signed.verify(&network.domain(), &self.key).map_err(|_| KeyError::Handover(epoch))
+    }
+
+    /// L1 has the hash of the members, and the call names them by their addresses. They stay the members.
+    fn check_recovery(
+        self,
+        network: &Network,
+        successor: Self,
+        input: Option<AbiBytes>,
+    ) -> Result<(), KeyError> {
+        let epoch = successor.epoch;
+        if successor.committee != self.committee {
+            return Err(KeyError::Members(epoch));
         }
-        Ok(successor)
+        let Some(call) = input.and_then(|input| recoverCall::abi_decode(&input).ok()) else { return Ok(()) };
+        let members: Vec<Address> = call.committee.iter().map(|member| Address::new(member.0.0)).collect();
+        if address_hash(members.iter()) != self.committee {
+            return Err(KeyError::Members(epoch));
+        }
+        let (x, y) = successor.key.coordinates();
+        let signed = network.domain().recover(self.epoch, x, y);
+        require_quorum(&members, epoch, signed, &call.signatures)
     }
 
     fn successor(self, next: Next, event: NextKey) -> Result<Self, KeyError> {
-        let NextKey { epoch, point, first_batch: batch, first_height: height, .. } = event;
+        let NextKey { epoch, point, first_batch: batch, first_height: height, committee, .. } = event;
         if epoch != self.epoch.next() {
             return Err(KeyError::NotNext { present: self.epoch, got: epoch });
         }
@@ -126,7 +153,7 @@ impl Present {
             let Next { batch: expected_batch, height: expected_height } = next;
             return Err(KeyError::Place { epoch, batch, height, expected_batch, expected_height });
         }
-        Ok(Self { epoch, key: point.key(epoch)? })
+        Ok(Self { epoch, key: point.key(epoch)?, committee })
     }
 }
 
@@ -141,22 +168,26 @@ impl Point {
     }
 }
 
+/// As the contract does it: both lists are in one order, and one walk through the members finds every signer once.
 fn require_quorum(
-    network: &Network,
+    members: &[Address],
     epoch: Epoch,
     signed: Digest,
     signatures: &[AbiBytes],
 ) -> Result<(), KeyError> {
-    let committee = network.committee();
-    let signer = |key: &ordering_types::PublicKey| {
-        signatures.iter().any(|signature| {
-            <[u8; 65]>::try_from(signature.as_ref())
-                .is_ok_and(|bytes| key.verify(signed, &Signature::new(bytes)))
-        })
+    let mut rest = members.iter();
+    let mut is_next = |signature: &AbiBytes| {
+        signer(signed, signature).is_some_and(|signer| rest.any(|member| *member == signer))
     };
-    let enough = signatures.len() <= committee.len()
-        && committee.iter().filter(|(_, key)| signer(key)).count() >= committee.quorum();
-    if enough { Ok(()) } else { Err(KeyError::Quorum(epoch)) }
+    let enough = !members.is_empty() && signatures.len() >= quorum(members.len());
+    if enough && signatures.iter().all(&mut is_next) { Ok(()) } else { Err(KeyError::Quorum(epoch)) }
+}
+
+/// Who signed, as the contract sees it: v is 27 or 28, and s low.
+fn signer(signed: Digest, signature: &AbiBytes) -> Option<Address> {
+    let signature = Signature::new(signature.as_ref().try_into().ok()?);
+    let key = signature.recover(signed)?;
+    key.verify_as_l1(signed, &signature).then(|| key.address())
 }
 
 #[cfg(test)]

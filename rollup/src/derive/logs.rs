@@ -35,8 +35,16 @@ pub(super) enum InboxEvent {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum KeyEvent {
     Initialised(Point),
-    Rotated(NextKey),
-    Recovered(NextKey),
+    Next(NextKey),
+}
+
+/// How a key takes the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// That one handed over to it.
+    Rotated,
+    /// The members put it in, after a silence.
+    Recovered,
 }
 
 /// Coordinates of a group key.
@@ -49,6 +57,7 @@ pub(super) struct Point {
 /// The key of a new epoch, and where that begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NextKey {
+    pub(super) change: Change,
     pub(super) epoch: Epoch,
     pub(super) point: Point,
     pub(super) first_batch: u64,
@@ -145,7 +154,8 @@ fn read_event(log: &Log) -> Option<InboxEvent> {
         }
         Rotated::SIGNATURE_HASH => {
             let event = Rotated::decode_log(&log.inner).ok()?.data;
-            InboxEvent::Key(KeyEvent::Rotated(NextKey {
+            InboxEvent::Key(KeyEvent::Next(NextKey {
+                change: Change::Rotated,
                 epoch: Epoch::new(event.epoch),
                 point: Point { x: event.x, y: event.y },
                 first_batch: event.firstBatch,
@@ -155,7 +165,8 @@ fn read_event(log: &Log) -> Option<InboxEvent> {
         }
         Recovered::SIGNATURE_HASH => {
             let event = Recovered::decode_log(&log.inner).ok()?.data;
-            InboxEvent::Key(KeyEvent::Recovered(NextKey {
+            InboxEvent::Key(KeyEvent::Next(NextKey {
+                change: Change::Recovered,
                 epoch: Epoch::new(event.epoch),
                 point: Point { x: event.x, y: event.y },
                 first_batch: event.firstBatch,

@@ -8,8 +8,8 @@
 //!
 //! What is trusted is the L1 node's word that a log is in the chain; what the committee said is checked here again: the
 //! founders' signatures under the first group key, each key's under the handover to the next one and under the batches of
-//! its epoch, and the members' under a key that was put in after a silence are read from the
-//! transactions' calldata (when something was posted through another contract, its calldata is elsewhere, and the
+//! its epoch, and the members' under a key that was put in after a silence (whose addresses the call names, and L1 has the hash of) are
+//! read from the transactions' calldata (when something was posted through another contract, its calldata is elsewhere, and the
 //! contract's own check is relied on: [`Proof::Contract`]).
 //!
 //! A rollup's part that does not decode counts as empty for that rollup ([`DerivedBatch::broken`]); everything

@@ -20,7 +20,7 @@ use super::logs::{InboxEvent, KeyEvent, Logs, Place, Posted};
 use crate::inbox::ISequencerInbox::postCall;
 use crate::inbox::group_signature;
 use crate::l1::{Beacon, BeaconError, EndpointError, Rpc, RpcError};
-use crate::verify::Network;
+use crate::verify::{Keys, Network};
 
 /// How final an L1 block must be to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,10 +236,14 @@ impl Deriver {
         self.tip.number
     }
 
-    /// The key in force after the newest derived batch, with its epoch; `None` before the first key. Clients may begin with it:
-    /// [`Keys::trusted`](crate::verify::Keys::trusted).
+    /// The key in force after the newest derived batch, with its epoch; `None` before the first key.
     pub fn key(&self) -> Option<(Epoch, GroupKey)> {
-        self.present.map(|Present { epoch, key }| (epoch, key))
+        self.present.map(|Present { epoch, key, .. }| (epoch, key))
+    }
+
+    /// That key and its committee, for clients to begin with: [`Network::trusting`].
+    pub fn keys(&self) -> Option<Keys> {
+        self.present.map(|Present { epoch, key, committee }| Keys::trusted(epoch, key, Some(committee)))
     }
 
     /// The next batch, or `None` if L1 has no further one yet. After an error that passes (an endpoint down, a blob
@@ -311,8 +315,7 @@ impl Deriver {
         let present = |epoch| self.present.ok_or(KeyError::NoFirst(epoch));
         Ok(match event {
             KeyEvent::Initialised(point) => Present::founded(&self.network, point, input)?,
-            KeyEvent::Rotated(key) => present(key.epoch)?.rotated(&self.network, next, key, input)?,
-            KeyEvent::Recovered(key) => present(key.epoch)?.recovered(&self.network, next, key, input)?,
+            KeyEvent::Next(key) => present(key.epoch)?.next(&self.network, next, key, input)?,
         })
     }
 
@@ -370,7 +373,7 @@ impl Deriver {
     }
 
     async fn check_signature(&self, place: Place, event: &Posted) -> Result<Proof, DeriveError> {
-        let Present { epoch, key } = self.present.ok_or(DeriveError::NoKey)?;
+        let Present { epoch, key, .. } = self.present.ok_or(DeriveError::NoKey)?;
         let header = &event.header;
         if header.epoch != epoch {
             return Err(DeriveError::Epoch { number: header.number, present: epoch, got: header.epoch });

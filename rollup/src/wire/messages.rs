@@ -8,8 +8,8 @@ use bytes::Bytes;
 use ordering_types::block::tx_root;
 use ordering_types::codec::DecodeError;
 use ordering_types::{
-    CommitCertificate, Digest, Epoch, GroupKey, GroupSignature, Header, Height, RollupId, Signature,
-    SignedHandover, TxId, ValidatorId, merkle,
+    CommitCertificate, Digest, Epoch, GroupKey, GroupSignature, Header, Height, PublicKey, RollupId,
+    Signature, Succession, TxId, ValidatorId, merkle,
 };
 use serde::{Deserialize, Serialize};
 
@@ -115,9 +115,14 @@ pub struct Welcome {
     pub chain_spec: Digest,
     /// Newest ordered height.
     pub height: Height,
+    /// Whether the node is in the present committee, by its own word. One that is not takes nothing to be ordered, and may have no new
+    /// blocks.
+    pub member: bool,
     /// Who the node claims to be.
     pub validator: ValidatorId,
-    /// Proof of that: ECDSA by the validator's key over
+    /// Its key, since the genesis file has those of the founders alone.
+    pub key: PublicKey,
+    /// Proof that it holds that: ECDSA over
     /// [`Domain::client_session`](ordering_types::preimage::Domain::client_session) of this TLS session.
     pub identity_proof: Signature,
 }
@@ -143,6 +148,9 @@ pub enum Refusal {
     Full,
     /// The node is not ordering now (starting, syncing, stopping): try another.
     NotReady,
+    /// The node is not in the present committee, so nobody orders what it holds: send to a member, and send there, too, what this node
+    /// took and is not ordered.
+    NotInCommittee,
 }
 
 /// A transaction that is not taken.
@@ -321,6 +329,8 @@ pub struct Status {
     pub chain_spec: Digest,
     /// Its registry number.
     pub validator: ValidatorId,
+    /// Whether it is in the present committee.
+    pub member: bool,
     /// Newest ordered height.
     pub height: Height,
     /// Newest softly confirmed height.
@@ -349,7 +359,7 @@ pub enum Request {
     },
     /// How the node is.
     Status,
-    /// The handover with which this epoch begins.
+    /// The handover with which this epoch begins, and its members.
     Handover(Epoch),
 }
 
@@ -369,7 +379,7 @@ pub enum Response {
     /// The node serves too many requests now.
     Busy,
     /// To [`Request::Handover`].
-    Handover(Option<SignedHandover>),
+    Handover(Option<Box<Succession>>),
 }
 
 fn bounded(what: &str, got: usize, limit: usize) -> Result<(), DecodeError> {

@@ -27,9 +27,10 @@
 //! header names its parent: a node cannot leave out a block, a rollup or a transaction unseen.
 //!
 //! **Identity.** A node's TLS certificate is self-signed and proves nothing. [`Welcome::identity_proof`] is the
-//! validator key's signature over keying material exported from this very TLS session ([`EXPORTER_LABEL`], RFC 8446
-//! section 7.5), so whoever knows the chain specification knows which validator it talks to, and nobody in the
-//! middle can pass it on. Ordered data needs no such trust: it proves itself.
+//! signature of [`Welcome::key`] over keying material exported from this very TLS session ([`EXPORTER_LABEL`], RFC 8446
+//! section 7.5): nobody in the middle can pass it on. The chain specification says which key a founder has, and a
+//! [`Response::Handover`] which keys the members of a later epoch have. A node of which neither is known is talked to as well: what
+//! it says of the order proves itself, by members' signatures.
 
 mod frame;
 mod identity;
@@ -46,7 +47,7 @@ pub use messages::{
 /// Application protocol of the QUIC handshake.
 pub const ALPN: &[u8] = b"mpc-seq/1";
 /// Version of the messages; in [`Hello`] and [`Welcome`].
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Largest datagram payload that either end tries: what a jumbo frame holds. Loopback takes it; elsewhere path MTU discovery
 /// (RFC 8899) finds less.
 pub const MAX_DATAGRAM_BYTES: u16 = 8_952;

@@ -47,6 +47,11 @@ pub(crate) enum AdmissionError {
     /// The node is stopping.
     #[error("this node is not taking transactions now; send to another validator")]
     NotReady,
+    /// The node left the committee, or has not been drawn into it.
+    #[error(
+        "this node is not in the present committee: send to a member, and send there, too, what this node took and is not ordered"
+    )]
+    NotInCommittee,
 }
 
 impl AdmissionError {
@@ -62,6 +67,7 @@ impl AdmissionError {
             Self::OverQuota(_) => Refusal::OverQuota,
             Self::Full(_) => Refusal::Full,
             Self::NotReady => Refusal::NotReady,
+            Self::NotInCommittee => Refusal::NotInCommittee,
         }
     }
 
@@ -78,6 +84,7 @@ impl AdmissionError {
             Refusal::OverQuota => -32_016,
             Refusal::Full => -32_017,
             Refusal::NotReady => -32_018,
+            Refusal::NotInCommittee => -32_019,
         }
     }
 
@@ -91,6 +98,7 @@ impl AdmissionError {
             Refusal::Duplicate => "nothing: it is being ordered; seq_proof tells when",
             Refusal::OverQuota | Refusal::Full => "send again in a moment",
             Refusal::NotReady => "send to another validator",
+            Refusal::NotInCommittee => "send to a member of the committee, what is not ordered yet, too",
         }
     }
 }

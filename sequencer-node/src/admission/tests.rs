@@ -103,6 +103,7 @@ fn every_refusal_has_one_rpc_code() {
         AdmissionError::OverQuota(String::new()),
         AdmissionError::Full(String::new()),
         AdmissionError::NotReady,
+        AdmissionError::NotInCommittee,
     ];
     let codes: std::collections::BTreeSet<i32> = errors.iter().map(AdmissionError::rpc_code).collect();
     assert_eq!(codes.len(), errors.len());

@@ -27,7 +27,9 @@ pub(super) async fn answer(front: &Front, request: Request) -> Result<Response, 
             }))
         }
         Request::Status => Response::Status(status(front)),
-        Request::Handover(epoch) => Response::Handover(front.read(move |store| store.handover(epoch)).await?),
+        Request::Handover(epoch) => {
+            Response::Handover(front.read(move |store| store.succession(epoch)).await?.map(Box::new))
+        }
     })
 }
 
@@ -36,6 +38,7 @@ fn status(front: &Front) -> Status {
     Status {
         chain_spec: front.chain_spec,
         validator: front.me,
+        member: (front.member)(),
         height: front.handle.height(),
         certified: front.handle.certified(),
         sealed: front.status().last_sealed,

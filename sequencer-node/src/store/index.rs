@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ordering_types::{Digest, GroupSignature, Height, LaneId, SignedHandover, codec};
+use ordering_types::{Digest, GroupSignature, Height, LaneId, Succession, codec};
 use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
     WriteTransaction,
@@ -25,7 +25,7 @@ pub(super) const BLOCKS: TableDefinition<u64, Place> = TableDefinition::new("blo
 pub(super) const CERTIFIED: TableDefinition<u64, &[u8]> = TableDefinition::new("certified");
 /// Number → (sealed batch, its last height).
 pub(super) const SEALED: TableDefinition<u64, (Place, u64)> = TableDefinition::new("sealed");
-/// Epoch → the signed handover with which it begins: never forgotten, clients go from key to key with them. `wal.redb` has them, too.
+/// Epoch → the signed handover with which it begins, and its members: never forgotten, clients go from key to key with them. `wal.redb` has them, too.
 pub(super) const HANDOVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("handovers");
 /// Digest → chunk.
 pub(super) const CHUNKS: TableDefinition<[u8; 32], Place> = TableDefinition::new("chunks");
@@ -56,8 +56,8 @@ pub(super) enum Entry {
     Certified { height: Height, signature: GroupSignature, at: Location },
     /// A sealed batch.
     Sealed { number: u64, last_height: Height, at: Location },
-    /// A signed handover.
-    Handover(SignedHandover),
+    /// A signed handover, and to whom.
+    Handover(Succession),
     /// A chunk.
     Chunk { lane: LaneId, sequence: u64, digest: Digest, at: Location },
     /// An entry of the consensus log.
@@ -189,9 +189,9 @@ fn add_entry(transaction: &WriteTransaction, needed: &mut Needed, entry: &Entry)
             need(needed, *at, height.get() + 1);
             add_checkpoint(transaction, height.get(), lanes, *at)?;
         }
-        Entry::Handover(signed) => {
-            let epoch = signed.handover.next.epoch.get();
-            transaction.open_table(HANDOVERS)?.insert(epoch, codec::encode(signed).as_slice())?;
+        Entry::Handover(succession) => {
+            let epoch = succession.signed.handover.next.epoch.get();
+            transaction.open_table(HANDOVERS)?.insert(epoch, codec::encode(succession).as_slice())?;
         }
         Entry::Chunk { lane, sequence, digest, at } => {
             need(needed, *at, 0);

@@ -7,7 +7,7 @@ use ordering_types::block::InclusionProof;
 use ordering_types::transaction::tx_id;
 use ordering_types::{
     Block, Chunk, CommitCertificate, Digest, Epoch, GroupSignature, Header, Height, RollupId, SignedHandover,
-    TxId,
+    Succession, TxId,
 };
 use redb::ReadableDatabase;
 use rollup::wire::{Confirmation, MAX_ABOVE};
@@ -244,12 +244,12 @@ impl Reader {
     /// To the epochs that a state remembers, ascending.
     pub(super) fn handovers(&self, snapshot: &[u8]) -> Result<Vec<SignedHandover>, StoreError> {
         let book = EpochBook::of_snapshot(snapshot);
-        let found = book.iter().flat_map(EpochBook::starts).map(|start| self.handover(start.epoch));
-        found.filter_map(Result::transpose).collect()
+        let found = book.iter().flat_map(EpochBook::starts).map(|start| self.succession(start.epoch));
+        found.filter_map(Result::transpose).map(|found| Ok(found?.signed)).collect()
     }
 
-    /// The signed handover with which an epoch begins.
-    pub(crate) fn handover(&self, epoch: Epoch) -> Result<Option<SignedHandover>, StoreError> {
+    /// The signed handover with which an epoch begins, and its members.
+    pub(crate) fn succession(&self, epoch: Epoch) -> Result<Option<Succession>, StoreError> {
         self.query(|t| {
             let stored = t.open_table(index::HANDOVERS)?.get(epoch.get())?;
             Ok(stored.and_then(|v| record::decode(v.value()).ok()))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ordering_types::{Digest, Epoch, GroupKey, PublicKey, SignedHandover, codec};
+use ordering_types::{Digest, Epoch, GroupKey, PublicKey, Succession, codec};
 use rand_core::{OsRng, RngCore};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use zeroize::Zeroizing;
@@ -16,7 +16,7 @@ use super::segments::Position;
 
 /// Name → sealed bytes.
 const SECRETS: TableDefinition<&str, &[u8]> = TableDefinition::new("secrets");
-/// Epoch → the signed handover with which it begins: some 200 bytes an epoch.
+/// Epoch → the signed handover with which it begins, and its members: some 200 bytes an epoch, and 43 a member.
 const HANDOVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("handovers");
 /// Name → bytes.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -32,12 +32,12 @@ const SEED: &str = "ceremony_seed";
 /// Of one key share, named with its epoch and key.
 const KEY_MATERIAL: &str = "key_material";
 
-/// Longest encoded handover.
-const MAX_HANDOVER_BYTES: usize = 1 << 10;
+/// Longest encoded handover: a hundred members.
+const MAX_HANDOVER_BYTES: usize = 8 << 10;
 /// Cache of this small file.
 const CACHE_BYTES: usize = 8 << 20;
 /// Changes with the layout of the folder, so that no version takes another's for an empty one.
-const LAYOUT: u32 = 3;
+const LAYOUT: u32 = 4;
 
 /// Secrets by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub(super) struct Rare {
     pub(super) secrets: Vec<SecretChange>,
     /// Encoded.
     pub(super) founding: Option<Vec<u8>>,
-    pub(super) handovers: Vec<SignedHandover>,
+    pub(super) handovers: Vec<Succession>,
 }
 
 /// The open file.
@@ -231,8 +231,9 @@ impl Wal {
                 secrets.retain(|name, _| SecretName::parse(name).is_none_or(|name| !change.erases(name)))?;
             }
             let mut handovers = transaction.open_table(HANDOVERS)?;
-            for signed in &rare.handovers {
-                handovers.insert(signed.handover.next.epoch.get(), codec::encode(signed).as_slice())?;
+            for succession in &rare.handovers {
+                let epoch = succession.signed.handover.next.epoch.get();
+                handovers.insert(epoch, codec::encode(succession).as_slice())?;
             }
             if let Some(founding) = &rare.founding {
                 transaction.open_table(META)?.insert(FOUNDING, founding.as_slice())?;
@@ -277,8 +278,8 @@ impl Wal {
         Ok(contents)
     }
 
-    /// All signed handovers, ascending.
-    pub(super) fn handovers(&self) -> Result<Vec<SignedHandover>, StoreError> {
+    /// All signed handovers with their members, ascending.
+    pub(super) fn handovers(&self) -> Result<Vec<Succession>, StoreError> {
         let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
             let table = self.database.begin_read()?.open_table(HANDOVERS)?;
             let mut all = Vec::new();

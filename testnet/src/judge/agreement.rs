@@ -49,7 +49,8 @@ async fn one(
                 }
             }
             FollowEvent::Lost { error, .. } => trouble = format!("({error})"),
-            FollowEvent::Connected(_) | FollowEvent::Certified(_) => {}
+            FollowEvent::Stranded(stranded) => trouble = format!("({stranded})"),
+            FollowEvent::Connected(_) | FollowEvent::Certified(_) | FollowEvent::Refused(_) => {}
         }
     }
     None

@@ -55,7 +55,7 @@ impl Door {
                 Ok(Event::Refused(refused)) => match refused.code {
                     // Another try of ours was faster.
                     Refusal::Duplicate => {}
-                    Refusal::Full | Refusal::NotReady => {
+                    Refusal::Full | Refusal::NotReady | Refusal::NotInCommittee => {
                         locked(book).turned_away(refused.tag, self.patience, Instant::now());
                     }
                     _ => {

@@ -83,6 +83,9 @@ impl Told {
             FollowEvent::Lost { endpoint, error } => {
                 tracing::debug!(endpoint, %error, "follower lost its node");
             }
+            FollowEvent::Stranded(stranded) => tracing::warn!(%stranded, "no member to follow"),
+            // Followers submit nothing here.
+            FollowEvent::Refused(_) => {}
         }
     }
 

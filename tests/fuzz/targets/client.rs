@@ -8,7 +8,11 @@ use bytes::Bytes;
 use fuzz::founded::{Founded, spec};
 use fuzz::seeds::{seed, write_if_asked};
 use libfuzzer_sys::fuzz_target;
-use ordering_types::{ChainSpec, RollupId};
+use ordering_types::chain_spec::Committee;
+use ordering_types::handover::committee_hash;
+use ordering_types::{
+    ChainSpec, GroupKey, Handover, NextEpoch, RollupId, SecretKey, SignedHandover, Succession,
+};
 use rollup::wire::{self, ClientMessage, Message, NodeMessage, Opening, Response};
 
 const OPENING: u8 = 0;
@@ -79,11 +83,12 @@ fn frames() -> Vec<Vec<u8>> {
     let signature = network.sealed().expect("a batch is sealed").signature;
     let subscription =
         |rollups| Subscription { rollups, from: Some(header.height), data: true, certified: true };
-    let hello = |subscription| Opening::Session(Hello { version: 1, chain_spec, subscription });
+    let hello = |subscription| Opening::Session(Hello { version: wire::VERSION, chain_spec, subscription });
     let submit = |tag| Submit { tag, rollup: RollupId::new(1), data: Bytes::from_static(b"transaction") };
     let status = Status {
         chain_spec,
         validator: 1.into_id(),
+        member: true,
         height: header.height,
         certified: header.height,
         sealed: 1,
@@ -92,6 +97,13 @@ fn frames() -> Vec<Vec<u8>> {
     let encoded = EncodedBatch { payload: Bytes::from_static(&[1; 50]), commitments: vec![], proofs: vec![] };
     let mut batch = (**network.sealed().expect("a batch is sealed")).clone();
     batch.encoded = Arc::new(encoded);
+    // The network's own keys are simulated, which nothing reads.
+    let key = |n: u8| SecretKey::from_bytes([n; 32]).expect("a scalar").public_key();
+    let members = Committee::new((1..=4).map(|n: u8| (u16::from(n).into_id(), key(n))).collect());
+    let group = GroupKey::from_bytes(key(1).to_bytes()).expect("a point");
+    let next = NextEpoch { epoch: header.epoch.next(), key: group, committee: committee_hash(&members) };
+    let handover = Handover { next, first_batch: 2, first_height: header.height.next() };
+    let succession = Succession { signed: SignedHandover { handover, signature }, members };
     let framed = |selector, frame: Bytes| seed(selector, &frame);
     vec![
         framed(OPENING, wire::encode(&hello(None))),
@@ -111,10 +123,12 @@ fn frames() -> Vec<Vec<u8>> {
         framed(
             NODE,
             wire::encode(&NodeMessage::Welcome(Welcome {
-                version: 1,
+                version: wire::VERSION,
                 chain_spec,
                 height: header.height,
+                member: true,
                 validator: 1.into_id(),
+                key: key(1),
                 identity_proof: decided.certificate.signatures[0].1,
             })),
         ),
@@ -137,6 +151,7 @@ fn frames() -> Vec<Vec<u8>> {
             wire::encode(&NodeMessage::Closed(Closed { reason: CloseReason::Lagging, text: "slow".into() })),
         ),
         framed(RESPONSE, wire::encode(&Response::Status(status))),
+        framed(RESPONSE, wire::encode(&Response::Handover(Some(Box::new(succession))))),
         framed(RESPONSE, wire::encode(&Response::Sealed(Some(Arc::new(batch.clone()))))),
         framed(RESPONSE, wire::encode(&Response::LatestSealed(Some(batch.header)))),
         framed(
