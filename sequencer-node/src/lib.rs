@@ -18,7 +18,8 @@
 //! | `admission`, `front`, `ingress`, `rpc` | towards clients |
 //! | `quic`, `connections` | what the node's own QUIC and TCP ports share |
 //! | `priority` | background threads give way |
-//! | `l1`, `ports`, `telemetry` | what an operator is told |
+//! | `l1` | the L1: its endpoint, the registry as it is final there, transactions |
+//! | `ports`, `telemetry` | what an operator is told |
 
 mod admission;
 mod check;

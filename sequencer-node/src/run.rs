@@ -15,7 +15,7 @@ use crate::evidence::EvidenceFolder;
 use crate::exit::{Exit, Failure};
 use crate::front::Front;
 use crate::ingress::Ingress;
-use crate::l1::{self, L1State};
+use crate::l1::{self, Contract, L1State, L1Status, RegistryState};
 use crate::network::{ChunksPort, Network, NetworkError, NetworkOptions};
 use crate::pump::{self, Clock, Handle, Pump, PumpOptions};
 use crate::quic::reset;
@@ -76,8 +76,8 @@ fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArg
     })
 }
 
-/// Checks the L1 endpoint once, then keeps looking.
-async fn watch_l1(setup: &Setup) -> Result<watch::Receiver<L1State>, Failure> {
+/// Checks the L1 endpoint once, then keeps looking, and follows the registry.
+async fn watch_l1(setup: &Setup) -> Result<L1Status, Failure> {
     let expected = setup.spec.l1_chain_id;
     let first = setup.check_l1().await?;
     if let Some(Err(error)) = &first {
@@ -88,7 +88,27 @@ async fn watch_l1(setup: &Setup) -> Result<watch::Receiver<L1State>, Failure> {
     if let Some(endpoint) = setup.config.l1.endpoint.clone() {
         tokio::spawn(l1::watch_endpoint(endpoint, expected, sender));
     }
-    Ok(receiver)
+    Ok(L1Status { endpoint: receiver, registry: follow_registry(setup) })
+}
+
+/// Follows the registry at final blocks, if there is one to follow.
+fn follow_registry(setup: &Setup) -> watch::Receiver<RegistryState> {
+    let idle = |state| watch::channel(state).1;
+    let (Some(endpoint), Some(registry)) = (&setup.config.l1.endpoint, setup.spec.registry) else {
+        return idle(RegistryState::NotConfigured);
+    };
+    match Contract::new(endpoint, &setup.spec, registry) {
+        Ok(contract) => {
+            let (mut views, state) = l1::follow(contract, setup.spec.l1.report_blocks);
+            // Nobody asks for them yet; without a receiver the following would end.
+            tokio::spawn(async move { while views.recv().await.is_some() {} });
+            state
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the registry on L1 cannot be followed");
+            idle(RegistryState::Failing { why: error.to_string(), block: None })
+        }
+    }
 }
 
 async fn start_core(
@@ -150,7 +170,7 @@ impl Doors {
         network: &Network,
         handle: Handle,
         reader: Reader,
-        l1: watch::Receiver<L1State>,
+        l1: L1Status,
     ) -> Result<Self, Failure> {
         let config = &setup.config;
         let sender = network.sender();
