@@ -11,6 +11,7 @@
 //! | `cli`, `exit` | the command line and its exit codes |
 //! | `config`, `keys`, `setup` | what a start reads: config, genesis file, node key |
 //! | `init`, `check`, `run` | the commands |
+//! | `membership` | the validator's place in the registry on L1: `join`, `leave`, `status` |
 //! | `evidence` | what proves a validator's misdeed: kept, and judged |
 //! | `store` | the data folder: what is durable, what a restart finds |
 //! | `pump` | the threads around the core, and the order of sync and send |
@@ -36,6 +37,7 @@ mod ingress;
 mod init;
 mod keys;
 mod l1;
+mod membership;
 mod network;
 mod ports;
 mod priority;
@@ -75,6 +77,10 @@ pub fn main_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Key(KeyCommand::Show(args)) => show_key(args),
         Command::Data(DataCommand::New(args)) => init::new_data(args),
         Command::Evidence(EvidenceCommand::Verify(args)) => evidence::run(args),
+        Command::Evidence(EvidenceCommand::Submit(args)) => evidence::submit(args),
+        Command::Join(args) => membership::join(args),
+        Command::Leave(args) => membership::leave(args),
+        Command::Status(args) => membership::status(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,6 +29,7 @@ const MIB: usize = 1 << 20;
 /// Runs the node until it is told to stop.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let setup = Setup::load(&args.config)?;
+    require_founder(&setup)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("io")
@@ -40,6 +41,19 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     // Threads that read for clients are not waited for.
     runtime.shutdown_background();
     outcome
+}
+
+/// Committees do not change yet: only founders are in one.
+fn require_founder(setup: &Setup) -> Result<(), Failure> {
+    if setup.spec.validators.iter().any(|v| v.id == setup.me) {
+        return Ok(());
+    }
+    let why = format!(
+        "validator {} joined after the network was founded, and this version of the node runs founders only: wait for one that \
+         follows the registry on L1",
+        setup.me
+    );
+    Err(Failure::new(Exit::Key, why))
 }
 
 fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArgs) -> Result<(), Failure> {

@@ -128,6 +128,13 @@ pub(crate) struct Contract {
 struct Block {
     number: U64,
     hash: B256,
+    timestamp: U64,
+}
+
+impl Block {
+    fn reference(&self) -> L1Reference {
+        L1Reference { number: self.number.to(), hash: digest(self.hash) }
+    }
 }
 
 impl Contract {
@@ -153,12 +160,17 @@ impl Contract {
 
     /// The newest block that cannot be reverted.
     pub(crate) async fn finalized(&self) -> Result<L1Reference, ReadError> {
-        self.block_by("finalized".to_owned()).await
+        self.block_by("finalized".to_owned()).await.map(|block| block.reference())
+    }
+
+    /// L1's clock: the time of its newest block, seconds since 1970.
+    pub(crate) async fn time(&self) -> Result<u64, ReadError> {
+        self.block_by("latest".to_owned()).await.map(|block| block.timestamp.to())
     }
 
     /// The block with this number.
     pub(super) async fn block(&self, number: u64) -> Result<L1Reference, ReadError> {
-        let block = self.block_by(format!("{number:#x}")).await?;
+        let block = self.block_by(format!("{number:#x}")).await?.reference();
         if block.number == number {
             Ok(block)
         } else {
@@ -166,21 +178,30 @@ impl Contract {
         }
     }
 
-    async fn block_by(&self, name: String) -> Result<L1Reference, ReadError> {
+    async fn block_by(&self, name: String) -> Result<Block, ReadError> {
         let block: Option<Block> = self.rpc.call("eth_getBlockByNumber", json!([name, false])).await?;
-        let block = block.ok_or(ReadError::NoBlock(name))?;
-        Ok(L1Reference { number: block.number.to(), hash: digest(block.hash) })
+        block.ok_or(ReadError::NoBlock(name))
     }
 
     /// One function's answer.
     pub(crate) async fn read<C: SolCall>(&self, call: C, at: At) -> Result<C::Return, ReadError> {
+        self.read_of(self.address, call, at).await
+    }
+
+    /// The same of another contract.
+    pub(crate) async fn read_of<C: SolCall>(
+        &self,
+        contract: Address,
+        call: C,
+        at: At,
+    ) -> Result<C::Return, ReadError> {
         let input = hex::encode_prefixed(call.abi_encode());
-        let call = json!([{ "to": self.address, "input": input }, at.parameter()]);
+        let call = json!([{ "to": contract, "input": input }, at.parameter()]);
         let answer: Bytes = self.rpc.call("eth_call", call).await?;
         if answer.is_empty() {
-            return Err(ReadError::NoContract(self.address));
+            return Err(ReadError::NoContract(contract));
         }
-        let wrong = |_| ReadError::Answer { contract: self.address, function: C::SIGNATURE };
+        let wrong = |_| ReadError::Answer { contract, function: C::SIGNATURE };
         C::abi_decode_returns_validate(&answer).map_err(wrong)
     }
 

@@ -5,7 +5,7 @@
 //!      │
 //!      ├─ finalized ─▶ contract ─────▶ FinalizedView   who is registered, as of agreed blocks; towards the core
 //!      │
-//!      └◀─ transaction ◀── operators' commands         join, leave, slash
+//!      └◀──── account ◀── operators' commands         join, leave, slash
 //! ```
 //!
 //! | file | holds |
@@ -13,14 +13,17 @@
 //! | `endpoint` | one look at the endpoint, and looking again |
 //! | `contract` | `ValidatorRegistry`, read at one block |
 //! | `finalized` | the registry at each finalized block that is to be reported |
+//! | `account` | sends transactions to the registry, one at a time |
 
 use tokio::sync::watch;
 
+mod account;
 mod contract;
 mod endpoint;
 mod finalized;
 
-pub(crate) use contract::Contract;
+pub(crate) use account::{Account, Say, SendError};
+pub(crate) use contract::{At, Contract, ReadError};
 pub(crate) use endpoint::{L1Error, L1State, check, report, state_of, watch_endpoint};
 pub(crate) use finalized::{RegistryState, follow};
 
