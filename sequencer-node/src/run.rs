@@ -11,11 +11,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::cli::RunArgs;
-use crate::evidence::EvidenceFolder;
+use crate::evidence::{EvidenceFolder, Slasher};
 use crate::exit::{Exit, Failure};
 use crate::front::Front;
 use crate::ingress::Ingress;
 use crate::l1::{self, Contract, L1State, L1Status, RegistryState};
+use crate::membership::{self, MembershipError};
 use crate::network::{ChunksPort, Network, NetworkError, NetworkOptions};
 use crate::pump::{self, Clock, Handle, Pump, PumpOptions};
 use crate::quic::reset;
@@ -58,6 +59,7 @@ fn require_founder(setup: &Setup) -> Result<(), Failure> {
 
 fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArgs) -> Result<(), Failure> {
     setup.probe_ports()?;
+    let slasher = slasher(setup)?;
     let l1 = runtime.block_on(watch_l1(setup))?;
     let mut clock = Clock::default();
     let options = store::OpenOptions {
@@ -69,6 +71,9 @@ fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArg
         now_micros: clock.now().as_micros(),
     };
     let opened = store::open(&options).map_err(|e| Failure::new(Exit::Store, e))?;
+    if let Some(slasher) = slasher {
+        runtime.spawn(slasher.run());
+    }
     runtime.block_on(async {
         let (network, pump, handle, reader) = start_core(setup, opened, clock).await?;
         let doors = Doors::open(setup, telemetry, &network, handle, reader, l1).await?;
@@ -103,6 +108,16 @@ async fn watch_l1(setup: &Setup) -> Result<L1Status, Failure> {
         tokio::spawn(l1::watch_endpoint(endpoint, expected, sender));
     }
     Ok(L1Status { endpoint: receiver, registry: follow_registry(setup) })
+}
+
+/// Who takes evidence to L1, if the config names an account for it.
+fn slasher(setup: &Setup) -> Result<Option<Slasher>, Failure> {
+    let l1 = &setup.config.l1;
+    let Some(file) = &l1.slash_key_file else { return Ok(None) };
+    let payer = membership::open_account(file, l1.slash_password_file.as_deref())
+        .map_err(|e| Failure::from(MembershipError::from(e)))?;
+    let contract = membership::contract(&setup.config, &setup.spec).map_err(Failure::from)?;
+    Ok(Some(Slasher::new(&setup.config.data_dir, Arc::clone(&setup.spec), contract, payer)))
 }
 
 /// Follows the registry at final blocks, if there is one to follow.

@@ -2,6 +2,7 @@
 //! the registry on L1 by `evidence submit`.
 
 mod folder;
+mod slasher;
 mod submit;
 mod verify;
 
@@ -10,6 +11,7 @@ use ordering_types::{ChainSpec, Digest};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use folder::EvidenceFolder;
+pub(crate) use slasher::Slasher;
 pub(crate) use submit::run as submit;
 pub(crate) use verify::run;
 

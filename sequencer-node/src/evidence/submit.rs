@@ -6,7 +6,7 @@ use alloy::primitives::{Address, B256, U256};
 use node_core::evidence::Evidence;
 use ordering_types::chain_spec::Committee;
 use ordering_types::registry::key_of_endpoint;
-use ordering_types::{PublicKey, SecretKey, SignedVote, ValidatorId};
+use ordering_types::{ChainSpec, PublicKey, SecretKey, SignedVote, ValidatorId};
 use rollup::registry::IValidatorRegistry::{Status, Validator, idOfCall};
 use rollup::registry::slash_call;
 use serde::Serialize;
@@ -21,7 +21,7 @@ use crate::membership::{Desk, MembershipError, Told, ether, finish, say};
 #[derive(Debug, Serialize)]
 pub(super) struct Submitted {
     /// Whether it was this transaction that slashed; else it had happened before.
-    slashed_now: bool,
+    pub(super) slashed_now: bool,
     /// Who is out.
     pub(super) validator: ValidatorId,
     /// Wei that were burnt by this transaction.
@@ -54,18 +54,22 @@ pub(crate) fn run(args: &SubmitArgs) -> Result<(), Failure> {
     let evidence = read_file(&args.file, &desk.spec)?.evidence;
     let payer = args.payer.open().map_err(|e| Failure::from(MembershipError::from(e)))?;
     finish(args.json, async {
-        let committee = accused(&desk, evidence.culprit()).await?;
+        let committee = accused(&desk.spec, &desk.contract, evidence.culprit()).await?;
         judge(&args.file, &desk.spec, &committee)?;
         submit(&desk.contract, &evidence, &committee, &payer, &say).await
     })
 }
 
 /// The founders, and the accused as the registry knows it if it joined later.
-async fn accused(desk: &Desk, culprit: ValidatorId) -> Result<Committee, MembershipError> {
+pub(super) async fn accused(
+    spec: &ChainSpec,
+    contract: &Contract,
+    culprit: ValidatorId,
+) -> Result<Committee, MembershipError> {
     let mut members: BTreeMap<ValidatorId, PublicKey> =
-        desk.spec.validators.iter().map(|v| (v.id, v.key)).collect();
+        spec.validators.iter().map(|v| (v.id, v.key)).collect();
     if !members.contains_key(&culprit) {
-        let validator = desk.contract.validator(culprit, At::Latest).await?;
+        let validator = contract.validator(culprit, At::Latest).await?;
         let key = validator.and_then(|validator| {
             key_of_endpoint(&validator.endpoint)
                 .filter(|key| key.address().as_bytes() == validator.node.as_slice())

@@ -50,7 +50,7 @@ impl Desk {
 }
 
 /// The registry that the genesis file names, through the endpoint that the config names.
-pub(super) fn contract(config: &Config, spec: &ChainSpec) -> Result<Contract, MembershipError> {
+pub(crate) fn contract(config: &Config, spec: &ChainSpec) -> Result<Contract, MembershipError> {
     let Some(registry) = spec.registry else {
         return Err(MembershipError::NoRegistry(config.chain_spec.clone()));
     };

@@ -18,10 +18,10 @@ mod leave;
 mod owner;
 mod status;
 
-pub(crate) use desk::{Desk, Told, ether, finish, say};
+pub(crate) use desk::{Desk, Told, contract, ether, finish, say};
 pub(crate) use error::MembershipError;
 pub(crate) use id::validator_id;
 pub(crate) use join::{parse_stake, run as join};
 pub(crate) use leave::run as leave;
-pub(crate) use owner::OwnerKey;
+pub(crate) use owner::{OwnerKey, open as open_account};
 pub(crate) use status::{Standing, run as status};

@@ -41,7 +41,8 @@ impl OwnerKey {
     }
 }
 
-fn open(file: &Path, password_file: Option<&Path>) -> Result<SecretKey, OwnerKeyError> {
+/// Opens an account's keystore.
+pub(crate) fn open(file: &Path, password_file: Option<&Path>) -> Result<SecretKey, OwnerKeyError> {
     if !file.exists() {
         return Err(OwnerKeyError::Missing(file.to_owned()));
     }

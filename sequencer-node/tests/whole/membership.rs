@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use alloy::signers::local::PrivateKeySigner;
 use node_core::evidence::Evidence;
 use ordering_types::{
-    Address, ChainSpec, Digest, Epoch, Height, Round, SecretKey, ValidatorId, Vote, VoteKind,
+    Address, ChainSpec, Digest, Epoch, Height, Round, SecretKey, SignedVote, ValidatorId, Vote, VoteKind,
 };
 use serde_json::{Value, json};
 
@@ -224,27 +224,35 @@ fn leaves(world: &World, owner: &Path) {
     world.refused(1, &leave, &founder, &["--withdraw"], 9, "still in the committee");
 }
 
+/// A vote of the fourth founder, always for the same step.
+fn double_vote(world: &World, spec: &ChainSpec, value: Option<Digest>) -> SignedVote {
+    let vote = Vote {
+        kind: VoteKind::Precommit,
+        epoch: Epoch::new(3),
+        height: Height::new(12),
+        round: Round::new(1),
+        value,
+        validator: ValidatorId::new(4),
+    };
+    vote.sign(&spec.domain(), &world.fourth)
+}
+
+fn write_votes(path: &Path, spec: &ChainSpec, first: SignedVote, second: SignedVote) {
+    let evidence = Evidence::Votes { first, second };
+    let whole = json!({ "network": "test", "chain_spec": spec.hash(), "evidence": evidence });
+    fs::write(path, whole.to_string()).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_voted_twice_is_slashed_once() {
     let world = World::new().await;
     let payer = world.owner("payer.json", &account(7));
     let spec: ChainSpec =
         toml::from_str(&fs::read_to_string(world.folders.path("genesis.toml")).unwrap()).unwrap();
-    let sign = |value| {
-        let vote = Vote {
-            kind: VoteKind::Precommit,
-            epoch: Epoch::new(3),
-            height: Height::new(12),
-            round: Round::new(1),
-            value,
-            validator: ValidatorId::new(4),
-        };
-        vote.sign(&spec.domain(), &world.fourth)
-    };
+    let sign = |value| double_vote(&world, &spec, value);
     let write = |second| {
-        let evidence = Evidence::Votes { first: sign(Some(Digest::new([1; 32]))), second };
-        let whole = json!({ "network": "test", "chain_spec": spec.hash(), "evidence": evidence });
-        fs::write(world.folders.path("evidence.json"), whole.to_string()).unwrap();
+        let first = sign(Some(Digest::new([1; 32])));
+        write_votes(&world.folders.path("evidence.json"), &spec, first, second);
     };
     let file = world.folders.path("evidence.json").display().to_string();
     let submit = ["evidence", "submit", file.as_str()];
@@ -255,10 +263,7 @@ async fn who_voted_twice_is_slashed_once() {
     let slashed = world.done(1, &submit, &payer, &[]);
     assert_eq!((&slashed["slashed_now"], &slashed["burnt_wei"]), (&json!(true), &json!(STAKE.to_string())));
     assert_eq!(world.done(2, &submit, &payer, &[])["slashed_now"], json!(false));
-    let own = world.owner("own.json", &account(3));
-    let status = world.status(1);
-    assert_eq!(status["active"], json!(3));
-    drop((own, status));
+    assert_eq!(world.status(1)["active"], json!(3));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,4 +288,33 @@ async fn a_running_node_follows_the_registry_and_says_so() {
     assert_eq!(registry["active"], json!(4));
     assert_eq!(registry["block"].as_u64().unwrap() % 32, 0, "the genesis file's default");
     drop(node);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_takes_double_votes_to_l1_by_itself_if_it_is_told_who_pays() {
+    let world = World::new().await;
+    let payer = world.owner("payer.json", &account(6)).display().to_string();
+    let password = world.folders.path("owner-password").display().to_string();
+    let spec: ChainSpec =
+        toml::from_str(&fs::read_to_string(world.folders.path("genesis.toml")).unwrap()).unwrap();
+    let folder = world.folders.path("n1/data/evidence");
+    fs::create_dir(&folder).unwrap();
+    let sign = |value| double_vote(&world, &spec, Some(Digest::new([value; 32])));
+    // Nothing is sent for what proves nothing.
+    write_votes(&folder.join("validator-4-votes-1.json"), &spec, sign(1), sign(1));
+    write_votes(&folder.join("validator-4-votes-2.json"), &spec, sign(1), sign(2));
+    fs::write(folder.join("validator-3-votes-1.json"), "{}").unwrap();
+    let _node = Running::start_with(
+        &world.folders.config(1),
+        &[
+            ("SEQUENCER_L1__ENDPOINT", &world.chain.url()),
+            ("SEQUENCER_L1__SLASH_KEY_FILE", &payer),
+            ("SEQUENCER_L1__SLASH_PASSWORD_FILE", &password),
+        ],
+        std::process::Stdio::inherit(),
+    );
+    let deadline = Instant::now() + PATIENCE;
+    while world.status(4)["active"] != json!(3) {
+        assert!(Instant::now() < deadline, "nobody is slashed");
+    }
 }
