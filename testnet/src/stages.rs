@@ -61,6 +61,8 @@ pub(crate) struct Up {
     pub(crate) spec: Arc<ChainSpec>,
     /// The inbox.
     pub(crate) inbox: Address,
+    /// The registry.
+    pub(crate) registry: Address,
     /// Every node's ingress.
     pub(crate) endpoints: Vec<String>,
     /// Accounts of the batchers.
@@ -113,7 +115,7 @@ pub(crate) async fn bring_up(
     let apis: Vec<NodeApi> = (1..=nodes).map(|number| NodeApi::new(session.ports, number)).collect();
     found(session, &l1, inbox, &apis, progress).await?;
     let endpoints = (1..=nodes).map(|number| format!("127.0.0.1:{}", session.ports.ingress(number)));
-    Ok(Up { spec: Arc::new(spec), inbox, endpoints: endpoints.collect(), batchers })
+    Ok(Up { spec: Arc::new(spec), inbox, registry, endpoints: endpoints.collect(), batchers })
 }
 
 async fn make_keys(

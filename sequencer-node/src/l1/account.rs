@@ -36,7 +36,7 @@ pub(crate) enum SendError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The contract would refuse; nothing was sent.
-    #[error("{0}")]
+    #[error("{0}; `sequencer-node status` says where the validator stands")]
     Refused(Refusal),
     /// Too little money; nothing was sent.
     #[error(

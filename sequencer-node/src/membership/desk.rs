@@ -67,6 +67,14 @@ pub(crate) fn say(text: &str) {
 pub(crate) trait Told: Serialize {
     /// Lines for people.
     fn lines(&self) -> Vec<String>;
+
+    /// What failed although there was something to tell.
+    fn failure(self) -> Option<Failure>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 /// Runs a command to its end and prints what came of it; with `json`, failures too are one JSON object.
@@ -79,13 +87,13 @@ pub(crate) fn finish<T: Told>(
         .build()
         .map_err(|e| Failure::new(Exit::Failure, e))?;
     match runtime.block_on(command) {
-        Ok(told) if json => {
-            println!("{}", serde_json::to_string(&told).map_err(|e| Failure::new(Exit::Failure, e))?);
-            Ok(())
-        }
         Ok(told) => {
-            told.lines().iter().for_each(|line| println!("{line}"));
-            Ok(())
+            if json {
+                println!("{}", serde_json::to_string(&told).map_err(|e| Failure::new(Exit::Failure, e))?);
+            } else {
+                told.lines().iter().for_each(|line| println!("{line}"));
+            }
+            told.failure().map_or(Ok(()), Err)
         }
         Err(error) => {
             if json {

@@ -181,8 +181,11 @@ pub(crate) fn parse_stake(text: &str) -> Result<U256, String> {
     let units = [("gwei", "gwei"), ("wei", "wei"), ("eth", "ether")];
     let found = units.iter().find_map(|(suffix, name)| Some((unit(suffix)?, *name)));
     let Some((number, unit)) = found else { return Err("name the unit: 32ETH, 500gwei or 7wei".to_owned()) };
+    // The library takes nothing for zero.
+    let plain = number.starts_with(|c: char| c.is_ascii_digit())
+        && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     match parse_units(number, unit) {
-        Ok(ParseUnits::U256(wei)) => Ok(wei),
+        Ok(ParseUnits::U256(wei)) if plain => Ok(wei),
         _ => Err("not an amount: write 32ETH, 0.5ETH, 500gwei or 7wei".to_owned()),
     }
 }

@@ -158,15 +158,26 @@ struct Node {
 #[derive(Debug, Serialize)]
 struct Whole {
     #[serde(flatten)]
-    standing: Standing,
+    standing: Option<Standing>,
+    /// Why L1 says nothing.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "error", serialize_with = "in_words")]
+    failure: Option<Failure>,
     running_node: Node,
+}
+
+fn in_words<S: serde::Serializer>(failure: &Option<Failure>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&failure.as_ref().map(ToString::to_string).unwrap_or_default())
 }
 
 impl Told for Whole {
     fn lines(&self) -> Vec<String> {
-        let mut lines = self.standing.lines();
+        let mut lines = self.standing.as_ref().map_or_else(Vec::new, Standing::lines);
         lines.extend(self.running_node.lines());
         lines
+    }
+
+    fn failure(self) -> Option<Failure> {
+        self.failure
     }
 }
 
@@ -228,8 +239,12 @@ async fn seq_status(rpc: SocketAddr) -> Option<Value> {
 pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     let desk = Desk::open(&args.config)?;
     finish(args.json, async {
-        let standing = Standing::ask(&desk).await?;
+        // A dead L1 is no reason not to say how the node is.
+        let (standing, failure) = match Standing::ask(&desk).await {
+            Ok(standing) => (Some(standing), None),
+            Err(error) => (None, Some(Failure::from(error))),
+        };
         let running_node = Node::ask(desk.config.metrics.listen, desk.config.rpc.listen).await;
-        Ok(Whole { standing, running_node })
+        Ok(Whole { standing, failure, running_node })
     })
 }

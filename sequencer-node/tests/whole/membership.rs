@@ -34,7 +34,11 @@ fn private(path: &Path, text: &str) {
 
 impl World {
     async fn new() -> Self {
-        let (folders, chain) = (Folders::new(), Chain::dev(BLOCK_MS).await);
+        Self::on(Chain::dev(BLOCK_MS).await).await
+    }
+
+    async fn on(chain: Chain) -> Self {
+        let folders = Folders::new();
         assert!(folders.init(5).status.success());
         let path = folders.path("genesis.toml");
         let mut spec: ChainSpec = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
@@ -199,6 +203,17 @@ fn is_known_once_it_is_final(world: &World) {
     assert_eq!((code, said.contains("validator 5, address")), (Some(0), true), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn joining_works_on_anvil_too() {
+    let Some(chain) = Chain::anvil().await else { return };
+    let world = World::on(chain).await;
+    let owner = world.owner("owner.json", &account(5));
+    refusals(&world, &owner);
+    joins(&world, &owner);
+    assert_eq!(world.done(5, &["leave"], &owner, &[])["status"], json!("leaving"));
+    assert_eq!(world.done(5, &["leave"], &owner, &["--withdraw"])["status"], json!("unbonding"));
+}
+
 fn leaves(world: &World, owner: &Path) {
     let leave = ["leave"];
     world.refused(5, &leave, owner, &["--withdraw"], 9, "without --withdraw first");
@@ -286,6 +301,11 @@ async fn a_running_node_follows_the_registry_and_says_so() {
         assert!(Instant::now() < deadline, "{registry}");
     };
     assert_eq!(registry["active"], json!(4));
+    // A dead L1 is a failure, and the node's own state is told all the same.
+    let (code, said) = world.run(1, &["status"], &["--l1-endpoint", "http://127.0.0.1:1", "--json"]);
+    let told: Value = serde_json::from_str(said.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+    assert_eq!((code, &told["running_node"]["running"]), (Some(10), &json!(true)), "{said}");
+    assert!(told["error"].as_str().unwrap().contains("127.0.0.1:1"), "{said}");
     assert_eq!(registry["block"].as_u64().unwrap() % 32, 0, "the genesis file's default");
     drop(node);
 }
