@@ -6,6 +6,7 @@
 //! | [`client`] | submit transactions and follow the order, verified, over any number of nodes |
 //! | [`verify`] | check one soft confirmation or one ordered block, without any connection |
 //! | [`derive`] | read every rollup's transactions from L1 alone |
+//! | [`inbox`], [`registry`] | the contracts' faces |
 //!
 //! **Whom to trust.** No single node, ever. Ordered data carries the certificate of a quorum, soft confirmations and
 //! batches one group signature, a founding key the signatures of n − f validators. A node that lies about any of them
@@ -17,6 +18,7 @@ pub mod derive;
 pub mod fuzzing;
 pub mod inbox;
 pub mod l1;
+pub mod registry;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;

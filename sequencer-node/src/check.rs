@@ -2,6 +2,7 @@
 
 use crate::cli::ConfigArgs;
 use crate::exit::{Exit, Failure};
+use crate::membership::{Desk, Standing};
 use crate::setup::Setup;
 
 /// Checks everything, printing a line for each thing found; fails at the first that would stop a start.
@@ -46,6 +47,18 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<(), Failure> {
         Some(Ok(())) => println!("L1              answers for chain {}", spec.l1_chain_id),
         Some(Err(error)) => println!("L1              {error}; the node orders without and tries again"),
     }
+    if spec.registry.is_some() {
+        match runtime.block_on(standing(args)) {
+            Ok(standing) => standing.lines().iter().for_each(|line| println!("{line}")),
+            Err(error) => println!("registry        {error}; the node orders without"),
+        }
+    }
     println!("all good");
     Ok(())
+}
+
+/// What the registry on L1 says of this node's validator.
+async fn standing(args: &ConfigArgs) -> Result<Standing, Failure> {
+    let desk = Desk::open(args)?;
+    Standing::ask(&desk).await.map_err(Failure::from)
 }

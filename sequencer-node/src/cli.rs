@@ -3,17 +3,47 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use alloy::primitives::U256;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
 use crate::exit::EXIT_CODES;
+use crate::membership::{OwnerKey, parse_stake};
 
 const EXAMPLES: &str = "Examples:
   sequencer-node init --dir node1 --node 1 --chain-spec genesis.toml --password-file password
   sequencer-node config check --config node1/node.toml
   sequencer-node run --config node1/node.toml
   sequencer-node key show --config node1/node.toml
+  sequencer-node join --config node1/node.toml --owner-key-file owner.json
+  sequencer-node status --config node1/node.toml --json
+  sequencer-node leave --config node1/node.toml --owner-key-file owner.json
   sequencer-node evidence verify --chain-spec genesis.toml node1/data/evidence/validator-3-share-1.json";
+
+const JOIN_EXAMPLES: &str = "Examples:
+  sequencer-node join --config node.toml --owner-key-file owner.json
+      With the registry's least stake, at the address where the node listens.
+  sequencer-node join --config node.toml --owner-key-file owner.json --owner-password-file owner.password \\
+      --stake 32ETH --endpoint /ip4/192.0.2.7/udp/9101/quic-v1 --json
+      Behind a NAT, without a terminal. Run again with another --endpoint, it moves the validator there.
+
+It may be run again at any time: what has happened is found out first. It asks for two passwords unless files have them.";
+
+const LEAVE_EXAMPLES: &str = "Examples:
+  sequencer-node leave --config node.toml --owner-key-file owner.json
+      No committee will have the validator any more. Keep the node running while the present one does.
+  sequencer-node leave --config node.toml --owner-key-file owner.json --withdraw
+      Once it is in no committee: relieves it. Run again after the unbonding time, it pays the stake out.";
+
+const STATUS_EXAMPLES: &str = "Examples:
+  sequencer-node status --config node.toml
+  sequencer-node status --config node.toml --json | jq .validator.status";
+
+const SUBMIT_EXAMPLES: &str = "Examples:
+  sequencer-node evidence submit data/evidence/validator-3-votes-1.json --config node.toml --key-file payer.json
+      The account of payer.json pays for the transaction and gets nothing for it.
+
+Wrong shares are no matter of L1: `evidence verify` shows them to the other operators.";
 
 /// One validator of the sequencer network.
 #[derive(Debug, Parser)]
@@ -29,6 +59,15 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Run the node until SIGTERM or SIGINT
     Run(RunArgs),
+    /// Register the node key as a validator at the registry on L1, or move it to another endpoint
+    #[command(after_help = JOIN_EXAMPLES)]
+    Join(JoinArgs),
+    /// Take this node's validator off the registry on L1, and its stake out in the end
+    #[command(after_help = LEAVE_EXAMPLES)]
+    Leave(LeaveArgs),
+    /// Say where this node's validator stands on L1, and how the node is if it runs
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -47,6 +86,22 @@ pub(crate) enum Command {
 pub(crate) enum EvidenceCommand {
     /// Check that a file proves what it says: with the genesis file alone, without a node or a network
     Verify(VerifyArgs),
+    /// Take two conflicting votes to the registry on L1, which burns the stake of whoever signed both; anybody may
+    #[command(after_help = SUBMIT_EXAMPLES)]
+    Submit(Box<SubmitArgs>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// The file, as a node keeps it in its data folder under `evidence`
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(flatten)]
+    pub(crate) payer: OwnerKey,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -98,6 +153,46 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) exit_on_stdin_eof: bool,
     /// Print one JSON line on stdout once all ports are open
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(flatten)]
+    pub(crate) owner: OwnerKey,
+    /// What the validator has at stake, with its unit: 32ETH, 500gwei, 7wei; else the registry's minimum
+    #[arg(long, value_name = "AMOUNT", value_parser = parse_stake)]
+    pub(crate) stake: Option<U256>,
+    /// Where the others reach the node, such as /ip4/192.0.2.7/udp/9101/quic-v1; else where it listens
+    #[arg(long, value_name = "MULTIADDR")]
+    pub(crate) endpoint: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LeaveArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(flatten)]
+    pub(crate) owner: OwnerKey,
+    /// Finish: relieve the validator, and pay its stake out when it is free
+    #[arg(long)]
+    pub(crate) withdraw: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

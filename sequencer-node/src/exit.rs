@@ -22,6 +22,10 @@ pub(crate) enum Exit {
     WrongL1 = 7,
     /// A file that was to prove something proves nothing.
     Unproven = 8,
+    /// The registry on L1 does not allow it, or not yet.
+    Registry = 9,
+    /// L1 cannot be asked, or does not take a transaction.
+    L1 = 10,
 }
 
 /// For `--help`.
@@ -34,7 +38,9 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   5  data folder
   6  a port is taken
   7  the L1 endpoint serves another chain
-  8  evidence that proves nothing";
+  8  evidence that proves nothing
+  9  the registry on L1 does not allow it, or not yet
+  10 L1 cannot be asked, or does not take a transaction";
 
 /// An error that ends the process, with its code.
 #[derive(Debug)]

@@ -33,8 +33,6 @@ pub(crate) struct Front {
     pub(crate) handle: Handle,
     /// Other validators, as seen from here.
     pub(crate) peers: Box<dyn Fn() -> Vec<PeerStatus> + Send + Sync>,
-    /// Whether this validator is in the present committee.
-    pub(crate) member: Box<dyn Fn() -> bool + Send + Sync>,
     reader: Reader,
     checkers: Semaphore,
     readers: Semaphore,
@@ -48,10 +46,9 @@ impl Front {
         handle: Handle,
         reader: Reader,
         peers: Box<dyn Fn() -> Vec<PeerStatus> + Send + Sync>,
-        member: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Self {
         let (checkers, readers) = (Semaphore::new(MAX_CHECKERS), Semaphore::new(MAX_READERS));
-        Self { chain_spec: spec.hash(), spec, me, key, handle, peers, member, reader, checkers, readers }
+        Self { chain_spec: spec.hash(), spec, me, key, handle, peers, reader, checkers, readers }
     }
 
     /// Checks transactions and hands the good ones to the core. One answer each, in order.
@@ -66,7 +63,7 @@ impl Front {
     }
 
     async fn take(&self, transactions: Vec<Transaction>) -> Vec<Result<TxId, AdmissionError>> {
-        if !(self.member)() {
+        if !self.handle.is_member() {
             // Nobody orders what it holds: better said at once than never ordered.
             return vec![Err(AdmissionError::NotInCommittee); transactions.len()];
         }

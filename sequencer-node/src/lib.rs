@@ -11,6 +11,7 @@
 //! | `cli`, `exit` | the command line and its exit codes |
 //! | `config`, `keys`, `setup` | what a start reads: config, genesis file, node key |
 //! | `init`, `check`, `run` | the commands |
+//! | `membership` | the validator's place in the registry on L1: `join`, `leave`, `status` |
 //! | `evidence` | what proves a validator's misdeed: kept, and judged |
 //! | `store` | the data folder: what is durable, what a restart finds |
 //! | `pump` | the threads around the core, and the order of sync and send |
@@ -19,12 +20,12 @@
 //! | `admission`, `front`, `ingress`, `rpc` | towards clients |
 //! | `quic`, `connections` | what the node's own QUIC and TCP ports share |
 //! | `priority` | background threads give way |
-//! | `l1`, `ports`, `telemetry` | what an operator is told |
+//! | `l1` | the L1: its endpoint, the registry as it is final there, transactions |
+//! | `ports`, `telemetry` | what an operator is told |
 
 mod admission;
 mod check;
 mod cli;
-mod committee;
 mod config;
 mod connections;
 mod core_api;
@@ -37,6 +38,7 @@ mod ingress;
 mod init;
 mod keys;
 mod l1;
+mod membership;
 mod network;
 mod ports;
 mod priority;
@@ -76,6 +78,10 @@ pub fn main_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Key(KeyCommand::Show(args)) => show_key(args),
         Command::Data(DataCommand::New(args)) => init::new_data(args),
         Command::Evidence(EvidenceCommand::Verify(args)) => evidence::run(args),
+        Command::Evidence(EvidenceCommand::Submit(args)) => evidence::submit(args),
+        Command::Join(args) => membership::join(args),
+        Command::Leave(args) => membership::leave(args),
+        Command::Status(args) => membership::status(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,15 +8,16 @@ use rand_core::{OsRng, RngCore};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cli::RunArgs;
-use crate::committee;
-use crate::evidence::EvidenceFolder;
+use crate::core_api::L1Sight;
+use crate::evidence::{EvidenceFolder, Slasher};
 use crate::exit::{Exit, Failure};
 use crate::front::Front;
 use crate::ingress::Ingress;
-use crate::l1::{self, L1State};
+use crate::l1::{self, Contract, L1State, L1Status, RegistryState};
+use crate::membership::{self, MembershipError};
 use crate::network::{ChunksPort, Directory, Network, NetworkError, NetworkOptions};
 use crate::pump::{self, Clock, Handle, Pump, PumpOptions};
 use crate::quic::reset;
@@ -45,7 +46,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 
 fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArgs) -> Result<(), Failure> {
     setup.probe_ports()?;
-    let l1 = runtime.block_on(watch_l1(setup))?;
+    let slasher = slasher(setup)?;
+    let (l1, sights) = runtime.block_on(watch_l1(setup))?;
     let mut clock = Clock::default();
     let options = store::OpenOptions {
         folder: &setup.config.data_dir,
@@ -56,8 +58,11 @@ fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArg
         now_micros: clock.now().as_micros(),
     };
     let opened = store::open(&options).map_err(|e| Failure::new(Exit::Store, e))?;
+    if let Some(slasher) = slasher {
+        runtime.spawn(slasher.run());
+    }
     runtime.block_on(async {
-        let (network, pump, handle, reader) = start_core(setup, opened, clock).await?;
+        let (network, pump, handle, reader) = start_core(setup, opened, clock, sights).await?;
         let doors = Doors::open(setup, telemetry, &network, handle, reader, l1).await?;
         doors.announce(setup, &network, args.json);
         let (stop, ended) = (stop_signal(args.exit_on_stdin_eof)?, pump.ended());
@@ -77,8 +82,8 @@ fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArg
     })
 }
 
-/// Checks the L1 endpoint once, then keeps looking.
-async fn watch_l1(setup: &Setup) -> Result<watch::Receiver<L1State>, Failure> {
+/// Checks the L1 endpoint once, then keeps looking, and follows the registry.
+async fn watch_l1(setup: &Setup) -> Result<(L1Status, mpsc::Receiver<L1Sight>), Failure> {
     let expected = setup.spec.l1_chain_id;
     let first = setup.check_l1().await?;
     if let Some(Err(error)) = &first {
@@ -89,13 +94,40 @@ async fn watch_l1(setup: &Setup) -> Result<watch::Receiver<L1State>, Failure> {
     if let Some(endpoint) = setup.config.l1.endpoint.clone() {
         tokio::spawn(l1::watch_endpoint(endpoint, expected, sender));
     }
-    Ok(receiver)
+    let (sights, registry) = follow_registry(setup);
+    Ok((L1Status { endpoint: receiver, registry }, sights))
+}
+
+/// Who takes evidence to L1, if the config names an account for it.
+fn slasher(setup: &Setup) -> Result<Option<Slasher>, Failure> {
+    let l1 = &setup.config.l1;
+    let Some(file) = &l1.slash_key_file else { return Ok(None) };
+    let payer = membership::open_account(file, l1.slash_password_file.as_deref())
+        .map_err(|e| Failure::from(MembershipError::from(e)))?;
+    let contract = membership::contract(&setup.config, &setup.spec).map_err(Failure::from)?;
+    Ok(Some(Slasher::new(&setup.config.data_dir, Arc::clone(&setup.spec), contract, payer)))
+}
+
+/// Follows the registry at final blocks, if there is one to follow.
+fn follow_registry(setup: &Setup) -> (mpsc::Receiver<L1Sight>, watch::Receiver<RegistryState>) {
+    let idle = |state| (mpsc::channel(1).1, watch::channel(state).1);
+    let (Some(endpoint), Some(registry)) = (&setup.config.l1.endpoint, setup.spec.registry) else {
+        return idle(RegistryState::NotConfigured);
+    };
+    match Contract::new(endpoint, &setup.spec, registry) {
+        Ok(contract) => l1::follow(contract, setup.spec.l1.report_blocks),
+        Err(error) => {
+            tracing::warn!(%error, "the registry on L1 cannot be followed");
+            idle(RegistryState::Failing { why: error.to_string(), block: None })
+        }
+    }
 }
 
 async fn start_core(
     setup: &Setup,
     opened: Opened,
     mut clock: Clock,
+    sights: mpsc::Receiver<L1Sight>,
 ) -> Result<(Network, Pump, Handle, Reader), Failure> {
     let Opened { store, reader, recovered, incarnation } = opened;
     let config = node_core::Config {
@@ -130,6 +162,7 @@ async fn start_core(
         clock,
         outbound: network.sender(),
         inbox,
+        sights,
         store,
         reader: reader.clone(),
         evidence: EvidenceFolder::new(&setup.config.data_dir, Arc::clone(&setup.spec)),
@@ -153,15 +186,13 @@ impl Doors {
         network: &Network,
         handle: Handle,
         reader: Reader,
-        l1: watch::Receiver<L1State>,
+        l1: L1Status,
     ) -> Result<Self, Failure> {
         let config = &setup.config;
         let sender = network.sender();
         let peers = Box::new(move || sender.peers());
         let (spec, key) = (Arc::clone(&setup.spec), setup.key.clone());
-        let (me, founders) = (setup.me, spec.committee());
-        let member = Box::new(move || committee::is_member(&founders, me));
-        let front = Arc::new(Front::new(spec, me, key, handle, reader, peers, member));
+        let front = Arc::new(Front::new(spec, setup.me, key, handle, reader, peers));
         let busy = |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Exit::PortBusy, error);
         let (listen, limit) = (config.ingress.listen, config.ingress.max_connections);
         let ingress = Ingress::start(

@@ -9,6 +9,7 @@ use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
 use crate::keys::{self, PasswordSource};
 use crate::l1::{self, L1Error};
+use crate::membership;
 use crate::ports::{self, Carrier};
 
 /// A configuration that fits together.
@@ -20,7 +21,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Reads and checks files only.
+    /// Reads and checks files; of L1 it asks which validator the key is, if no file says that.
     pub(crate) fn load(args: &ConfigArgs) -> Result<Self, Failure> {
         let config =
             config::load(&args.config, &args.overrides).map_err(|e| Failure::new(Exit::Config, e))?;
@@ -30,15 +31,7 @@ impl Setup {
             .read()
             .map_err(|e| Failure::new(Exit::Key, e))?;
         let key = keys::open(&config.key.file, &password).map_err(|e| Failure::new(Exit::Key, e))?;
-        let public = key.public_key();
-        let Some(me) = spec.validators.iter().find(|v| v.key == public).map(|v| v.id) else {
-            let why = format!(
-                "the key in {} ({public}) is not that of a validator in genesis file {}",
-                config.key.file.display(),
-                config.chain_spec.display()
-            );
-            return Err(Failure::new(Exit::Key, why));
-        };
+        let me = membership::validator_id(&config, &spec, &key.public_key())?;
         Ok(Self { config, spec: Arc::new(spec), key, me })
     }
 

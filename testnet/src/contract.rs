@@ -1,4 +1,4 @@
-//! The L1 side as the testnet sees it: deploys the inbox, and reads batches and balances as anyone can.
+//! The L1 side as the testnet sees it: deploys the contracts, and reads batches and balances as anyone can.
 
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::{Ethereum, EthereumWallet, TransactionBuilder};
@@ -10,9 +10,11 @@ use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner};
 use alloy::sol_types::{SolCall, SolEvent, SolValue};
 use alloy::transports::TransportError;
 use rollup::inbox::ISequencerInbox::{BatchPosted, initialisedCall};
+use rollup::registry::IValidatorRegistry::Founder;
 use serde::{Deserialize, Serialize};
 
-const ARTIFACT: &str = include_str!("../../batcher/contracts/artifacts/SequencerInbox.json");
+const INBOX: &str = include_str!("../../batcher/contracts/artifacts/SequencerInbox.json");
+const REGISTRY: &str = include_str!("../../batcher/contracts/artifacts/ValidatorRegistry.json");
 /// Most L1 blocks asked for at once.
 const LOG_RANGE: u64 = 1_000;
 
@@ -153,18 +155,47 @@ impl L1 {
 /// Seconds without batch or rotation after which n − f validators may install a new key. Longer than any fault that is tried out here.
 const RECOVERY_DELAY_S: u64 = 3_600;
 
+/// Wei that each validator has at stake: little, the accounts have ten thousand ether.
+pub const STAKE_WEI: u64 = 1_000_000_000_000_000_000;
+/// Seconds from a validator's relief to its withdrawal: the contract's least, so that somebody may wait for it.
+const UNBONDING_S: u64 = 60;
+
 /// Deploys the inbox for these founding validators, in order of their ids; returns its address.
 pub async fn deploy(
     url: &str,
     deployer: PrivateKeySigner,
     validators: Vec<Address>,
 ) -> Result<Address, L1Error> {
-    let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).map_err(|_| L1Error::Artifact)?;
+    create(url, deployer, INBOX, (validators, RECOVERY_DELAY_S).abi_encode_params(), U256::ZERO).await
+}
+
+/// Deploys the registry beside the inbox, open to whoever has the stake; returns its address. The founders are in order of their ids;
+/// the deployer pays their stakes.
+pub async fn deploy_registry(
+    url: &str,
+    deployer: PrivateKeySigner,
+    inbox: Address,
+    founders: Vec<Founder>,
+) -> Result<Address, L1Error> {
+    let (permissioned, stake) = (false, U256::from(STAKE_WEI));
+    let value = stake * U256::from(founders.len());
+    let arguments = (inbox, founders, permissioned, stake, UNBONDING_S).abi_encode_params();
+    create(url, deployer, REGISTRY, arguments, value).await
+}
+
+async fn create(
+    url: &str,
+    deployer: PrivateKeySigner,
+    artifact: &str,
+    arguments: Vec<u8>,
+    value: U256,
+) -> Result<Address, L1Error> {
+    let artifact: serde_json::Value = serde_json::from_str(artifact).map_err(|_| L1Error::Artifact)?;
     let code = bytecode(&artifact).ok_or(L1Error::Artifact)?;
-    let input = [code.as_ref(), &(validators, RECOVERY_DELAY_S).abi_encode_params()].concat();
+    let input = [code.as_ref(), &arguments].concat();
     let url = url.parse().expect("our own URL is one");
     let provider = ProviderBuilder::new().wallet(EthereumWallet::from(deployer)).connect_http(url);
-    let request = TransactionRequest::default().with_deploy_code(input);
+    let request = TransactionRequest::default().with_deploy_code(input).with_value(value);
     let receipt = provider.send_transaction(request).await?.get_receipt().await?;
     let address = receipt.contract_address.filter(|_| receipt.status());
     address.ok_or(L1Error::Reverted(receipt.transaction_hash))
@@ -183,9 +214,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checked_in_artifact_has_code() {
-        let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).unwrap();
-        assert!(bytecode(&artifact).is_some());
+    fn the_checked_in_artifacts_have_code() {
+        for artifact in [INBOX, REGISTRY] {
+            let artifact: serde_json::Value = serde_json::from_str(artifact).unwrap();
+            assert!(bytecode(&artifact).is_some());
+        }
         assert!(bytecode(&serde_json::json!({"bytecode": "0x"})).is_none());
     }
 

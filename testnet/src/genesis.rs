@@ -9,15 +9,19 @@ use std::time::Duration;
 
 use alloy::primitives::keccak256;
 use alloy::signers::local::PrivateKeySigner;
-use ordering_types::chain_spec::{Ceremony, DataPolicy, Epochs, Limits, Rollup, RollupKind, Validator};
+use ordering_types::chain_spec::{
+    Ceremony, DataPolicy, Epochs, L1View, Limits, Rollup, RollupKind, Validator,
+};
+use ordering_types::registry::peer_id;
 use ordering_types::{Address, ChainSpec, PublicKey, RollupId, ValidatorId};
 use rand_core::{OsRng, RngCore};
+use rollup::registry::IValidatorRegistry::Founder;
 use serde::Serialize;
 use tokio::process::Command;
 
 use crate::contract::{L1Error, account};
 use crate::launch::{NODE, batcher_config, node_config, relay_config};
-use crate::layout::{BATCHERS, DataFolder, Ports};
+use crate::layout::{BATCHERS, DataFolder, MAX_NODES, Ports};
 use crate::relay::{Plan, RelaySettings};
 use crate::role::Role;
 
@@ -31,8 +35,15 @@ pub const FIRST_BATCHER: u32 = 1;
 pub const FIRST_SENDER: u32 = 3;
 /// Accounts that send transactions on the rollups.
 pub const SENDERS: u32 = 4;
-/// Accounts that are funded.
-pub const ACCOUNTS: u32 = 10;
+/// First account of the validators' owners; node `n` belongs to account `FIRST_OWNER + n - 1`.
+pub const FIRST_OWNER: u32 = 10;
+/// Accounts that are funded: those above, and an owner for every node that there may be.
+pub const ACCOUNTS: u32 = FIRST_OWNER + MAX_NODES as u32;
+
+/// Validators report every fourth final block of L1: the development L1 has several a second.
+const REPORT_BLOCKS: u64 = 4;
+/// The owner's key in a node's folder; its password is the node key's.
+const OWNER_KEY: &str = "owner.json";
 
 /// The first EVM rollup.
 pub const ALPHA: RollupId = RollupId::new(1);
@@ -150,32 +161,59 @@ fn quick_ceremony(epoch: Duration) -> Ceremony {
     }
 }
 
+/// Where the others reach a node.
+fn address(number: u16, ports: Ports, variant: Variant) -> String {
+    let port = if variant.relay { ports.mesh_front(number) } else { ports.p2p(number) };
+    format!("/ip4/127.0.0.1/udp/{port}/quic-v1")
+}
+
+/// The founders as the registry lists them, in order of their ids.
+pub fn founders(keys: &[PublicKey], ports: Ports, variant: Variant) -> Result<Vec<Founder>, L1Error> {
+    let founder = |(number, key): (u16, &PublicKey)| {
+        Ok(Founder {
+            node: key.address().as_bytes().into(),
+            owner: owner(number)?.address(),
+            endpoint: format!("{}/p2p/{}", address(number, ports, variant), peer_id(key)),
+        })
+    };
+    (1_u16..).zip(keys).map(founder).collect()
+}
+
+/// The contracts on L1.
+#[derive(Clone, Copy, Debug)]
+pub struct Contracts {
+    /// `SequencerInbox`.
+    pub inbox: Address,
+    /// `ValidatorRegistry`.
+    pub registry: Address,
+}
+
 /// The genesis file of a network of these validators, numbered from 1.
 pub fn spec(
     l1_chain_id: u64,
-    inbox: Address,
+    contracts: Contracts,
     keys: &[PublicKey],
     ports: Ports,
     variant: Variant,
 ) -> ChainSpec {
     // The development L1 is quick, so batches may be as full of blocks as their blobs allow.
     let limits = Limits { blocks_per_batch: 600, ..Limits::default() };
-    let mesh = |number| if variant.relay { ports.mesh_front(number) } else { ports.p2p(number) };
     let validators = (1_u16..).zip(keys).map(|(number, key)| Validator {
         id: ValidatorId::new(number),
         key: *key,
-        address: format!("/ip4/127.0.0.1/udp/{}/quic-v1", mesh(number)),
+        address: address(number, ports, variant),
     });
     ChainSpec {
         network: "testnet".to_owned(),
         l1_chain_id,
-        inbox,
+        inbox: contracts.inbox,
+        registry: Some(contracts.registry),
+        l1: L1View { report_blocks: REPORT_BLOCKS },
         limits,
         ceremony: variant.epoch.map_or(CEREMONY, quick_ceremony),
         epochs: variant.epoch.map_or_else(Epochs::default, short_epochs),
         validators: validators.collect(),
         rollups: rollups(&limits, variant),
-        ..ChainSpec::default()
     }
 }
 
@@ -196,11 +234,30 @@ pub fn batcher_accounts() -> Result<Vec<PrivateKeySigner>, L1Error> {
     (FIRST_BATCHER..).take(BATCHERS.into()).map(|index| account(MNEMONIC, index)).collect()
 }
 
+/// The account that owns a node's validator.
+pub fn owner(number: u16) -> Result<PrivateKeySigner, L1Error> {
+    account(MNEMONIC, FIRST_OWNER + u32::from(number.saturating_sub(1)))
+}
+
 /// Writes a file that only we may read.
 fn write_secret(path: &Path, text: &str) -> Result<(), GenesisError> {
     let failed = |source| GenesisError::Write { path: path.to_owned(), source };
     let options = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     options.map_err(failed)?.write_all(text.as_bytes()).map_err(failed)
+}
+
+/// Writes an account's key, encrypted, mode 0600.
+fn write_keystore(
+    home: &Path,
+    name: &str,
+    account: &PrivateKeySigner,
+    password: &str,
+) -> Result<(), GenesisError> {
+    eth_keystore::encrypt_key(home, &mut OsRng, account.to_bytes(), password, Some(name))
+        .map_err(|error| GenesisError::Encode(error.to_string()))?;
+    let path = home.join(name);
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))
+        .map_err(|source| GenesisError::Write { path, source })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), GenesisError> {
@@ -249,8 +306,9 @@ pub async fn empty_disk(folder: &DataFolder, number: u16) -> Result<(), GenesisE
 /// Creates a node's key and config with its own `init`, under a random password in a file of mode 0600.
 pub async fn init_node(folder: &DataFolder, number: u16, ports: Ports) -> Result<PublicKey, GenesisError> {
     let home = make_home(folder, Role::Node(number))?;
-    let password = home.join("password");
-    write_secret(&password, &random_password())?;
+    let (password, secret) = (home.join("password"), random_password());
+    write_secret(&password, &secret)?;
+    write_keystore(&home, OWNER_KEY, &owner(number)?, &secret)?;
     let program = std::env::current_exe().map_err(GenesisError::Start)?;
     let output = Command::new(program)
         .args([NODE, "init", "--node", &number.to_string()])
@@ -299,11 +357,7 @@ pub fn init_batcher(
     let home = make_home(folder, Role::Batcher(number))?;
     let password = random_password();
     write_secret(&home.join("password"), &password)?;
-    let keystore = home.join("key.json");
-    eth_keystore::encrypt_key(&home, &mut OsRng, account.to_bytes(), &password, Some("key.json"))
-        .map_err(|error| GenesisError::Encode(error.to_string()))?;
-    std::fs::set_permissions(&keystore, Permissions::from_mode(0o600))
-        .map_err(|source| GenesisError::Write { path: keystore, source })?;
+    write_keystore(&home, "key.json", account, &password)?;
     let config = BatcherConfig {
         chain_spec: folder.genesis(),
         l1: vec![ports.l1_url()],
@@ -346,6 +400,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use ordering_types::SecretKey;
+    use ordering_types::registry::key_of_endpoint;
 
     use super::*;
 
@@ -358,7 +413,8 @@ mod tests {
             let epoch = Some(Duration::from_secs(60));
             for variant in [Variant::default(), Variant { relay: true, flood: true, committee: true, epoch }]
             {
-                let spec = spec(1337, Address::new([7; 20]), &keys, ports, variant);
+                let contracts = Contracts { inbox: Address::new([7; 20]), registry: Address::new([8; 20]) };
+                let spec = spec(1337, contracts, &keys, ports, variant);
                 spec.validate().unwrap();
                 let read: ChainSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
                 assert_eq!(read, spec);
@@ -366,6 +422,20 @@ mod tests {
                 assert!(spec.validators.iter().any(|validator| validator.address.contains(port)));
             }
         }
+    }
+
+    #[test]
+    fn founders_are_registered_as_the_genesis_file_names_them() {
+        let ports = Ports::new(9000).unwrap();
+        let keys: Vec<_> = (1..=4).map(|i| SecretKey::from_bytes([i; 32]).unwrap().public_key()).collect();
+        let founders = founders(&keys, ports, Variant::default()).unwrap();
+        for (founder, key) in founders.iter().zip(&keys) {
+            assert_eq!(key_of_endpoint(&founder.endpoint), Some(*key));
+            assert_eq!(founder.node.as_slice(), key.address().as_bytes());
+        }
+        let owners: std::collections::BTreeSet<_> = founders.iter().map(|founder| founder.owner).collect();
+        assert_eq!(owners.len(), 4);
+        assert!(owner(MAX_NODES).unwrap() == account(MNEMONIC, ACCOUNTS - 1).unwrap());
     }
 
     #[test]

@@ -189,13 +189,14 @@ fn banner(session: &Session, up: &Up) -> String {
     let accounts: Vec<String> =
         senders().unwrap_or_default().iter().map(|signer| format!("  {}", signer.address())).collect();
     format!(
-        "\nThe network is up. Data folder: {}\nL1 {} (chain {}), inbox {}\nRollups:\n{}\n\
+        "\nThe network is up. Data folder: {}\nL1 {} (chain {}), inbox {}, registry {}\nRollups:\n{}\n\
          Mnemonic of the funded accounts: {MNEMONIC}\nAccounts that send on the rollups:\n{}\n\
          Another terminal: testnet status | kill 2 | restart 2 | down. Ctrl-C stops everything.\n",
         session.folder.root().display(),
         session.ports.l1_url(),
         up.spec.l1_chain_id,
         up.inbox,
+        up.registry,
         rollups.join("\n"),
         accounts.join("\n"),
     )

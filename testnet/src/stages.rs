@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use alloy::primitives::Address;
 use ordering_types::{ChainSpec, PublicKey};
 
-use crate::contract::{L1, L1Error, deploy};
+use crate::contract::{L1, L1Error, deploy, deploy_registry};
 use crate::control::{self, Request};
-use crate::genesis::{self, GenesisError, Variant};
+use crate::genesis::{self, Contracts, GenesisError, Variant};
 use crate::launch;
 use crate::layout::BATCHERS;
 use crate::network::NetworkError;
@@ -61,6 +61,8 @@ pub(crate) struct Up {
     pub(crate) spec: Arc<ChainSpec>,
     /// The inbox.
     pub(crate) inbox: Address,
+    /// The registry.
+    pub(crate) registry: Address,
     /// Every node's ingress.
     pub(crate) endpoints: Vec<String>,
     /// Accounts of the batchers.
@@ -104,15 +106,16 @@ pub(crate) async fn bring_up(
     let keys = make_keys(session, nodes, progress).await?;
     let l1 = L1::new(&session.ports.l1_url());
     let l1_chain = start_l1(session, &l1, block_time, progress).await?;
-    let inbox = deploy_inbox(session, &keys, progress).await?;
-    let own_inbox = ordering_types::Address::new(inbox.into_array());
-    let spec = genesis::spec(l1_chain, own_inbox, &keys, session.ports, variant);
+    let (inbox, registry) = deploy_contracts(session, &keys, variant, progress).await?;
+    let own = |address: Address| ordering_types::Address::new(address.into_array());
+    let contracts = Contracts { inbox: own(inbox), registry: own(registry) };
+    let spec = genesis::spec(l1_chain, contracts, &keys, session.ports, variant);
     start_relay(session, nodes, progress).await?;
     let batchers = start_nodes(session, nodes, block_time, &spec, progress).await?;
     let apis: Vec<NodeApi> = (1..=nodes).map(|number| NodeApi::new(session.ports, number)).collect();
     found(session, &l1, inbox, &apis, progress).await?;
     let endpoints = (1..=nodes).map(|number| format!("127.0.0.1:{}", session.ports.ingress(number)));
-    Ok(Up { spec: Arc::new(spec), inbox, endpoints: endpoints.collect(), batchers })
+    Ok(Up { spec: Arc::new(spec), inbox, registry, endpoints: endpoints.collect(), batchers })
 }
 
 async fn make_keys(
@@ -147,18 +150,23 @@ async fn start_l1(
     Ok(chain)
 }
 
-async fn deploy_inbox(
+/// The inbox and the registry beside it.
+async fn deploy_contracts(
     session: &Session,
     keys: &[PublicKey],
+    variant: Variant,
     progress: &mut Progress,
-) -> Result<Address, StartError> {
+) -> Result<(Address, Address), StartError> {
     let stage = progress.stage();
     let deployer = crate::contract::account(genesis::MNEMONIC, genesis::DEPLOYER)?;
     let founders = keys.iter().map(|key| Address::from(*key.address().as_bytes())).collect();
-    let inbox = deploy(&session.ports.l1_url(), deployer, founders).await?;
+    let url = session.ports.l1_url();
+    let inbox = deploy(&url, deployer.clone(), founders).await?;
     session.network.lock().await.deployed(inbox.to_string())?;
-    stage.done(&format!("SequencerInbox at {inbox}"));
-    Ok(inbox)
+    let founders = genesis::founders(keys, session.ports, variant)?;
+    let registry = deploy_registry(&url, deployer, inbox, founders).await?;
+    stage.done(&format!("SequencerInbox at {inbox}, ValidatorRegistry at {registry}"));
+    Ok((inbox, registry))
 }
 
 /// Before the nodes: they dial each other through it.

@@ -5,14 +5,16 @@
 use std::time::Duration;
 
 use alloy::primitives::Address;
-use testnet::contract::{L1, account, deploy};
-use testnet::genesis::{DEPLOYER, MNEMONIC, batcher_accounts, senders};
+use ordering_types::SecretKey;
+use testnet::contract::{L1, account, deploy, deploy_registry};
+use testnet::genesis::{ACCOUNTS, DEPLOYER, MNEMONIC, Variant, batcher_accounts, founders, owner, senders};
+use testnet::layout::{MAX_NODES, Ports};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_inbox_is_deployed_and_read_and_everybody_has_money() {
+async fn the_contracts_are_deployed_and_read_and_everybody_has_money() {
     let listen = ([127, 0, 0, 1], 0).into();
     let block_time = Duration::from_millis(100);
-    let options = dev_l1::Options { listen, block_time, ..dev_l1::Options::default() };
+    let options = dev_l1::Options { listen, block_time, accounts: ACCOUNTS, ..dev_l1::Options::default() };
     let chain = dev_l1::DevL1::spawn(options).await.unwrap();
     let l1 = L1::new(&chain.url());
     assert_eq!(l1.chain_id().await.unwrap(), dev_l1::DEFAULT_CHAIN_ID);
@@ -22,6 +24,16 @@ async fn the_inbox_is_deployed_and_read_and_everybody_has_money() {
     assert!(!l1.initialised(inbox).await.unwrap());
     let (batches, looked) = l1.batches(inbox, 0).await.unwrap();
     assert!(batches.is_empty() && looked > 0);
+
+    // As many founders as there may be, with the longest addresses: one transaction must hold them.
+    let key = |n| SecretKey::from_bytes([n; 32]).unwrap().public_key();
+    let keys: Vec<_> = (1..=u8::try_from(MAX_NODES).unwrap()).map(key).collect();
+    let variant = Variant { relay: true, ..Variant::default() };
+    let founders = founders(&keys, Ports::new(64_900).unwrap(), variant).unwrap();
+    let deployer = account(MNEMONIC, DEPLOYER).unwrap();
+    let registry = deploy_registry(&chain.url(), deployer, inbox, founders).await.unwrap();
+    assert_ne!(registry, inbox);
+    assert!(l1.balance(owner(MAX_NODES).unwrap().address()).await.unwrap() > alloy::primitives::U256::ZERO);
 
     let funded = batcher_accounts().unwrap().into_iter().chain(senders().unwrap());
     for signer in funded {

@@ -6,8 +6,8 @@
 //! # Simulated keys
 //! With the cargo feature `simulation` there is a second kind of key, whose "signatures" are hashes that anybody can compute: a
 //! simulator of whole networks would otherwise spend nearly all its time on curves. Such a key comes into being through
-//! [`SecretKey::simulated`] alone. No bytes, text or file are ever read as one, so that a real node that is built together with a
-//! simulator (cargo unites features) can still not be given one.
+//! [`SecretKey::simulated`] alone. Only those that came into being in this very process are ever read from bytes, so that a real node that is
+//! built together with a simulator (cargo unites features) can still not be given one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -70,7 +70,7 @@ impl SecretKey {
         match &self.0 {
             Secret::Curve(key) => PublicKey(Public::Curve(key.public_key(SECP256K1))),
             #[cfg(feature = "simulation")]
-            Secret::Simulated(seed) => PublicKey(Public::Simulated(simulated::public(seed))),
+            Secret::Simulated(seed) => PublicKey(Public::Simulated(simulated::born(seed))),
         }
     }
 
@@ -127,6 +127,10 @@ impl PublicKey {
     /// From a compressed point.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes: [u8; 33] = bytes.try_into().map_err(|_| KeyError::PublicKey)?;
+        #[cfg(feature = "simulation")]
+        if simulated::was_born(&bytes) {
+            return Ok(Self(Public::Simulated(bytes)));
+        }
         let key = secp256k1::PublicKey::from_byte_array_compressed(bytes).map_err(|_| KeyError::PublicKey)?;
         Ok(Self(Public::Curve(key)))
     }
@@ -334,11 +338,31 @@ impl<'de> Deserialize<'de> for Signature {
 /// Hashes in place of curves.
 #[cfg(feature = "simulation")]
 mod simulated {
+    use std::collections::BTreeSet;
+    use std::sync::{PoisonError, RwLock};
+
     use super::Signature;
     use crate::Digest;
 
-    /// No compressed point begins with this byte, so these bytes are never read as a key.
+    /// No compressed point begins with this byte, so these bytes are never read as a real key.
     const PREFIX: u8 = 0xff;
+
+    /// Those of this process.
+    static BORN: RwLock<BTreeSet<[u8; 33]>> = RwLock::new(BTreeSet::new());
+
+    /// The public key, which may be read from bytes from now on.
+    pub(super) fn born(seed: &[u8; 32]) -> [u8; 33] {
+        let public = public(seed);
+        if !was_born(&public) {
+            BORN.write().unwrap_or_else(PoisonError::into_inner).insert(public);
+        }
+        public
+    }
+
+    pub(super) fn was_born(bytes: &[u8; 33]) -> bool {
+        let [first, ..] = bytes;
+        *first == PREFIX && BORN.read().unwrap_or_else(PoisonError::into_inner).contains(bytes)
+    }
 
     pub(super) fn public(seed: &[u8; 32]) -> [u8; 33] {
         let mut bytes = [PREFIX; 33];
@@ -405,7 +429,7 @@ mod tests {
 
     #[cfg(feature = "simulation")]
     #[test]
-    fn a_simulated_key_signs_and_is_never_read_from_anything() {
+    fn a_simulated_key_signs_and_is_only_read_where_it_came_into_being() {
         let key = SecretKey::simulated([7; 32]);
         let (public, digest) = (key.public_key(), Digest::sha256(&[b"message"]));
         assert!(public.verify(digest, &key.sign(digest)));
@@ -413,9 +437,12 @@ mod tests {
         assert!(!SecretKey::simulated([8; 32]).public_key().verify(digest, &key.sign(digest)));
         assert_eq!(key.sign(digest).recover(digest), None);
         assert_ne!(SecretKey::from_bytes(key.secret_bytes()).unwrap().public_key(), public);
-        assert_eq!(PublicKey::from_bytes(&public.to_bytes()), Err(KeyError::PublicKey));
-        assert_eq!(public.to_string().parse::<PublicKey>(), Err(KeyError::PublicKey));
-        assert!(codec::decode::<PublicKey>(&codec::encode(&public), 100).is_err());
+        assert_eq!(PublicKey::from_bytes(&public.to_bytes()), Ok(public));
+        let mut unborn = public.to_bytes();
+        unborn[32] ^= 1;
+        assert_eq!(PublicKey::from_bytes(&unborn), Err(KeyError::PublicKey));
+        assert_eq!(hex::encode(unborn).parse::<PublicKey>(), Err(KeyError::PublicKey));
+        assert!(codec::decode::<PublicKey>(&codec::encode(&unborn.to_vec()), 100).is_err());
         assert_eq!(format!("{key:?}"), "SecretKey(redacted)");
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::http::{EndpointError, HttpError, client, exchange, name, parse_url};
 
-/// Most bytes of an answer.
+/// Most bytes of an answer, unless a caller expects less.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 /// An error that the node itself answers with.
@@ -57,6 +57,7 @@ pub struct Rpc {
     endpoints: Vec<Url>,
     preferred: AtomicUsize,
     next_id: AtomicU64,
+    max_answer_bytes: usize,
 }
 
 impl Rpc {
@@ -67,7 +68,15 @@ impl Rpc {
             return Err(EndpointError::NoEndpoint);
         }
         let client = client(&endpoints)?;
-        Ok(Self { client, endpoints, preferred: AtomicUsize::new(0), next_id: AtomicU64::new(1) })
+        let (preferred, next_id) = (AtomicUsize::new(0), AtomicU64::new(1));
+        Ok(Self { client, endpoints, preferred, next_id, max_answer_bytes: MAX_ANSWER_BYTES })
+    }
+
+    /// With answers of no more than so many bytes; longer ones are failures.
+    #[must_use]
+    pub const fn answers_up_to(mut self, bytes: usize) -> Self {
+        self.max_answer_bytes = bytes;
+        self
     }
 
     /// Calls `method`; every endpoint is tried once.
@@ -103,7 +112,7 @@ impl Rpc {
     ) -> Result<T, RpcError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        let answer = exchange(self.client.post(url.clone()).json(&body), MAX_ANSWER_BYTES)
+        let answer = exchange(self.client.post(url.clone()).json(&body), self.max_answer_bytes)
             .await
             .map_err(|error| RpcError::Unreachable { endpoint: name(url), error })?;
         let malformed = |why: String| RpcError::Malformed { endpoint: name(url), method, why };

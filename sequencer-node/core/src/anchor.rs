@@ -19,7 +19,7 @@ use ordering_types::codec;
 use ordering_types::preimage::Domain;
 use ordering_types::{
     CommitCertificate, Digest, Epoch, GroupKey, GroupSignature, Handover, Header, Signature, SignedHandover,
-    ValidatorId,
+    Succession, ValidatorId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub struct Anchor {
     /// The committee's first key.
     pub founding: Founding,
     /// To all epochs after the newest that the asker knows, as far as they are signed; ascending.
-    pub handovers: Vec<SignedHandover>,
+    pub handovers: Vec<Succession>,
     /// The batch that ends here.
     pub batch: BatchHeader,
     /// The carrier that the committee signed with it.
@@ -109,11 +109,11 @@ impl Anchor {
         domain: &Domain,
     ) -> Result<BTreeMap<Epoch, GroupKey>, AnchorError> {
         keys.insert(FOUNDING_EPOCH, self.founding.key);
-        for signed in &self.handovers {
-            let next = signed.handover.next;
+        for succession in &self.handovers {
+            let next = succession.signed.handover.next;
             let outgoing = next.epoch.get().checked_sub(1).map(Epoch::new);
             let key = outgoing.and_then(|epoch| keys.get(&epoch)).ok_or(AnchorError::Handover)?;
-            if signed.verify(domain, key).is_err()
+            if succession.verify(domain, key).is_err()
                 || keys.insert(next.epoch, next.key).is_some_and(|k| k != next.key)
             {
                 return Err(AnchorError::Handover);
@@ -127,8 +127,8 @@ impl Anchor {
         let book = EpochBook::of_snapshot(snapshot).ok_or(AnchorError::Handover)?;
         let remembered: BTreeMap<Epoch, Handover> =
             book.starts().filter_map(|start| Some((start.epoch, start.handover()?))).collect();
-        let agrees = |signed: &SignedHandover| {
-            remembered.get(&signed.handover.next.epoch).is_none_or(|handover| *handover == signed.handover)
+        let agrees = |Succession { signed: SignedHandover { handover, .. }, .. }: &Succession| {
+            remembered.get(&handover.next.epoch).is_none_or(|known| known == handover)
         };
         if self.handovers.iter().all(agrees) { Ok(()) } else { Err(AnchorError::Handover) }
     }
@@ -140,7 +140,7 @@ pub fn checkpoint(
     (header, certificate): (Header, CommitCertificate),
     snapshot: bytes::Bytes,
     founding: Founding,
-    handovers: Vec<SignedHandover>,
+    handovers: Vec<Succession>,
     batch: &SealedBatch,
 ) -> Checkpoint {
     let anchor = Anchor {
@@ -283,7 +283,8 @@ mod tests {
             .zip(outgoing)
             .map(|(start, outgoing)| {
                 let handover = start.handover().unwrap();
-                SignedHandover { handover, signature: sign(outgoing, handover.digest(&DOMAIN)) }
+                let signature = sign(outgoing, handover.digest(&DOMAIN));
+                Succession { signed: SignedHandover { handover, signature }, members: committee() }
             })
             .collect();
         (checkpoint, anchor)
@@ -315,8 +316,9 @@ mod tests {
         assert_eq!(knowing(&[(2, 2)], &bare), Err(AnchorError::Signature), "who knows another");
         assert_eq!(knowing(&[(1, 9)], &good), Err(AnchorError::Handover), "to who knows that it is another");
         let (checkpoint, mut anchor) = rotated([1, 2], 2, 3);
-        let handover = Handover { first_batch: 99, ..anchor.handovers[1].handover };
-        anchor.handovers[1] = SignedHandover { handover, signature: sign(2, handover.digest(&DOMAIN)) };
+        let handover = Handover { first_batch: 99, ..anchor.handovers[1].signed.handover };
+        anchor.handovers[1].signed =
+            SignedHandover { handover, signature: sign(2, handover.digest(&DOMAIN)) };
         assert_eq!(check(&(checkpoint, anchor)), Err(AnchorError::Handover), "not what the state says");
     }
 

@@ -23,7 +23,7 @@ use ordering_types::chain_spec::{Committee, Validator};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{
     Block, Digest, Epoch, GroupKey, GroupSignature, Handover, Height, L1Reference, Registry, Signature,
-    SignedHandover, ValidatorId,
+    Succession, ValidatorId,
 };
 use zeroize::Zeroizing;
 
@@ -64,6 +64,8 @@ pub struct Peers {
     pub known: Vec<Validator>,
     /// The other members of the present committee: those whom [`Recipient::All`] means.
     pub committee: Vec<ValidatorId>,
+    /// Whether this node is one.
+    pub member: bool,
 }
 
 /// What the core tells the host.
@@ -120,13 +122,8 @@ pub enum Output {
         /// With these members.
         members: Arc<Committee>,
     },
-    /// The outgoing committee signed that: L1 and light clients can follow. Members of epochs that this node left out are not known.
-    Handover {
-        /// With its signature.
-        signed: SignedHandover,
-        /// The epoch's members.
-        members: Option<Arc<Committee>>,
-    },
+    /// The outgoing committee signed that: L1 and light clients can follow.
+    Handover(Arc<Succession>),
     /// From now on these are the peers.
     Peers(Arc<Peers>),
     /// A validator provably misbehaved: keep it, anybody can be shown.
@@ -193,8 +190,8 @@ pub enum Record {
     Sealed(Arc<SealedBatch>),
     /// The founding key and its quorum of signatures.
     Founded(Arc<Founding>),
-    /// An outgoing committee's signature for the next.
-    Handover(SignedHandover),
+    /// An outgoing committee's signature for the next. Never forgotten: clients, and nodes that were away for long, go from key to key with them.
+    Handover(Arc<Succession>),
 }
 
 impl fmt::Debug for Record {
@@ -278,7 +275,7 @@ pub struct Recovered {
     /// Every [`Record::KeyMaterial`] that is not forgotten.
     pub key_material: BTreeMap<Epoch, Vec<Zeroizing<Vec<u8>>>>,
     /// The [`Record::Handover`]s of the epochs that the tip's state remembers.
-    pub handovers: Vec<SignedHandover>,
+    pub handovers: Vec<Succession>,
     /// Values of the newest [`Record::NonceBurn`]s, at least the last 1,024.
     pub burns: Vec<Vec<u8>>,
     /// [`Record::Founded`].

@@ -9,7 +9,7 @@ use ordering::Ordering;
 use ordering_types::cut::SystemMessage;
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, Epoch, Height, Incarnation, SecretKey, SignedHandover, Time, Transaction, TxId, ValidatorId,
+    ChainSpec, Epoch, Height, Incarnation, SecretKey, Succession, Time, Transaction, TxId, ValidatorId,
 };
 
 use zeroize::Zeroizing;
@@ -64,7 +64,7 @@ pub struct NodeCore {
     /// The epochs of the blocks that this node has told of, ascending; the last is the present one.
     epochs: VecDeque<EpochStart>,
     /// Handovers to them that the committee signed.
-    handovers: BTreeMap<Epoch, SignedHandover>,
+    handovers: BTreeMap<Epoch, Arc<Succession>>,
     /// The next epoch, once its key is being made.
     rotation: Option<Rotation>,
     /// What the own L1 endpoint shows.
@@ -122,7 +122,11 @@ impl NodeCore {
             founded: recovered.founding.is_some(),
             settings,
             epochs: book.starts().cloned().collect(),
-            handovers: recovered.handovers.into_iter().map(|h| (h.handover.next.epoch, h)).collect(),
+            handovers: recovered
+                .handovers
+                .into_iter()
+                .map(|h| (h.signed.handover.next.epoch, Arc::new(h)))
+                .collect(),
             rotation: None,
             sights: Sights::default(),
             ready_for: None,

@@ -195,7 +195,9 @@ fn parse(text: &str, origin: &str, path: &Path, overrides: &Overrides) -> Result
     for relative in [&mut config.data_dir, &mut config.chain_spec, &mut config.key.file] {
         *relative = folder.join(&relative);
     }
-    if let Some(relative) = &mut config.key.password_file {
+    let optional =
+        [&mut config.key.password_file, &mut config.l1.slash_key_file, &mut config.l1.slash_password_file];
+    for relative in optional.into_iter().flatten() {
         *relative = folder.join(&relative);
     }
     // Flags are relative to where the command runs, so they come after.
@@ -248,6 +250,13 @@ fn validate(config: &Config, origin: &str) -> Result<(), ConfigError> {
     }
     if let Some(url) = &config.l1.endpoint {
         check_url(url).or_else(|why| refuse("l1.endpoint", why))?;
+    }
+    if config.l1.slash_key_file.is_some() && config.l1.endpoint.is_none() {
+        return refuse("l1.slash_key_file", "it needs l1.endpoint: evidence goes to L1".to_owned());
+    }
+    if config.l1.slash_key_file.is_some() != config.l1.slash_password_file.is_some() {
+        let why = "the node opens it at each start, alone: set l1.slash_key_file and l1.slash_password_file, or neither";
+        return refuse("l1.slash_key_file", why.to_owned());
     }
     for (chain, url) in &config.execution {
         let key = format!("execution.{chain}");
@@ -352,6 +361,8 @@ mod tests {
             ("[rpc]\nmax_connections = 0", "key `rpc.max_connections`: 0 would admit nobody"),
             ("[rpc]\nlisten = 'localhost'", "key `rpc.listen`"),
             ("[l1]\nendpoint = 'ftp://x'", "key `l1.endpoint`: `ftp://x` is not an http"),
+            ("[l1]\nslash_key_file = 'x'", "key `l1.slash_key_file`: it needs l1.endpoint"),
+            ("[l1]\nendpoint = 'http://x'\nslash_key_file = 'x'", "or neither"),
             ("[execution]\nmain = 'http://x'", "key `execution.main`: the key is not an EVM chain id"),
             ("[log]\nfilter = '=,='", "key `log.filter`"),
             ("[log]\nformat = 'loud'", "key `log.format`"),

@@ -119,6 +119,10 @@ pub(crate) struct RpcConfig {
 pub(crate) struct L1Config {
     /// HTTP or HTTPS endpoint; none: the node orders without looking at L1.
     pub(crate) endpoint: Option<String>,
+    /// Keystore of an account that takes evidence of double votes to the registry; none: people do that.
+    pub(crate) slash_key_file: Option<PathBuf>,
+    /// File with its password.
+    pub(crate) slash_password_file: Option<PathBuf>,
 }
 
 /// The disk.

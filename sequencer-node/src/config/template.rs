@@ -1,6 +1,8 @@
 //! The commented config file that `init` writes.
 
-use super::{Config, NetworkConfig};
+use std::path::PathBuf;
+
+use super::{Config, L1Config, NetworkConfig};
 use crate::network::Congestion;
 
 /// A config file that says `config` and explains each key.
@@ -15,6 +17,7 @@ pub(crate) fn template(config: &Config) -> String {
         || "# endpoint = \"https://example.org\"".to_owned(),
         |url| format!("endpoint = {}", quoted(url)),
     );
+    let slash = slash_section(l1);
     let network = network_section(network);
     let execution: String =
         execution.iter().map(|(chain, url)| format!("{chain} = {}\n", quoted(url))).collect();
@@ -51,6 +54,9 @@ listen = "{metrics}"
 [l1]
 # HTTP or HTTPS endpoint of the L1 that the genesis file names. The node orders without one, too.
 {endpoint}
+# An account that takes proof of double votes to the registry by itself, and pays for it: an Ethereum keystore and a file with its
+# password (both mode 0600). Without them, `sequencer-node evidence submit` does it by hand.
+{slash}
 
 [store]
 # Memory for the index, MiB.
@@ -83,6 +89,16 @@ filter = {filter}
         },
         filter = quoted(&log.filter),
     )
+}
+
+/// Who pays for a slash.
+fn slash_section(l1: &L1Config) -> String {
+    let line = |key: &str, path: Option<&PathBuf>, example: &str| match path {
+        Some(path) => format!("{key} = {}", quoted(&path.display())),
+        None => format!("# {key} = \"{example}\""),
+    };
+    let key = line("slash_key_file", l1.slash_key_file.as_ref(), "slasher.json");
+    format!("{key}\n{}", line("slash_password_file", l1.slash_password_file.as_ref(), "slasher.password"))
 }
 
 /// Towards the other validators.

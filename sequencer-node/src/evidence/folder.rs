@@ -11,7 +11,7 @@ use ordering_types::ChainSpec;
 use super::EvidenceFile;
 
 /// Its name in the data folder.
-const FOLDER: &str = "evidence";
+pub(super) const FOLDER: &str = "evidence";
 /// So many files of each kind are kept about a validator: one convinces, and a liar may go on for ever.
 const MAX_FILES_OF_A_KIND: u32 = 4;
 

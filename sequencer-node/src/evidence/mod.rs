@@ -1,6 +1,9 @@
-//! Proof of validators' misdeeds: kept in the data folder, and judged by `evidence verify` for whoever is shown it.
+//! Proof of validators' misdeeds: kept in the data folder, judged by `evidence verify` for whoever is shown it, and taken to
+//! the registry on L1 by `evidence submit`.
 
 mod folder;
+mod slasher;
+mod submit;
 mod verify;
 
 use node_core::evidence::Evidence;
@@ -8,6 +11,8 @@ use ordering_types::{ChainSpec, Digest};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use folder::EvidenceFolder;
+pub(crate) use slasher::Slasher;
+pub(crate) use submit::run as submit;
 pub(crate) use verify::run;
 
 /// Most bytes of a file: a signing package of the largest committee with its key's public data, in hexadecimal, fits several times.

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use ordering_types::ChainSpec;
+use ordering_types::chain_spec::Committee;
 use serde_json::json;
 
 use super::{EvidenceFile, MAX_FILE_BYTES};
@@ -15,7 +16,7 @@ use crate::exit::{Exit, Failure};
 /// Judges the file by the genesis file alone: no node, no network.
 pub(crate) fn run(args: &VerifyArgs) -> Result<(), Failure> {
     let spec = config::load_chain_spec(&args.chain_spec).map_err(|e| Failure::new(Exit::Config, e))?;
-    let judged = judge(&args.file, &spec);
+    let judged = judge(&args.file, &spec, &spec.committee());
     if args.json {
         let verdict = match &judged {
             Ok(file) => json!({
@@ -36,26 +37,39 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn judge(path: &Path, spec: &ChainSpec) -> Result<EvidenceFile, Failure> {
-    let unproven = |why: String| Failure::new(Exit::Unproven, format!("{}: {why}", path.display()));
+/// Whether the file proves what it says before this committee.
+pub(super) fn judge(path: &Path, spec: &ChainSpec, committee: &Committee) -> Result<EvidenceFile, Failure> {
+    let file = read_file(path, spec)?;
+    let judged = file.evidence.verify(&spec.domain(), committee);
+    let culprit = file.evidence.culprit();
+    judged
+        .map_err(|why| unproven(path, format!("this proves nothing against validator {culprit}: {why}")))?;
+    Ok(file)
+}
+
+fn unproven(path: &Path, why: String) -> Failure {
+    Failure::new(Exit::Unproven, format!("{}: {why}", path.display()))
+}
+
+/// A file about this network; nothing of it is proven yet.
+pub(super) fn read_file(path: &Path, spec: &ChainSpec) -> Result<EvidenceFile, Failure> {
     let text = read(path).map_err(|e| Failure::new(Exit::Failure, format!("{}: {e}", path.display())))?;
     let file: EvidenceFile =
-        serde_json::from_str(&text).map_err(|e| unproven(format!("no evidence file: {e}")))?;
-    if file.chain_spec != spec.hash() {
-        return Err(unproven(format!(
+        serde_json::from_str(&text).map_err(|e| unproven(path, format!("no evidence file: {e}")))?;
+    if file.chain_spec == spec.hash() {
+        return Ok(file);
+    }
+    Err(unproven(
+        path,
+        format!(
             "it is about network {:?} with genesis file {}, this genesis file is {} of network {:?}; name the right one \
              with --chain-spec",
             file.network,
             file.chain_spec,
             spec.hash(),
             spec.network
-        )));
-    }
-    let judged = file.evidence.verify(&spec.domain(), &spec.committee());
-    judged.map_err(|why| {
-        unproven(format!("this proves nothing against validator {}: {why}", file.evidence.culprit()))
-    })?;
-    Ok(file)
+        ),
+    ))
 }
 
 fn read(path: &Path) -> std::io::Result<String> {

@@ -38,7 +38,7 @@ fn status(front: &Front) -> Status {
     Status {
         chain_spec: front.chain_spec,
         validator: front.me,
-        member: (front.member)(),
+        member: front.handle.is_member(),
         height: front.handle.height(),
         certified: front.handle.certified(),
         sealed: front.status().last_sealed,

@@ -60,7 +60,7 @@ fn welcome(front: &Front, connection: &Connection) -> Option<Welcome> {
         version: VERSION,
         chain_spec: front.chain_spec,
         height: front.handle.height(),
-        member: (front.member)(),
+        member: front.handle.is_member(),
         validator: front.me,
         key: front.key.public_key(),
         identity_proof: proof,

@@ -5,5 +5,5 @@ mod password;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use keystore::parse_any;
-pub(crate) use keystore::{create, open, public};
-pub(crate) use password::{Password, PasswordSource};
+pub(crate) use keystore::{KeyFileError, PublicKeyFile, create, open, public};
+pub(crate) use password::{Password, PasswordError, PasswordSource};

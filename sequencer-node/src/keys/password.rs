@@ -60,9 +60,14 @@ impl PasswordSource {
 
     /// The password of an existing key.
     pub(crate) fn read(&self) -> Result<Password, PasswordError> {
+        self.read_for("Password of the node key: ")
+    }
+
+    /// The same of another key; a prompt asks with these words.
+    pub(crate) fn read_for(&self, words: &str) -> Result<Password, PasswordError> {
         match self {
             Self::File(path) => read_file(path),
-            Self::Prompt => prompt("Password of the node key: "),
+            Self::Prompt => prompt(words),
         }
     }
 

@@ -100,7 +100,6 @@ impl Sender {
     /// connections and queues, and is dialled at its new address when it has no connection.
     ///
     /// More than [`MAX_PEERS`](super::directory::MAX_PEERS), and all but one of those who share a key, are left out: members of the committee last.
-    #[cfg_attr(not(test), expect(dead_code, reason = "committees do not change yet"))]
     pub(crate) fn change(&self, directory: &Directory) {
         self.0.change(directory);
     }

@@ -39,7 +39,6 @@ mod transport;
 
 pub(crate) use chunks::Congestion;
 pub(crate) use directory::Directory;
-#[cfg_attr(not(test), expect(unused_imports, reason = "committees do not change yet"))]
 pub(crate) use directory::PeerInfo;
 pub(crate) use handle::{ChunksPort, Network, NetworkError, NetworkOptions, Sender};
 pub(crate) use inbox::{Inbox, PeerMessage};

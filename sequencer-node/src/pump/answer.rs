@@ -149,6 +149,8 @@ mod tests {
         fn send(&self, to: Recipient, class: Class, _: &Bytes) {
             self.0.send((to, class)).unwrap();
         }
+
+        fn change(&self, _: &crate::core_api::Peers) {}
     }
 
     fn ask(first: u64) -> Question {

@@ -17,7 +17,7 @@ use super::disk::{Disk, DiskQueue, Operation};
 use super::handle::{Counters, Handle, Submission};
 use super::jobs::{Jobs, MAX_WAITING_JOBS};
 use super::{Core, Outbound};
-use crate::core_api::{Input, Job, JobResult, Output, Status};
+use crate::core_api::{Input, Job, JobResult, L1Sight, Output, Peers, Status};
 use crate::evidence::EvidenceFolder;
 use crate::network::{Inbox, PeerMessage};
 use crate::store::{Reader, Store, StoreError};
@@ -29,6 +29,7 @@ const MAX_SIGNING: usize = 1;
 const MAX_BULK: usize = 4;
 const MAX_SUBMISSIONS: usize = 64;
 const MAX_RESULTS: usize = 16;
+const MAX_SIGHTS: usize = 4;
 /// The snapshot for others is renewed this often.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -59,6 +60,8 @@ pub(crate) struct PumpOptions<C, S> {
     pub(crate) outbound: S,
     /// From peers.
     pub(crate) inbox: Inbox,
+    /// From L1, if there is anything to see.
+    pub(crate) sights: mpsc::Receiver<L1Sight>,
     /// The data folder.
     pub(crate) store: Store,
     /// The same, for reading.
@@ -104,7 +107,7 @@ impl Pump {
 
 /// Starts all threads.
 pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<(Pump, Handle), PumpError> {
-    let PumpOptions { core, clock, outbound, inbox, store, reader, evidence, spec } = options;
+    let PumpOptions { core, clock, outbound, inbox, sights, store, reader, evidence, spec } = options;
     let counters = Arc::new(Counters::default());
     let status = core.status();
     counters.height.store(status.height.get(), Ordering::Relaxed);
@@ -141,7 +144,7 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
         status_at: Instant::now(),
         counters,
     };
-    let inputs = Inputs { inbox, submissions, results, stopped };
+    let inputs = Inputs { inbox, sights, submissions, results, stopped };
     let threads = vec![
         spawn("core", move || {
             let outcome = engine.run(inputs);
@@ -166,6 +169,7 @@ fn spawn(
 
 struct Inputs {
     inbox: Inbox,
+    sights: mpsc::Receiver<L1Sight>,
     submissions: mpsc::Receiver<Submission>,
     results: mpsc::Receiver<JobResult>,
     stopped: oneshot::Receiver<()>,
@@ -179,6 +183,7 @@ struct Batch {
     submissions: Vec<Submission>,
     bulk: Vec<PeerMessage>,
     signing: Vec<PeerMessage>,
+    sights: Vec<L1Sight>,
 }
 
 impl Inputs {
@@ -194,6 +199,7 @@ impl Inputs {
             _ = self.inbox.bulk.recv_many(&mut batch.bulk, MAX_BULK), if !self.inbox.bulk.is_closed() => {}
             _ = self.inbox.signing.recv_many(&mut batch.signing, MAX_SIGNING),
                 if !self.inbox.signing.is_closed() => {}
+            _ = self.sights.recv_many(&mut batch.sights, MAX_SIGHTS), if !self.sights.is_closed() => {}
             () = tokio::time::sleep_until(deadline) => {}
         }
         take(&mut self.inbox.urgent, &mut batch.urgent, MAX_URGENT);
@@ -277,11 +283,19 @@ impl<C: Core, S: Outbound> Engine<C, S> {
         for message in batch.bulk.drain(..).chain(batch.signing.drain(..)) {
             self.hear(message)?;
         }
+        for sight in batch.sights.drain(..) {
+            self.handle(Input::L1(sight))?;
+        }
         let now = self.clock.now();
         if self.core.next_deadline().is_some_and(|at| at <= now) {
             self.handle(Input::Wake)?;
         }
         Ok(())
+    }
+
+    fn change_peers(&mut self, peers: &Peers) {
+        self.outbound.change(peers);
+        self.counters.member.store(peers.member, Ordering::Relaxed);
     }
 
     fn hear(&mut self, message: PeerMessage) -> Result<(), PumpError> {
@@ -313,14 +327,14 @@ impl<C: Core, S: Outbound> Engine<C, S> {
                     self.to_disk(Operation::Tell(event))?;
                 }
                 Output::Founded(founding) => tracing::info!(key = %founding.key, "the committee has its key"),
-                Output::Switched { handover: Handover { next, first_batch, first_height }, .. } => {
+                Output::Switched { handover: Handover { next, first_batch, first_height }, members } => {
                     let (epoch, key) = (next.epoch, next.key);
-                    tracing::info!(%epoch, %key, first_batch, %first_height, "another epoch begins");
+                    let members = members.ids().map(|id| id.to_string()).collect::<Vec<_>>().join(" ");
+                    tracing::info!(%epoch, %key, first_batch, %first_height, members, "another epoch begins");
                 }
-                // Peers do not change yet.
-                Output::Peers(_) => {}
-                Output::Handover { signed, .. } => {
-                    let epoch = signed.handover.next.epoch;
+                Output::Peers(peers) => self.change_peers(&peers),
+                Output::Handover(succession) => {
+                    let epoch = succession.signed.handover.next.epoch;
                     tracing::info!(%epoch, "the outgoing committee signed the handover");
                 }
                 Output::Evidence(evidence) => {

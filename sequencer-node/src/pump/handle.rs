@@ -1,7 +1,7 @@
 //! How the rest of the node talks to the pump.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ordering_types::{Height, Transaction, TxId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
@@ -47,6 +47,8 @@ pub(crate) struct Counters {
     pub(super) faults: AtomicU64,
     /// Those of them that anybody can be shown.
     pub(super) evidence: AtomicU64,
+    /// Whether this validator is in the present committee.
+    pub(super) member: AtomicBool,
 }
 
 impl Counters {
@@ -129,6 +131,11 @@ impl Handle {
     /// Newest softly confirmed height.
     pub(crate) fn certified(&self) -> Height {
         Height::new(self.counters.certified.load(Ordering::Relaxed))
+    }
+
+    /// Whether this validator is in the present committee.
+    pub(crate) fn is_member(&self) -> bool {
+        self.counters.member.load(Ordering::Relaxed)
     }
 
     /// Numbers for metrics.

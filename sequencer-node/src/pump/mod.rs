@@ -32,17 +32,28 @@ pub(crate) use engine::{Pump, PumpError, PumpOptions, start};
 pub(crate) use events::Event;
 pub(crate) use handle::Handle;
 
-use crate::core_api::{Class, Recipient};
 use bytes::Bytes;
+use ordering_types::chain_spec::Validator;
+
+use crate::core_api::{Class, Peers, Recipient};
+use crate::network::{Directory, PeerInfo};
 
 /// Takes the core's messages to peers. Never waits.
 pub(crate) trait Outbound: Clone + Send + 'static {
     /// Queues one message.
     fn send(&self, to: Recipient, class: Class, bytes: &Bytes);
+    /// From now on these are the peers.
+    fn change(&self, peers: &Peers);
 }
 
 impl Outbound for crate::network::Sender {
     fn send(&self, to: Recipient, class: Class, bytes: &Bytes) {
         Self::send(self, to, class, bytes);
+    }
+
+    fn change(&self, peers: &Peers) {
+        let info = |v: &Validator| (v.id, PeerInfo { key: v.key, address: v.address.clone() });
+        let committee = peers.committee.iter().copied().collect();
+        Self::change(self, &Directory { peers: peers.known.iter().map(info).collect(), committee });
     }
 }

@@ -6,8 +6,8 @@ use batcher_format::{BatchHeader, SealedBatch};
 use ordering_types::block::InclusionProof;
 use ordering_types::transaction::tx_id;
 use ordering_types::{
-    Block, Chunk, CommitCertificate, Digest, Epoch, GroupSignature, Header, Height, RollupId, SignedHandover,
-    Succession, TxId,
+    Block, Chunk, CommitCertificate, Digest, Epoch, GroupSignature, Header, Height, RollupId, Succession,
+    TxId,
 };
 use redb::ReadableDatabase;
 use rollup::wire::{Confirmation, MAX_ABOVE};
@@ -170,7 +170,7 @@ impl Reader {
         let Some(head) = self.head(batch.header.last_height)? else { return Ok(None) };
         let needed = known.next().get()..=head.header.epoch.get();
         let handovers =
-            needed.map(|epoch| self.handover(Epoch::new(epoch))).collect::<Result<Vec<_>, _>>()?;
+            needed.map(|epoch| self.succession(Epoch::new(epoch))).collect::<Result<Vec<_>, _>>()?;
         let Some(handovers) = handovers.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
         let proven = (head.header, head.certificate);
         Ok(Some(anchor::checkpoint(proven, head.snapshot, founding, handovers, &batch)))
@@ -242,10 +242,10 @@ impl Reader {
     }
 
     /// To the epochs that a state remembers, ascending.
-    pub(super) fn handovers(&self, snapshot: &[u8]) -> Result<Vec<SignedHandover>, StoreError> {
+    pub(super) fn handovers(&self, snapshot: &[u8]) -> Result<Vec<Succession>, StoreError> {
         let book = EpochBook::of_snapshot(snapshot);
         let found = book.iter().flat_map(EpochBook::starts).map(|start| self.succession(start.epoch));
-        found.filter_map(Result::transpose).map(|found| Ok(found?.signed)).collect()
+        found.filter_map(Result::transpose).collect()
     }
 
     /// The signed handover with which an epoch begins, and its members.

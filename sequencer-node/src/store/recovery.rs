@@ -117,8 +117,7 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
     let keeper = Keeper { index: reader.index.clone(), ids, pruner, wal: Arc::clone(&wal), spec };
     let indexer = Indexer::start(keeper, end).map_err(StoreError::io(folder))?;
     let (rare, group) = (Rare::default(), Group::default());
-    let founders = options.spec.committee();
-    let store = Store { journal, wal, rare, burnt, group, indexer, carry, founding, founders, _lock: lock };
+    let store = Store { journal, wal, rare, burnt, group, indexer, carry, founding, _lock: lock };
     Ok(Opened { store, reader, recovered, incarnation })
 }
 

@@ -13,12 +13,11 @@ use ordering_types::cut::SystemMessage;
 use ordering_types::{
     Address, Block, ChainSpec, Chunk, CommitCertificate, Cut, Digest, Epoch, GroupKey, GroupSignature,
     Handover, Header, Height, Incarnation, L1Reference, LaneId, LaneSequence, LaneTip, NextEpoch, RollupId,
-    RollupSection, Round, SecretKey, Signature, SignedHandover, Transaction, ValidatorId, codec,
+    RollupSection, Round, SecretKey, Signature, SignedHandover, Succession, Transaction, ValidatorId, codec,
 };
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::committee;
 use crate::core_api::{Checkpoint, Covered, Decided, Founding, Members, OrderingRecord, Record, anchor};
 
 const ROLLUP: RollupId = RollupId::new(7);
@@ -435,9 +434,9 @@ fn handovers_outlive_blocks_and_index() {
         let handover = Handover { next, first_batch: epoch, first_height: Height::new(epoch) };
         SignedHandover { handover, signature: GroupSignature::new([epoch as u8; 65]) }
     };
-    let found = |epoch: u64| committee::succession(&spec().committee(), signed(epoch));
+    let found = |epoch: u64| Succession { signed: signed(epoch), members: spec().committee() };
     let mut opened = try_open(folder.path(), 1, 0).unwrap();
-    (1..=3).for_each(|epoch| opened.store.write(Record::Handover(signed(epoch))).unwrap());
+    (1..=3).for_each(|epoch| opened.store.write(Record::Handover(Arc::new(found(epoch)))).unwrap());
     write_checkpoint(&mut opened.store);
     opened.store.sync().unwrap();
     shut(opened);

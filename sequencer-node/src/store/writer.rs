@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use ordering_types::chain_spec::Committee;
 use ordering_types::{Digest, codec};
 
 use super::StoreError;
@@ -16,7 +15,6 @@ use super::lock::Lock;
 use super::record;
 use super::segments::Kind;
 use super::wal::{Rare, SecretChange, SecretName, Wal};
-use crate::committee;
 use crate::core_api::{Decided, Founding, OrderingRecord, Record};
 
 /// The data folder, open for writing.
@@ -29,7 +27,6 @@ pub(crate) struct Store {
     pub(super) indexer: Indexer,
     pub(super) carry: Carry,
     pub(super) founding: Arc<OnceLock<Founding>>,
-    pub(super) founders: Committee,
     pub(super) _lock: Lock,
 }
 
@@ -54,10 +51,9 @@ impl Store {
             }
             Record::SettleKey { epoch, key } => self.rare.secrets.push(SecretChange::Settle(epoch, key)),
             Record::ForgetKeys { up_to } => self.rare.secrets.push(SecretChange::Forget(up_to)),
-            Record::Handover(signed) => {
-                let succession = committee::succession(&self.founders, signed);
-                self.rare.handovers.push(succession.clone());
-                self.group.entries.push(Entry::Handover(succession));
+            Record::Handover(succession) => {
+                self.rare.handovers.push((*succession).clone());
+                self.group.entries.push(Entry::Handover((*succession).clone()));
             }
             Record::NonceBurn { key, value } => {
                 let (key, value) = (Bytes::from(key), Bytes::from(value));

@@ -4,7 +4,7 @@ use ordering_types::Height;
 use serde::Serialize;
 
 use crate::core_api::Status;
-use crate::l1::L1State;
+use crate::l1::{L1State, RegistryState};
 
 /// A node this far behind what its peers claim is catching up.
 const MAX_BEHIND: u64 = 64;
@@ -28,11 +28,13 @@ pub(super) struct Readiness {
     pub(super) key_share: bool,
     /// The L1 endpoint; ordering does not need it.
     pub(super) l1: L1State,
+    /// The registry on L1, as it is followed.
+    pub(super) registry: RegistryState,
 }
 
 impl Readiness {
     /// From the newest snapshot; `connected` of `peers` other validators can be reached.
-    pub(super) fn of(status: &Status, connected: usize, l1: L1State) -> Self {
+    pub(super) fn of(status: &Status, connected: usize, (l1, registry): (L1State, RegistryState)) -> Self {
         let (height, heard) = (status.height.get(), status.heard_height.get());
         let n = status.committee.len();
         let quorum = n - n.saturating_sub(1) / 3;
@@ -58,6 +60,7 @@ impl Readiness {
             voting: !status.syncing && status.silence.is_none(),
             key_share: status.key_ready,
             l1,
+            registry,
         }
     }
 }

@@ -9,7 +9,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::health::Readiness;
@@ -17,7 +16,7 @@ use super::logging::Telemetry;
 use super::metrics;
 use crate::connections::{self, Crowded, Limits};
 use crate::front::Front;
-use crate::l1::L1State;
+use crate::l1::L1Status;
 
 /// Clients here are few and poll: one that has its answer may connect again, one that says nothing is in the way.
 const LIMITS: Limits = Limits {
@@ -41,8 +40,8 @@ pub(crate) struct HealthError {
 pub(crate) struct Health {
     /// The node.
     pub(crate) front: Arc<Front>,
-    /// The L1 endpoint.
-    pub(crate) l1: watch::Receiver<L1State>,
+    /// The L1.
+    pub(crate) l1: L1Status,
 }
 
 /// The running server; it stops when dropped.
@@ -91,7 +90,8 @@ impl HealthServer {
 async fn ready(State(answers): State<Answers>) -> Response {
     let Health { front, l1 } = &answers.health;
     let connected = (front.peers)().iter().filter(|peer| peer.connected && peer.committee).count();
-    let readiness = Readiness::of(&front.status(), connected, l1.borrow().clone());
+    let told = (l1.endpoint.borrow().clone(), l1.registry.borrow().clone());
+    let readiness = Readiness::of(&front.status(), connected, told);
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }

@@ -13,7 +13,7 @@ use node_core::api::{
 use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
 use ordering_types::{
     ChainSpec, Chunk, Digest, Epoch, GroupKey, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip,
-    RollupId, SignedHandover, TxId,
+    RollupId, Succession, TxId,
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -36,7 +36,7 @@ struct Contents {
     covered: BTreeMap<LaneId, LaneSequence>,
     seeds: BTreeMap<Epoch, Vec<u8>>,
     key_material: BTreeMap<Epoch, Vec<(GroupKey, Vec<u8>)>>,
-    handovers: BTreeMap<Epoch, SignedHandover>,
+    handovers: BTreeMap<Epoch, Succession>,
     burns: BTreeMap<Vec<u8>, Vec<u8>>,
     founding: Option<Founding>,
     sealed: BTreeMap<u64, Arc<SealedBatch>>,
@@ -171,8 +171,8 @@ impl Contents {
         let proven = (decided.block.header.clone(), decided.certificate.clone());
         // Who does not have them all cannot lead anybody there.
         let needed = known.next().get()..=decided.block.header.epoch.get();
-        let handovers = needed.map(|epoch| self.handovers.get(&Epoch::new(epoch)).copied()).collect();
-        let handovers: Option<Vec<SignedHandover>> = handovers;
+        let handovers = needed.map(|epoch| self.handovers.get(&Epoch::new(epoch)).cloned()).collect();
+        let handovers: Option<Vec<Succession>> = handovers;
         Some(anchor::checkpoint(proven, decided.snapshot.clone(), self.founding.clone()?, handovers?, batch))
     }
 
@@ -217,8 +217,8 @@ impl Contents {
                 self.seeds.retain(|epoch, _| *epoch > up_to);
                 self.key_material.retain(|epoch, _| *epoch > up_to);
             }
-            Record::Handover(signed) => {
-                self.handovers.insert(signed.handover.next.epoch, signed);
+            Record::Handover(succession) => {
+                self.handovers.insert(succession.signed.handover.next.epoch, (*succession).clone());
             }
             Record::NonceBurn { key, value } => {
                 self.burns.insert(key, value);
@@ -281,7 +281,7 @@ impl Contents {
                 .iter()
                 .map(|(epoch, all)| (*epoch, all.iter().map(|(_, one)| one.clone().into()).collect()))
                 .collect(),
-            handovers: self.handovers.values().copied().collect(),
+            handovers: self.handovers.values().cloned().collect(),
             burns: self.burns.values().cloned().collect(),
             founding: founding.clone(),
             system_log: self.system_log(after),

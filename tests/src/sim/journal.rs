@@ -138,7 +138,7 @@ fn payload(record: &Record) -> Vec<u8> {
         }
         Record::SettleKey { key, .. } => key.as_bytes().to_vec(),
         Record::ForgetKeys { up_to } => up_to.get().to_be_bytes().to_vec(),
-        Record::Handover(signed) => signed.signature.as_bytes().to_vec(),
+        Record::Handover(succession) => succession.signed.signature.as_bytes().to_vec(),
         Record::NonceBurn { key, value } => [key.as_slice(), value].concat(),
         Record::Certified { signature, .. } => signature.as_bytes().to_vec(),
         Record::Sealed(batch) => batch.encoded.payload.to_vec(),

@@ -528,9 +528,10 @@ impl<'a> World<'a> {
                 self.tell(format!("{node} begins epoch {} of {ids:?}", handover.next.epoch));
                 self.oracle.switched(node, &handover, &members);
             }
-            Output::Handover { signed, .. } => {
+            Output::Handover(succession) => {
+                let signed = &succession.signed;
                 self.tell(format!("{node} has the handover to epoch {}", signed.handover.next.epoch));
-                self.oracle.handed_over(node, &signed);
+                self.oracle.handed_over(node, signed);
             }
             Output::Evidence(evidence) => {
                 self.faults.count("evidence found");

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ordering_types::chain_spec::Committee;
 use ordering_types::{
-    Epoch, EpochVote, GroupSignature, Handover, Height, NextEpoch, SignedHandover, Time, ValidatorId,
+    Epoch, EpochVote, GroupSignature, Handover, Height, NextEpoch, SignedHandover, Succession, Time,
+    ValidatorId,
 };
 use zeroize::Zeroizing;
 
@@ -290,16 +291,23 @@ impl NodeCore {
     /// False: it is held already, or of no epoch that is remembered.
     fn take_handover(&mut self, epoch: Epoch, signature: GroupSignature) -> bool {
         let Some((_, handover)) = self.unsigned(epoch) else { return false };
-        let signed = SignedHandover { handover, signature };
-        let members = self.start_of(epoch).map(|start| Arc::clone(start.members.committee()));
-        self.handovers.insert(epoch, signed);
-        self.outputs.push_back(Output::Persist(Record::Handover(signed)));
-        self.outputs.push_back(Output::Handover { signed, members });
+        let Some(members) = self.start_of(epoch).map(|start| Committee::clone(start.members.committee()))
+        else {
+            return false;
+        };
+        self.keep_handover(Succession { signed: SignedHandover { handover, signature }, members });
         true
     }
 
+    fn keep_handover(&mut self, succession: Succession) {
+        let succession = Arc::new(succession);
+        self.handovers.insert(succession.signed.handover.next.epoch, Arc::clone(&succession));
+        self.outputs.push_back(Output::Persist(Record::Handover(Arc::clone(&succession))));
+        self.outputs.push_back(Output::Handover(succession));
+    }
+
     /// Goes on with the epochs of a checkpoint.
-    pub(super) fn jump_epochs(&mut self, book: &EpochBook, handovers: Vec<SignedHandover>, now: Time) {
+    pub(super) fn jump_epochs(&mut self, book: &EpochBook, handovers: Vec<Succession>, now: Time) {
         let before = self.present().epoch;
         self.epochs = book.starts().cloned().collect();
         for start in &self.epochs {
@@ -308,12 +316,10 @@ impl NodeCore {
         for (epoch, key) in self.settle_keys(now) {
             self.outputs.push_back(Output::Persist(Record::SettleKey { epoch, key }));
         }
-        for signed in handovers {
-            let epoch = signed.handover.next.epoch;
-            // Of those that are not remembered, others that are far behind will ask.
-            if !self.take_handover(epoch, signed.signature) && self.start_of(epoch).is_none() {
-                self.outputs.push_back(Output::Persist(Record::Handover(signed)));
-                self.outputs.push_back(Output::Handover { signed, members: None });
+        // Also those to epochs that are not remembered: others that are far behind will ask for them.
+        for succession in handovers {
+            if !self.handovers.contains_key(&succession.signed.handover.next.epoch) {
+                self.keep_handover(succession);
             }
         }
         let oldest = self.epochs.front().and_then(|start| start.epoch.get().checked_sub(1)).map(Epoch::new);

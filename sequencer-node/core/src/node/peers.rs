@@ -35,6 +35,6 @@ impl NodeCore {
         }
         known.remove(&self.me);
         let committee = self.ordering.committee().ids().filter(|id| *id != self.me).collect();
-        Peers { known: known.into_values().collect(), committee }
+        Peers { known: known.into_values().collect(), committee, member: self.ordering.is_member() }
     }
 }
