@@ -57,7 +57,6 @@ pub fn genesis(plan: &Plan) -> (ChainSpec, Vec<SecretKey>) {
         l1: L1View { report_blocks: REPORT_BLOCKS },
         validators,
         rollups,
-        ..ChainSpec::default()
     };
     (spec, keys)
 }
