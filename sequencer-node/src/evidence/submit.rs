@@ -50,10 +50,10 @@ impl Told for Submitted {
 
 /// Judges the file here first: L1 would take the money for a transaction that does nothing.
 pub(crate) fn run(args: &SubmitArgs) -> Result<(), Failure> {
-    let desk = Desk::open(&args.config)?;
-    let evidence = read_file(&args.file, &desk.spec)?.evidence;
-    let payer = args.payer.open().map_err(|e| Failure::from(MembershipError::from(e)))?;
     finish(args.json, async {
+        let desk = Desk::open(&args.config)?;
+        let evidence = read_file(&args.file, &desk.spec)?.evidence;
+        let payer = args.payer.open()?;
         let committee = accused(&desk.spec, &desk.contract, evidence.culprit()).await?;
         judge(&args.file, &desk.spec, &committee)?;
         submit(&desk.contract, &evidence, &committee, &payer, &say).await

@@ -233,7 +233,37 @@ fn due(done: Option<u64>, finalized: u64, report_blocks: u64) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
+    use ordering_types::{Address, ChainSpec};
+
     use super::*;
+
+    /// An endpoint that once claimed a block of the far future was believed for ever: nothing was read any more.
+    #[test]
+    fn an_endpoint_that_stays_behind_its_own_claim_is_followed_anew() {
+        let contract = Contract::new("http://127.0.0.1:1", &ChainSpec::default(), Address::default());
+        let (views, _views) = mpsc::channel(1);
+        let (state, _state) = watch::channel(RegistryState::Waiting);
+        let mut follower = Follower {
+            contract: contract.expect("a URL"),
+            report_blocks: 4,
+            done: Some(1 << 40),
+            tries: 0,
+            behind: 0,
+            known: None,
+            views,
+            state,
+        };
+        // One that only lags now and then is not.
+        for _ in 1..LOOKS_BEFORE_GOING_BACK {
+            follower.watch_for_going_back(100);
+        }
+        follower.watch_for_going_back(1 << 40);
+        assert_eq!(follower.done, Some(1 << 40));
+        for _ in 0..LOOKS_BEFORE_GOING_BACK {
+            follower.watch_for_going_back(100);
+        }
+        assert_eq!(due(follower.done, 100, 4), [100]);
+    }
 
     #[test]
     fn none_is_left_out_while_there_are_few_and_the_newest_ones_count() {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use alloy::primitives::utils::format_ether;
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use ordering_types::ValidatorId;
 use rollup::registry::IValidatorRegistry::IValidatorRegistryErrors as Errors;
 
@@ -102,6 +102,12 @@ pub(crate) enum MembershipError {
     /// The key is not registered.
     #[error("the node key {0} is not registered at the registry on L1: there is nothing to leave")]
     NotRegistered(Address),
+    /// Mined, and not to be seen.
+    #[error(
+        "transaction {0} is in a block, and the L1 endpoint does not show the validator: it lags, or the block was replaced. Run \
+         this again"
+    )]
+    Unseen(B256),
     /// `--withdraw` without having left.
     #[error("validator {0} is active: run `sequencer-node leave` without --withdraw first")]
     StillActive(ValidatorId),
@@ -158,7 +164,7 @@ impl MembershipError {
             Self::Owner(_) | Self::SameKey => Exit::Key,
             Self::Read(error) | Self::Send(SendError::Read(error)) => read_exit(error),
             Self::Send(SendError::Refused(_)) => Exit::Registry,
-            Self::Send(_) => Exit::L1,
+            Self::Send(_) | Self::Unseen(_) => Exit::L1,
             Self::Other(failure) => failure.exit,
             _ => Exit::Registry,
         }

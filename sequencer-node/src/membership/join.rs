@@ -1,5 +1,7 @@
 //! `join`: the node key becomes a validator.
 
+use std::time::Duration;
+
 use alloy::primitives::utils::{ParseUnits, parse_units};
 use alloy::primitives::{Address, B256, Bytes, U256};
 use ordering_types::{SecretKey, ValidatorId};
@@ -16,6 +18,10 @@ use crate::cli::JoinArgs;
 use crate::exit::{Exit, Failure};
 use crate::keys::{self, PasswordSource};
 use crate::l1::{Account, At};
+
+/// How often, and how many times, the new validator is looked for.
+const LOOK: Duration = Duration::from_secs(1);
+const MAX_LOOKS: u32 = 30;
 
 /// What `join` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -66,15 +72,20 @@ impl Told for Joined {
 
 /// Registers the node key for the owner, or says that it is.
 pub(crate) fn run(args: &JoinArgs) -> Result<(), Failure> {
-    let desk = Desk::open(&args.config)?;
-    let endpoint = endpoint(desk.config.network.listen, args.endpoint.as_deref(), &desk.node.public_key)
-        .map_err(|e| Failure::from(MembershipError::from(e)))?;
+    finish(args.json, async {
+        let desk = Desk::open(&args.config)?;
+        let listen = desk.config.network.listen;
+        let endpoint = endpoint(listen, args.endpoint.as_deref(), &desk.node.public_key)?;
+        let (key, owner) = (node_key(&desk)?, args.owner.open()?);
+        let candidate = Candidate { desk: &desk, key, owner, endpoint, stake: args.stake };
+        candidate.join(args.endpoint.is_some()).await
+    })
+}
+
+fn node_key(desk: &Desk) -> Result<SecretKey, Failure> {
     let password = PasswordSource::from_option(desk.config.key.password_file.as_deref());
     let password = password.read().map_err(|e| Failure::new(Exit::Key, e))?;
-    let key = keys::open(&desk.config.key.file, &password).map_err(|e| Failure::new(Exit::Key, e))?;
-    let owner = args.owner.open().map_err(|e| Failure::from(MembershipError::from(e)))?;
-    let candidate = Candidate { desk: &desk, key, owner, endpoint, stake: args.stake };
-    finish(args.json, candidate.join(args.endpoint.is_some()))
+    keys::open(&desk.config.key.file, &password).map_err(|e| Failure::new(Exit::Key, e))
 }
 
 /// Who joins, and with what.
@@ -110,9 +121,19 @@ impl Candidate<'_> {
         let proof = Bytes::copy_from_slice(self.key.sign(digest).as_bytes());
         let call = joinCall { node: self.desk.address(), endpoint: self.endpoint.clone(), proof };
         let mined = account.send(&call, stake).await?;
-        let validator = self.desk.validator().await?;
-        let validator = validator.ok_or_else(|| MembershipError::NotRegistered(self.desk.address()))?;
+        let validator = self.seen(mined.hash).await?;
         Ok(self.joined(Did::Joined, &validator, Some((mined.hash, mined.block))))
+    }
+
+    /// The new validator. An endpoint of many machines may show it a little later.
+    async fn seen(&self, transaction: B256) -> Result<Validator, MembershipError> {
+        for _ in 0..MAX_LOOKS {
+            if let Some(validator) = self.desk.validator().await? {
+                return Ok(validator);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Err(MembershipError::Unseen(transaction))
     }
 
     /// Whether the validator of the node key is the owner's, and has not left.

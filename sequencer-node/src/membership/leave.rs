@@ -57,10 +57,11 @@ impl Told for Left {
 
 /// Takes the next step that can be taken, or says what it waits for.
 pub(crate) fn run(args: &LeaveArgs) -> Result<(), Failure> {
-    let desk = Desk::open(&args.config)?;
-    let owner = args.owner.open().map_err(|e| Failure::from(MembershipError::from(e)))?;
-    let mut leaver = Leaver { desk: &desk, owner, sent: Vec::new() };
-    finish(args.json, leaver.leave(args.withdraw))
+    finish(args.json, async {
+        let desk = Desk::open(&args.config)?;
+        let mut leaver = Leaver { desk: &desk, owner: args.owner.open()?, sent: Vec::new() };
+        leaver.leave(args.withdraw).await
+    })
 }
 
 struct Leaver<'a> {

@@ -237,8 +237,8 @@ async fn seq_status(rpc: SocketAddr) -> Option<Value> {
 
 /// Asks L1 and the node.
 pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let desk = Desk::open(&args.config)?;
     finish(args.json, async {
+        let desk = Desk::open(&args.config)?;
         // A dead L1 is no reason not to say how the node is.
         let (standing, failure) = match Standing::ask(&desk).await {
             Ok(standing) => (Some(standing), None),

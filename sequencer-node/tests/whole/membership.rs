@@ -168,10 +168,13 @@ fn refusals(world: &World, owner: &Path) {
     let founder = world.owner("founder.json", &account(0));
     world.refused(5, &join, &founder, &[], 9, "has validator 1 already");
     world.refused(1, &join, owner, &[], 9, "is registered as validator 1 of owner");
-    let (code, said) = world.as_owner(5, &join, &poor, &["--json"]);
-    let failure: Value =
-        serde_json::from_str(said.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
-    assert_eq!((code, &failure["exit"]), (Some(10), &json!(10)));
+    let nowhere = world.folders.path("nowhere");
+    for (owner, exit) in [(&poor, 10), (&nowhere, 4)] {
+        let (code, said) = world.as_owner(5, &join, owner, &["--json"]);
+        let failure: Value =
+            serde_json::from_str(said.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+        assert_eq!((code, &failure["exit"]), (Some(exit), &json!(exit)), "{said}");
+    }
 }
 
 fn joins(world: &World, owner: &Path) {
