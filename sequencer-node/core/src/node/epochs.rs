@@ -134,7 +134,9 @@ impl NodeCore {
         let seed = is_drawn.then(|| self.ceremony_seed(next, stored)).transpose()?;
         let part = seed.map(|seed| (self.me, *seed));
         // There is time: who restarts meanwhile gets its share all the same.
-        let announce_ms = self.spec.epochs.ceremony_ms / 2;
+        // With a registry, the first quarter of the part that is for it has gone by.
+        let quarters = if self.spec.registry.is_some() { 2 } else { 3 };
+        let announce_ms = self.spec.epochs.ceremony_ms / 4 * quarters;
         let making = KeyMaking::new(&self.spec, next, &committee, part, (start.nth, announce_ms))?;
         let patience_ms = self.spec.ceremony.acknowledge_ms.into();
         let members = start.members.clone();
