@@ -138,11 +138,18 @@ pub fn listen(socket: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves the socket until the other end of `calls` is gone.
+/// Serves the socket until the other end of `calls` is gone and whoever was being answered has the answer: the last one is told how the
+/// network ended, and lost that when the process was quicker.
 pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    accept(listener, calls, &slots).await;
+    // All of them are free when nobody is answered any more.
+    let _ = slots.acquire_many(MAX_CONNECTIONS as u32).await;
+}
+
+async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>, slots: &Arc<Semaphore>) {
     while !calls.is_closed() {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
