@@ -81,7 +81,6 @@ pub(crate) struct ReplayState {
     pub(crate) height: Height,
     pub(crate) header: Digest,
     pub(crate) time_ms: u64,
-    pub(crate) l1_reference: L1Reference,
     /// The epoch that decided this block; that of the next may be the next.
     pub(crate) decided_in: Epoch,
     pub(crate) replayed: Replayed,
@@ -125,7 +124,6 @@ impl ReplayState {
             height: Height::ZERO,
             header: Digest::ZERO,
             time_ms: 0,
-            l1_reference: L1Reference::default(),
             decided_in: Epoch::new(0),
             replayed: Replayed {
                 epochs: EpochBook::genesis(Members::new(committee.clone())),
@@ -145,7 +143,6 @@ impl ReplayState {
             height: header.height,
             header: header.hash(),
             time_ms: header.time_ms,
-            l1_reference: header.l1_reference,
             decided_in: header.epoch,
             replayed: Replayed::decode(snapshot)?,
         };
@@ -202,6 +199,11 @@ impl ReplayState {
     /// The newest decided chunk of a lane; sequence zero before the first.
     pub(crate) fn tip(&self, lane: LaneId) -> (LaneSequence, Digest) {
         self.replayed.tips.get(&lane).copied().unwrap_or_default()
+    }
+
+    /// The L1 block that the next block refers to.
+    pub(crate) fn l1_reference(&self) -> L1Reference {
+        self.replayed.l1.reference()
     }
 
     /// The epoch of the next block.
@@ -305,7 +307,6 @@ impl ReplayState {
         if events.iter().any(|event| matches!(event, EpochEvent::Ended(_))) {
             l1.change_members(epochs.committee());
         }
-        self.l1_reference = l1.reference();
         events
     }
 

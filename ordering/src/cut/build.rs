@@ -61,7 +61,7 @@ pub(crate) fn build(
         parent: state.header,
         parent_commit,
         time_ms,
-        l1_reference: state.l1_reference,
+        l1_reference: state.l1_reference(),
         seals_batch,
         tips,
         system,

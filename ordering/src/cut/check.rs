@@ -59,7 +59,7 @@ pub(crate) fn check_shape(
     if cut.time_ms < state.time_ms {
         return Err(CutError::Time);
     }
-    if cut.l1_reference != state.l1_reference {
+    if cut.l1_reference != state.l1_reference() {
         return Err(CutError::L1Reference);
     }
     for tip in &cut.tips {

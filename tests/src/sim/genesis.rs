@@ -19,6 +19,8 @@ pub const ROLLUPS: [(u32, DataPolicy); 2] = [(1, DataPolicy::Blob), (2, DataPoli
 
 /// Epochs of a few seconds, and ceremonies that fit into them.
 const SHORT: Epochs = Epochs { blocks: 4, interval_ms: 2_500, ceremony_ms: 2_000, max_committee: 100 };
+/// Where validators join, those that follow must have the time to say that they are ready, over links of 120 ms.
+const GATHERING: Epochs = Epochs { interval_ms: 4_000, ceremony_ms: 3_600, ..SHORT };
 const QUICK: Ceremony = Ceremony { announce_ms: 700, acknowledge_ms: 700, attempt_ms: 3_000 };
 
 /// Finalized L1 blocks come so often.
@@ -52,7 +54,7 @@ pub fn genesis(plan: &Plan) -> (ChainSpec, Vec<SecretKey>) {
         inbox: Address::new([0xaa; 20]),
         limits: limits(plan),
         ceremony: if plan.rotates { QUICK } else { Ceremony::default() },
-        epochs: if plan.rotates { SHORT } else { Epochs::default() },
+        epochs: epochs(plan),
         registry: (!plan.registry.is_empty()).then_some(Address::new([0xbb; 20])),
         l1: L1View { report_blocks: REPORT_BLOCKS },
         validators,
@@ -79,6 +81,14 @@ pub fn sight(plan: &Plan, keys: &[SecretKey], number: u64) -> Option<L1Sight> {
     let registry = Registry::new(registered.collect()).ok()?;
     let hash = Digest::sha256(&[b"l1 block", &plan.seed.to_be_bytes(), &number.to_be_bytes()]);
     Some(L1Sight { block: L1Reference { number, hash }, registry: Arc::new(registry) })
+}
+
+fn epochs(plan: &Plan) -> Epochs {
+    match (plan.rotates, plan.registry.is_empty()) {
+        (false, _) => Epochs::default(),
+        (true, true) => SHORT,
+        (true, false) => GATHERING,
+    }
 }
 
 fn limits(plan: &Plan) -> Limits {

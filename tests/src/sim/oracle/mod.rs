@@ -329,10 +329,15 @@ impl Oracle {
         if let Some(height) = wrong {
             self.broken("nothing lost", format!("node {slot} keeps another block at height {height}"));
         }
-        if next <= self.chain.height_of(slot) {
+        if next <= self.chain.height_of(slot) && self.is_served(slot) {
             let seen = format!("node {slot} ordered up to {} and keeps less", self.chain.height_of(slot));
             self.broken("nothing lost", seen);
         }
+    }
+
+    /// Whether others let it catch up in the end: nobody owes blocks to who is not registered any more.
+    fn is_served(&self, slot: usize) -> bool {
+        self.active.as_ref().is_none_or(|active| active.contains(&id(slot)))
     }
 
     /// What the network still owes, if anything: asked while it recovers, and at the end.
@@ -349,6 +354,9 @@ impl Oracle {
         }
         for Standing { slot, runs, follows } in honest {
             let height = self.chain.height_of(*slot);
+            if *follows && !self.is_served(*slot) {
+                continue;
+            }
             let late = if *follows { FOLLOWERS_LATE } else { 2 };
             if !runs || height + late < newest {
                 return owed("progress", format!("node {slot} stands at {height}, others at {newest}"));
