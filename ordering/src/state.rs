@@ -221,26 +221,28 @@ impl ReplayState {
         self.replayed.epochs.committee_of(self.decided_in).unwrap_or_else(|| self.committee())
     }
 
-    /// Key of anybody who may have something to say: a member of a remembered epoch, or an active validator of the registry. A number never
-    /// gets another key.
+    /// Key of anybody who may have something to say: one that may speak in the log, or a member of a remembered epoch. A number never gets
+    /// another key.
     pub(crate) fn key_of(&self, id: ValidatorId) -> Option<&PublicKey> {
         let epochs = &self.replayed.epochs;
-        let candidate = || self.replayed.l1.candidate(id).map(|candidate| &candidate.key);
         let once = || epochs.starts().rev().find_map(|start| start.members.committee().key(id));
-        self.committee().key(id).or_else(candidate).or_else(once)
+        self.key_of_speaker(id).or_else(once)
     }
 
-    /// Key of one that may speak in the log: a member, or an active validator.
+    /// Key of one that may speak in the log: a member, one that is drawn to be the next (though it may have left the registry since), or an active
+    /// validator.
     pub(crate) fn key_of_speaker(&self, id: ValidatorId) -> Option<&PublicKey> {
-        let candidate = || self.replayed.l1.candidate(id).map(|candidate| &candidate.key);
-        self.committee().key(id).or_else(candidate)
+        let Replayed { epochs, l1, .. } = &self.replayed;
+        let drawn = || epochs.ceremony().and_then(|start| start.members.committee().key(id));
+        let candidate = || l1.candidate(id).map(|candidate| &candidate.key);
+        self.committee().key(id).or_else(drawn).or_else(candidate)
     }
 
     /// How many system messages of a validator a cut may take.
     pub(crate) fn may_say(&self, id: ValidatorId) -> usize {
         if self.committee().key(id).is_some() {
             MAX_CUT_SYSTEM_MESSAGES
-        } else if self.replayed.l1.candidate(id).is_some() {
+        } else if self.key_of_speaker(id).is_some() {
             self.replayed.epochs.hears(id).into()
         } else {
             0

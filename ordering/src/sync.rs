@@ -186,7 +186,8 @@ impl Sync {
         lag: Lag<'_>,
         delays: Delays,
     ) -> Option<(ValidatorId, FetchDecided)> {
-        if lag.ahead.is_empty() {
+        // Who follows has time, and leaves no place to a single peer that says to be further than all others.
+        if lag.ahead.is_empty() || (lag.follows && lag.heard <= lag.tip) {
             self.behind_since = None;
             return None;
         }
@@ -199,9 +200,10 @@ impl Sync {
         let (first, last) = self.next_run(lag)?;
         let peer = self.choose(first, lag.ahead)?;
         let most = lag.ahead.iter().find(|(id, _)| *id == peer).map_or(first, |(_, decided)| *decided);
-        let chunks = lag.follows || is_far(lag.tip, lag.heard);
+        let far = is_far(lag.tip, lag.heard);
+        let chunks = lag.follows || far;
         let request = FetchDecided { first, last: last.min(most.max(first)), chunks };
-        let turn = if chunks { delays.turn * CHUNKS_PATIENCE } else { delays.turn };
+        let turn = if far { delays.turn * CHUNKS_PATIENCE } else { delays.turn };
         self.requests += 1;
         self.turns.insert(peer, self.requests);
         self.asked.push(Asked { peer, request, until: now + turn, failed: false });
