@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::committee::{Members, Urn, draw};
 use crate::l1::L1Book;
 use crate::load::Rules;
+use crate::planted::PlantedBug;
 use crate::state::Replayed;
 
 /// Epochs that a state remembers beside the present one: signatures of theirs may still be wanted.
@@ -311,10 +312,15 @@ impl EpochBook {
     }
 
     fn draw(&self, l1: &L1Book, rules: &Rules) -> Members {
-        let nobody = BTreeSet::new();
+        let everybody = || l1.candidates().iter().map(|candidate| candidate.id).collect();
+        let ready = match &self.ready {
+            _ if rules.lacking == Some(PlantedBug::UnreadyDrawn) => everybody(),
+            Some(ready) => ready.clone(),
+            None => BTreeSet::new(),
+        };
         let urn = Urn {
             candidates: l1.is_listed().then(|| l1.candidates()),
-            ready: self.ready.as_ref().unwrap_or(&nobody),
+            ready: &ready,
             present: &self.present.members,
             most: rules.epochs.max_committee.into(),
             seed: l1.reference().hash,

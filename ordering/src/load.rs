@@ -11,6 +11,8 @@ use ordering_types::chain_spec::{DataPolicy, Epochs, Limits, Rollup, Validator};
 use ordering_types::preimage::Domain;
 use ordering_types::{ChainSpec, Chunk, RollupId};
 
+use crate::planted::PlantedBug;
+
 /// The rollups and limits of a chain, laid out for look-ups.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
@@ -21,6 +23,8 @@ pub(crate) struct Rules {
     pub(crate) report_blocks: u64,
     /// The validators of the genesis file.
     pub(crate) founders: Arc<[Validator]>,
+    /// A rule on who is drawn and heard that is taken out: see [`PlantedBug`]. Never but in a simulator.
+    pub(crate) lacking: Option<PlantedBug>,
     rollups: BTreeMap<RollupId, Rollup>,
 }
 
@@ -33,6 +37,7 @@ impl Rules {
             epochs: spec.epochs,
             report_blocks: spec.l1.report_blocks.max(1),
             founders: spec.validators.clone().into(),
+            lacking: None,
             rollups,
         }
     }

@@ -33,4 +33,8 @@ pub enum PlantedBug {
     DecidedTwice,
     /// An owner whose lane was decided otherwise forgets what its own chunks held.
     OverruledForgotten,
+    /// Whoever is active is drawn, whether it runs or not.
+    UnreadyDrawn,
+    /// Lanes of those who left the committee are closed at once.
+    LanesCut,
 }

@@ -26,6 +26,7 @@ use crate::committee::Members;
 use crate::epoch::{ClosedBlock, EpochBook, EpochEvent, Tally};
 use crate::l1::L1Book;
 use crate::load::Rules;
+use crate::planted::PlantedBug;
 use crate::reputation::{Record, Reputation, Rotation};
 
 /// Lanes of one validator that are remembered: its newest incarnations. Older ones are closed for good.
@@ -250,8 +251,9 @@ impl ReplayState {
     }
 
     /// Whether a validator's lanes may advance: it is a member, or was one in the epoch before. What that one had taken in is ordered, too.
-    pub(crate) fn has_lane(&self, id: ValidatorId) -> bool {
-        let mut epochs = self.replayed.epochs.starts().rev().take(2);
+    pub(crate) fn has_lane(&self, id: ValidatorId, rules: &Rules) -> bool {
+        let open = if rules.lacking == Some(PlantedBug::LanesCut) { 1 } else { 2 };
+        let mut epochs = self.replayed.epochs.starts().rev().take(open);
         epochs.any(|start| start.members.committee().key(id).is_some())
     }
 

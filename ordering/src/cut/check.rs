@@ -63,7 +63,7 @@ pub(crate) fn check_shape(
         return Err(CutError::L1Reference);
     }
     for tip in &cut.tips {
-        if !state.has_lane(tip.lane.validator) || !state.is_open(tip.lane) {
+        if !state.has_lane(tip.lane.validator, rules) || !state.is_open(tip.lane) {
             return Err(CutError::Lane(tip.lane));
         }
         let from = state.tip(tip.lane).0.get();

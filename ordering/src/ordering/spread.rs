@@ -40,7 +40,7 @@ impl Ordering {
     }
 
     pub(super) fn admits_lane(&self, lane: LaneId) -> bool {
-        self.state.has_lane(lane.validator) && self.state.is_open(lane)
+        self.state.has_lane(lane.validator, &self.rules) && self.state.is_open(lane)
     }
 
     /// Cuts and sends chunks while they are due and the lane has room.
@@ -70,7 +70,7 @@ impl Ordering {
         let (chunks, bytes) = self.store.backlog(self.own.id);
         // Peers count from their own decided tip, which may be behind: stay well below their limits.
         let full = chunks as u64 >= MAX_UNDECIDED_CHUNKS / 2 || bytes >= MAX_UNDECIDED_BYTES / 2;
-        if full || !self.state.has_lane(self.me) {
+        if full || !self.state.has_lane(self.me, &self.rules) {
             return None;
         }
         self.buffer.deadline(&self.rules, &self.settings, |since| {

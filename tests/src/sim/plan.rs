@@ -135,6 +135,8 @@ pub struct Plan {
     pub rotates: bool,
     /// Validators that join and leave, in a plan with short epochs: those active from each time on. Empty if the committee stays the same.
     pub registry: Vec<(Duration, BTreeSet<usize>)>,
+    /// Those that are registered and never run.
+    pub absent: BTreeSet<usize>,
     /// A bug on purpose in every node.
     pub planted: Option<Planted>,
 }
@@ -181,6 +183,7 @@ impl Plan {
             short_window: false,
             rotates: seed % ROTATES_EVERY == 1,
             registry: Vec::new(),
+            absent: BTreeSet::new(),
             planted: None,
         };
         for _ in 0..below(&mut rng, 4) {
@@ -220,7 +223,16 @@ impl Plan {
         }
         plan.crashes.sort_by_key(|c| c.at);
         let upto = |n: usize| (0..n).collect::<BTreeSet<usize>>();
-        let left = choose(&mut rng, MOST_REGISTERED, FOUNDERS).into_iter().collect();
+        // More than f of seven, and of ten, may be registered without ever running.
+        let absent = below(&mut rng, 4);
+        plan.absent =
+            choose(&mut rng, MOST_REGISTERED - FOUNDERS, absent).into_iter().map(|i| i + FOUNDERS).collect();
+        let running: Vec<usize> = (0..MOST_REGISTERED).filter(|node| !plan.absent.contains(node)).collect();
+        let mut left: BTreeSet<usize> = choose(&mut rng, running.len(), FOUNDERS)
+            .into_iter()
+            .filter_map(|i| running.get(i).copied())
+            .collect();
+        left.extend(plan.absent.first());
         plan.registry = vec![
             (Duration::ZERO, upto(FOUNDERS)),
             (millis(&mut rng, 500, 2_500), upto(7)),
@@ -228,6 +240,11 @@ impl Plan {
             (millis(&mut rng, 6_500, 9_500), left),
         ];
         plan
+    }
+
+    /// Who must be the committee in the end, where members change.
+    pub fn last_committee(&self) -> Option<BTreeSet<usize>> {
+        Some(self.registry.last()?.1.difference(&self.absent).copied().collect())
     }
 
     /// How many validators there are in the end, members or not.
@@ -366,7 +383,9 @@ impl Plan {
 
     /// When transactions are submitted: spread over the faults, and a few after them.
     pub fn submit_times(&self, rng: &mut ChaCha8Rng) -> Vec<Time> {
-        let last = FAULTS_LAST.as_millis() as usize + 300;
+        // Also while the last ones leave.
+        let more = if self.registry.is_empty() { 300 } else { 8_000 };
+        let last = FAULTS_LAST.as_millis() as usize + more;
         let mut times: Vec<Time> = (0..self.transactions).map(|_| START + millis(rng, 200, last)).collect();
         times.sort();
         times

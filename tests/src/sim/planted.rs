@@ -49,6 +49,8 @@ impl Planted {
             ("sync-unchecked", Self::Ordering(O::SyncUnchecked)),
             ("future-accepted", Self::Ordering(O::FutureAccepted)),
             ("overruled-forgotten", Self::Ordering(O::OverruledForgotten)),
+            ("unready-drawn", Self::Ordering(O::UnreadyDrawn)),
+            ("lanes-cut", Self::Ordering(O::LanesCut)),
             ("decided-twice", Self::Ordering(O::DecidedTwice)),
             ("batch-unchecked", Self::Node(NodeBug::BatchUnchecked)),
             ("nonce-not-burnt", Self::Node(NodeBug::NonceNotBurnt)),
@@ -72,11 +74,21 @@ impl Planted {
         matches!(self, Self::Node(N::ShareNotStored | N::CeremonyForgotten | N::OldKeyKept))
     }
 
+    /// Whether it shows only while members change.
+    const fn needs_registry(self) -> bool {
+        use OrderingBug as O;
+        matches!(self, Self::Ordering(O::UnreadyDrawn | O::LanesCut))
+    }
+
     /// Runs seeds until a promise breaks, at most [`MOST_SEEDS`].
     pub fn hunt(self, nodes: Option<usize>, jobs: usize) -> Option<Found> {
         let plan = |seed| {
-            let plan = Plan::from_seed(seed, nodes);
-            Plan { planted: Some(self), rotates: plan.rotates || self.needs_rotation(), ..plan }
+            let plan = match (self.needs_registry(), self.needs_rotation()) {
+                (true, _) => Plan::with_registry(seed),
+                (false, true) => Plan::rotating(seed, nodes),
+                (false, false) => Plan::from_seed(seed, nodes),
+            };
+            Plan { planted: Some(self), ..plan }
         };
         // Seed 0 and every 20th run with real signatures, which finds nothing more and takes longer.
         let mut totals = Totals { first: 1, ..Totals::default() };

@@ -179,7 +179,7 @@ impl<'a> World<'a> {
 
     fn schedule_plan(&mut self) {
         let plan = self.plan;
-        for node in 0..self.nodes.len() {
+        for node in (0..self.nodes.len()).filter(|node| !plan.absent.contains(node)) {
             let at = START + Duration::from_millis(below(&mut self.rng, 200) as u64);
             self.schedule(at, Event::Start { node });
         }
@@ -199,10 +199,11 @@ impl<'a> World<'a> {
         }
         self.faults.add("twin", plan.twins.len() as u64);
         self.faults.add("liar", plan.liars.len() as u64);
+        self.faults.add("registered and absent", plan.absent.len() as u64);
         for (number, at) in plan.submit_times(&mut self.rng).into_iter().enumerate() {
             // Some clients send to two nodes at once.
             let count = if below(&mut self.rng, 4) == 0 { 2 } else { 1 };
-            let nodes = (0..count).map(|_| below(&mut self.rng, plan.nodes)).collect();
+            let nodes = (0..count).map(|_| below(&mut self.rng, plan.validators())).collect();
             self.schedule(at, Event::Submit { nodes, number: number as u64 });
         }
         if !plan.registry.is_empty() {
@@ -357,7 +358,8 @@ impl<'a> World<'a> {
     }
 
     fn standings(&self) -> Vec<Standing> {
-        let honest = self.nodes.iter().enumerate().filter(|(_, n)| !n.byzantine);
+        let expected = |(slot, n): &(usize, &Node)| !n.byzantine && !self.plan.absent.contains(slot);
+        let honest = self.nodes.iter().enumerate().filter(expected);
         let follows = |node: &Node| node.core.as_ref().is_some_and(|core| !is_member(&core.status()));
         honest.map(|(slot, n)| Standing { slot, runs: n.core.is_some(), follows: follows(n) }).collect()
     }
@@ -366,7 +368,9 @@ impl<'a> World<'a> {
     fn owed(&self, takes_part: impl Fn(&Status) -> bool) -> Option<Violation> {
         let lost = |slot: usize| self.nodes.get(slot).map_or(START, |n| n.lost_before);
         let takes_part = |core: &NodeCore| takes_part(&core.status());
-        let all_take_part = self.nodes.iter().all(|node| node.core.as_ref().is_some_and(takes_part));
+        let is_founder = |node: &&Node| self.spec.validators.iter().any(|v| v.id == node.id);
+        let mut founders = self.nodes.iter().filter(is_founder);
+        let all_take_part = founders.all(|node| node.core.as_ref().is_some_and(takes_part));
         self.oracle.owed(&self.standings(), lost, all_take_part)
     }
 
@@ -674,6 +678,9 @@ impl<'a> World<'a> {
     }
 
     fn start(&mut self, node: usize) {
+        if self.plan.absent.contains(&node) {
+            return;
+        }
         let now = self.now;
         let mut entropy = [0; 32];
         self.rng.fill_bytes(&mut entropy);

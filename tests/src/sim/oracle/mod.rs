@@ -16,7 +16,6 @@ mod hashes;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use batcher_format::SealedBatch;
 use bytes::Bytes;
@@ -92,7 +91,7 @@ impl Oracle {
             keys.iter().enumerate().map(|(index, key)| (id(index), key.public_key())).collect();
         let byzantine = (0..keys.len()).filter(|index| plan.is_byzantine(*index)).map(id).collect();
         let founders = spec.validators.iter().map(|v| v.id).collect();
-        let active = plan.active(Duration::MAX).map(|active| active.iter().copied().map(id).collect());
+        let active = plan.last_committee().map(|last| last.into_iter().map(id).collect());
         Self {
             domain: spec.domain(),
             chain: Chain::new(spec, keys.clone()),
