@@ -417,6 +417,6 @@ impl World {
 fn core(spec: &Arc<ChainSpec>, node: usize, lives: u64, disk: &Disk, now: Time) -> Ordering {
     let window = u64::from(spec.limits.duplicate_window_blocks);
     let settings = Settings::new(Incarnation::new(lives));
-    Ordering::new(Arc::clone(spec), settings, key(node), disk.recovered(window), now)
+    Ordering::new(Arc::clone(spec), settings, (id(node), key(node)), disk.recovered(window), now)
         .expect("a node starts from its own disk")
 }
