@@ -8,9 +8,11 @@ pragma solidity ^0.8.28;
 /// upgrade: validators come and go by their own owners' word, the allow-list follows the group key of the inbox, and
 /// whoever voted twice is out by its own two signatures.
 ///
-///     join ──▶ Active ──exit──▶ Leaving ──relieve──▶ Unbonding ──withdraw──▶ Withdrawn
-///                 │                │  ◀──recall───────    │
-///                 └────────────────┴────────slash─────────┴──▶ Slashed
+/// ```text
+/// join ──▶ Active ──exit──▶ Leaving ──relieve──▶ Unbonding ──withdraw──▶ Withdrawn
+///             │                │  ◀──recall───────    │
+///             └────────────────┴────────slash─────────┴──▶ Slashed
+/// ```
 ///
 /// This file stands alone (no imports) so that other tools can read it as the ABI.
 interface IValidatorRegistry {
