@@ -1,5 +1,6 @@
 //! The timetable: `kill node 2 at 10s, restart node 2 at 20s, kill all nodes at 30s`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -171,6 +172,17 @@ impl FromStr for Step {
 }
 
 impl Plan {
+    /// The nodes that something is done to, of so many.
+    pub fn touched(&self, nodes: u16) -> BTreeSet<u16> {
+        let of = |target| match target {
+            Target::One(Role::Node(number)) => number..=number,
+            Target::AllNodes | Target::AllLinks => 1..=nodes,
+            Target::Link(from, to) => from.min(to)..=from.max(to),
+            Target::One(_) | Target::AllBatchers | Target::ActiveBatcher => 1..=0,
+        };
+        self.steps.iter().flat_map(|step| of(step.target)).collect()
+    }
+
     /// Whether it needs a relay.
     pub fn touches_links(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.action, Action::Cut | Action::Heal))

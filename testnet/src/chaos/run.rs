@@ -42,18 +42,19 @@ pub async fn execute(
     network: Arc<Mutex<Network>>,
     observer: Observer,
 ) -> Aftermath {
-    let nodes = u16::try_from(observer.nodes().len()).unwrap_or(u16::MAX);
     let mut absent = Absent::default();
     let mut done = Vec::new();
     for step in plan.steps {
         tokio::time::sleep_until((began + step.at).into()).await;
+        let nodes = u16::try_from(observer.nodes().len()).unwrap_or(u16::MAX);
+        let members = observer.last().committee.len();
         let roles = resolve(step.target, nodes, &observer);
         let l1_block = observer.l1().0.block_number().await.unwrap_or_default();
         let at = Instant::now();
-        let before = absent.leave_quorum(nodes);
+        let before = absent.leave_quorum(members);
         let errors = carry_out(&step, &roles, &network).await;
         absent.note(&step, &roles, nodes);
-        let quorum = absent.leave_quorum(nodes);
+        let quorum = absent.leave_quorum(members);
         let rejoining = match step.action {
             Action::Restart | Action::Heal => watch(&roles, at, &observer),
             Action::Kill | Action::Cut => Vec::new(),
@@ -88,10 +89,11 @@ impl Absent {
         }
     }
 
-    /// At most f of n are absent.
-    fn leave_quorum(&self, nodes: u16) -> bool {
+    /// At most f nodes of a committee with so many members are absent. All that are count: the next committee may have been drawn with
+    /// them.
+    fn leave_quorum(&self, members: usize) -> bool {
         let absent = self.dead.union(&self.cut_off).filter(|role| matches!(role, Role::Node(_))).count();
-        absent <= usize::from(nodes.saturating_sub(1) / 3)
+        absent <= members.saturating_sub(1) / 3
     }
 }
 
@@ -143,8 +145,8 @@ async fn change_links(target: Target, change: Change, network: &Network) -> Resu
 fn watch(roles: &[Role], since: Instant, observer: &Observer) -> Vec<(Role, JoinHandle<Option<Duration>>)> {
     let node = |role: &Role| {
         let Role::Node(number) = role else { return None };
-        let (_, api) = observer.nodes().iter().find(|(known, _)| known == number)?;
-        Some((*role, tokio::spawn(until_ready(api.clone(), since))))
+        let (_, api) = observer.nodes().into_iter().find(|(known, _)| known == number)?;
+        Some((*role, tokio::spawn(until_ready(api, since))))
     };
     roles.iter().filter_map(node).collect()
 }
