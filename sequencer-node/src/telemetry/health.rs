@@ -41,11 +41,11 @@ impl Readiness {
         let n = status.committee.len();
         let quorum = n - n.saturating_sub(1) / 3;
         let mut missing = Vec::new();
-        if status.syncing || heard.saturating_sub(height) > MAX_BEHIND {
+        // Who follows has nothing to vote and no share, and is always some blocks behind; it is ready to be drawn.
+        let member = status.committee.contains(&status.validator);
+        if (member && status.syncing) || heard.saturating_sub(height) > MAX_BEHIND {
             missing.push(format!("synced: at height {height}, peers are at {heard}"));
         }
-        // Who follows has nothing to vote and no share; it is ready to be drawn.
-        let member = status.committee.contains(&status.validator);
         if let Some(why) = status.silence.as_ref().filter(|_| member) {
             missing.push(format!("voting: {why}"));
         }
