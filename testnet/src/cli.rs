@@ -30,6 +30,7 @@ Examples:
   testnet kill 2                       (another terminal) kill -9 of node 2
   testnet restart 2                    (another terminal) start it again
   testnet --for 60s --chaos 'kill node 2 at 10s, restart node 2 at 20s, kill active batcher at 30s'
+  testnet --epoch 10s --for 60s --chaos 'join at 5s, leave node 2 at 20s'
   testnet bench --rate 2000 --tx-bytes 512 --seconds 20 --json
   testnet bench --rate 5000 --late-node 50000 --seconds 60
   testnet bench --rate 2000 --link-delay 50ms --link-jitter 5ms --link-loss 1%

@@ -168,7 +168,8 @@ async fn body(
     let began = Instant::now();
     load.begin();
     let chaos = args.chaos.clone().filter(|plan| !plan.steps.is_empty()).map(|plan| {
-        tokio::spawn(chaos::execute(plan, began, Arc::clone(&session.network), observer.clone()))
+        let processes = (Arc::clone(&session.network), Arc::clone(&session.membership));
+        tokio::spawn(chaos::execute(plan, began, processes, observer.clone()))
     });
     watch(args, &observer, began).await;
     load.end();
