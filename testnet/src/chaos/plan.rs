@@ -192,10 +192,10 @@ impl Plan {
     /// The nodes that something is done to, of so many.
     pub fn touched(&self, nodes: u16) -> BTreeSet<u16> {
         let of = |target| match target {
-            Target::One(Role::Node(number)) => number..=number,
-            Target::AllNodes | Target::AllLinks => 1..=nodes,
-            Target::Link(from, to) => from.min(to)..=from.max(to),
-            Target::One(_) | Target::AllBatchers | Target::ActiveBatcher | Target::Newcomer => 1..=0,
+            Target::One(Role::Node(number)) => vec![number],
+            Target::AllNodes | Target::AllLinks => (1..=nodes).collect(),
+            Target::Link(from, to) => vec![from, to],
+            Target::One(_) | Target::AllBatchers | Target::ActiveBatcher | Target::Newcomer => Vec::new(),
         };
         self.steps.iter().flat_map(|step| of(step.target)).collect()
     }

@@ -121,6 +121,12 @@ mod tests {
         Committees { size, newcomers: size.newcomers().collect(), told, on_l1, registry }
     }
 
+    impl Committees {
+        fn tell(&mut self, epoch: u64, members: &[u16]) {
+            self.told.insert(epoch, members.to_vec());
+        }
+    }
+
     const SEVEN: Size = Size { founders: 4, registered: 7, committee: 4 };
 
     fn held(committees: &Committees) -> Vec<bool> {
@@ -155,10 +161,10 @@ mod tests {
             change(&mut committees);
             committees.checks().first().is_some_and(|check| !check.held)
         };
-        assert!(wrong(|all| drop(all.told.insert(1, vec![1, 2, 3, 5]))));
-        assert!(wrong(|all| drop(all.registry.remove(&7))));
-        assert!(wrong(|all| drop(all.told.insert(1, vec![1, 2, 3, 4, 7]))));
-        assert!(wrong(|all| drop(all.told.insert(1, vec![1, 2, 7]))));
-        assert!(wrong(|all| drop(all.told.remove(&1))));
+        assert!(wrong(|all| all.tell(1, &[1, 2, 3, 5])));
+        assert!(wrong(|all| all.registry.retain(|id, _| *id != 7)));
+        assert!(wrong(|all| all.tell(1, &[1, 2, 3, 4, 7])));
+        assert!(wrong(|all| all.tell(1, &[1, 2, 7])));
+        assert!(wrong(|all| all.told.retain(|epoch, _| *epoch != 1)));
     }
 }
