@@ -11,7 +11,7 @@ use crate::bench::Attack;
 use crate::chaos::Plan;
 use crate::client::MAX_SIGNED;
 use crate::control::Request;
-use crate::layout::{BENCH_PORT_BASE, DEFAULT_DATA_FOLDER, DEFAULT_PORT_BASE, MAX_NODES};
+use crate::layout::{BENCH_PORT_BASE, DEFAULT_DATA_FOLDER, DEFAULT_PORT_BASE, FEWEST, MAX_NODES, Size};
 use crate::relay::{
     Change, Conditions, ConditionsError, LinkCommand, MIN_MTU, RelaySettings, Selection, Settings,
 };
@@ -23,9 +23,14 @@ Examples:
   testnet --for 60s                    the same for a minute, then judged from L1 alone
   testnet --nodes 7 --port-base 15000  a bigger one, elsewhere
   testnet --epoch 60s --for 300s       another key every minute, posted to L1 in sequence with the batches
+  testnet --registered 7 --committee 4 --epoch 60s --for 300s
+                                       four founders; three more join on L1; each epoch four of the seven order
+  testnet join                         (another terminal) one more validator: keys, registration on L1, node
+  testnet leave 5                      (another terminal) node 5 leaves the registry, and goes on running
   testnet kill 2                       (another terminal) kill -9 of node 2
   testnet restart 2                    (another terminal) start it again
   testnet --for 60s --chaos 'kill node 2 at 10s, restart node 2 at 20s, kill active batcher at 30s'
+  testnet --epoch 10s --for 60s --chaos 'join at 5s, leave node 2 at 20s'
   testnet bench --rate 2000 --tx-bytes 512 --seconds 20 --json
   testnet bench --rate 5000 --late-node 50000 --seconds 60
   testnet bench --rate 2000 --link-delay 50ms --link-jitter 5ms --link-loss 1%
@@ -33,6 +38,10 @@ Examples:
   testnet --link-delay 20ms            the nodes are 20 ms apart; another terminal cuts, heals and changes links:
   testnet link cut 1 2 | link cut 3 | link heal | link set --delay 80ms --loss 2% | link show
   testnet --for 60s --chaos 'cut node 2 at 10s, heal node 2 at 20s, cut link 1-3 at 30s, heal all links at 40s'
+
+--nodes N validators found the network: they are in its genesis file and are its first committee. --registered R of them are on L1
+in the end: the nodes N+1 to R join with `sequencer-node join` once the network is up. --committee M is the most members of a later
+committee (`epochs.max_committee`). One of --nodes and --committee is as big as the other if it is not given.
 
 Ports on 127.0.0.1 for a port base B (9000): node i uses UDP B+100+i (validators) and B+200+i (QUIC ingress),
 TCP B+300+i (JSON-RPC) and B+400+i (metrics), UDP B+500+i (chunks); batcher i TCP B+500+i (metrics); the L1 TCP B+545;
@@ -62,8 +71,8 @@ impl Cli {
     /// What one value alone does not show.
     pub(crate) fn check(&self) -> Result<(), CheckError> {
         let relay = match &self.command {
-            None => self.up.relay,
-            Some(Command::Up(args)) => args.relay,
+            None => self.up.size().map(|_| self.up.relay)?,
+            Some(Command::Up(args)) => args.size().map(|_| args.relay)?,
             Some(Command::Bench(args)) => args.check()?.relay,
             Some(_) => return Ok(()),
         };
@@ -78,6 +87,16 @@ pub(crate) enum CheckError {
     /// The relay.
     #[error(transparent)]
     Conditions(#[from] ConditionsError),
+    /// Founders are registered.
+    #[error(
+        "--registered {registered}: the {founders} founders (--nodes, else --committee) are registered from the beginning"
+    )]
+    Registered {
+        /// In the genesis file.
+        founders: u16,
+        /// On L1.
+        registered: u16,
+    },
     /// More than there is time and memory for.
     #[error("--real signs everything beforehand, at most {MAX_SIGNED} transactions; {0} are asked for")]
     Signed(u64),
@@ -101,6 +120,10 @@ pub(crate) enum Command {
     Kill(TargetArgs),
     /// Start one process again, stopping it first if it runs
     Restart(TargetArgs),
+    /// Add a validator to the running network: the next number, its keys, its registration on L1, its node
+    Join(FolderArgs),
+    /// Take a validator off the registry's list; its node goes on running
+    Leave(LeaveArgs),
     /// Cut, heal or change the links between the nodes of a running network that has a relay
     Link(LinkArgs),
     /// Measure a network in a folder of its own below the current one
@@ -133,6 +156,16 @@ pub(crate) struct TargetArgs {
     /// 2 or node-2, batcher-1, dev-l1
     #[arg(value_name = "NODE")]
     pub(crate) who: Role,
+}
+
+/// `leave`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LeaveArgs {
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+    /// Number of its node
+    #[arg(value_name = "NODE", value_parser = value_parser!(u16).range(1..=i64::from(MAX_NODES)))]
+    pub(crate) node: u16,
 }
 
 /// `link`.
@@ -280,9 +313,16 @@ impl RelayArgs {
 /// `up`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct UpArgs {
-    /// Validators
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u16).range(4..=i64::from(MAX_NODES)))]
-    pub(crate) nodes: u16,
+    /// Founders: validators of the genesis file. As many as --committee says, or 4
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(i64::from(FEWEST)..=i64::from(MAX_NODES)))]
+    pub(crate) nodes: Option<u16>,
+    /// Validators altogether: those beyond --nodes join on L1 once the network is up. As many as --nodes if not given
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(i64::from(FEWEST)..=i64::from(MAX_NODES)))]
+    pub(crate) registered: Option<u16>,
+    /// Most members of a committee after the founders'; from more that are registered each epoch has another sample. As many as
+    /// --nodes if not given
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(i64::from(FEWEST)..=i64::from(MAX_NODES)))]
+    pub(crate) committee: Option<u16>,
     /// First of the block of ports
     #[arg(long, value_name = "PORT", default_value_t = DEFAULT_PORT_BASE)]
     pub(crate) port_base: u16,
@@ -308,6 +348,18 @@ pub(crate) struct UpArgs {
     /// Print the summary as one JSON object on standard output
     #[arg(long, requires = "duration")]
     pub(crate) json: bool,
+}
+
+impl UpArgs {
+    /// Founders are a committee, and who joins later takes turns with them, unless said otherwise.
+    pub(crate) fn size(&self) -> Result<Size, CheckError> {
+        let founders = self.nodes.or(self.committee).unwrap_or(FEWEST);
+        let registered = self.registered.unwrap_or(founders);
+        if registered < founders {
+            return Err(CheckError::Registered { founders, registered });
+        }
+        Ok(Size { founders, registered, committee: self.committee.unwrap_or(founders) })
+    }
 }
 
 /// `bench`.
@@ -474,7 +526,7 @@ mod tests {
     fn no_command_is_up() {
         let cli = Cli::try_parse_from(["testnet", "--for", "60s", "--nodes", "7"]).unwrap();
         assert!(cli.command.is_none());
-        assert_eq!((cli.up.nodes, cli.up.duration), (7, Some(Duration::from_secs(60))));
+        assert_eq!((cli.up.nodes, cli.up.duration), (Some(7), Some(Duration::from_secs(60))));
         let cli = Cli::try_parse_from(["testnet", "kill", "2", "--data", "x"]).unwrap();
         assert!(matches!(cli.command, Some(Command::Kill(args)) if args.who == Role::Node(2)));
     }
@@ -483,6 +535,11 @@ mod tests {
     fn what_makes_no_sense_is_refused() {
         for line in [
             "testnet --nodes 3",
+            "testnet --committee 3",
+            "testnet --registered 41",
+            "testnet leave 0",
+            "testnet leave",
+            "testnet join 5",
             "testnet --json",
             "testnet --chaos 'kill node 1 at 1s'",
             "testnet --for never",
@@ -540,6 +597,20 @@ mod tests {
         assert_eq!((far.conditions.delay.as_millis(), far.conditions.jitter.as_millis()), (50, 5));
         assert!((far.conditions.loss - 0.01).abs() < 1e-12);
         assert_eq!(settings("testnet --link-jitter 5ms"), Err(ConditionsError::Jitter));
+    }
+
+    #[test]
+    fn founders_are_a_committee_and_registered() {
+        let size = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().up.size();
+        let of = |founders, registered, committee| Ok(Size { founders, registered, committee });
+        assert_eq!(size("testnet"), of(4, 4, 4));
+        assert_eq!(size("testnet --nodes 7"), of(7, 7, 7));
+        assert_eq!(size("testnet --registered 7"), of(4, 7, 4));
+        assert_eq!(size("testnet --registered 9 --committee 7"), of(7, 9, 7));
+        assert_eq!(size("testnet --nodes 4 --registered 7 --committee 7"), of(4, 7, 7));
+        assert_eq!(size("testnet --nodes 7 --committee 4"), of(7, 7, 4));
+        let error = size("testnet --nodes 7 --registered 5");
+        assert_eq!(error, Err(CheckError::Registered { founders: 7, registered: 5 }));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The L1 side as the testnet sees it: deploys the contracts, and reads batches and balances as anyone can.
 
+use std::collections::BTreeMap;
+
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::{Ethereum, EthereumWallet, TransactionBuilder};
 use alloy::primitives::{Address, Bytes, U256};
@@ -9,9 +11,12 @@ use alloy::signers::local::coins_bip39::English;
 use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner};
 use alloy::sol_types::{SolCall, SolEvent, SolValue};
 use alloy::transports::TransportError;
-use rollup::inbox::ISequencerInbox::{BatchPosted, initialisedCall};
-use rollup::registry::IValidatorRegistry::Founder;
+use ordering_types::Digest;
+use rollup::inbox::ISequencerInbox::{BatchPosted, Rotated, initialisedCall};
+use rollup::registry::IValidatorRegistry::{Founder, Status, Validator, validatorCall};
 use serde::{Deserialize, Serialize};
+
+use crate::layout::MAX_NODES;
 
 const INBOX: &str = include_str!("../../batcher/contracts/artifacts/SequencerInbox.json");
 const REGISTRY: &str = include_str!("../../batcher/contracts/artifacts/ValidatorRegistry.json");
@@ -113,6 +118,43 @@ impl L1 {
     pub async fn initialised(&self, inbox: Address) -> Result<bool, L1Error> {
         let call = TransactionRequest::default().with_to(inbox).with_input(initialisedCall {}.abi_encode());
         Ok(initialisedCall::abi_decode_returns(&self.provider.call(call).await?)?)
+    }
+
+    /// Its newest final block.
+    pub async fn finalized(&self) -> Result<u64, L1Error> {
+        let block = self.provider.get_block_by_number(BlockNumberOrTag::Finalized).await?;
+        Ok(block.map_or(0, |block| block.header.number))
+    }
+
+    /// Everybody who ever joined, by their ids.
+    pub async fn validators(&self, registry: Address) -> Result<Vec<Validator>, L1Error> {
+        let mut all = Vec::new();
+        for id in 1..=MAX_NODES {
+            let call = validatorCall { id }.abi_encode();
+            let call = TransactionRequest::default().with_to(registry).with_input(call);
+            let validator = validatorCall::abi_decode_returns(&self.provider.call(call).await?)?;
+            if matches!(validator.status, Status::None) {
+                break;
+            }
+            all.push(validator);
+        }
+        Ok(all)
+    }
+
+    /// The hash of each epoch's committee, as the handovers on L1 name it.
+    pub async fn committees(&self, inbox: Address) -> Result<BTreeMap<u64, Digest>, L1Error> {
+        let newest = self.block_number().await?;
+        let mut all = BTreeMap::new();
+        for from in (0..=newest).step_by(LOG_RANGE as usize) {
+            let range = Filter::new().address(inbox).event_signature(Rotated::SIGNATURE_HASH);
+            let range = range.from_block(from).to_block(newest.min(from + LOG_RANGE - 1));
+            for log in self.provider.get_logs(&range).await? {
+                let event =
+                    Rotated::decode_log(&log.inner).map_err(|error| L1Error::Event(error.to_string()))?;
+                all.insert(event.epoch, Digest::new(event.committeeHash.0));
+            }
+        }
+        Ok(all)
     }
 
     /// Batches recorded from L1 block `from` on, and the L1 block up to which was looked.

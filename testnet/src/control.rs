@@ -16,6 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::membership::JOIN_PATIENCE;
 use crate::observe::Snapshot;
 use crate::relay::{LinkCommand, RelayStats};
 use crate::role::Role;
@@ -51,6 +52,13 @@ pub enum Request {
         /// Which.
         who: Role,
     },
+    /// One more validator.
+    Join,
+    /// A validator goes; its node stays.
+    Leave {
+        /// Which.
+        node: u16,
+    },
     /// Change links of the relay.
     Link {
         /// What, and which.
@@ -58,6 +66,16 @@ pub enum Request {
     },
     /// What the relay counted.
     Links,
+}
+
+impl Request {
+    /// How long the answer may take.
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Join | Self::Leave { .. } => JOIN_PATIENCE,
+            _ => REPLY_PATIENCE,
+        }
+    }
 }
 
 /// The answer.
@@ -211,7 +229,7 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<Reply, ControlError
     writer.write_all(&bytes).await?;
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(MAX_REPLY));
-    let read = timeout(REPLY_PATIENCE, reader.read_line(&mut line)).await;
+    let read = timeout(request.patience(), reader.read_line(&mut line)).await;
     read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     Ok(serde_json::from_str(&line)?)
 }

@@ -43,7 +43,9 @@ pub const ACCOUNTS: u32 = FIRST_OWNER + MAX_NODES as u32;
 /// Validators report every fourth final block of L1: the development L1 has several a second.
 const REPORT_BLOCKS: u64 = 4;
 /// The owner's key in a node's folder; its password is the node key's.
-const OWNER_KEY: &str = "owner.json";
+pub(crate) const OWNER_KEY: &str = "owner.json";
+/// The file with the password of a process's keys.
+pub(crate) const PASSWORD: &str = "password";
 
 /// The first EVM rollup.
 pub const ALPHA: RollupId = RollupId::new(1);
@@ -104,6 +106,15 @@ pub struct Variant {
     pub committee: bool,
     /// How long an epoch lasts; a day, as usual, if not given.
     pub epoch: Option<Duration>,
+    /// Most members of a committee; as many as there are, if not given.
+    pub most_members: Option<u16>,
+}
+
+impl Variant {
+    fn epochs(self) -> Epochs {
+        let epochs = self.epoch.map_or_else(Epochs::default, short_epochs);
+        Epochs { max_committee: self.most_members.unwrap_or(epochs.max_committee), ..epochs }
+    }
 }
 
 /// The rollups of every local network.
@@ -162,8 +173,8 @@ fn quick_ceremony(epoch: Duration) -> Ceremony {
 }
 
 /// Where the others reach a node.
-fn address(number: u16, ports: Ports, variant: Variant) -> String {
-    let port = if variant.relay { ports.mesh_front(number) } else { ports.p2p(number) };
+pub(crate) fn address(number: u16, ports: Ports, relay: bool) -> String {
+    let port = if relay { ports.mesh_front(number) } else { ports.p2p(number) };
     format!("/ip4/127.0.0.1/udp/{port}/quic-v1")
 }
 
@@ -173,7 +184,7 @@ pub fn founders(keys: &[PublicKey], ports: Ports, variant: Variant) -> Result<Ve
         Ok(Founder {
             node: key.address().as_bytes().into(),
             owner: owner(number)?.address(),
-            endpoint: format!("{}/p2p/{}", address(number, ports, variant), peer_id(key)),
+            endpoint: format!("{}/p2p/{}", address(number, ports, variant.relay), peer_id(key)),
         })
     };
     (1_u16..).zip(keys).map(founder).collect()
@@ -201,7 +212,7 @@ pub fn spec(
     let validators = (1_u16..).zip(keys).map(|(number, key)| Validator {
         id: ValidatorId::new(number),
         key: *key,
-        address: address(number, ports, variant),
+        address: address(number, ports, variant.relay),
     });
     ChainSpec {
         network: "testnet".to_owned(),
@@ -211,7 +222,7 @@ pub fn spec(
         l1: L1View { report_blocks: REPORT_BLOCKS },
         limits,
         ceremony: variant.epoch.map_or(CEREMONY, quick_ceremony),
-        epochs: variant.epoch.map_or_else(Epochs::default, short_epochs),
+        epochs: variant.epochs(),
         validators: validators.collect(),
         rollups: rollups(&limits, variant),
     }
@@ -306,7 +317,7 @@ pub async fn empty_disk(folder: &DataFolder, number: u16) -> Result<(), GenesisE
 /// Creates a node's key and config with its own `init`, under a random password in a file of mode 0600.
 pub async fn init_node(folder: &DataFolder, number: u16, ports: Ports) -> Result<PublicKey, GenesisError> {
     let home = make_home(folder, Role::Node(number))?;
-    let (password, secret) = (home.join("password"), random_password());
+    let (password, secret) = (home.join(PASSWORD), random_password());
     write_secret(&password, &secret)?;
     write_keystore(&home, OWNER_KEY, &owner(number)?, &secret)?;
     let program = std::env::current_exe().map_err(GenesisError::Start)?;
@@ -356,14 +367,14 @@ pub fn init_batcher(
 ) -> Result<(), GenesisError> {
     let home = make_home(folder, Role::Batcher(number))?;
     let password = random_password();
-    write_secret(&home.join("password"), &password)?;
+    write_secret(&home.join(PASSWORD), &password)?;
     write_keystore(&home, "key.json", account, &password)?;
     let config = BatcherConfig {
         chain_spec: folder.genesis(),
         l1: vec![ports.l1_url()],
-        nodes: (1..=nodes).map(|node| format!("127.0.0.1:{}", ports.ingress(node))).collect(),
+        nodes: (1..=nodes).map(|node| ports.ingress_endpoint(node)).collect(),
         keystore: "key.json",
-        password_file: "password",
+        password_file: PASSWORD,
         index: number.saturating_sub(1),
         count: BATCHERS,
         metrics: format!("127.0.0.1:{}", ports.batcher(number)),
@@ -411,8 +422,10 @@ mod tests {
             let keys: Vec<_> =
                 (1..=nodes).map(|i| SecretKey::from_bytes([i; 32]).unwrap().public_key()).collect();
             let epoch = Some(Duration::from_secs(60));
-            for variant in [Variant::default(), Variant { relay: true, flood: true, committee: true, epoch }]
-            {
+            for variant in [
+                Variant::default(),
+                Variant { relay: true, flood: true, committee: true, epoch, most_members: Some(4) },
+            ] {
                 let contracts = Contracts { inbox: Address::new([7; 20]), registry: Address::new([8; 20]) };
                 let spec = spec(1337, contracts, &keys, ports, variant);
                 spec.validate().unwrap();

@@ -27,6 +27,8 @@ pub const BENCH_PORT_BASE: u16 = 12_000;
 pub const DEFAULT_DATA_FOLDER: &str = "testnet-data";
 /// Most nodes of a network on one machine: ports leave room for 44 batchers below the L1's.
 pub const MAX_NODES: u16 = 40;
+/// Fewest validators: with fewer no fault is survived, and no committee is drawn.
+pub const FEWEST: u16 = 4;
 /// Batchers of every network.
 pub const BATCHERS: u16 = 2;
 
@@ -69,6 +71,29 @@ pub struct PortUse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
     base: u16,
+}
+
+/// How many nodes there are, and what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// The first ones found the network: they are in the genesis file.
+    pub founders: u16,
+    /// Validators on L1, the founders among them. The others join while the network runs.
+    pub registered: u16,
+    /// Most members of a committee after the founders'.
+    pub committee: u16,
+}
+
+impl Size {
+    /// A network of founders alone, who all stay.
+    pub const fn founders(nodes: u16) -> Self {
+        Self { founders: nodes, registered: nodes, committee: nodes }
+    }
+
+    /// The numbers of those who join.
+    pub const fn newcomers(self) -> std::ops::RangeInclusive<u16> {
+        self.founders + 1..=self.registered
+    }
 }
 
 /// A base that leaves no room.
@@ -140,6 +165,11 @@ impl Ports {
         format!("http://127.0.0.1:{}", self.l1())
     }
 
+    /// A node's ingress, as clients name it.
+    pub fn ingress_endpoint(self, number: u16) -> String {
+        format!("127.0.0.1:{}", self.ingress(number))
+    }
+
     /// URL of a node's JSON-RPC.
     pub fn rpc_url(self, number: u16) -> String {
         format!("http://127.0.0.1:{}", self.rpc(number))
@@ -153,17 +183,23 @@ impl Ports {
         (1..=nodes).flat_map(fronts).collect()
     }
 
+    /// The ports of one node.
+    pub fn of_node(self, number: u16) -> Vec<PortUse> {
+        let entry = |port, protocol, what| PortUse { port, protocol, role: Role::Node(number), what };
+        vec![
+            entry(self.p2p(number), Protocol::Udp, "validators' network"),
+            entry(self.chunks(number), Protocol::Udp, "chunks"),
+            entry(self.ingress(number), Protocol::Udp, "QUIC ingress"),
+            entry(self.rpc(number), Protocol::Tcp, "JSON-RPC"),
+            entry(self.metrics(number), Protocol::Tcp, "metrics"),
+        ]
+    }
+
     /// Every port of a network with so many nodes, less the relay's.
     pub fn all(self, nodes: u16) -> Vec<PortUse> {
         let entry = |port, protocol, role, what| PortUse { port, protocol, role, what };
         let mut all = vec![entry(self.l1(), Protocol::Tcp, Role::L1, "L1 JSON-RPC")];
-        for i in 1..=nodes {
-            all.push(entry(self.p2p(i), Protocol::Udp, Role::Node(i), "validators' network"));
-            all.push(entry(self.chunks(i), Protocol::Udp, Role::Node(i), "chunks"));
-            all.push(entry(self.ingress(i), Protocol::Udp, Role::Node(i), "QUIC ingress"));
-            all.push(entry(self.rpc(i), Protocol::Tcp, Role::Node(i), "JSON-RPC"));
-            all.push(entry(self.metrics(i), Protocol::Tcp, Role::Node(i), "metrics"));
-        }
+        all.extend((1..=nodes).flat_map(|number| self.of_node(number)));
         for i in 1..=BATCHERS {
             all.push(entry(self.batcher(i), Protocol::Tcp, Role::Batcher(i), "metrics"));
         }

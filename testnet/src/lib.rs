@@ -4,6 +4,7 @@
 //!   cli ─▶ run ─▶ session ─▶ network ─▶ process   node-1..n, batcher-1..2, dev-l1, relay: ourselves under other names
 //!           │        └─ control ◀── remote           (another terminal: status, kill, restart, down)
 //!           ├─ stages   bring-up: keys, L1, contracts, nodes, key ceremony, first block, first batch
+//!           ├─ membership   validators that join and leave, by the node's own commands
 //!           ├─ load     open-loop clients over QUIC, and the books of what they were told
 //!           ├─ relay    delay, jitter, loss and cuts between the nodes
 //!           ├─ chaos    a timetable of kills and restarts, and what they cost
@@ -32,6 +33,7 @@ pub mod judge;
 mod launch;
 pub mod layout;
 pub mod load;
+mod membership;
 pub mod network;
 pub mod node_api;
 pub mod observe;
@@ -98,6 +100,10 @@ async fn command(cli: Cli) -> Result<Exit, Box<dyn std::error::Error>> {
         }
         Some(Command::Restart(args)) => {
             remote::request(&args.folder.data, Request::Restart { who: args.who }, false).await?
+        }
+        Some(Command::Join(args)) => remote::request(&args.data, Request::Join, false).await?,
+        Some(Command::Leave(args)) => {
+            remote::request(&args.folder.data, Request::Leave { node: args.node }, false).await?
         }
         Some(Command::Link(args)) => {
             let (data, request, json) = args.verb.request();

@@ -98,6 +98,9 @@ impl Network {
         self.every.push((role, process.id()));
         self.conditions.insert(role, Condition::Running(process.id()));
         self.state.processes.insert(role, process.id());
+        if let Role::Node(number) = role {
+            self.state.nodes = self.state.nodes.max(number);
+        }
         self.running.insert(role, process);
         Ok(self.state.write(&self.folder)?)
     }
@@ -169,6 +172,12 @@ impl Network {
     pub fn deaths(&mut self) -> Vec<String> {
         self.collect();
         self.deaths.clone()
+    }
+
+    /// The numbers of the nodes that were ever started.
+    pub fn nodes(&self) -> Vec<u16> {
+        let number = |role: &Role| if let Role::Node(number) = role { Some(*number) } else { None };
+        self.launches.keys().filter_map(number).collect()
     }
 
     /// Where everything is.

@@ -26,7 +26,7 @@ pub struct NodeStatus {
     pub sealed: u64,
     /// Epoch.
     pub epoch: u64,
-    /// Connected peers.
+    /// Connected members of the committee.
     pub peers: u64,
     /// Ids of the committee's members.
     pub committee: Vec<u16>,
@@ -110,7 +110,8 @@ fn parse(status: &Value) -> NodeStatus {
     let member = |value: &Value| u16::try_from(value.as_u64()?).ok();
     let committee = core.get("committee").and_then(Value::as_array);
     let peers = status.get("peers").and_then(Value::as_array);
-    let connected = |peer: &&Value| peer.get("connected").and_then(Value::as_bool).unwrap_or(true);
+    let says = |peer: &Value, what: &str| peer.get(what).and_then(Value::as_bool).unwrap_or(true);
+    let connected = |peer: &&Value| says(peer, "connected") && says(peer, "committee");
     NodeStatus {
         height: newest(status, "durable_height"),
         certified: newest(status, "certified_height"),
@@ -143,7 +144,12 @@ mod tests {
             "core": {"epoch": 0, "last_sealed": 3, "proposer": 2, "committee": [1, 2, 3, 4]},
             "durable_height": 40,
             "certified_height": 39,
-            "peers": [{"connected": true}, {"connected": false}, {"connected": true}],
+            "peers": [
+                {"connected": true, "committee": true},
+                {"connected": false, "committee": true},
+                {"connected": true, "committee": false},
+                {"connected": true, "committee": true},
+            ],
         }));
         assert_eq!((status.height, status.certified, status.sealed, status.peers), (40, 39, 3, 2));
         assert_eq!((status.leader, status.committee.as_slice()), (Some(2), [1, 2, 3, 4].as_slice()));

@@ -19,6 +19,8 @@ use crate::role::Role;
 
 /// Most batches remembered; a network that runs for ever forgets the oldest.
 const MAX_BATCHES: usize = 100_000;
+/// Most epochs whose committees are remembered.
+const MAX_EPOCHS: usize = 10_000;
 /// Bytes of one blob, which is what a batch pays for.
 pub const BLOB_BYTES: u64 = 131_072;
 
@@ -86,13 +88,15 @@ pub struct NodeView {
     pub role: Role,
     /// Its process, in a word.
     pub process: String,
+    /// Whether it is in the committee.
+    pub member: bool,
     /// Whether `/readyz` says yes.
     pub ready: bool,
     /// Why not, in its own words.
     pub why: String,
     /// Its newest ordered height.
     pub height: u64,
-    /// Peers it is connected to.
+    /// Members of the committee that it is connected to.
     pub peers: u64,
     /// Share of one core, of late.
     pub cpu_percent: f64,
@@ -123,6 +127,8 @@ struct Memory {
     next_l1_block: u64,
     /// L1's newest block when each batch was first seen sealed.
     sealed: BTreeMap<u64, u64>,
+    /// Each epoch's committee, as far as it was seen.
+    committees: BTreeMap<u64, Vec<u16>>,
     last: Snapshot,
 }
 
@@ -137,6 +143,16 @@ impl Memory {
             self.sealed.pop_first();
         }
     }
+
+    /// As the first node says that is there; that all say the same, their blocks prove.
+    fn note_committee(&mut self, status: &NodeStatus) {
+        if !status.committee.is_empty() {
+            self.committees.entry(status.epoch).or_insert_with(|| status.committee.clone());
+        }
+        while self.committees.len() > MAX_EPOCHS {
+            self.committees.pop_first();
+        }
+    }
 }
 
 /// The observer of one network; cheap to clone.
@@ -144,7 +160,8 @@ impl Memory {
 pub struct Observer {
     network: Arc<AsyncMutex<Network>>,
     book: Arc<Mutex<Book>>,
-    nodes: Vec<(u16, NodeApi)>,
+    nodes: Arc<Mutex<Vec<(u16, NodeApi)>>>,
+    ports: Ports,
     batchers: Vec<(u16, Address)>,
     l1: L1,
     l1_url: String,
@@ -171,7 +188,10 @@ impl Observer {
         Self {
             network,
             book,
-            nodes: (1..=nodes).map(|number| (number, NodeApi::new(ports, number))).collect(),
+            nodes: Arc::new(Mutex::new(
+                (1..=nodes).map(|number| (number, NodeApi::new(ports, number))).collect(),
+            )),
+            ports,
             batchers: (1..=BATCHERS).zip(batchers).collect(),
             l1: L1::new(&ports.l1_url()),
             l1_url: ports.l1_url(),
@@ -202,8 +222,18 @@ impl Observer {
     }
 
     /// Ways to ask each node, by number.
-    pub fn nodes(&self) -> &[(u16, NodeApi)] {
-        &self.nodes
+    pub fn nodes(&self) -> Vec<(u16, NodeApi)> {
+        locked(&self.nodes).clone()
+    }
+
+    /// One more node.
+    pub(crate) fn add_node(&self, number: u16) {
+        locked(&self.nodes).push((number, NodeApi::new(self.ports, number)));
+    }
+
+    /// Which committee each epoch had, as the nodes say.
+    pub fn committees(&self) -> BTreeMap<u64, Vec<u16>> {
+        locked(&self.memory).committees.clone()
     }
 
     /// L1 and the inbox on it.
@@ -218,13 +248,15 @@ impl Observer {
 
     /// Looks at everything now.
     pub async fn look(&self) -> Snapshot {
+        let nodes = self.nodes();
         let (l1, statuses, balances, conditions) = tokio::join!(
             self.look_at_l1(),
-            join_all(self.nodes.iter().map(|(_, api)| api.status())),
+            join_all(nodes.iter().map(|(_, api)| api.status())),
             join_all(self.batchers.iter().map(|(_, account)| self.l1.balance(*account))),
             async { self.network.lock().await.conditions() },
         );
         let balances = balances.into_iter().map(|balance| balance.ok().map(eth)).collect();
+        let statuses = nodes.iter().map(|(number, _)| *number).zip(statuses).collect();
         let snapshot = self.assemble(l1, statuses, balances, &conditions);
         locked(&self.memory).last = snapshot.clone();
         snapshot
@@ -249,23 +281,25 @@ impl Observer {
     fn assemble(
         &self,
         l1_block: Option<u64>,
-        statuses: Vec<NodeStatus>,
+        statuses: Vec<(u16, NodeStatus)>,
         balances: Vec<Option<f64>>,
         conditions: &BTreeMap<Role, Condition>,
     ) -> Snapshot {
         let now = Instant::now();
         let mut memory = locked(&self.memory);
-        let newest = |field: fn(&NodeStatus) -> u64| statuses.iter().map(field).max().unwrap_or_default();
+        let newest = |field: fn(&NodeStatus) -> u64| {
+            statuses.iter().map(|(_, status)| field(status)).max().unwrap_or_default()
+        };
         let sealed = newest(|status| status.sealed);
         memory.note_sealed(sealed, l1_block);
-        let best = statuses.iter().max_by_key(|status| status.height).cloned().unwrap_or_default();
+        statuses.iter().for_each(|(_, status)| memory.note_committee(status));
+        let (_, best) = statuses.iter().max_by_key(|(_, status)| status.height).cloned().unwrap_or_default();
         let last_batch = memory.batches.last().cloned();
-        let nodes: Vec<NodeView> = self
-            .nodes
-            .iter()
-            .zip(&statuses)
-            .map(|((number, _), status)| node_view(*number, status, conditions, &mut memory.cpu, now))
-            .collect();
+        let view = |(number, status): &(u16, NodeStatus)| {
+            let is_member = best.committee.contains(number);
+            node_view((*number, is_member), status, conditions, &mut memory.cpu, now)
+        };
+        let nodes: Vec<NodeView> = statuses.iter().map(view).collect();
         let poster = last_batch.as_ref().map(|batch| batch.poster);
         let batchers = self.batchers.iter().zip(balances);
         let batchers = batchers
@@ -332,7 +366,7 @@ fn process_word(condition: Option<&Condition>) -> (String, Option<ProcessId>) {
 }
 
 fn node_view(
-    number: u16,
+    (number, member): (u16, bool),
     status: &NodeStatus,
     conditions: &BTreeMap<Role, Condition>,
     cpu: &mut BTreeMap<ProcessId, (Instant, Duration)>,
@@ -351,6 +385,7 @@ fn node_view(
     NodeView {
         role,
         process,
+        member,
         ready: status.ready,
         why: status.why.clone(),
         height: status.height,

@@ -1,11 +1,15 @@
 //! The summary of a run: a table for people, one JSON object for programs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use crate::chaos::Outcome;
 use crate::load::{Counts, Percentiles};
+
+/// The table has so many epochs, the newest; JSON has all.
+const EPOCHS_SHOWN: usize = 8;
 
 /// One promise and whether it held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +57,10 @@ pub struct Summary {
     pub broken: Vec<String>,
     /// Every promise.
     pub checks: Vec<Check>,
-    /// Validators.
+    /// Validators at the end.
     pub nodes: u16,
+    /// Members of each epoch's committee, as the nodes told.
+    pub committees: BTreeMap<u64, Vec<u16>>,
     /// Time of load, seconds.
     pub seconds: f64,
     /// What clients saw.
@@ -88,6 +94,9 @@ impl Summary {
         row("refused / sent again", format!("{} / {}", self.counts.refused, self.counts.resent));
         row("latency to ordered", latency(self.ordered_ms));
         row("latency to confirmation", latency(self.certified_ms));
+        if self.committees.len() > 1 {
+            row("committees", shown(&self.committees));
+        }
         row("height", self.height.to_string());
         row("batches on L1", format!("{} ({} blobs)", self.l1.batches, self.l1.blobs));
         row("gas per post", format!("{:.0}", self.l1.gas_per_batch));
@@ -108,6 +117,20 @@ impl Summary {
         }
         text
     }
+}
+
+/// The newest epochs and their members.
+fn shown(committees: &BTreeMap<u64, Vec<u16>>) -> String {
+    let one = |(epoch, members): (&u64, &Vec<u16>)| {
+        let members: Vec<String> = members.iter().map(ToString::to_string).collect();
+        format!("{epoch}: {}", members.join(","))
+    };
+    let mut newest: Vec<String> = committees.iter().rev().take(EPOCHS_SHOWN).map(one).collect();
+    newest.reverse();
+    if committees.len() > EPOCHS_SHOWN {
+        newest.insert(0, "…".to_owned());
+    }
+    newest.join("  ")
 }
 
 fn latency(ms: Percentiles) -> String {

@@ -4,20 +4,23 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rollup::client::ConnectError;
+use rollup::registry::IValidatorRegistry::Validator;
 use rollup::verify::Network as ClientNetwork;
 use tokio::task::JoinHandle;
 
 use crate::chaos::{self, Aftermath, Outcome};
-use crate::cli::UpArgs;
+use crate::cli::{CheckError, UpArgs};
 use crate::contract::L1Error;
 use crate::exit::Exit;
 use crate::genesis::{ALPHA, BETA, MNEMONIC, Variant, senders};
-use crate::judge::{self, Evidence, FromL1};
+use crate::judge::{self, Committees, Evidence, FromL1};
+use crate::layout::Size;
 use crate::load::{self, Book, Load, Source, Transfers};
-use crate::observe::{Observer, locked};
+use crate::observe::{NodeView, Observer, Snapshot, locked};
 use crate::progress::Progress;
 use crate::relay::{ConditionsError, RelaySettings};
 use crate::report::{Check, L1Summary, Summary};
+use crate::role::Role;
 use crate::screen::Screen;
 use crate::session::{Session, SessionError, Stop, Wanted, describe};
 use crate::stages::{self, StartError, Up};
@@ -45,6 +48,9 @@ pub(crate) enum UpError {
     /// A timetable that is longer than the run.
     #[error("`{0}` comes after the end of the load ({1} s): make --for longer")]
     Plan(String, u64),
+    /// How many of what.
+    #[error(transparent)]
+    Size(#[from] CheckError),
     /// What the relay is asked to be.
     #[error(transparent)]
     Relay(#[from] ConditionsError),
@@ -64,12 +70,13 @@ pub(crate) async fn up(args: UpArgs) -> Result<Exit, UpError> {
     {
         return Err(UpError::Plan(step.to_string(), duration.as_secs()));
     }
+    let size = args.size()?;
     let mut progress = Progress::new(false);
     let stage = progress.stage();
     let (session, mut stops) = Session::open(Wanted {
         data: &args.folder.data,
         port_base: args.port_base,
-        nodes: args.nodes,
+        nodes: size.registered,
         must_be_disk: false,
         relay: relay(&args)?,
     })?;
@@ -83,7 +90,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<Exit, UpError> {
     let ended = tokio::select! {
         biased;
         stop = stops.wanted() => Ended::Stopped(stop),
-        result = body(&args, &session, &mut progress) => Ended::Finished(Box::new(result)),
+        result = body(&args, size, &session, &mut progress) => Ended::Finished(Box::new(result)),
     };
     conclude(ended, session, args.json).await
 }
@@ -132,16 +139,26 @@ async fn conclude(ended: Ended, session: Session, json: bool) -> Result<Exit, Up
 }
 
 /// Everything between the preflight and the stop. Without `--for` it never returns.
-async fn body(args: &UpArgs, session: &Session, progress: &mut Progress) -> Result<Summary, UpError> {
-    let variant = Variant { relay: session.relay.is_some(), epoch: args.epoch, ..Variant::default() };
-    let up = stages::bring_up(session, args.nodes, args.block_time, variant, progress).await?;
+async fn body(
+    args: &UpArgs,
+    size: Size,
+    session: &Session,
+    progress: &mut Progress,
+) -> Result<Summary, UpError> {
+    let variant = Variant {
+        relay: session.relay.is_some(),
+        epoch: args.epoch,
+        most_members: Some(size.committee),
+        ..Variant::default()
+    };
+    let up = stages::bring_up(session, size, args.block_time, variant, progress).await?;
     progress.say(&banner(session, &up));
     let book = Arc::new(Mutex::new(Book::new(args.duration.is_some())));
     let observer = Observer::new(
         Arc::clone(&session.network),
         Arc::clone(&book),
         session.ports,
-        args.nodes,
+        size.registered,
         up.batchers.clone(),
         up.inbox,
     );
@@ -151,11 +168,13 @@ async fn body(args: &UpArgs, session: &Session, progress: &mut Progress) -> Resu
     let began = Instant::now();
     load.begin();
     let chaos = args.chaos.clone().filter(|plan| !plan.steps.is_empty()).map(|plan| {
-        tokio::spawn(chaos::execute(plan, began, Arc::clone(&session.network), observer.clone()))
+        let processes = (Arc::clone(&session.network), Arc::clone(&session.membership));
+        tokio::spawn(chaos::execute(plan, began, processes, observer.clone()))
     });
     watch(args, &observer, began).await;
     load.end();
-    finish(args, session, &up, &observer, load, Run { began, ended: Instant::now(), chaos }).await
+    let run = Run { size, began, ended: Instant::now(), chaos };
+    finish(args, session, &up, &observer, load, run).await
 }
 
 fn start_load(args: &UpArgs, up: &Up, book: Arc<Mutex<Book>>) -> Result<Load, UpError> {
@@ -191,7 +210,7 @@ fn banner(session: &Session, up: &Up) -> String {
     format!(
         "\nThe network is up. Data folder: {}\nL1 {} (chain {}), inbox {}, registry {}\nRollups:\n{}\n\
          Mnemonic of the funded accounts: {MNEMONIC}\nAccounts that send on the rollups:\n{}\n\
-         Another terminal: testnet status | kill 2 | restart 2 | down. Ctrl-C stops everything.\n",
+         Another terminal: testnet status | kill 2 | restart 2 | join | leave 5 | down. Ctrl-C stops everything.\n",
         session.folder.root().display(),
         session.ports.l1_url(),
         up.spec.l1_chain_id,
@@ -228,6 +247,7 @@ async fn watch(args: &UpArgs, observer: &Observer, began: Instant) {
 
 /// A load that is over.
 struct Run {
+    size: Size,
     began: Instant,
     ended: Instant,
     chaos: Option<JoinHandle<Aftermath>>,
@@ -255,7 +275,10 @@ async fn finish(
     let from_l1 = drain_to_l1(up, observer, judge::last_with_transactions(&ledger)).await;
     let last = observer.look().await;
     let batches = observer.batches();
-    let live = last.nodes.iter().zip(&up.endpoints).filter(|(node, _)| node.process.starts_with("pid"));
+    let committees = match args.epoch {
+        Some(_) => Some(committees(args, up, observer, run.size).await?),
+        None => None,
+    };
     let evidence = Evidence {
         spec: Arc::clone(&up.spec),
         ledger: &ledger,
@@ -263,8 +286,9 @@ async fn finish(
         conflicts: load.conflicts(),
         from_l1: &from_l1,
         batches: &batches,
-        endpoints: live.map(|(_, endpoint)| endpoint.clone()).collect(),
+        endpoints: live_endpoints(session, &last),
         died: session.network.lock().await.deaths(),
+        committees,
         epochs: args.epoch.map(|epoch| least_epochs(run.ended.duration_since(run.began), epoch)),
     };
     let checks = judge::judge(&evidence).await;
@@ -283,7 +307,8 @@ async fn finish(
         ok: broken.is_empty(),
         broken,
         checks,
-        nodes: args.nodes,
+        nodes: u16::try_from(last.nodes.len()).unwrap_or(u16::MAX),
+        committees: observer.committees(),
         seconds,
         counts,
         ordered_tps: counts.ordered as f64 / seconds.max(1.0),
@@ -292,6 +317,31 @@ async fn finish(
         height: last.height,
         l1: l1_summary(&from_l1, &batches),
         chaos,
+    })
+}
+
+/// Ingress of the nodes that run.
+fn live_endpoints(session: &Session, last: &Snapshot) -> Vec<String> {
+    let live = last.nodes.iter().filter(|node| node.process.starts_with("pid"));
+    let endpoint = |node: &NodeView| match node.role {
+        Role::Node(number) => Some(session.ports.ingress_endpoint(number)),
+        _ => None,
+    };
+    live.filter_map(endpoint).collect()
+}
+
+/// Who was in which committee, as the nodes and L1 say.
+async fn committees(args: &UpArgs, up: &Up, observer: &Observer, size: Size) -> Result<Committees, UpError> {
+    let (l1, inbox) = observer.l1();
+    let address =
+        |validator: Validator| (validator.id, ordering_types::Address::new(validator.node.into_array()));
+    let touched = args.chaos.as_ref().map(|plan| plan.touched(size.registered)).unwrap_or_default();
+    Ok(Committees {
+        size,
+        newcomers: size.newcomers().filter(|number| !touched.contains(number)).collect(),
+        told: observer.committees(),
+        on_l1: l1.committees(inbox).await?,
+        registry: l1.validators(up.registry).await?.into_iter().map(address).collect(),
     })
 }
 

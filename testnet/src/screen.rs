@@ -66,10 +66,9 @@ pub fn render(snapshot: &Snapshot) -> String {
 
 fn write_all(text: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let load = &snapshot.load;
-    let committee: Vec<String> = snapshot.committee.iter().map(ToString::to_string).collect();
     let leader = snapshot.leader.map_or_else(|| "-".into(), |leader| leader.to_string());
     writeln!(text, "  running        {:.0} s", snapshot.elapsed_s)?;
-    let members = if committee.is_empty() { "-".into() } else { committee.join(",") };
+    let members = members(snapshot);
     writeln!(text, "  height         {}   softly confirmed {}", snapshot.height, snapshot.certified)?;
     writeln!(text, "  committee      {members}   leader {leader}   epoch {}", snapshot.epoch)?;
     writeln!(
@@ -84,7 +83,11 @@ fn write_all(text: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     )?;
     write_l1(text, snapshot)?;
     for node in &snapshot.nodes {
-        let health = if node.ready { "ready" } else { "NOT READY" };
+        let health = match (node.ready, node.member) {
+            (true, true) => "member",
+            (true, false) => "follows",
+            (false, _) => "NOT READY",
+        };
         writeln!(
             text,
             "  {:<10} {health:<9} height {:<8} peers {:<2} cpu {:>3.0} % {:>4.0} MB  {}",
@@ -133,14 +136,21 @@ pub fn line(snapshot: &Snapshot) -> String {
         format!("  ALARMS {}", snapshot.alarms.len())
     };
     format!(
-        "{:>5.0} s  height {}  {:.1} tx/s  ordered {:.0} ms  certified {:.0} ms  batch {batch}  ready {ready}/{}{alarm}",
+        "{:>5.0} s  height {}  {:.1} tx/s  ordered {:.0} ms  certified {:.0} ms  batch {batch}  committee {}  epoch {}  ready {ready}/{}{alarm}",
         snapshot.elapsed_s,
         snapshot.height,
         snapshot.load.tps,
         snapshot.load.ordered_p50_ms,
         snapshot.load.certified_p50_ms,
+        members(snapshot),
+        snapshot.epoch,
         snapshot.nodes.len(),
     )
+}
+
+fn members(snapshot: &Snapshot) -> String {
+    let all: Vec<String> = snapshot.committee.iter().map(ToString::to_string).collect();
+    if all.is_empty() { "-".into() } else { all.join(",") }
 }
 
 fn first_line(text: &str) -> String {
@@ -172,6 +182,7 @@ mod tests {
         let node = |number, ready| NodeView {
             role: Role::Node(number),
             process: "pid 4194304".into(),
+            member: true,
             ready,
             why: "peers: 0 connected, 2 needed for a quorum; key share: dealing 1 of 4\nmore".into(),
             height: 1_234_567,
@@ -198,7 +209,7 @@ mod tests {
             committee: (1..=4).collect(),
             leader: Some(3),
             l1,
-            nodes: vec![node(1, true), node(2, false)],
+            nodes: vec![node(1, true), node(2, false), NodeView { member: false, ..node(40, true) }],
             batchers: vec![batcher],
             ..Snapshot::default()
         }
@@ -211,9 +222,17 @@ mod tests {
         for line in text.lines() {
             assert!(line.chars().count() < 80, "{} columns: {line}", line.chars().count());
         }
-        for expected in ["node-2     NOT READY", "leader 3", "6 blobs", "10000.0000 ETH", "143 blob bytes"] {
+        for expected in [
+            "node-1     member ",
+            "node-2     NOT READY",
+            "node-40    follows ",
+            "leader 3",
+            "6 blobs",
+            "10000.0000 ETH",
+            "143 blob bytes",
+        ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
         }
-        assert!(line(&snapshot()).contains("ready 1/2"));
+        assert!(line(&snapshot()).contains("committee 1,2,3,4  epoch 0  ready 2/3"));
     }
 }

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::control::{self, Call, ControlError, Reply, Request};
 use crate::genesis::MNEMONIC;
 use crate::layout::{DataFolder, FolderError, PortBaseError, Ports};
+use crate::membership::{Membership, MembershipError};
 use crate::network::{Farewell, Network, NetworkError};
 use crate::observe::Observer;
 use crate::preflight::{self, Disk, PreflightError};
@@ -91,7 +92,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) data: &'a Path,
     /// Base of all ports.
     pub(crate) port_base: u16,
-    /// Validators.
+    /// Validators that are known to come.
     pub(crate) nodes: u16,
     /// Whether a folder in memory is refused.
     pub(crate) must_be_disk: bool,
@@ -113,6 +114,8 @@ pub(crate) struct Session {
     pub(crate) network: Arc<Mutex<Network>>,
     /// The observer, once there is something to observe.
     pub(crate) observer: Arc<OnceLock<Observer>>,
+    /// Validators that join and leave.
+    pub(crate) membership: Arc<Membership>,
     answering: JoinHandle<()>,
     serving: JoinHandle<()>,
 }
@@ -150,10 +153,24 @@ impl Session {
         let (calls, incoming) = mpsc::channel(1);
         let (stop, stops) = mpsc::channel(1);
         let observer = Arc::new(OnceLock::new());
+        let membership = Arc::new(Membership::new(
+            Arc::clone(&network),
+            Arc::clone(&observer),
+            (folder.clone(), ports),
+            relay.map(|_| nodes),
+        ));
         listen_to_signals(&stop).map_err(SessionError::Signals)?;
         let serving = tokio::spawn(control::serve(listener, calls));
-        let answering = tokio::spawn(answer(incoming, Arc::clone(&network), Arc::clone(&observer), stop));
-        Ok((Self { folder, ports, relay, disk, network, observer, answering, serving }, Stops(stops)))
+        let answering = tokio::spawn(answer(
+            incoming,
+            Arc::clone(&membership),
+            (Arc::clone(&network), Arc::clone(&observer)),
+            stop,
+        ));
+        Ok((
+            Self { folder, ports, relay, disk, network, observer, membership, answering, serving },
+            Stops(stops),
+        ))
     }
 
     /// Stops everything, tells who asked for it, and says what is left.
@@ -210,8 +227,8 @@ fn listen_to_signals(stop: &mpsc::Sender<Stop>) -> io::Result<()> {
 /// Answers other terminals until the session closes.
 async fn answer(
     mut calls: mpsc::Receiver<Call>,
-    network: Arc<Mutex<Network>>,
-    observer: Arc<OnceLock<Observer>>,
+    membership: Arc<Membership>,
+    (network, observer): (Arc<Mutex<Network>>, Arc<OnceLock<Observer>>),
     stop: mpsc::Sender<Stop>,
 ) {
     while let Some(Call { request, answer }) = calls.recv().await {
@@ -221,6 +238,15 @@ async fn answer(
                 continue;
             }
             Request::Status => status(&observer).await,
+            // That takes some L1 blocks: others are answered meanwhile.
+            request @ (Request::Join | Request::Leave { .. }) => {
+                let membership = Arc::clone(&membership);
+                tokio::spawn(async move {
+                    // The terminal may be gone.
+                    let _ = answer.send(come_or_go(&membership, request).await);
+                });
+                continue;
+            }
             request @ (Request::Link { .. } | Request::Links) => to_relay(&network, &request).await,
             Request::Kill { who } => match network.lock().await.kill(who).await {
                 Ok(id) => Reply::done(format!("killed {who} (process {})", id.pid)),
@@ -233,6 +259,19 @@ async fn answer(
         };
         // The terminal may be gone.
         let _ = answer.send(reply);
+    }
+}
+
+async fn come_or_go(membership: &Membership, request: Request) -> Reply {
+    let done: Result<String, MembershipError> = match request {
+        Request::Leave { node } => membership.leave(node).await,
+        _ => membership.join().await.map(|number| {
+            format!("node {number} has joined and runs; it may be in the committee of a later epoch")
+        }),
+    };
+    match done {
+        Ok(text) => Reply::done(text),
+        Err(error) => Reply::refused(error.to_string()),
     }
 }
 

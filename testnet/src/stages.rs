@@ -10,7 +10,8 @@ use crate::contract::{L1, L1Error, deploy, deploy_registry};
 use crate::control::{self, Request};
 use crate::genesis::{self, Contracts, GenesisError, Variant};
 use crate::launch;
-use crate::layout::BATCHERS;
+use crate::layout::{BATCHERS, Size};
+use crate::membership::MembershipError;
 use crate::network::NetworkError;
 use crate::node_api::{NodeApi, NodeStatus};
 use crate::progress::{Progress, Stage};
@@ -49,6 +50,9 @@ pub(crate) enum StartError {
     /// The L1.
     #[error(transparent)]
     L1(#[from] L1Error),
+    /// Validators that join.
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
     /// Processes.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -63,7 +67,7 @@ pub(crate) struct Up {
     pub(crate) inbox: Address,
     /// The registry.
     pub(crate) registry: Address,
-    /// Every node's ingress.
+    /// The ingress of every node that runs from the beginning.
     pub(crate) endpoints: Vec<String>,
     /// Accounts of the batchers.
     pub(crate) batchers: Vec<Address>,
@@ -98,11 +102,12 @@ async fn wait_for<T>(
 /// Everything after the preflight.
 pub(crate) async fn bring_up(
     session: &Session,
-    nodes: u16,
+    size: Size,
     block_time: Duration,
     variant: Variant,
     progress: &mut Progress,
 ) -> Result<Up, StartError> {
+    let nodes = size.founders;
     let keys = make_keys(session, nodes, progress).await?;
     let l1 = L1::new(&session.ports.l1_url());
     let l1_chain = start_l1(session, &l1, block_time, progress).await?;
@@ -110,11 +115,12 @@ pub(crate) async fn bring_up(
     let own = |address: Address| ordering_types::Address::new(address.into_array());
     let contracts = Contracts { inbox: own(inbox), registry: own(registry) };
     let spec = genesis::spec(l1_chain, contracts, &keys, session.ports, variant);
-    start_relay(session, nodes, progress).await?;
-    let batchers = start_nodes(session, nodes, block_time, &spec, progress).await?;
+    start_relay(session, size.registered, progress).await?;
+    let batchers = start_nodes(session, size, block_time, &spec, progress).await?;
     let apis: Vec<NodeApi> = (1..=nodes).map(|number| NodeApi::new(session.ports, number)).collect();
     found(session, &l1, inbox, &apis, progress).await?;
-    let endpoints = (1..=nodes).map(|number| format!("127.0.0.1:{}", session.ports.ingress(number)));
+    join(session, size, progress).await?;
+    let endpoints = (1..=size.registered).map(|number| session.ports.ingress_endpoint(number));
     Ok(Up { spec: Arc::new(spec), inbox, registry, endpoints: endpoints.collect(), batchers })
 }
 
@@ -165,6 +171,7 @@ async fn deploy_contracts(
     session.network.lock().await.deployed(inbox.to_string())?;
     let founders = genesis::founders(keys, session.ports, variant)?;
     let registry = deploy_registry(&url, deployer, inbox, founders).await?;
+    session.membership.registry_is(registry);
     stage.done(&format!("SequencerInbox at {inbox}, ValidatorRegistry at {registry}"));
     Ok((inbox, registry))
 }
@@ -186,16 +193,17 @@ async fn start_relay(session: &Session, nodes: u16, progress: &Progress) -> Resu
 
 async fn start_nodes(
     session: &Session,
-    nodes: u16,
+    size: Size,
     block_time: Duration,
     spec: &ChainSpec,
     progress: &mut Progress,
 ) -> Result<Vec<Address>, StartError> {
     let stage = progress.stage();
+    let nodes = size.founders;
     genesis::write_spec(&session.folder, spec)?;
     let accounts = genesis::batcher_accounts()?;
     for (number, account) in (1_u16..).zip(&accounts) {
-        genesis::init_batcher(&session.folder, number, nodes, session.ports, block_time, account)?;
+        genesis::init_batcher(&session.folder, number, size.registered, session.ports, block_time, account)?;
     }
     {
         let mut network = session.network.lock().await;
@@ -255,6 +263,34 @@ async fn found(
         "batch {} with {} blobs, heights {}-{}, {} gas",
         batch.number, batch.blobs, batch.first_height, batch.last_height, batch.gas
     ));
+    Ok(())
+}
+
+/// Those who are no founders register on L1, one after the other so that their ids are the numbers of their nodes, and start when
+/// that is final.
+async fn join(session: &Session, size: Size, progress: &Progress) -> Result<(), StartError> {
+    if size.newcomers().is_empty() {
+        return Ok(());
+    }
+    let stage = progress.aside("joining");
+    let mut newest = 0;
+    for number in size.newcomers() {
+        stage.note(format!("node {number} of {}", size.registered));
+        genesis::init_node(&session.folder, number, session.ports).await?;
+        newest = session.membership.register(number).await?;
+    }
+    session.membership.until_final(newest).await?;
+    for number in size.newcomers() {
+        session.membership.start(number).await?;
+    }
+    let apis: Vec<NodeApi> = size.newcomers().map(|number| NodeApi::new(session.ports, number)).collect();
+    wait_for(session, &stage, "a newcomer's answer", NODES_PATIENCE, async || {
+        let answering = statuses(&apis).await.iter().filter(|status| status.answers).count();
+        if answering == apis.len() { Ok(()) } else { Err(format!("{answering} of {} answer", apis.len())) }
+    })
+    .await?;
+    stage
+        .done(&format!("{} more validators are registered, final in L1 block {newest}, and run", apis.len()));
     Ok(())
 }
 

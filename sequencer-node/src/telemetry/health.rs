@@ -22,6 +22,8 @@ pub(super) struct Readiness {
     pub(super) heard_height: u64,
     /// The checkpoint from which it went on since its start, if it did.
     pub(super) checkpoint: Option<u64>,
+    /// Whether it is in the committee; else it follows, takes no transactions, and may be drawn for a later epoch.
+    pub(super) member: bool,
     /// Whether the node takes part in votes.
     pub(super) voting: bool,
     /// Whether its key share is loaded.
@@ -39,16 +41,18 @@ impl Readiness {
         let n = status.committee.len();
         let quorum = n - n.saturating_sub(1) / 3;
         let mut missing = Vec::new();
-        if status.syncing || heard.saturating_sub(height) > MAX_BEHIND {
+        // Who follows has nothing to vote and no share, and is always some blocks behind; it is ready to be drawn.
+        let member = status.committee.contains(&status.validator);
+        if (member && status.syncing) || heard.saturating_sub(height) > MAX_BEHIND {
             missing.push(format!("synced: at height {height}, peers are at {heard}"));
         }
-        if let Some(why) = &status.silence {
+        if let Some(why) = status.silence.as_ref().filter(|_| member) {
             missing.push(format!("voting: {why}"));
         }
         if connected + 1 < quorum {
             missing.push(format!("peers: {connected} connected, {} needed for a quorum", quorum - 1));
         }
-        if !status.key_ready {
+        if member && !status.key_ready {
             missing.push(format!("key share: {}", status.founding));
         }
         Self {
@@ -57,6 +61,7 @@ impl Readiness {
             height,
             heard_height: heard,
             checkpoint: status.checkpoint.map(Height::get),
+            member,
             voting: !status.syncing && status.silence.is_none(),
             key_share: status.key_ready,
             l1,

@@ -19,6 +19,7 @@ use crate::cli::{BenchArgs, Policy};
 use crate::exit::Exit;
 use crate::genesis::{ALPHA, BULK, GenesisError, Variant};
 use crate::judge::{self, FromL1};
+use crate::layout::Size;
 use crate::load::{Book, Ledger};
 use crate::network::NetworkError;
 use crate::observe::Observer;
@@ -130,8 +131,10 @@ async fn measured(
         flood: args.rollup_flood,
         committee: args.policy == Policy::Committee,
         epoch: args.epoch,
+        most_members: None,
     };
-    let up = stages::bring_up(session, args.nodes, args.block_time, variant, progress).await?;
+    let size = Size::founders(args.nodes);
+    let up = stages::bring_up(session, size, args.block_time, variant, progress).await?;
     let observer = Observer::new(
         Arc::clone(&session.network),
         Arc::new(Mutex::new(Book::new(false))),

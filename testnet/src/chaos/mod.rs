@@ -6,4 +6,4 @@ mod run;
 
 pub use outcome::{Outcome, Timeline};
 pub use plan::{Action, Plan, PlanError, Step, Target};
-pub use run::{Aftermath, execute};
+pub(crate) use run::{Aftermath, execute};

@@ -1,5 +1,6 @@
 //! The timetable: `kill node 2 at 10s, restart node 2 at 20s, kill all nodes at 30s`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -22,6 +23,10 @@ pub enum Action {
     Cut,
     /// Let everything pass again.
     Heal,
+    /// A validator more.
+    Join,
+    /// Off the registry's list; the node goes on running.
+    Leave,
 }
 
 /// To whom.
@@ -39,6 +44,8 @@ pub enum Target {
     Link(u16, u16),
     /// Every link between nodes.
     AllLinks,
+    /// Whoever joins next.
+    Newcomer,
 }
 
 /// One entry of the timetable.
@@ -65,7 +72,7 @@ pub enum PlanError {
     /// Not of the form.
     #[error(
         "\"{0}\" is no step: say `kill node 2 at 10s` or `restart all nodes at 31s`, separated by commas; \
-         to links, `cut node 3 at 40s` or `heal link 1-2 at 50s`"
+         to links, `cut node 3 at 40s` or `heal link 1-2 at 50s`; to validators, `join at 20s` or `leave node 5 at 40s`"
     )]
     Form(String),
     /// No such target.
@@ -87,6 +94,7 @@ impl fmt::Display for Target {
             Self::ActiveBatcher => f.write_str("the active batcher"),
             Self::Link(from, to) => write!(f, "link {from}-{to}"),
             Self::AllLinks => f.write_str("all links"),
+            Self::Newcomer => f.write_str("another node"),
         }
     }
 }
@@ -98,6 +106,8 @@ impl fmt::Display for Step {
             Action::Restart => "restart",
             Action::Cut => "cut",
             Action::Heal => "heal",
+            Action::Join => "join",
+            Action::Leave => "leave",
         };
         write!(f, "{action} {} at {:.1}s", self.target, self.at.as_secs_f64())
     }
@@ -118,7 +128,9 @@ impl Target {
             Self::One(Role::Node(number)) => (Some(number), None),
             Self::Link(from, to) => (Some(from), Some(to)),
             Self::AllLinks => (None, None),
-            Self::One(_) | Self::AllNodes | Self::AllBatchers | Self::ActiveBatcher => return None,
+            Self::One(_) | Self::AllNodes | Self::AllBatchers | Self::ActiveBatcher | Self::Newcomer => {
+                return None;
+            }
         };
         Some(Selection { from, to, one_way: false })
     }
@@ -145,15 +157,19 @@ impl FromStr for Step {
     fn from_str(text: &str) -> Result<Self, PlanError> {
         let form = || PlanError::Form(text.trim().to_owned());
         let (what, at) = text.trim().rsplit_once(" at ").ok_or_else(form)?;
+        let at = parse_duration(at).map_err(|_| form())?;
+        if what.trim() == "join" {
+            return Ok(Self { at, action: Action::Join, target: Target::Newcomer });
+        }
         let (verb, target) = what.trim().split_once(' ').ok_or_else(form)?;
         let action = match verb {
             "kill" => Action::Kill,
             "restart" | "start" => Action::Restart,
             "cut" => Action::Cut,
             "heal" => Action::Heal,
+            "leave" => Action::Leave,
             _ => return Err(form()),
         };
-        let at = parse_duration(at).map_err(|_| form())?;
         let target = target.parse()?;
         if action == Action::Restart && target == Target::ActiveBatcher {
             return Err(PlanError::Target("the active batcher, to restart".into()));
@@ -162,6 +178,8 @@ impl FromStr for Step {
         let fits = match action {
             Action::Cut | Action::Heal => target.links().is_some(),
             Action::Kill | Action::Restart => !of_links,
+            Action::Leave => matches!(target, Target::One(Role::Node(_))),
+            Action::Join => false,
         };
         if !fits {
             return Err(PlanError::Target(format!("{target}, to {verb}")));
@@ -171,6 +189,17 @@ impl FromStr for Step {
 }
 
 impl Plan {
+    /// The nodes that something is done to, of so many.
+    pub fn touched(&self, nodes: u16) -> BTreeSet<u16> {
+        let of = |target| match target {
+            Target::One(Role::Node(number)) => vec![number],
+            Target::AllNodes | Target::AllLinks => (1..=nodes).collect(),
+            Target::Link(from, to) => vec![from, to],
+            Target::One(_) | Target::AllBatchers | Target::ActiveBatcher | Target::Newcomer => Vec::new(),
+        };
+        self.steps.iter().flat_map(|step| of(step.target)).collect()
+    }
+
     /// Whether it needs a relay.
     pub fn touches_links(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.action, Action::Cut | Action::Heal))
@@ -226,6 +255,14 @@ mod tests {
     }
 
     #[test]
+    fn validators_join_and_leave() {
+        let plan: Plan = "leave node 5 at 40s, join at 20s".parse().unwrap();
+        let shown: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["join another node at 20.0s", "leave node-5 at 40.0s"]);
+        assert_eq!(plan.touched(4), BTreeSet::from([5]));
+    }
+
+    #[test]
     fn nonsense_is_named() {
         for (text, expected) in [
             ("kill node 2", "no step"),
@@ -238,6 +275,10 @@ mod tests {
             ("cut link 1 at 3s", "names nothing"),
             ("kill link 1-2 at 3s", "names nothing"),
             ("heal all nodes at 3s", "names nothing"),
+            ("leave all nodes at 3s", "names nothing"),
+            ("leave batcher 1 at 3s", "names nothing"),
+            ("join", "no step"),
+            ("join node 5 at 3s", "no step"),
         ] {
             let error = text.parse::<Plan>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

@@ -11,6 +11,7 @@ use super::outcome::{MAX_PAUSE, MAX_REJOIN, Outcome, Timeline, missed_slots};
 use super::plan::{Action, Plan, Step, Target};
 use crate::control::{self, Request};
 use crate::layout::BATCHERS;
+use crate::membership::{Membership, MembershipError};
 use crate::network::Network;
 use crate::node_api::NodeApi;
 use crate::observe::{Observer, locked};
@@ -33,32 +34,36 @@ struct Done {
     quorum: bool,
     errors: Vec<String>,
     rejoining: Vec<(Role, JoinHandle<Option<Duration>>)>,
+    /// A validator that joins or leaves takes some L1 blocks: how long, or why not.
+    registering: Option<JoinHandle<Result<Duration, MembershipError>>>,
 }
 
 /// Carries out the whole plan; returns what can be measured once the load has ended.
-pub async fn execute(
+pub(crate) async fn execute(
     plan: Plan,
     began: Instant,
-    network: Arc<Mutex<Network>>,
+    (network, membership): (Arc<Mutex<Network>>, Arc<Membership>),
     observer: Observer,
 ) -> Aftermath {
-    let nodes = u16::try_from(observer.nodes().len()).unwrap_or(u16::MAX);
     let mut absent = Absent::default();
     let mut done = Vec::new();
     for step in plan.steps {
         tokio::time::sleep_until((began + step.at).into()).await;
+        let nodes = u16::try_from(observer.nodes().len()).unwrap_or(u16::MAX);
+        let members = observer.last().committee.len();
         let roles = resolve(step.target, nodes, &observer);
         let l1_block = observer.l1().0.block_number().await.unwrap_or_default();
         let at = Instant::now();
-        let before = absent.leave_quorum(nodes);
+        let before = absent.leave_quorum(members);
         let errors = carry_out(&step, &roles, &network).await;
         absent.note(&step, &roles, nodes);
-        let quorum = absent.leave_quorum(nodes);
+        let quorum = absent.leave_quorum(members);
         let rejoining = match step.action {
             Action::Restart | Action::Heal => watch(&roles, at, &observer),
-            Action::Kill | Action::Cut => Vec::new(),
+            Action::Kill | Action::Cut | Action::Join | Action::Leave => Vec::new(),
         };
-        done.push(Done { step, at, l1_block, before, quorum, errors, rejoining });
+        let registering = register(&step, &membership);
+        done.push(Done { step, at, l1_block, before, quorum, errors, rejoining, registering });
     }
     Aftermath { done, observer }
 }
@@ -83,15 +88,17 @@ impl Absent {
             // One link less keeps nobody from anybody: the others are a quorum for both ends.
             Action::Cut if matches!(step.target, Target::Link(..)) => {}
             Action::Heal if matches!(step.target, Target::Link(..)) => {}
+            Action::Join | Action::Leave => {}
             Action::Cut => self.cut_off.extend(roles),
             Action::Heal => self.cut_off.retain(|role| !roles.contains(role)),
         }
     }
 
-    /// At most f of n are absent.
-    fn leave_quorum(&self, nodes: u16) -> bool {
+    /// At most f nodes of a committee with so many members are absent. All that are count: the next committee may have been drawn with
+    /// them.
+    fn leave_quorum(&self, members: usize) -> bool {
         let absent = self.dead.union(&self.cut_off).filter(|role| matches!(role, Role::Node(_))).count();
-        absent <= usize::from(nodes.saturating_sub(1) / 3)
+        absent <= members.saturating_sub(1) / 3
     }
 }
 
@@ -101,6 +108,7 @@ fn resolve(target: Target, nodes: u16, observer: &Observer) -> Vec<Role> {
         Target::AllNodes | Target::AllLinks => (1..=nodes).map(Role::Node).collect(),
         Target::Link(from, to) => vec![Role::Node(from), Role::Node(to)],
         Target::AllBatchers => (1..=BATCHERS).map(Role::Batcher).collect(),
+        Target::Newcomer => Vec::new(),
         Target::ActiveBatcher => {
             let last = observer.last();
             let active = last.batchers.iter().find(|batcher| batcher.active);
@@ -116,6 +124,8 @@ async fn carry_out(step: &Step, roles: &[Role], network: &Mutex<Network>) -> Vec
     match step.action {
         Action::Cut => errors.extend(change_links(step.target, Change::Cut, &network).await.err()),
         Action::Heal => errors.extend(change_links(step.target, Change::Heal, &network).await.err()),
+        // These do not come at once.
+        Action::Join | Action::Leave => {}
         Action::Kill | Action::Restart => {
             for role in roles {
                 let result = match step.action {
@@ -127,6 +137,23 @@ async fn carry_out(step: &Step, roles: &[Role], network: &Mutex<Network>) -> Vec
         }
     }
     errors
+}
+
+/// Joins or leaves, if that is the step.
+fn register(
+    step: &Step,
+    membership: &Arc<Membership>,
+) -> Option<JoinHandle<Result<Duration, MembershipError>>> {
+    let (membership, began) = (Arc::clone(membership), Instant::now());
+    match (step.action, step.target) {
+        (Action::Join, _) => {
+            Some(tokio::spawn(async move { membership.join().await.map(|_| began.elapsed()) }))
+        }
+        (Action::Leave, Target::One(Role::Node(number))) => {
+            Some(tokio::spawn(async move { membership.leave(number).await.map(|_| began.elapsed()) }))
+        }
+        _ => None,
+    }
 }
 
 async fn change_links(target: Target, change: Change, network: &Network) -> Result<(), String> {
@@ -143,8 +170,8 @@ async fn change_links(target: Target, change: Change, network: &Network) -> Resu
 fn watch(roles: &[Role], since: Instant, observer: &Observer) -> Vec<(Role, JoinHandle<Option<Duration>>)> {
     let node = |role: &Role| {
         let Role::Node(number) = role else { return None };
-        let (_, api) = observer.nodes().iter().find(|(known, _)| known == number)?;
-        Some((*role, tokio::spawn(until_ready(api.clone(), since))))
+        let (_, api) = observer.nodes().into_iter().find(|(known, _)| known == number)?;
+        Some((*role, tokio::spawn(until_ready(api, since))))
     };
     roles.iter().filter_map(node).collect()
 }
@@ -160,14 +187,14 @@ async fn until_ready(api: NodeApi, since: Instant) -> Option<Duration> {
 }
 
 /// What is left to measure when the load has ended.
-pub struct Aftermath {
+pub(crate) struct Aftermath {
     done: Vec<Done>,
     observer: Observer,
 }
 
 impl Aftermath {
     /// Measures every step's effect: between it and the next one, or the end of the load.
-    pub async fn outcomes(self, load_ended: Instant) -> Vec<Outcome> {
+    pub(crate) async fn outcomes(self, load_ended: Instant) -> Vec<Outcome> {
         let receipts = locked(self.observer.book()).receipts().iter().map(|(at, _)| *at).collect();
         let timeline = Timeline::new(receipts);
         let sealed = self.observer.sealed();
@@ -189,6 +216,13 @@ impl Aftermath {
             let step = done.step.to_string();
             outcomes.extend(done.errors.iter().map(|error| Outcome::happened(&step, error, None)));
             outcomes.extend(effects(&step, &done, end, &timeline, &batches));
+            if let Some(registering) = done.registering {
+                outcomes.push(match registering.await {
+                    Ok(Ok(took)) => Outcome::happened(&step, "done on L1 after", Some(took)),
+                    Ok(Err(error)) => Outcome::happened(&step, &error.to_string(), None),
+                    Err(error) => Outcome::happened(&step, &error.to_string(), None),
+                });
+            }
             for (role, rejoining) in done.rejoining {
                 let took = rejoining.await.ok().flatten();
                 outcomes.push(Outcome::within(

@@ -1,6 +1,7 @@
 //! Judges a finished run from the outside: L1 against what clients were told, node against node, promise by promise.
 
 mod agreement;
+mod committees;
 mod compare;
 mod from_l1;
 
@@ -11,6 +12,7 @@ use ordering_types::ChainSpec;
 use ordering_types::merkle;
 use rollup::verify::Network;
 
+pub use committees::Committees;
 pub use compare::{Difference, Placed, compare};
 pub use from_l1::{FromL1, Load, read};
 
@@ -47,6 +49,8 @@ pub struct Evidence<'a> {
     pub died: Vec<String>,
     /// Where epochs are short: so many that must have ended by now.
     pub epochs: Option<u64>,
+    /// Where epochs are short: who was in which.
+    pub committees: Option<Committees>,
 }
 
 /// Judges everything.
@@ -64,6 +68,7 @@ pub async fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
     if let Some(least) = evidence.epochs {
         checks.extend([rotated(evidence.from_l1.epoch, least), unpaused(evidence.from_l1.longest_pause)]);
     }
+    checks.extend(evidence.committees.iter().flat_map(Committees::checks));
     checks
 }
 

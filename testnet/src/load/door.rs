@@ -27,6 +27,8 @@ pub(super) struct Door {
     pub(super) patience: Duration,
     /// Told when that happened: the session may lead to a process that is no more.
     pub(super) silent: Arc<Notify>,
+    /// When the node last said that it is not in the committee.
+    pub(super) outside: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Door {
@@ -56,7 +58,11 @@ impl Door {
                     // Another try of ours was faster.
                     Refusal::Duplicate => {}
                     Refusal::Full | Refusal::NotReady | Refusal::NotInCommittee => {
-                        locked(book).turned_away(refused.tag, self.patience, Instant::now());
+                        let now = Instant::now();
+                        if refused.code == Refusal::NotInCommittee {
+                            *locked(&self.outside) = Some(now);
+                        }
+                        locked(book).turned_away(refused.tag, self.patience, now);
                     }
                     _ => {
                         tracing::debug!(endpoint = self.endpoint, refused.text, "refused");

@@ -66,13 +66,20 @@ impl Load {
         for endpoint in plan.endpoints {
             let (queue, submissions) = mpsc::channel(SESSION_QUEUE);
             let silent = Arc::new(Notify::new());
-            ways.push(Way { queue, silent: Arc::clone(&silent), suspect: None });
+            let outside = Arc::default();
+            ways.push(Way {
+                queue,
+                silent: Arc::clone(&silent),
+                suspect: None,
+                outside: Arc::clone(&outside),
+            });
             let door = Door {
                 connector: connector.clone(),
                 endpoint,
                 network: plan.network.clone(),
                 patience: plan.patience,
                 silent,
+                outside,
             };
             tasks.spawn(door.serve(submissions, Arc::clone(&book)));
         }

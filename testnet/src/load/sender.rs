@@ -21,6 +21,9 @@ const SWEEP: Duration = Duration::from_millis(150);
 /// A node that left a transaction without an answer gets no new ones for so long.
 const SUSPECT_FOR: Duration = Duration::from_secs(3);
 
+/// A node outside the committee gets none for so long; then it may be a member.
+const OUTSIDE_FOR: Duration = Duration::from_secs(2);
+
 /// The way to one node.
 pub(super) struct Way {
     /// To its session.
@@ -29,6 +32,23 @@ pub(super) struct Way {
     pub(super) silent: Arc<Notify>,
     /// When it last did.
     pub(super) suspect: Option<Instant>,
+    /// When the node last said that it is not in the committee.
+    pub(super) outside: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Way {
+    /// Whether new transactions had better go elsewhere.
+    fn is_bad(&self, now: Instant) -> bool {
+        self.is_suspect(now) || self.is_outside(now)
+    }
+
+    fn is_suspect(&self, now: Instant) -> bool {
+        self.suspect.is_some_and(|since| now.duration_since(since) < SUSPECT_FOR)
+    }
+
+    fn is_outside(&self, now: Instant) -> bool {
+        locked(&self.outside).is_some_and(|since| now.duration_since(since) < OUTSIDE_FOR)
+    }
 }
 
 /// Offers transactions on schedule, over all nodes in turn, or each to all nodes.
@@ -103,11 +123,10 @@ impl Sender {
         }
     }
 
-    /// The nodes that are not under suspicion, or all if every one is.
+    /// Members of the committee that are not under suspicion, as far as is known, or all if there is none.
     fn trusted(&self, now: Instant) -> Vec<usize> {
-        let suspect = |way: &Way| way.suspect.is_some_and(|since| now.duration_since(since) < SUSPECT_FOR);
-        let trusted: Vec<usize> =
-            self.ways.iter().enumerate().filter(|(_, way)| !suspect(way)).map(|(index, _)| index).collect();
+        let ways = self.ways.iter().enumerate();
+        let trusted: Vec<usize> = ways.filter(|(_, way)| !way.is_bad(now)).map(|(index, _)| index).collect();
         if trusted.is_empty() { (0..self.ways.len()).collect() } else { trusted }
     }
 
@@ -128,16 +147,18 @@ impl Sender {
     }
 
     fn send_again(&mut self, now: Instant) {
-        let count = self.ways.len().max(1);
+        let trusted = self.trusted(now);
         let mut silent = Vec::new();
         let overdue = locked(&self.book).overdue(self.patience, MAX_TRIES, now, |via| {
             silent.push(via);
-            (via + 1) % count
+            // The next one that is any good.
+            let next = trusted.iter().find(|other| **other > via).or(trusted.first());
+            next.copied().unwrap_or_default()
         });
         for via in silent {
             let Some(way) = self.ways.get_mut(via) else { continue };
-            // Not while it is under suspicion already: opening a session takes its time.
-            if way.suspect.is_none_or(|since| now.duration_since(since) >= SUSPECT_FOR) {
+            // Not while it is under suspicion already: opening a session takes its time. Who is outside the committee has answered.
+            if !way.is_bad(now) {
                 way.suspect = Some(now);
                 way.silent.notify_one();
             }
