@@ -198,3 +198,101 @@ fn the_root_covers_every_part() {
     close(&mut book, 6, 1_000, &[2, 3, 4].map(|id| say(id, &vote(1, 1, 1))));
     assert!(seen.insert(bytes(&book)), "another epoch");
 }
+
+fn ready(sender: u16, epoch: u64) -> SystemMessage {
+    let payload = [[READY].as_slice(), &epoch.to_be_bytes()].concat();
+    SystemMessage { payload, ..say(sender, &vote(1, 1, 1)) }
+}
+
+/// Validators 1 to 6 are on the agreed list.
+fn listed() -> L1Book {
+    crate::l1::tests::listed(6)
+}
+
+fn drawn(events: &[EpochEvent]) -> Vec<u16> {
+    match events {
+        [EpochEvent::MakeKey(start)] => start.members.committee().ids().map(ValidatorId::get).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Without the gathering, validators that never ran were drawn: more than f of them are a committee that makes no key.
+#[test]
+fn those_who_say_in_time_that_they_are_ready_are_drawn_and_make_the_key() {
+    let (mut book, l1) = (book(), listed());
+    let mut close =
+        |height, time_ms, said: &[SystemMessage]| close_with(&mut book, &l1, height, time_ms, said);
+    assert_eq!(close(1, 0, &[ready(6, 1)]), [], "too early to count");
+    assert_eq!(close(2, 600, &[]), [EpochEvent::Gather(Epoch::new(1))]);
+    let said = [ready(1, 1), ready(2, 1), ready(3, 1), ready(5, 1), ready(6, 2), ready(9, 1)];
+    assert_eq!(close(3, 650, &said), []);
+    assert_eq!(
+        drawn(&close(4, 700, &[ready(6, 1)])),
+        [1, 2, 3, 4, 5, 6],
+        "4 is a member and keeps its place"
+    );
+    let ids = |book: &EpochBook| book.ceremony().unwrap().members.committee().ids().count();
+    assert_eq!(ids(&book), 6);
+}
+
+#[test]
+fn who_is_not_listed_or_speaks_of_another_epoch_is_not_ready() {
+    let (mut book, l1) = (book(), listed());
+    close_with(&mut book, &l1, 1, 0, &[]);
+    close_with(&mut book, &l1, 2, 600, &[]);
+    assert!(book.gathers(ValidatorId::new(5)));
+    let said = [ready(5, 1), ready(6, 2), ready(9, 1)];
+    close_with(&mut book, &l1, 3, 650, &said);
+    assert!(!book.gathers(ValidatorId::new(5)) && book.gathers(ValidatorId::new(6)));
+    assert_eq!(drawn(&close_with(&mut book, &l1, 4, 700, &[])), [1, 2, 3, 4, 5]);
+    assert!(!book.gathers(ValidatorId::new(6)), "it is drawn");
+}
+
+/// The drawn members' votes count only once they are in office: until then they may only show the test of their key.
+#[test]
+fn votes_of_those_who_are_no_members_do_not_count() {
+    let mut book = making();
+    let vote = vote(1, 1, 1);
+    assert_eq!(close(&mut book, 1, 0, &[7, 8, 9, 10].map(|id| say(id, &vote))), []);
+    assert_eq!((book.backed(), book.votes.len()), (None, 0));
+    close(&mut book, 2, 0, &[1, 2, 3].map(|id| say(id, &vote)));
+    assert_eq!(book.present().epoch, Epoch::new(1));
+}
+
+#[test]
+fn who_is_no_member_may_say_so_much_and_no_more_in_an_epoch() {
+    let mut book = making();
+    let outsider = ValidatorId::new(9);
+    let said: Vec<SystemMessage> = (0..MAX_OUTSIDE_MESSAGES - 1).map(|_| ready(9, 7)).collect();
+    close(&mut book, 1, 0, &said);
+    assert_eq!(book.hears(outsider), 1);
+    close(&mut book, 2, 0, &[ready(9, 7), ready(1, 7)]);
+    assert_eq!((book.hears(outsider), book.hears(ValidatorId::new(1))), (0, MAX_OUTSIDE_MESSAGES));
+    let vote = vote(1, 1, 1);
+    close(&mut book, 3, 0, &[1, 2, 3].map(|id| say(id, &vote)));
+    assert_eq!(book.hears(outsider), MAX_OUTSIDE_MESSAGES, "in the next epoch again");
+}
+
+/// A committee drawn anew has another name: votes for the one before it are void, or two halves of the members would wait for each other.
+#[test]
+fn another_ceremony_of_others_voids_the_votes_so_far() {
+    let (mut book, l1) = (making(), listed());
+    close_with(&mut book, &l1, 1, 0, &[1, 2].map(|id| say(id, &vote(1, 1, 1))));
+    assert!(book.backed().is_some());
+    close_with(&mut book, &l1, 3, 1_000, &[]);
+    close_with(&mut book, &l1, 4, 1_001, &[ready(5, 1)]);
+    let again = close_with(&mut book, &l1, 5, 9_000, &[]);
+    assert_eq!(drawn(&again), [1, 2, 3, 4, 5]);
+    assert_eq!(book.backed(), None);
+}
+
+#[test]
+fn the_committee_of_each_remembered_epoch_is_known() {
+    let mut book = making();
+    let vote = vote(1, 1, 1);
+    close(&mut book, 1, 0, &[1, 2, 3].map(|id| say(id, &vote)));
+    for epoch in [0, 1] {
+        assert_eq!(book.committee_of(Epoch::new(epoch)), Some(members().committee()), "{epoch}");
+    }
+    assert_eq!(book.committee_of(Epoch::new(2)), None);
+}

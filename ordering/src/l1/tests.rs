@@ -50,6 +50,14 @@ fn tells(book: &mut L1Book, sender: u8, list: &Registry) {
     book.close_block(&[message(sender, REGISTRY, &list.encode())], &committee(4), &rules());
 }
 
+/// With a list of so many, that all agreed on.
+pub(crate) fn listed(n: u8) -> L1Book {
+    let mut book = L1Book::default();
+    (1..=3).for_each(|sender| says(&mut book, sender, report(8, 0, &list(n))));
+    tells(&mut book, 1, &list(n));
+    book
+}
+
 #[test]
 fn what_a_quorum_reports_alike_is_the_reference_and_it_never_goes_back() {
     let mut book = L1Book::default();

@@ -126,6 +126,36 @@ fn every_rule_of_shape_refuses_its_breach() {
     assert_eq!(breach(&|c| c.system.push(say(9, 1))), system(9));
 }
 
+/// They have a bounded number an epoch: whoever is registered could fill the log otherwise.
+#[test]
+fn who_is_no_member_speaks_if_it_is_active_and_so_much() {
+    let says = |sender: u8, sequence| {
+        let id = ValidatorId::new(sender.into());
+        SystemMessage::sign(&domain(), id, sequence, b"hello".to_vec(), &key(sender))
+    };
+    let check =
+        |state: &ReplayState, system| check_shape(&Cut { system, ..good() }, &rules(), state, |_| false);
+    let mut state = state();
+    let of = |error| Err(error);
+    assert_eq!(check(&state, vec![says(5, 1)]), of(CutError::System(ValidatorId::new(5))));
+    state.replayed.l1 = crate::l1::tests::listed(6);
+    let cut = |count| Cut {
+        l1_reference: state.l1_reference(),
+        system: (1..=count).map(|n| says(5, n)).collect(),
+        ..good()
+    };
+    let judged = |count| check_shape(&cut(count), &rules(), &state, |_| false);
+    assert_eq!(judged(16), Ok(()));
+    let mut spent = state.clone();
+    let told: Vec<SystemMessage> = (1..=250).map(|n| says(5, n)).collect();
+    let tally = spent.tally(&[], &rules());
+    let block =
+        crate::epoch::ClosedBlock { height: Height::new(1), time_ms: 1, next_batch: 1, messages: &told };
+    spent.close_epoch(block, tally, &rules());
+    assert_eq!(check_shape(&cut(6), &rules(), &spent, |_| false), Ok(()));
+    assert_eq!(check_shape(&cut(7), &rules(), &spent, |_| false), of(CutError::Outside(ValidatorId::new(5))));
+}
+
 /// Without this rule a batch could hold blocks of two epochs, which no one key can sign.
 #[test]
 fn the_last_block_of_an_epoch_ends_its_batch() {
