@@ -69,3 +69,50 @@ impl Readiness {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ordering_types::{Epoch, Round, ValidatorId};
+
+    use super::*;
+
+    fn status(height: u64, heard: u64) -> Status {
+        Status {
+            validator: ValidatorId::new(5),
+            height: Height::new(height),
+            heard_height: Height::new(heard),
+            checkpoint: None,
+            epoch: Epoch::new(3),
+            round: Round::new(0),
+            proposer: ValidatorId::new(1),
+            committee: (1..=4).map(ValidatorId::new).collect(),
+            syncing: true,
+            silence: Some("this validator is not in the committee of epoch 3".to_owned()),
+            certified_height: Height::new(height),
+            key_ready: false,
+            founded: true,
+            founding: "founded".to_owned(),
+            group_key: None,
+            next_key: None,
+            open_batches: 0,
+            last_sealed: 1,
+        }
+    }
+
+    fn readiness(status: &Status, connected: usize) -> Readiness {
+        Readiness::of(status, connected, (L1State::NotConfigured, RegistryState::NotConfigured))
+    }
+
+    /// Validators that wait for their turn once counted as broken, all the time.
+    #[test]
+    fn who_follows_is_ready_without_share_and_votes_and_a_member_is_not() {
+        let follows = readiness(&status(90, 100), 4);
+        assert!(follows.ready && !follows.member && !follows.voting, "{follows:?}");
+        assert!(!readiness(&status(90, 90 + MAX_BEHIND + 1), 4).ready);
+        assert!(!readiness(&status(90, 100), 1).ready);
+        let member = Status { validator: ValidatorId::new(4), ..status(90, 100) };
+        let member = readiness(&member, 3);
+        assert!(!member.ready && member.member);
+        assert_eq!(member.missing.len(), 3, "{member:?}");
+    }
+}
