@@ -77,6 +77,13 @@ impl NodeApi {
         self.client.get(format!("{}/readyz", self.health)).send().await.ok()?.json().await.ok()
     }
 
+    /// Whether it votes, or follows if it is no member. A share of this epoch's key it may lack all the same: who is away while a key is made, has none.
+    pub async fn takes_part(&self) -> bool {
+        let Some(health) = self.health().await else { return false };
+        let says = |name: &str| health.get(name).and_then(Value::as_bool).unwrap_or_default();
+        says("voting") || (says("ready") && !says("member"))
+    }
+
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> Option<String> {
         let response = self.client.get(format!("{}/metrics", self.health)).send().await.ok()?;

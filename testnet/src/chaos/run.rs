@@ -171,14 +171,14 @@ fn watch(roles: &[Role], since: Instant, observer: &Observer) -> Vec<(Role, Join
     let node = |role: &Role| {
         let Role::Node(number) = role else { return None };
         let (_, api) = observer.nodes().into_iter().find(|(known, _)| known == number)?;
-        Some((*role, tokio::spawn(until_ready(api, since))))
+        Some((*role, tokio::spawn(until_back(api, since))))
     };
     roles.iter().filter_map(node).collect()
 }
 
-async fn until_ready(api: NodeApi, since: Instant) -> Option<Duration> {
+async fn until_back(api: NodeApi, since: Instant) -> Option<Duration> {
     while since.elapsed() < REJOIN_PATIENCE {
-        if api.ready().await.0 {
+        if api.takes_part().await {
             return Some(since.elapsed());
         }
         tokio::time::sleep(POLL).await;
