@@ -33,7 +33,7 @@ use crate::state::{MAX_SNAPSHOT_BYTES, ReplayState, Replayed};
 use crate::wire::FetchCheckpoint;
 
 /// Most bytes of the host's part.
-pub const MAX_CONTEXT_BYTES: usize = 1 << 20;
+pub const MAX_CONTEXT_BYTES: usize = 4 << 20;
 /// Most bytes of a checkpoint: the state, the host's part, header and certificate.
 pub(crate) const MAX_CHECKPOINT_BYTES: usize = MAX_SNAPSHOT_BYTES + MAX_CONTEXT_BYTES + (64 << 10);
 /// A checkpoint stands at the end of a signed batch, and so many may wait for their signature.

@@ -3,7 +3,8 @@
 //! # Rules
 //! 1. Of the active validators those are drawn that said in time to be ready: it is they who run a node that has caught up. If there are more than a
 //!    committee may have, a sample of them, another one in each epoch.
-//! 2. If there are fewer, active members that said nothing keep their places: who is not ready is replaced by others, never merely dropped.
+//! 2. If there are fewer, active members that said nothing keep their places: who is not ready is replaced by others, never merely dropped. But no more of
+//!    them than may be faulty, if that is enough for a committee: they have to make a key.
 //! 3. With fewer than four altogether the present committee goes on.
 //!
 //! The sample follows from the hash of the L1 block and the epoch's number. Whoever chooses that block's hash can choose it; of a finalized block of L1, a
@@ -12,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ordering_types::chain_spec::{Committee, Validator};
+use ordering_types::chain_spec::{Committee, Validator, faulty};
 use ordering_types::handover::committee_hash;
 use ordering_types::{Digest, Epoch, PublicKey, ValidatorId};
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,12 @@ pub(crate) fn draw(epoch: Epoch, urn: Urn<'_>) -> Members {
         .collect();
     places.sort_unstable();
     places.truncate(urn.most);
+    // With more silent ones than may be faulty they would make no key.
+    let ready = places.iter().filter(|(is_silent, ..)| !is_silent).count();
+    let can_make_a_key = |kept: &usize| ready + kept >= FEWEST && *kept <= faulty(ready + kept);
+    if let Some(kept) = (0..=places.len() - ready).rev().find(can_make_a_key) {
+        places.truncate(ready + kept);
+    }
     if places.len() < FEWEST {
         return urn.present.clone();
     }

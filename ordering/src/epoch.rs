@@ -203,7 +203,8 @@ impl EpochBook {
 
     /// Whether those who would be members of the next epoch say so now, and this one has not yet.
     pub fn gathers(&self, validator: ValidatorId) -> bool {
-        self.ceremony.is_none() && self.ready.as_ref().is_some_and(|ready| !ready.contains(&validator))
+        let is_time = self.ceremony.is_none() || self.due.is_some();
+        is_time && self.ready.as_ref().is_some_and(|ready| !ready.contains(&validator))
     }
 
     /// The time of the block since which the present epoch may end; none while it must go on.
@@ -294,6 +295,11 @@ impl EpochBook {
         if self.due.is_none() && lasts >= lengths.interval_ms && blocks >= lengths.blocks {
             self.due = Some(time_ms);
             events.push(EpochEvent::Due { time_ms });
+            if l1.is_listed() {
+                // Should it be stuck, those are drawn who are there then.
+                self.ready = Some(BTreeSet::new());
+                events.push(EpochEvent::Gather(self.present.epoch.next()));
+            }
         }
         events
     }

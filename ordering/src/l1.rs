@@ -125,9 +125,9 @@ impl L1Book {
         }
     }
 
-    /// For the state root: every field, in order, with counts before lists. The candidates follow from the root of their list.
+    /// For the state root: every field, in order, with counts before lists and texts.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let Self { agreed, reports, listed, candidates: _ } = self;
+        let Self { agreed, reports, listed, candidates } = self;
         out.extend([agreed.is_some(), listed.is_some()].map(u8::from));
         out.extend(agreed.iter().flat_map(L1Report::encode));
         out.extend(listed.iter().flat_map(|root| root.to_bytes()));
@@ -137,6 +137,13 @@ impl L1Book {
             out.extend_from_slice(&id.get().to_be_bytes());
             out.extend_from_slice(&count(reports.len()));
             out.extend(reports.iter().flat_map(L1Report::encode));
+        }
+        out.extend_from_slice(&count(candidates.len()));
+        for Validator { id, key, address } in candidates {
+            out.extend_from_slice(&id.get().to_be_bytes());
+            out.extend_from_slice(&key.to_bytes());
+            out.extend_from_slice(&count(address.len()));
+            out.extend_from_slice(address.as_bytes());
         }
     }
 }

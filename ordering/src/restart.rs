@@ -119,6 +119,14 @@ impl Restart {
         }
     }
 
+    /// Others are the committee now. Whoever still asks, asks them.
+    pub(crate) fn change_committee(&mut self, committee: &Committee) {
+        if self.is_asking() {
+            (self.needed, self.faulty) = (committee.quorum().saturating_sub(1), committee.faulty());
+            self.answered.retain(|id, _| committee.key(*id).is_some());
+        }
+    }
+
     /// Whoever cannot tell duplicates up to a height must not vote on it.
     pub(crate) fn replay_to(&mut self, height: Height) {
         self.replay_to = self.replay_to.max(height);

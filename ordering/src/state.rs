@@ -366,7 +366,7 @@ mod tests {
         assert!(roots.insert(other.root()));
     }
 
-    const PINNED: &str = "369bbfd723c1068e41197ab59e737648001272f7a5f09709ad532726d2da53bf";
+    const PINNED: &str = "0cba94785d15643724cdb0e5eebc435830af52ae3c231322f8ac5445d385562e";
 
     #[test]
     fn only_the_newest_lanes_of_a_validator_stay_open() {

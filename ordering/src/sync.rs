@@ -32,6 +32,8 @@ const MAX_ASKED: usize = 4;
 const MAX_PROVEN_BYTES: usize = 16 << 20;
 /// So far behind, a node does not hold the chunks and asks for them with the heights. Less far, their owners have sent them.
 const CHUNKS_FROM: u64 = 32;
+/// Who follows believes a single peer, which proves what it says, after so many times the usual grace.
+const ALONE_PATIENCE: u32 = 20;
 /// An answer with chunks is longer, and the way to a peer may be slow.
 const CHUNKS_PATIENCE: u32 = 10;
 
@@ -126,6 +128,8 @@ pub(crate) struct Sync {
     requests: u64,
     turns: BTreeMap<ValidatorId, u64>,
     behind_since: Option<Time>,
+    /// Since when only peers that may lie are known to be further.
+    alone_since: Option<Time>,
     kept: VecDeque<Kept>,
     kept_bytes: usize,
 }
@@ -176,7 +180,7 @@ impl Sync {
             self.proven_bytes -= first.remove().weight;
         }
         self.asked.retain(|asked| asked.request.last > height);
-        self.behind_since = None;
+        (self.behind_since, self.alone_since) = (None, None);
     }
 
     /// Whom to ask for what now, if anybody; ask again until there is nothing.
@@ -186,12 +190,19 @@ impl Sync {
         lag: Lag<'_>,
         delays: Delays,
     ) -> Option<(ValidatorId, FetchDecided)> {
-        // Who follows has time, and leaves no place to a single peer that says to be further than all others.
-        if lag.ahead.is_empty() || (lag.follows && lag.heard <= lag.tip) {
-            self.behind_since = None;
+        if lag.ahead.is_empty() {
+            (self.behind_since, self.alone_since) = (None, None);
             return None;
         }
         self.end_turns(now);
+        // Who follows has time, and leaves no place to a single peer that says to be further than all others. But it may be the only one that is left
+        // of those whom it knows. Its own reports wake it often enough.
+        if lag.follows && lag.heard <= lag.tip {
+            let since = *self.alone_since.get_or_insert(now);
+            if now < since + delays.grace * ALONE_PATIENCE {
+                return None;
+            }
+        }
         let since = *self.behind_since.get_or_insert(now);
         let far = lag.heard > lag.tip.next();
         if !far && now < since + delays.grace {

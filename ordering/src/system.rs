@@ -50,7 +50,7 @@ impl SystemLog {
         from: ValidatorId,
         message: SystemMessage,
         decided: u64,
-        key: Option<&PublicKey>,
+        key: &PublicKey,
     ) -> bool {
         if message.sender != from {
             return false;
@@ -59,7 +59,7 @@ impl SystemLog {
         if !near || self.knows(&message) {
             return true;
         }
-        if !key.is_some_and(|key| message.verify(&self.domain, key)) {
+        if !message.verify(&self.domain, key) {
             return false;
         }
         self.pending.entry(from).or_default().insert(message.sequence, message);
@@ -105,13 +105,15 @@ impl SystemLog {
         ready
     }
 
-    /// Drops what was just decided. Answers own messages that were signed again and must be sent.
+    /// Drops what was just decided, and what is of those who may not speak any more. Answers own messages that were signed again and must be sent.
     pub(crate) fn decided(
         &mut self,
         newest: &[SystemMessage],
         decided: &BTreeMap<ValidatorId, u64>,
+        speaks: impl Fn(ValidatorId) -> bool,
         key: &SecretKey,
     ) -> Vec<SystemMessage> {
+        self.pending.retain(|sender, _| speaks(*sender));
         for (sender, messages) in &mut self.pending {
             let last = decided.get(sender).copied().unwrap_or_default();
             *messages = messages.split_off(&(last + 1));
@@ -173,7 +175,8 @@ mod tests {
         let before_crash = SystemMessage::sign(&domain(), ME, 1, b"old".to_vec(), &key(1));
         let mut log = SystemLog::new(ME, domain());
         log.say(b"new".to_vec(), 0, &key(1)).unwrap();
-        let again = log.decided(&cut(vec![before_crash]).system, &BTreeMap::from([(ME, 1)]), &key(1));
+        let again =
+            log.decided(&cut(vec![before_crash]).system, &BTreeMap::from([(ME, 1)]), |_| true, &key(1));
         assert_eq!(again.len(), 1);
         assert_eq!((again[0].sequence, again[0].payload.as_slice()), (2, b"new".as_slice()));
         assert_eq!(log.ready(&BTreeMap::from([(ME, 1)]), |_| 9), again);
@@ -181,8 +184,7 @@ mod tests {
 
     #[test]
     fn only_messages_without_a_gap_are_ready_and_strangers_are_refused() {
-        let public = key(2).public_key();
-        let of_peer = Some(&public);
+        let of_peer = &key(2).public_key();
         let peer = ValidatorId::new(2);
         let sign = |sequence| SystemMessage::sign(&domain(), peer, sequence, vec![7], &key(2));
         let mut log = SystemLog::new(ME, domain());

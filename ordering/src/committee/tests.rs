@@ -66,3 +66,16 @@ fn before_a_registry_is_known_nothing_changes() {
     let urn = Urn { candidates: None, ready: &ready, present: &present, most: 4, seed: Digest::ZERO };
     assert_eq!(draw(Epoch::new(1), urn), present);
 }
+
+/// Two of seven are dead and one leaves: of the six that are left five would have to make a key, and four can.
+#[test]
+fn no_more_silent_members_are_kept_than_may_be_faulty() {
+    assert_eq!(drawn(&[1, 2, 3, 4, 5, 6], &[1, 2, 3, 4], &[1, 2, 3, 4, 5, 6, 7], 100, 1).len(), 5);
+    assert_eq!(
+        drawn(&[1, 2, 3, 4, 5, 6, 7, 8, 9], &[1, 2, 3, 4, 5, 6], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 100, 1)
+            .len(),
+        8
+    );
+    let kept = drawn(&[1, 2, 3, 4], &[1, 2], &[1, 2, 3, 4], 100, 1);
+    assert_eq!(kept, [1, 2, 3, 4], "fewer could not make a key either");
+}

@@ -150,3 +150,23 @@ fn the_root_covers_every_part() {
     book.change_members(&committee(0));
     assert!(!seen.insert(bytes(&book)), "without the report as before it");
 }
+
+/// A peer that hands out a checkpoint could have put its own keys under the numbers of others.
+#[test]
+fn the_root_covers_every_candidate() {
+    let bytes = |book: &L1Book| {
+        let mut out = Vec::new();
+        book.write(&mut out);
+        out
+    };
+    let good = listed(5);
+    let other = |change: fn(&mut Validator)| {
+        let mut book = good.clone();
+        change(book.candidates.last_mut().unwrap());
+        bytes(&book)
+    };
+    let key = |v: &mut Validator| v.key = SecretKey::from_bytes([99; 32]).unwrap().public_key();
+    for changed in [other(key), other(|v| v.address.push('1')), other(|v| v.id = ValidatorId::new(77))] {
+        assert_ne!(changed, bytes(&good));
+    }
+}

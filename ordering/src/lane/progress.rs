@@ -86,8 +86,9 @@ impl Progress {
 
     /// The greatest decided height that an honest peer must have reported: f + 1 say at least this.
     pub(crate) fn heard_height(&self, committee: &Committee) -> Height {
-        let decided = self.reports.values().map(|report| report.decided);
-        reached_by_more_than(decided, committee.faulty()).unwrap_or_default()
+        let members = self.reports.iter().filter(|(id, _)| committee.key(**id).is_some());
+        reached_by_more_than(members.map(|(_, report)| report.decided), committee.faulty())
+            .unwrap_or_default()
     }
 
     /// The greatest height up to which an honest peer must have reported all batches signed; `None` before f + 1 have reported.

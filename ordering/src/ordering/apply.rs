@@ -136,7 +136,9 @@ impl Ordering {
         self.commit = Some(certificate.clone());
         self.window.push(e.cut.height, e.ids.clone());
         self.settle_lanes(now, e);
-        let again = self.system.decided(&e.cut.system, &self.state.replayed.system, &self.key);
+        let (state, said) = (&self.state, &e.cut.system);
+        let speaks = |id| state.key_of_speaker(id).is_some();
+        let again = self.system.decided(said, &state.replayed.system, speaks, &self.key);
         for message in again {
             self.spread_system(message);
         }

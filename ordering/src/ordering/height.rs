@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ordering_types::cut::MAX_CUT_LANES;
 use ordering_types::{Cut, Digest, Height, LaneSequence, LaneTip, ParentCommit, Round, Time, ValidatorId};
 
 use super::Ordering;
@@ -109,6 +110,7 @@ impl Ordering {
                 chain.truncate(per_lane);
                 (!chain.is_empty()).then_some(chain)
             })
+            .take(MAX_CUT_LANES)
             .collect()
     }
 

@@ -117,7 +117,12 @@ impl Ordering {
             .map(|(lane, (sequence, digest))| LaneTip { lane: *lane, sequence: *sequence, digest: *digest })
             .collect();
         self.store.decide(tips, []);
-        for message in self.system.decided(&[], &state.replayed.system, &self.key) {
+        for message in self.system.decided(
+            &[],
+            &state.replayed.system,
+            |id| state.key_of_speaker(id).is_some(),
+            &self.key,
+        ) {
             self.spread_system(message);
         }
         self.state = state;

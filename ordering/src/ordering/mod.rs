@@ -415,6 +415,7 @@ impl Ordering {
         let committee = Arc::clone(self.committee());
         self.peers = committee.ids().filter(|id| *id != self.me).collect();
         self.buffer.shared_by(committee.len());
+        self.restart.change_committee(&committee);
         self.progress.change_members(&committee);
         self.early.retain(|(from, ..), _| committee.key(*from).is_some());
     }

@@ -34,8 +34,9 @@ impl Ordering {
 
     /// A peer's answer. What is wrongly signed is no answer.
     pub(super) fn take_recalled(&mut self, from: ValidatorId, answer: &FetchedVote) {
-        if answer.stamp != self.restart.stamp() {
-            return; // Meant for an earlier start.
+        // Meant for an earlier start, or of somebody who is not bound to know.
+        if answer.stamp != self.restart.stamp() || self.committee().key(from).is_none() {
+            return;
         }
         let Some(newest) = &answer.newest else { return self.restart.answer(from, None, answer.decided) };
         let mine = newest.vote.validator == self.me && newest.verify(&self.domain, &self.key.public_key());

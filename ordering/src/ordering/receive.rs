@@ -64,11 +64,16 @@ impl Ordering {
                     self.tell_agreement(now, from, Event::Bundle(bundle));
                 }
             }
-            Message::FetchProposal(request) => self.serve_proposal(now, from, request),
+            Message::FetchProposal(request) => {
+                if self.decides(from) {
+                    self.serve_proposal(now, from, request);
+                }
+            }
             Message::System(message) => {
                 let decided = self.state.replayed.system.get(&from).copied().unwrap_or_default();
                 self.orderable = Orderable::Unknown;
-                let key = self.state.key_of_speaker(from);
+                // One that has just left may not know it yet.
+                let Some(key) = self.state.key_of_speaker(from) else { return };
                 if !self.system.receive(from, message, decided, key) {
                     self.fault(from);
                 }
@@ -150,7 +155,13 @@ impl Ordering {
         if !self.is_signed(&message) {
             return self.fault(from);
         }
-        self.progress.saw_decided(from, height.previous().unwrap_or_default());
+        let is_member = self.committee().key(from).is_some();
+        if is_member {
+            self.progress.saw_decided(from, height.previous().unwrap_or_default());
+        } else if matches!(message, Message::Proposal(_)) {
+            // It leads the first height of its epoch at the soonest; that proposal is asked for when its time has come.
+            return;
+        }
         let first = (from, Height::ZERO, Round::new(0), EarlyKind::Proposal);
         let kept = self.early.range(first..).take_while(|((id, ..), _)| *id == from).count();
         if height <= self.height().next() && kept < MAX_EARLY_PER_SENDER {
@@ -175,7 +186,9 @@ impl Ordering {
             _ => false,
         };
         let proposed = of_height().any(|(_, message)| opens(message));
-        let senders: BTreeSet<ValidatorId> = of_height().map(|((from, ..), _)| *from).collect();
+        let is_member = |id: &ValidatorId| self.committee().key(*id).is_some();
+        let senders: BTreeSet<ValidatorId> =
+            of_height().map(|((from, ..), _)| *from).filter(is_member).collect();
         if proposed || senders.len() > self.committee().faulty() {
             self.start_height(now);
         }

@@ -374,8 +374,12 @@ impl Sealing {
 
     /// Rule 4.
     fn ask_for_signed(&self, number: u64, attempt: u8) -> Vec<SealingEvent> {
-        let others = self.newest_members().iter().copied().filter(|id| *id != self.me);
-        let others: Vec<ValidatorId> = others.collect();
+        // Those who signed it have it; those who are members now may have been given it.
+        let epoch = self.open.get(&number).map(|batch| batch.header.epoch);
+        let signers = epoch.and_then(|epoch| self.members.get(&epoch)).into_iter().flatten();
+        let mut others: Vec<ValidatorId> = signers.copied().filter(|id| *id != self.me).collect();
+        let newer = self.newest_members().iter().filter(|id| **id != self.me && !others.contains(id));
+        others.extend(newer.copied().collect::<Vec<_>>());
         let Some(peer) = others.get(usize::from(attempt) % others.len().max(1)) else { return Vec::new() };
         vec![SealingEvent::Send(*peer, PeerMessage::WantSealed { number })]
     }

@@ -102,7 +102,10 @@ impl NodeCore {
 
     pub(super) fn on_epoch(&mut self, event: EpochEvent, now: Time) {
         match event {
-            EpochEvent::Gather(_) => self.say_ready(now),
+            EpochEvent::Gather(_) => {
+                self.ready_for = None;
+                self.say_ready(now);
+            }
             EpochEvent::MakeKey(start) => match self.making(&start, None) {
                 Ok(rotation) => {
                     self.rotation = Some(rotation);
@@ -324,6 +327,8 @@ impl NodeCore {
                 self.keep_handover(succession);
             }
         }
+        let first = self.epochs.front().map_or(Epoch::default(), |start| start.epoch);
+        self.handovers.retain(|epoch, _| *epoch >= first);
         let oldest = self.epochs.front().and_then(|start| start.epoch.get().checked_sub(1)).map(Epoch::new);
         if let Some(up_to) = oldest.filter(|_| before < self.present().epoch) {
             self.keys.retire(up_to);
