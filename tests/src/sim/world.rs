@@ -730,10 +730,12 @@ impl<'a> World<'a> {
         if self.events > MAX_EVENTS {
             self.oracle.broken("bounded cost", format!("more than {MAX_EVENTS} events"));
         }
-        if let (false, Some(Violation { promise, seen })) =
-            (self.plan.is_beyond(), self.owed(|status| may_speak(status) && keeps_up(status)))
-        {
-            self.oracle.broken(promise, seen);
+        match self.owed(|status| may_speak(status) && keeps_up(status)) {
+            Some(owed) if !self.plan.is_beyond() && self.oracle.is_beyond_holders(&owed) => {
+                self.faults.count("key that too few hold");
+            }
+            Some(Violation { promise, seen }) if !self.plan.is_beyond() => self.oracle.broken(promise, seen),
+            _ => {}
         }
         self.tell_states();
         for (slot, node) in self.nodes.iter().enumerate().filter(|(_, n)| !n.byzantine) {

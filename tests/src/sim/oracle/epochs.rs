@@ -29,6 +29,11 @@ impl Committees {
         counted >= members.len() - (members.len() - 1) / 3
     }
 
+    /// How many shares of an epoch's key sign: 2f + 1.
+    pub(super) fn threshold(&self, epoch: u64) -> usize {
+        self.0.get(&epoch).map_or(0, |members| 2 * ((members.len() - 1) / 3) + 1)
+    }
+
     /// The committee of the newest epoch that is known.
     pub(super) fn newest(&self) -> Option<&BTreeSet<ValidatorId>> {
         self.0.values().next_back()

@@ -77,6 +77,8 @@ pub struct Oracle {
     key: Option<GroupKey>,
     certified: BTreeMap<u64, BTreeSet<Vec<u8>>>,
     burns: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Honest slots that ever stored a share, by epoch and key.
+    holders: BTreeMap<(u64, GroupKey), BTreeSet<usize>>,
     /// Chunks that liars made up in the lanes of others and did not propose yet.
     forged: BTreeMap<Digest, Chunk>,
     newest_at_calm: u64,
@@ -105,6 +107,7 @@ impl Oracle {
             key: None,
             certified: BTreeMap::new(),
             burns: BTreeMap::new(),
+            holders: BTreeMap::new(),
             forged: BTreeMap::new(),
             newest_at_calm: 0,
             epoch_at_calm: 0,
@@ -255,6 +258,9 @@ impl Oracle {
     pub fn persisted(&mut self, slot: usize, record: &Record) {
         match record {
             Record::Ordering(ordering::api::Record::Wal { entry, .. }) => self.votes.logged(entry),
+            Record::KeyMaterial { epoch, key, .. } => {
+                self.holders.entry((epoch.get(), *key)).or_default().insert(slot);
+            }
             Record::NonceBurn { key, value } => {
                 let name = [&(slot as u64).to_be_bytes(), key.as_slice()].concat();
                 if let Some(before) = self.burns.insert(name, value.clone())
@@ -332,6 +338,18 @@ impl Oracle {
             let seen = format!("node {slot} ordered up to {} and keeps less", self.chain.height_of(slot));
             self.broken("nothing lost", seen);
         }
+    }
+
+    /// Whether what is owed needs the signature of an epoch whose key too few honest members hold to sign without liars: who is away while a key is
+    /// made, counts as faulty as long as it lives (the first assumption of docs/threat-model.md), so these are more than f.
+    pub fn is_beyond_holders(&self, owed: &Violation) -> bool {
+        let needs_key = matches!(owed.promise, "soft confirmation" | "sealing" | "rotation" | "membership");
+        let is_short = |epoch: &u64| {
+            let Some(key) = self.epochs.key(*epoch, self.key.as_ref()) else { return false };
+            let holders = self.holders.get(&(*epoch, key)).map_or(0, BTreeSet::len);
+            holders < self.epochs.committees.threshold(*epoch)
+        };
+        needs_key && (0..=self.epochs.newest()).any(|epoch| is_short(&epoch))
     }
 
     /// Whether others let it catch up in the end: nobody owes blocks to who is not registered any more.
