@@ -68,9 +68,9 @@ impl Progress {
         }
     }
 
-    /// Others are members now.
-    pub(crate) fn change_members(&mut self, committee: &Committee) {
-        self.reports.retain(|id, _| committee.key(*id).is_some());
+    /// Others are members now: only of these more is heard.
+    pub(crate) fn keep(&mut self, is_heard: impl Fn(ValidatorId) -> bool) {
+        self.reports.retain(|id, _| is_heard(*id));
     }
 
     /// A message shows that `from` is beyond `decided`.
@@ -93,8 +93,9 @@ impl Progress {
 
     /// The greatest height up to which an honest peer must have reported all batches signed; `None` before f + 1 have reported.
     pub(crate) fn sealed_height(&self, committee: &Committee) -> Option<Height> {
-        let reported = self.reports.values().filter(|report| report.stamp != Stamp::default());
-        reached_by_more_than(reported.map(|report| report.sealed), committee.faulty())
+        let members = self.reports.iter().filter(|(id, _)| committee.key(**id).is_some());
+        let reported = members.filter(|(_, report)| report.stamp != Stamp::default());
+        reached_by_more_than(reported.map(|(_, report)| report.sealed), committee.faulty())
     }
 
     /// Up to which chunk of our own chain of `lane` a quorum holds it.

@@ -416,7 +416,8 @@ impl Ordering {
         self.peers = committee.ids().filter(|id| *id != self.me).collect();
         self.buffer.shared_by(committee.len());
         self.restart.change_committee(&committee);
-        self.progress.change_members(&committee);
+        let (state, rules) = (&self.state, &self.rules);
+        self.progress.keep(|id| state.has_lane(id, rules));
         self.early.retain(|(from, ..), _| committee.key(*from).is_some());
     }
 }

@@ -137,11 +137,12 @@ impl Ordering {
 
     /// A peer's progress.
     pub(super) fn take_report(&mut self, now: Time, from: ValidatorId, report: &Report) {
-        if self.committee().key(from).is_none() {
-            // It follows, and asks in this way how far the others are.
-            if report.decided < self.state.height {
-                self.tell_decided(now, from);
-            }
+        // Who follows asks in this way how far the others are.
+        if self.committee().key(from).is_none() && report.decided < self.state.height {
+            self.tell_decided(now, from);
+        }
+        // Of those who have just left, lanes are still ordered.
+        if !self.state.has_lane(from, &self.rules) {
             return;
         }
         self.progress.report(from, report);
