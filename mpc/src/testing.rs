@@ -37,13 +37,27 @@ pub(crate) const PATIENCE: Patience = Patience { announce: 50, acknowledge: 60, 
 
 /// A fresh key among `n`.
 pub(crate) fn fresh(n: u16, t: u16) -> Setup {
-    Setup { id: ceremony_id(), members: committee(n), threshold: t, old: None, patience: PATIENCE }
+    Setup {
+        id: ceremony_id(),
+        members: committee(n),
+        threshold: t,
+        old: None,
+        announced: BTreeMap::new(),
+        patience: PATIENCE,
+    }
 }
 
 /// The same key for `members`.
 pub(crate) fn reshare(old: &GroupPublic, members: BTreeSet<MemberId>, t: u16) -> Setup {
     let id = CeremonyId { kind: CeremonyKind::Reshare, epoch: 5, ..ceremony_id() };
-    Setup { id, members, threshold: t, old: Some(old.clone()), patience: PATIENCE }
+    Setup {
+        id,
+        members,
+        threshold: t,
+        old: Some(old.clone()),
+        announced: BTreeMap::new(),
+        patience: PATIENCE,
+    }
 }
 
 /// A log with nodes behind it. Every published message is ordered once, in a block of its own, and given to all.
@@ -76,11 +90,8 @@ impl Log {
             events: Vec::new(),
             time: 100,
         };
+        log.all(Ceremony::start);
         log.all(|node| node.on_time(100));
-        for me in all {
-            let events = log.nodes.get_mut(&me).unwrap().start();
-            log.take(me, events);
-        }
         log
     }
 

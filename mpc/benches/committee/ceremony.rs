@@ -16,6 +16,7 @@ fn setup(old: Option<GroupPublic>) -> Setup {
         members: members().collect(),
         threshold: THRESHOLD,
         old,
+        announced: BTreeMap::new(),
         patience: Patience { announce: 1_000, acknowledge: 1_000, attempt: 10_000 },
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Dealer {
 impl Dealer {
     /// A dealer of a random constant, for a fresh key.
     pub(super) fn fresh(context: &Context, me: MemberId, seed: &CeremonySeed) -> Self {
-        let constant = Zeroizing::new(Scalar::random(&mut seed.stream(context, CONSTANT_LABEL)));
+        let constant = Zeroizing::new(Scalar::random(&mut seed.stream(&context.digest, CONSTANT_LABEL)));
         Self::of_constant(context, me, seed, &constant)
     }
 
@@ -43,9 +43,9 @@ impl Dealer {
         seed: &CeremonySeed,
         constant: &Scalar,
     ) -> Self {
-        let mut stream = seed.stream(context, POLYNOMIAL_LABEL);
+        let mut stream = seed.stream(&context.digest, POLYNOMIAL_LABEL);
         let polynomial = Polynomial::with_constant(constant, context.threshold, &mut stream);
-        let ephemeral = Zeroizing::new(Scalar::random(&mut seed.stream(context, EPHEMERAL_LABEL)));
+        let ephemeral = Zeroizing::new(Scalar::random(&mut seed.stream(&context.digest, EPHEMERAL_LABEL)));
         Self { me, polynomial, ephemeral }
     }
 

@@ -93,5 +93,5 @@ pub(super) fn statement<'a>(
     prover: MemberId,
     content: &[u8],
 ) -> Statement<'a> {
-    Statement { context, purpose, prover, content: Sha256::digest(content).into() }
+    Statement { scope: &context.digest, purpose, prover, content: Sha256::digest(content).into() }
 }

@@ -63,7 +63,7 @@ pub(super) struct EqualityProof {
 impl EqualityProof {
     pub(super) fn new(secret: &Scalar, claim: &Claim<'_>, seed: &CeremonySeed) -> Self {
         let hedge: [u8; 32] = claim.hash().finalize().into();
-        let mut stream = seed.stream(claim.context, &[NONCE_LABEL, &hedge].concat());
+        let mut stream = seed.stream(&claim.context.digest, &[NONCE_LABEL, &hedge].concat());
         let nonce = Zeroizing::new(Scalar::random(&mut stream));
         let challenge = claim.challenge(&(ProjectivePoint::GENERATOR * *nonce), &(*claim.ephemeral * *nonce));
         Self { challenge, response: *nonce + challenge * secret }

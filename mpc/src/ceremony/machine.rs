@@ -55,6 +55,8 @@ pub struct Ceremony {
     context: Context,
     patience: Patience,
     participant: Option<Participant>,
+    /// What was announced before; taken in by the start.
+    announced: BTreeMap<MemberId, Vec<u8>>,
     stage: Stage,
     /// The first time of the log that it was given.
     begun: Option<u64>,
@@ -114,19 +116,22 @@ impl Ceremony {
             return Err(SetupError::OldShare(me));
         }
         let participant = Participant::new(&context, me, seed, old);
-        Ok(Self::with(context, setup.patience, Some(participant)))
+        Ok(Self::with(context, setup, Some(participant)))
     }
 
     /// The part of one who only follows the log and learns the public half of the key.
     pub fn observer(setup: &Setup) -> Result<Self, SetupError> {
-        Ok(Self::with(Context::new(setup)?, setup.patience, None))
+        Ok(Self::with(Context::new(setup)?, setup, None))
     }
 
-    fn with(context: Context, patience: Patience, participant: Option<Participant>) -> Self {
+    fn with(context: Context, setup: &Setup, participant: Option<Participant>) -> Self {
+        let mut announced = setup.announced.clone();
+        announced.retain(|member, _| context.members.contains(member));
         Self {
             context,
-            patience,
+            patience: setup.patience,
             participant,
+            announced,
             stage: Stage::Announcing,
             begun: None,
             time: None,
@@ -196,12 +201,23 @@ impl Ceremony {
     }
 
     /// What to do first. The seed must be durable before any of it leaves the node.
-    pub fn start(&self) -> Vec<Event> {
-        let Some(Participant { me, seed, decryption: Some(decryption), .. }) = &self.participant else {
-            return Vec::new();
-        };
-        let body = decryption.announcement(&self.context, *me, seed);
-        vec![Event::Publish(wrap(Step::Announce, self.context.id, &body))]
+    pub fn start(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (member, body) in std::mem::take(&mut self.announced) {
+            let taken = self.on_announcement(member, &body);
+            events.extend(taken.unwrap_or_else(|kind| self.convict(0, member, kind)));
+        }
+        events.extend(self.announce());
+        events
+    }
+
+    /// This node's announcement, if it is still to be made.
+    fn announce(&self) -> Option<Event> {
+        let Participant { me, seed, decryption, .. } = self.participant.as_ref()?;
+        let is_to_come =
+            matches!(self.stage, Stage::Announcing) && !self.spoken.contains(&(Step::Announce, *me));
+        let body = decryption.as_ref().filter(|_| is_to_come)?.announcement(self.context.id, *me, seed);
+        Some(Event::Publish(wrap(Step::Announce, self.context.id, &body)))
     }
 
     /// The next message of the log, in a block of this time, its sender authenticated by the log. Own messages come this way too.
@@ -246,7 +262,10 @@ impl Ceremony {
             return Vec::new();
         }
         self.time = Some(time);
-        self.begun.get_or_insert(time);
+        if self.begun.is_none() {
+            self.begun = Some(time);
+            self.quorum_since = self.has_quorum().then_some(time);
+        }
         let mut events = Vec::new();
         while let Some((_, due)) = self.next_due().filter(|(at, _)| *at <= time) {
             events.extend(match due {
@@ -335,7 +354,7 @@ impl Ceremony {
 
     fn on_announcement(&mut self, sender: MemberId, body: &[u8]) -> Result<Vec<Event>, FaultKind> {
         self.spoken.insert((Step::Announce, sender));
-        let key = announce::verify(&self.context, sender, body)?;
+        let key = announce::verify(self.context.id, sender, body)?;
         let own =
             self.participant.as_ref().filter(|own| own.me == sender).and_then(|own| own.decryption.as_ref());
         if own.is_some_and(|own| own.public() != key) {

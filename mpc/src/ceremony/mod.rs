@@ -11,7 +11,7 @@
 //!
 //! | step | module | body | sent by | sent when |
 //! |---|---|---|---|---|
-//! | announce | `announce` | encryption key for this ceremony, proof of possession | members | at the start |
+//! | announce | `announce` | encryption key for this epoch's ceremonies, proof of possession | members | before it, or at the start |
 //! | dealing | `dealing`, `dealer`, `share_encryption` | `t` commitments, one encrypted share a recipient, proofs | dealers | the recipients are known |
 //! | complaint | `complaint`, `equality` | the point that opens one share, proof that it does | recipients | a dealing that counts gave them no good share |
 //! | ack | `ack`, `candidate` | digest of the key and all verifying shares | recipients | the own share of the candidate is right |
@@ -19,7 +19,7 @@
 //! # Rules
 //! 1. *First wins.* One announcement and one dealing a member. A second is ignored without a word, since a restarted member repeats
 //!    itself.
-//! 2. *Recipients* are those who announced a key when all have, or, once a quorum of n − f has, when [`Patience::announce`] is over.
+//! 2. *Recipients* are those who announced a key, before the ceremony or in it, when all have, or, once a quorum of n − f has, when [`Patience::announce`] is over.
 //! 3. *The candidate* is made by the first dealings in log order that are enough, of dealers that were not convicted: `t` for a fresh key,
 //!    the old threshold for an old one. Another conviction makes another candidate, and all acknowledge anew.
 //! 4. *A complaint is its own proof.* It opens one encrypted share to everybody. Either the share is no good and the dealer is convicted, or
@@ -32,7 +32,7 @@
 //! 7. *Lengths before maths.* Exactly `t` commitments and exactly one share a recipient, and the exact length, are checked before any point
 //!    is decoded.
 //! 8. *Everything is bound.* The digest of (id, members, threshold, old key) is in every proof, key derivation and, as id, in the
-//!    authenticated data of every share. Proofs of a dealing vouch for all of it.
+//!    authenticated data of every share. Announcements may be older than the ceremony and are bound to chain, contract, epoch and member. Proofs of a dealing vouch for all of it.
 //! 9. *Once, not `n` times.* Commitments are summed once; a member checks its own total share against the sum and looks at single dealings
 //!    only if that fails; verifying shares come from the sum by Horner's rule with 16-bit member numbers.
 //! 10. *Bounds.* A recipient complains once of a dealer; a false complaint is its last word, and a true one the dealer's: at most `2n` are
@@ -63,7 +63,7 @@
 //!
 //! # Example
 //! ```
-//! use std::collections::{BTreeSet, VecDeque};
+//! use std::collections::{BTreeMap, BTreeSet, VecDeque};
 //! use mpc::{MemberId, ceremony::{Ceremony, CeremonyId, CeremonyKind, CeremonySeed, Event, Patience, Setup}};
 //!
 //! let setup = Setup {
@@ -71,6 +71,7 @@
 //!     members: (1..=4).filter_map(MemberId::new).collect(),
 //!     threshold: 3,
 //!     old: None,
+//!     announced: BTreeMap::new(),
 //!     patience: Patience { announce: 60_000, acknowledge: 60_000, attempt: 600_000 },
 //! };
 //! let mut nodes: Vec<_> = setup
@@ -125,6 +126,7 @@ mod share_encryption;
 #[cfg(test)]
 mod tests;
 
+pub use announce::{ANNOUNCEMENT_LEN, announcement};
 pub use fault::{Failure, Fault, FaultKind, SetupError};
 pub use id::{CeremonyId, CeremonyKind};
 pub use machine::{Ceremony, Event, Status};

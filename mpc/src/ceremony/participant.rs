@@ -29,7 +29,7 @@ pub(super) struct Participant {
 impl Participant {
     /// With the share of the old key if it holds one.
     pub(super) fn new(context: &Context, me: MemberId, seed: CeremonySeed, old: Option<&KeyShare>) -> Self {
-        let decryption = context.members.contains(&me).then(|| DecryptionKey::derive(context, &seed));
+        let decryption = context.members.contains(&me).then(|| DecryptionKey::derive(context.id, &seed));
         let dealer = match &context.old {
             Some(_) => old.map(|old| Dealer::of_constant(context, me, &seed, old.secret())),
             None => Some(Dealer::fresh(context, me, &seed)),

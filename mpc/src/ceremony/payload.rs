@@ -1,6 +1,6 @@
 //! The envelope of every ceremony message in the log: `tag (1) ‖ ceremony id (41) ‖ body`.
 
-use super::announce::ANNOUNCE_LEN;
+use super::announce::ANNOUNCEMENT_LEN;
 use super::dealing::MAX_DEALING_LEN;
 use super::id::{CEREMONY_ID_LEN, CeremonyId};
 use crate::wire::{Reader, WireError};
@@ -10,7 +10,7 @@ const HEADER_LEN: usize = 1 + CEREMONY_ID_LEN;
 /// Longest possible ceremony message: a dealing among [`MAX_MEMBERS`](crate::MAX_MEMBERS) with `t = n`.
 pub const MAX_PAYLOAD: usize = HEADER_LEN + MAX_DEALING_LEN;
 
-const _: () = assert!(ANNOUNCE_LEN < MAX_DEALING_LEN, "MAX_PAYLOAD is the length of the longest message");
+const _: () = assert!(ANNOUNCEMENT_LEN < MAX_DEALING_LEN, "MAX_PAYLOAD is the length of the longest message");
 
 /// The step that a message belongs to. Its number is the tag on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

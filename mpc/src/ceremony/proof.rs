@@ -1,6 +1,6 @@
-//! Proof of possession: a Schnorr proof of knowledge of the secret behind a point, bound to ceremony, prover and content.
+//! Proof of possession: a Schnorr proof of knowledge of the secret behind a point, bound to its scope, prover and content.
 //!
-//! `R = kG`, `c = SHA-256(domain ‖ purpose ‖ context ‖ member ‖ X ‖ content ‖ R) mod q`, `z = k + c·x`; valid if
+//! `R = kG`, `c = SHA-256(domain ‖ purpose ‖ scope ‖ member ‖ X ‖ content ‖ R) mod q`, `z = k + c·x`; valid if
 //! `zG = R + cX`. The nonce `k` is derived from the seed *and everything that is hashed*, as in RFC 6979: a member that
 //! replays never answers two challenges with one nonce.
 //!
@@ -16,7 +16,6 @@ use k256::{ProjectivePoint, Scalar, U256};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::context::Context;
 use super::seed::CeremonySeed;
 use crate::member::MemberId;
 use crate::wire::{POINT_LEN, Reader, SCALAR_LEN, WireError, compress, scalar_bytes};
@@ -30,7 +29,7 @@ pub(super) const PROOF_LEN: usize = POINT_LEN + SCALAR_LEN;
 /// Which secret a proof is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A member's encryption key for this ceremony.
+    /// A member's encryption key.
     EncryptionKey,
     /// The constant term of a dealer's polynomial.
     Constant,
@@ -61,7 +60,8 @@ impl fmt::Display for Purpose {
 /// What a proof is bound to.
 #[derive(Clone, Copy)]
 pub(super) struct Statement<'a> {
-    pub(super) context: &'a Context,
+    /// Digest of what it is for: a ceremony, or all those for one key.
+    pub(super) scope: &'a [u8; 32],
     pub(super) purpose: Purpose,
     pub(super) prover: MemberId,
     /// Digest of whatever else the proof vouches for.
@@ -73,7 +73,7 @@ impl Statement<'_> {
         Sha256::new()
             .chain_update(DOMAIN)
             .chain_update([self.purpose.byte()])
-            .chain_update(self.context.digest)
+            .chain_update(self.scope)
             .chain_update(self.prover.number().to_be_bytes())
             .chain_update(point_or_zero(public))
             .chain_update(self.content)
@@ -95,7 +95,7 @@ impl Proof {
     pub(super) fn new(secret: &Scalar, statement: &Statement<'_>, seed: &CeremonySeed) -> Self {
         let public = ProjectivePoint::GENERATOR * secret;
         let hedge: [u8; 32] = statement.hash(&public).finalize().into();
-        let mut stream = seed.stream(statement.context, &[NONCE_LABEL, &hedge].concat());
+        let mut stream = seed.stream(statement.scope, &[NONCE_LABEL, &hedge].concat());
         let nonce = Zeroizing::new(Scalar::random(&mut stream));
         let commitment = ProjectivePoint::GENERATOR * *nonce;
         let response = *nonce + statement.challenge(&public, &commitment) * secret;

@@ -1,6 +1,6 @@
 //! Who makes which key, and how long the log waits for whom.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::CeremonyId;
 use crate::keys::GroupPublic;
@@ -17,6 +17,8 @@ pub struct Setup {
     pub threshold: u16,
     /// For resharing: the key that is shared anew. Its members deal, those above receive.
     pub old: Option<GroupPublic>,
+    /// What members [announced](super::announcement) before this ceremony, as the log has it. The others announce in it.
+    pub announced: BTreeMap<MemberId, Vec<u8>>,
     /// How long the log waits.
     pub patience: Patience,
 }

@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod ahead;
 mod late;
 mod matrix;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k256::{ProjectivePoint, Scalar};
 use proptest::prelude::*;
@@ -31,7 +32,7 @@ fn context(n: u16, t: u16) -> Context {
 /// The dealing of one member of `context`, and all members' decryption keys.
 fn dealing(context: &Context, dealer: MemberId) -> (Vec<u8>, BTreeMap<MemberId, DecryptionKey>) {
     let decryption: BTreeMap<_, _> =
-        context.members.iter().map(|me| (*me, DecryptionKey::derive(context, &seed(*me)))).collect();
+        context.members.iter().map(|me| (*me, DecryptionKey::derive(context.id, &seed(*me)))).collect();
     let encryption = decryption.iter().map(|(me, key)| (*me, key.public())).collect();
     (Dealer::fresh(context, dealer, &seed(dealer)).deal(context, &encryption, &seed(dealer)), decryption)
 }
@@ -334,7 +335,7 @@ fn a_false_complaint_convicts_its_accuser() {
     for (name, alter, expected) in cases {
         let mut log = Log::new(4, 3);
         let context = context(4, 3);
-        let decryption = DecryptionKey::derive(&context, &seed(accuser));
+        let decryption = DecryptionKey::derive(context.id, &seed(accuser));
         let encryption = decryption.public();
         log.run(|sender, payload| {
             let complains = sender == accuser && payload[0] == 3;
@@ -483,7 +484,7 @@ fn another_constant_than_the_old_share_convicts() {
             return vec![payload];
         }
         let encryption =
-            committee(4).into_iter().map(|me| (me, DecryptionKey::derive(&context, &seed(me)).public()));
+            committee(4).into_iter().map(|me| (me, DecryptionKey::derive(context.id, &seed(me)).public()));
         let dealer = Dealer::of_constant(&context, liar, &seed(liar), &Scalar::from(5_u64));
         vec![wrap(Step::Dealing, setup.id, &dealer.deal(&context, &encryption.collect(), &seed(liar)))]
     });
@@ -500,8 +501,8 @@ fn dealing_with_bad_share(context: &Context, dealer: MemberId, victim: MemberId,
 
     let (honest, decryption) = dealing(context, dealer);
     let own = seed(dealer);
-    let ephemeral = Scalar::random(&mut own.stream(context, b"ephemeral key"));
-    let constant = Scalar::random(&mut own.stream(context, b"constant"));
+    let ephemeral = Scalar::random(&mut own.stream(&context.digest, b"ephemeral key"));
+    let constant = Scalar::random(&mut own.stream(&context.digest, b"constant"));
     let t = context.threshold.count();
     let position = context.members.iter().position(|member| *member == victim).unwrap();
 
@@ -558,7 +559,7 @@ fn dealing_that_vanishes(context: &Context, liar: MemberId, others: &[(MemberId,
 
     let (own, at) = (seed(liar), liar.scalar());
     let decryption: BTreeMap<_, _> =
-        context.members.iter().map(|me| (*me, DecryptionKey::derive(context, &seed(*me)))).collect();
+        context.members.iter().map(|me| (*me, DecryptionKey::derive(context.id, &seed(*me)))).collect();
     let mut target = Scalar::ZERO;
     for (dealer, body) in others {
         let dealing = verify(context, *dealer, body).unwrap();
@@ -624,10 +625,14 @@ fn nothing_carries_over_to_another_place() {
     .collect();
     for there in &elsewhere {
         assert!(verify(there, dealer, &body).is_err());
-        assert_ne!(
-            DecryptionKey::derive(there, &seed(dealer)).public(),
-            DecryptionKey::derive(&here, &seed(dealer)).public(),
-            "one seed in two ceremonies gives unrelated keys"
+        let deals = |context| Dealer::fresh(context, dealer, &seed(dealer)).commitment();
+        assert_ne!(deals(there), deals(&here), "one seed in two ceremonies deals unrelated secrets");
+        let key = |id| DecryptionKey::derive(id, &seed(dealer)).public();
+        let is_of_another_key = CeremonyId { kind: here.id.kind, attempt: 0, ..there.id } != here.id;
+        assert_eq!(
+            key(there.id) != key(here.id),
+            is_of_another_key,
+            "one encryption key for an epoch's ceremonies"
         );
     }
 

@@ -4,10 +4,11 @@
 //! here as well shows at once: nothing decodes any more, and liars have nothing to lie about ([`Report::lies`](super::Report)).
 
 use bytes::{BufMut, Bytes, BytesMut};
+use node_core::api::Class;
 use ordering_types::codec;
 use ordering_types::{
-    CommitCertificate, Cut, Digest, Epoch, Header, Height, Incarnation, LaneTip, Round, SecretKey, Signature,
-    SignedVote, Time, ValidatorId, VoteKind, preimage::Domain,
+    Chunk, CommitCertificate, Cut, Digest, Epoch, Header, Height, Incarnation, LaneTip, Round, SecretKey,
+    Signature, SignedVote, Time, ValidatorId, VoteKind, preimage::Domain,
 };
 use serde::{Deserialize, Serialize};
 
@@ -215,13 +216,53 @@ pub fn chunk_place(bytes: &[u8]) -> Option<(u64, Digest)> {
     Some((reader.u64()?, Digest::new(reader.array()?)))
 }
 
+/// What a message is about, for people who read a trace.
+pub fn title(class: Class, bytes: &[u8]) -> Option<String> {
+    match class {
+        Class::Ceremony => ceremony_title(bytes),
+        Class::Consensus => consensus_title(bytes),
+        Class::Chunks => chunk_title(bytes),
+        Class::Sync => None,
+    }
+}
+
+fn chunk_title(bytes: &[u8]) -> Option<String> {
+    let (kind, body) = bytes.split_first()?;
+    match *kind {
+        CHUNK | FETCHED_CHUNK => {
+            let chunk = Chunk::decode(Bytes::copy_from_slice(body)).ok()?;
+            let name = if *kind == CHUNK { "chunk" } else { "answer: chunk" };
+            Some(format!("{name} {} of {:?}, {:?}", chunk.sequence(), chunk.lane(), chunk.digest()))
+        }
+        FETCH_CHUNK => {
+            let mut reader = Reader(body);
+            let digest = Digest::new(reader.array()?);
+            let [ancestors] = reader.array()?;
+            Some(format!("wants chunk {digest:?} and {ancestors} before it"))
+        }
+        REPORT => Some("report".to_owned()),
+        _ => None,
+    }
+}
+
+fn consensus_title(bytes: &[u8]) -> Option<String> {
+    if let Some(ProposedCut { proposal, .. }) = read::<ProposedCut>(PROPOSAL, bytes) {
+        let Proposal { height, round, valid_round, value, proposer, .. } = proposal;
+        let again = valid_round.map_or(String::new(), |round| format!(", valid in {round}"));
+        return Some(format!("{proposer}'s proposal {height}/{round} {value:?}{again}"));
+    }
+    let ordering_types::Vote { kind, height, round, value, validator, .. } = read_vote(bytes)?.vote;
+    let value = value.map_or("nil".to_owned(), |value| format!("{value:?}"));
+    Some(format!("{validator}'s {kind:?} {height}/{round} {value}"))
+}
+
 /// What a ceremony message is, for a trace.
 ///
 /// ```text
 ///   u32 0 (signing) │ 8 key │ u64 length │ u8 kind │ u64 epoch │ u8 item kind │ u64 item number │ …
 ///   u32 1 (encoding) or 2 (want sealed) or 3 (sealed) │ u64 number │ …
 /// ```
-pub fn ceremony_title(bytes: &[u8]) -> Option<String> {
+fn ceremony_title(bytes: &[u8]) -> Option<String> {
     let mut reader = Reader(bytes);
     let kind = u32::from_be_bytes(reader.array()?);
     let number = reader.u64()?;

@@ -249,12 +249,8 @@ impl<'a> World<'a> {
     fn note(&mut self, event: &Event) {
         let line = match event {
             Event::Deliver { to, from, class, bytes } => {
-                let title = match class {
-                    Class::Ceremony => wire::ceremony_title(bytes).unwrap_or_default(),
-                    _ => String::new(),
-                };
                 let digest = Digest::sha256(&[bytes]);
-                format!("{from} -> {to} {class:?} {} bytes {digest:?} {title}", bytes.len())
+                format!("{from} -> {to} {class:?} {} bytes {digest:?}", bytes.len())
             }
             Event::Wake { node, .. } => format!("{node} wakes"),
             Event::Submit { nodes, number } => format!("transaction {number} to {nodes:?}"),
@@ -270,14 +266,24 @@ impl<'a> World<'a> {
             Event::Calm => "calm".to_owned(),
             Event::Ask => return,
         };
-        self.tell(line);
+        let title = match event {
+            Event::Deliver { class, bytes, .. } if self.trace.is_some() => wire::title(*class, bytes),
+            _ => None,
+        };
+        self.tell_titled(line, title);
     }
 
     fn tell(&mut self, line: String) {
+        self.tell_titled(line, None);
+    }
+
+    /// The title is for people: the hash has the bytes that it is of.
+    fn tell_titled(&mut self, line: String, title: Option<String>) {
         self.hash =
             Digest::sha256(&[self.hash.as_ref(), &self.now.as_micros().to_be_bytes(), line.as_bytes()]);
         if let Some(trace) = &mut self.trace {
-            trace(format!("{:>12.6} {line}", self.now.since(START).as_secs_f64()));
+            let seconds = self.now.since(START).as_secs_f64();
+            trace(format!("{seconds:>12.6} {line} {}", title.unwrap_or_default()));
         }
     }
 

@@ -96,7 +96,7 @@ impl Corruption {
 fn false_complaint() -> Vec<u8> {
     let context = context(4, 3);
     let (accuser, dealer) = (member(LIAR), member(ACCUSED));
-    let decryption = DecryptionKey::derive(&context, &seed(accuser));
+    let decryption = DecryptionKey::derive(context.id, &seed(accuser));
     let encryption = decryption.public();
     let (body, _) = dealing(&context, dealer);
     let dealing = verify(&context, dealer, &body).unwrap();
