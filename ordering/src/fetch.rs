@@ -1,7 +1,7 @@
 //! Fetching of chunks that something names and that are not held: ask one peer at a time, then another.
 //!
 //! A request may ask for ancestors, too. They come as messages of their own, in any order, so what a peer was asked for is
-//! remembered by place in the lane as well as by digest.
+//! remembered by place in the lane as well as by digest, and an ancestor that overtook the chunk that names it is kept until that is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,6 +15,8 @@ const MAX_REQUESTS_AT_ONCE: usize = 64;
 
 /// Most lanes and peers of which ancestors are expected.
 const MAX_EXPECTED: usize = 4_096;
+/// Of one peer: most chunks that came before those that name them, and most bytes of them.
+const MAX_EARLY: (usize, usize) = (64, 2 << 20);
 
 #[derive(Clone, Debug)]
 struct Want {
@@ -45,6 +47,8 @@ pub(crate) struct Fetch {
     wants: BTreeMap<Digest, Want>,
     /// By peer and lane: the first and last place asked for.
     expected: BTreeMap<(ValidatorId, LaneId), (LaneSequence, LaneSequence)>,
+    /// Ancestors that nothing names yet, by who sent them.
+    early: BTreeMap<ValidatorId, BTreeMap<Digest, Chunk>>,
 }
 
 impl Fetch {
@@ -96,6 +100,21 @@ impl Fetch {
             || place.is_some_and(|(first, last)| (*first..=*last).contains(&chunk.sequence()))
     }
 
+    /// Keeps an ancestor that a peer was asked for, for when the chunk that names it comes.
+    pub(crate) fn keep_early(&mut self, from: ValidatorId, chunk: Chunk) {
+        let (most, most_bytes) = MAX_EARLY;
+        let of_peer = self.early.entry(from).or_default();
+        let bytes: usize = of_peer.values().map(|chunk| chunk.bytes().len()).sum();
+        if of_peer.len() < most && bytes.saturating_add(chunk.bytes().len()) <= most_bytes {
+            of_peer.insert(chunk.digest(), chunk);
+        }
+    }
+
+    /// One that was kept, now that something names it.
+    pub(crate) fn take_early(&mut self, digest: Digest) -> Option<(ValidatorId, Chunk)> {
+        self.early.iter_mut().find_map(|(from, chunks)| Some((*from, chunks.remove(&digest)?)))
+    }
+
     /// It is held now.
     pub(crate) fn arrived(&mut self, digest: Digest) {
         self.wants.remove(&digest);
@@ -105,6 +124,10 @@ impl Fetch {
     pub(crate) fn decided(&mut self, tip: impl Fn(LaneId) -> LaneSequence) {
         self.wants.retain(|_, want| !want.named && want.sequence > tip(want.lane));
         self.expected.retain(|(_, lane), (_, last)| *last > tip(*lane));
+        self.early.retain(|_, chunks| {
+            chunks.retain(|_, chunk| chunk.sequence() > tip(chunk.lane()));
+            !chunks.is_empty()
+        });
     }
 
     /// What the owner of a lane reported of it is of a branch that was not decided.

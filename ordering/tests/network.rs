@@ -307,6 +307,34 @@ fn a_split_network_stops_or_goes_on_by_its_majority_and_heals() {
     }
 }
 
+/// Found by the simulator: answers that overtook each other brought one chunk of a lane a request, and after a long height the next request took
+/// long to be made. Heights then took 10 seconds while a lane's owner told some of the others nothing.
+#[test]
+fn the_chunks_of_one_answer_are_stored_in_whatever_order_they_come() {
+    let jitter = Duration::from_millis(40);
+    for seed in 0..4 {
+        let mut network = Network::new(4, seed, Link { jitter, ..Link::GOOD });
+        load(&mut network, "a", 20, MILLISECOND);
+        network.kill(3);
+        let lane = LaneId { validator: id(3), incarnation: Incarnation::new(999) };
+        let mut parent = Digest::ZERO;
+        for place in 1..=24 {
+            let transaction = Transaction { rollup: OPAQUE, data: format!("{place}").into_bytes().into() };
+            let chunk = Chunk::new(lane, LaneSequence::new(place), parent, &[transaction]).unwrap();
+            parent = chunk.digest();
+            // The message's kind, and the chunk. A quorum holds it with the leader that is told nothing.
+            for to in [0, 1] {
+                network.inject(3, to, [&[1], chunk.bytes().as_ref()].concat());
+            }
+        }
+        let last = Transaction { rollup: OPAQUE, data: b"24".as_slice().into() }.id();
+        network.wait(2 * SECOND, "what only two were told is ordered", |network| {
+            (0..3).all(|node| network.ordered(node).contains(&(OPAQUE, last)))
+        });
+        network.check();
+    }
+}
+
 /// The owner of a lane sends two different first chunks. Whichever is decided is everyone's.
 #[test]
 fn a_forked_lane_forks_no_block() {

@@ -16,6 +16,8 @@ use crate::wire::{FetchChunk, Message, Report, Stamp};
 
 /// Most ancestors that one request brings.
 const MAX_ANCESTORS: u64 = 64;
+/// A named chunk that may be on its way is waited for no longer than so many retries take.
+const MAX_PATIENCE: u32 = 3;
 /// Who follows asks so many times as often how far the others are: nobody tells it otherwise.
 const FOLLOWS_FASTER: u32 = 4;
 /// Reports to the next leader while one height runs.
@@ -95,11 +97,19 @@ impl Ordering {
     /// proves nothing: found by the simulator, a peer that was asked for an ancestor put transactions of its own into an honest
     /// validator's lane.
     pub(super) fn take_fetched(&mut self, now: Time, from: ValidatorId, chunk: Chunk) {
-        let owned = chunk.lane().validator == from;
-        let known = owned || self.fetch.wants(chunk.digest()) || self.store.is_parent(&chunk);
-        if known && self.fetch.expects(from, &chunk) && self.admits_lane(chunk.lane()) {
-            let vouched = owned || self.fetch.reported(chunk.digest());
-            self.store_chunk(now, from, chunk, vouched);
+        let mut next = Some((from, chunk));
+        while let Some((from, chunk)) = next.take() {
+            if !self.fetch.expects(from, &chunk) || !self.admits_lane(chunk.lane()) {
+                return;
+            }
+            let owned = chunk.lane().validator == from;
+            if owned || self.fetch.wants(chunk.digest()) || self.store.is_parent(&chunk) {
+                let (parent, vouched) = (chunk.parent(), owned || self.fetch.reported(chunk.digest()));
+                self.store_chunk(now, from, chunk, vouched);
+                next = self.fetch.take_early(parent);
+            } else {
+                self.fetch.keep_early(from, chunk);
+            }
         }
     }
 
@@ -216,7 +226,9 @@ impl Ordering {
         hints.truncate(4);
         let ancestors = u8::try_from(missing.min(MAX_ANCESTORS)).unwrap_or(0);
         // A chunk on its way needs no fetch, and on long ways it is longer on it.
-        let patience = (self.settings.retry_delay / 4).max(self.pace.last_duration / 4);
+        // A height that took several rounds says nothing of the way.
+        let longest = self.settings.retry_delay * MAX_PATIENCE;
+        let patience = (self.pace.last_duration / 4).clamp(self.settings.retry_delay / 4, longest);
         let due = if self.is_syncing() { now } else { now + patience };
         let missing = LaneTip { lane: tip.lane, sequence, digest };
         self.fetch.want(missing, ancestors, true, due, hints);
