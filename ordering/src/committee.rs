@@ -18,6 +18,8 @@ use ordering_types::handover::committee_hash;
 use ordering_types::{Digest, Epoch, PublicKey, ValidatorId};
 use serde::{Deserialize, Serialize};
 
+use crate::state::count;
+
 /// Fewer survive no fault.
 const FEWEST: usize = 4;
 
@@ -47,7 +49,7 @@ impl Members {
     /// For the state root.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.hash.as_ref());
-        out.extend_from_slice(&u32::try_from(self.committee.len()).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend_from_slice(&count(self.committee.len()));
         for (id, key) in self.committee.iter() {
             out.extend_from_slice(&id.get().to_be_bytes());
             out.extend_from_slice(&key.to_bytes());

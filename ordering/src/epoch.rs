@@ -2,9 +2,9 @@
 //!
 //! # Rules
 //! 1. An epoch begins with its first block. When as much of it is left as [`Epochs::ceremony_ms`] says, by the times of its blocks, the
-//!    validators make the next key; when it has lasted as long as it must, it is *due*. Both follow from the decided blocks alone. Where a registry says
-//!    who may be in the next committee, the first quarter of that part is for those to say that they are ready; then the members are
-//!    [drawn](crate::committee), and make the key.
+//!    validators make the next key; when it has lasted as long as it must, it is *due*. Both follow from the decided blocks alone. Whoever could be a
+//!    member of the next says so before, with the encryption key for its share of that key: from the beginning of the epoch on; or, where a
+//!    registry says who may be in the next committee, in the first quarter of that part. Then the members are [drawn](crate::committee), and make the key.
 //! 2. A member that knows the next key and its test signature says so in the log once the epoch is due: an [`EpochVote`]. It may change its mind,
 //!    since a key that is not taken into use is given up for another: its newest vote counts. But only [`MAX_VOTES`] of each are looked at, so
 //!    that nobody has others verify signatures without end. What f + 1 say is proven, so who knows no key says the same.
@@ -15,8 +15,9 @@
 //!
 //! The outgoing committee signs the [`Handover`] after that: nothing waits for its signature.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod ready;
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ordering_types::chain_spec::{Committee, Epochs};
@@ -24,11 +25,13 @@ use ordering_types::preimage::Domain;
 use ordering_types::{Epoch, EpochVote, GroupKey, Handover, Height, NextEpoch, SystemMessage, ValidatorId};
 use serde::{Deserialize, Serialize};
 
+pub use self::ready::{Announcement, MAX_ANNOUNCEMENT, READY};
+use self::ready::{Ready, write_announcements};
 use crate::committee::{Members, Urn, draw};
 use crate::l1::L1Book;
 use crate::load::Rules;
 use crate::planted::PlantedBug;
-use crate::state::Replayed;
+use crate::state::{Replayed, count};
 
 /// Epochs that a state remembers beside the present one: signatures of theirs may still be wanted.
 pub const REMEMBERED_EPOCHS: usize = 8;
@@ -42,8 +45,6 @@ const MAX_VOTES: u8 = 16;
 const MAX_OUTSIDE_MESSAGES: u16 = 256;
 /// First byte of a system message that is an [`EpochVote`].
 pub const EPOCH_VOTE: u8 = 3;
-/// First byte of a system message by which a validator is ready to be a member of an epoch: its number follows.
-pub const READY: u8 = 7;
 
 /// What ordering tells of epochs, right after the block with which it came about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub struct CeremonyStart {
     pub nth: u16,
     /// Who makes the key, and is the committee if the epoch ends with it.
     pub members: Members,
+    /// What they announced before.
+    pub announced: BTreeMap<ValidatorId, Announcement>,
 }
 
 /// One epoch's beginning.
@@ -107,7 +110,7 @@ pub struct EpochBook {
     /// Time of its first block; none before that.
     since_ms: Option<u64>,
     /// Those who say to be ready for the next; none before it is time to.
-    ready: Option<BTreeSet<ValidatorId>>,
+    ready: Option<Ready>,
     ceremony: Option<CeremonyStart>,
     /// The time of the block with which it became due.
     due: Option<u64>,
@@ -204,7 +207,7 @@ impl EpochBook {
     /// Whether those who would be members of the next epoch say so now, and this one has not yet.
     pub fn gathers(&self, validator: ValidatorId) -> bool {
         let is_time = self.ceremony.is_none() || self.due.is_some();
-        is_time && self.ready.as_ref().is_some_and(|ready| !ready.contains(&validator))
+        is_time && self.ready.as_ref().is_some_and(|ready| !ready.has(validator))
     }
 
     /// The time of the block since which the present epoch may end; none while it must go on.
@@ -269,37 +272,67 @@ impl EpochBook {
         }
         self.votes = votes;
         messages.iter().for_each(|message| self.note(message, l1));
-        let lengths = &rules.epochs;
         let lasts = time_ms.saturating_sub(*self.since_ms.get_or_insert(time_ms));
-        let blocks = height.next().get().saturating_sub(self.present.first_height.get());
         let mut events: Vec<EpochEvent> = backed.then_some(EpochEvent::Backed).into_iter().collect();
-        let preparing = lengths.interval_ms.saturating_sub(lengths.ceremony_ms);
-        if self.ready.is_none() && l1.is_listed() && lasts >= preparing {
-            self.ready = Some(BTreeSet::new());
-            events.push(EpochEvent::Gather(self.present.epoch.next()));
-        }
-        let gathered = if l1.is_listed() { preparing + lengths.ceremony_ms / GATHERING } else { preparing };
+        events.extend(self.gather(lasts, l1, rules));
+        events.extend(self.begin_ceremony((height, time_ms), lasts, l1, rules));
+        events.extend(self.become_due((height, time_ms), lasts, l1, rules));
+        events
+    }
+
+    /// Rule 1: those who could be members may say so now.
+    fn gather(&mut self, lasts_ms: u64, l1: &L1Book, rules: &Rules) -> Option<EpochEvent> {
+        let is_time = !l1.is_listed() || lasts_ms >= preparing_ms(&rules.epochs);
+        (is_time && self.ready.is_none()).then(|| self.gather_anew())
+    }
+
+    fn gather_anew(&mut self) -> EpochEvent {
+        self.ready = Some(Ready::default());
+        EpochEvent::Gather(self.present.epoch.next())
+    }
+
+    /// Rules 1 and 4.
+    fn begin_ceremony(
+        &mut self,
+        (after, time_ms): (Height, u64),
+        lasts_ms: u64,
+        l1: &L1Book,
+        rules: &Rules,
+    ) -> Option<EpochEvent> {
+        let lengths = &rules.epochs;
+        let gathering = if l1.is_listed() { lengths.ceremony_ms / GATHERING } else { 0 };
         let nth = match &self.ceremony {
-            None => (lasts >= gathered).then_some(0),
+            None => (lasts_ms >= preparing_ms(lengths) + gathering).then_some(0),
             Some(last) => self.is_stuck(last, time_ms, lengths).then_some(last.nth.saturating_add(1)),
-        };
-        if let Some(nth) = nth {
-            let members = self.draw(l1, rules);
-            for votes in self.votes.values_mut() {
-                votes.newest.take_if(|vote| vote.next.committee != members.hash());
-            }
-            let start = CeremonyStart { after: height, time_ms, nth, members };
-            self.ceremony = Some(start.clone());
-            events.push(EpochEvent::MakeKey(start));
+        }?;
+        let members = self.draw(l1, rules);
+        for votes in self.votes.values_mut() {
+            votes.newest.take_if(|vote| vote.next.committee != members.hash());
         }
-        if self.due.is_none() && lasts >= lengths.interval_ms && blocks >= lengths.blocks {
-            self.due = Some(time_ms);
-            events.push(EpochEvent::Due { time_ms });
-            if l1.is_listed() {
-                // Should it be stuck, those are drawn who are there then.
-                self.ready = Some(BTreeSet::new());
-                events.push(EpochEvent::Gather(self.present.epoch.next()));
-            }
+        let announced = self.ready.as_ref().map(|ready| ready.announcements(members.committee()));
+        let announced = announced.unwrap_or_default();
+        let start = CeremonyStart { after, time_ms, nth, members, announced };
+        self.ceremony = Some(start.clone());
+        Some(EpochEvent::MakeKey(start))
+    }
+
+    fn become_due(
+        &mut self,
+        (height, time_ms): (Height, u64),
+        lasts_ms: u64,
+        l1: &L1Book,
+        rules: &Rules,
+    ) -> Vec<EpochEvent> {
+        let Epochs { interval_ms, blocks, .. } = rules.epochs;
+        let has_blocks = height.next().get().saturating_sub(self.present.first_height.get());
+        if self.due.is_some() || lasts_ms < interval_ms || has_blocks < blocks {
+            return Vec::new();
+        }
+        self.due = Some(time_ms);
+        let mut events = vec![EpochEvent::Due { time_ms }];
+        if l1.is_listed() {
+            // Should it be stuck, those are drawn who are there then.
+            events.push(self.gather_anew());
         }
         events
     }
@@ -310,10 +343,18 @@ impl EpochBook {
         if self.committee().key(*sender).is_none() {
             *self.outside.entry(*sender).or_default() += 1;
         }
-        let epoch = self.present.epoch.next().get().to_be_bytes();
-        let is_ready = payload.split_first().is_some_and(|(kind, rest)| *kind == READY && rest == epoch);
-        if let Some(ready) = self.ready.as_mut().filter(|_| is_ready && l1.candidate(*sender).is_some()) {
-            ready.insert(*sender);
+        let announcement = Ready::read(payload, self.present.epoch.next());
+        let may_be_drawn = self.may_be_drawn(*sender, l1);
+        if let (Some(ready), Some(announcement), true) = (&mut self.ready, announcement, may_be_drawn) {
+            ready.note(*sender, announcement);
+        }
+    }
+
+    /// Whether a validator can be a member of the next epoch: one on the agreed list; without a list, a member of the present.
+    pub fn may_be_drawn(&self, validator: ValidatorId, l1: &L1Book) -> bool {
+        match l1.is_listed() {
+            true => l1.candidate(validator).is_some(),
+            false => self.committee().key(validator).is_some(),
         }
     }
 
@@ -321,7 +362,7 @@ impl EpochBook {
         let everybody = || l1.candidates().iter().map(|candidate| candidate.id).collect();
         let ready = match &self.ready {
             _ if rules.lacking == Some(PlantedBug::UnreadyDrawn) => everybody(),
-            Some(ready) => ready.clone(),
+            Some(ready) => ready.ids(),
             None => BTreeSet::new(),
         };
         let urn = Urn {
@@ -360,14 +401,14 @@ impl EpochBook {
         for time_ms in since_ms.iter().chain(due) {
             out.extend_from_slice(&time_ms.to_be_bytes());
         }
-        if let Some(CeremonyStart { after, time_ms, nth, members }) = ceremony {
+        if let Some(CeremonyStart { after, time_ms, nth, members, announced }) = ceremony {
             for number in [after.get(), *time_ms, u64::from(*nth)] {
                 out.extend_from_slice(&number.to_be_bytes());
             }
             members.write(out);
+            write_announcements(announced, out);
         }
-        out.extend_from_slice(&count(ready.iter().flatten().count()));
-        ready.iter().flatten().for_each(|id| out.extend_from_slice(&id.get().to_be_bytes()));
+        ready.iter().for_each(|ready| ready.write(out));
         out.extend_from_slice(&count(outside.len()));
         for (id, said) in outside {
             out.extend_from_slice(&id.get().to_be_bytes());
@@ -382,6 +423,11 @@ impl EpochBook {
         out.extend_from_slice(&count(before.len()));
         before.iter().for_each(|start| start.write(out));
     }
+}
+
+/// For so long nothing has to be done for the next epoch.
+const fn preparing_ms(lengths: &Epochs) -> u64 {
+    lengths.interval_ms.saturating_sub(lengths.ceremony_ms)
 }
 
 impl EpochStart {
@@ -405,10 +451,6 @@ impl EpochStart {
         out.extend_from_slice(&first_height.get().to_be_bytes());
         out.extend_from_slice(&first_batch.to_be_bytes());
     }
-}
-
-fn count(n: usize) -> [u8; 4] {
-    u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes()
 }
 
 #[cfg(test)]

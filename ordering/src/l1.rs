@@ -15,6 +15,7 @@ use ordering_types::{Digest, L1Reference, L1Report, Registry, SystemMessage, Val
 use serde::{Deserialize, Serialize};
 
 use crate::load::Rules;
+use crate::state::count;
 
 /// Reports of one member that are remembered; see rule 1.
 pub const MAX_REPORTS: usize = 8;
@@ -131,7 +132,6 @@ impl L1Book {
         out.extend([agreed.is_some(), listed.is_some()].map(u8::from));
         out.extend(agreed.iter().flat_map(L1Report::encode));
         out.extend(listed.iter().flat_map(|root| root.to_bytes()));
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
         out.extend_from_slice(&count(reports.len()));
         for (id, reports) in reports {
             out.extend_from_slice(&id.get().to_be_bytes());

@@ -30,7 +30,7 @@ pub(crate) fn making_of(members: Members) -> EpochBook {
 }
 
 fn ceremony(after: u64, time_ms: u64, nth: u16) -> CeremonyStart {
-    CeremonyStart { after: Height::new(after), time_ms, nth, members: members() }
+    CeremonyStart { after: Height::new(after), time_ms, nth, members: members(), announced: BTreeMap::new() }
 }
 
 fn rules() -> Rules {
@@ -65,8 +65,11 @@ fn say(sender: u16, vote: &EpochVote) -> SystemMessage {
     SystemMessage::sign(&DOMAIN, ValidatorId::new(sender), 1, payload, &key)
 }
 
+/// Without a registry, where all gather from the first block on.
 fn close(book: &mut EpochBook, height: u64, time_ms: u64, said: &[SystemMessage]) -> Vec<EpochEvent> {
-    close_with(book, &L1Book::default(), height, time_ms, said)
+    let mut events = close_with(book, &L1Book::default(), height, time_ms, said);
+    events.retain(|event| !matches!(event, EpochEvent::Gather(_)));
+    events
 }
 
 fn close_with(
@@ -200,7 +203,15 @@ fn the_root_covers_every_part() {
 }
 
 fn ready(sender: u16, epoch: u64) -> SystemMessage {
-    let payload = [[READY].as_slice(), &epoch.to_be_bytes()].concat();
+    ready_with(sender, epoch, &announcement(sender))
+}
+
+fn announcement(of: u16) -> Announcement {
+    format!("the key of {of}").into_bytes()
+}
+
+fn ready_with(sender: u16, epoch: u64, announcement: &[u8]) -> SystemMessage {
+    let payload = [[READY].as_slice(), &epoch.to_be_bytes(), announcement].concat();
     SystemMessage { payload, ..say(sender, &vote(1, 1, 1)) }
 }
 
@@ -231,8 +242,29 @@ fn those_who_say_in_time_that_they_are_ready_are_drawn_and_make_the_key() {
         [1, 2, 3, 4, 5, 6],
         "4 is a member and keeps its place"
     );
-    let ids = |book: &EpochBook| book.ceremony().unwrap().members.committee().ids().count();
-    assert_eq!(ids(&book), 6);
+    let start = book.ceremony().unwrap();
+    assert_eq!(start.members.committee().ids().count(), 6);
+    let expected = [1, 2, 3, 5, 6].map(|id| (ValidatorId::new(id), announcement(id)));
+    assert_eq!(start.announced, expected.into(), "with the keys of those who said it");
+}
+
+/// Whoever is away while the key is made has announced itself in the long time before.
+#[test]
+fn without_a_registry_members_announce_themselves_from_the_first_block_on() {
+    let mut book = book();
+    let l1 = L1Book::default();
+    assert_eq!(close_with(&mut book, &l1, 1, 0, &[]), [EpochEvent::Gather(Epoch::new(1))]);
+    assert!(book.gathers(ValidatorId::new(1)));
+    let long = vec![1; MAX_ANNOUNCEMENT + 1];
+    let said = [ready(1, 1), ready_with(1, 1, b"again"), ready(2, 2), ready(9, 1), ready_with(3, 1, &long)];
+    close(&mut book, 2, 100, &said);
+    assert!(!book.gathers(ValidatorId::new(1)) && book.gathers(ValidatorId::new(3)));
+    close(&mut book, 3, 300, &[ready_with(4, 1, b"")]);
+    assert_eq!(drawn(&close(&mut book, 4, 600, &[])), [1, 2, 3, 4]);
+    let expected = [(ValidatorId::new(1), announcement(1)), (ValidatorId::new(4), Vec::new())];
+    assert_eq!(book.ceremony().unwrap().announced, expected.into());
+    close(&mut book, 5, 1_000, &[]);
+    assert!(!book.gathers(ValidatorId::new(1)), "what was announced stays so");
 }
 
 #[test]

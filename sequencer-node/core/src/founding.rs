@@ -15,7 +15,7 @@ use ordering_types::{Epoch, GroupKey, SecretKey, Signature, ValidatorId};
 
 use crate::StartError;
 use crate::api::{self, LoggedBlock};
-use crate::making::{KeyMaking, Made, MakingEvent, replay};
+use crate::making::{Beginning, KeyMaking, Made, MakingEvent, replay};
 use crate::wire::LogPayload;
 
 /// What founding asks for or reports.
@@ -59,7 +59,13 @@ impl Founding {
         let announce_ms = spec.ceremony.announce_ms.into();
         let (key, seed) = part.unzip();
         let part = seed.map(|seed| (me, seed));
-        let making = KeyMaking::new(spec, FOUNDING_EPOCH, &committee, part, (0, announce_ms))?;
+        let making = KeyMaking::new(
+            spec,
+            FOUNDING_EPOCH,
+            &committee,
+            part,
+            Beginning { announce_ms, ..Beginning::default() },
+        )?;
         Ok(Self { domain, committee, me, key, making, votes: BTreeMap::new(), done: false })
     }
 
@@ -110,7 +116,7 @@ impl Founding {
             | LogPayload::Handover { .. }
             | LogPayload::L1Report(_)
             | LogPayload::Registry(_)
-            | LogPayload::Ready(_) => Vec::new(),
+            | LogPayload::Ready { .. } => Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! Everything follows from the log and one secret seed, so a restarted node replays both and is where it was. Nothing that is in the log
 //! already is said again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mpc::ceremony::{
     Ceremony, CeremonyId, CeremonyKind, CeremonySeed, Event, Failure, Patience, Setup, SetupError, Status,
@@ -62,6 +62,23 @@ struct Part {
     seed: Zeroizing<[u8; 32]>,
 }
 
+/// How the ceremonies for one epoch's key begin.
+#[derive(Default)]
+pub(crate) struct Beginning {
+    /// So many were begun for this key before.
+    pub(crate) nth: u16,
+    /// In the first attempt, who has not announced itself is waited for so long; in others, as long as the genesis file says.
+    pub(crate) announce_ms: u64,
+    /// What was announced before.
+    pub(crate) announced: BTreeMap<ValidatorId, Vec<u8>>,
+}
+
+/// What a member of the ceremonies for this epoch's key says before they begin.
+pub(crate) fn announcement(domain: &Domain, epoch: Epoch, (me, seed): (ValidatorId, &[u8; 32])) -> Vec<u8> {
+    let member = MemberId::new(me.get()).expect("a validator's number is not zero");
+    mpc::ceremony::announcement(ceremony_id(domain, epoch, 0), member, &CeremonySeed::new(*seed))
+}
+
 /// The ceremonies for one epoch's key.
 pub(crate) struct KeyMaking {
     domain: Domain,
@@ -70,22 +87,22 @@ pub(crate) struct KeyMaking {
     patience: Patience,
     /// None for who only follows.
     part: Option<Part>,
+    announced: BTreeMap<MemberId, Vec<u8>>,
     ceremony: Ceremony,
     /// Why the attempt before this one had no key.
     last_failure: Option<String>,
 }
 
 impl KeyMaking {
-    /// What it publishes first comes from [`Self::start`]. Who is no member of `committee` follows without a seed. The first attempt waits for so long
-    /// for those who are away, if at least a quorum is there; others as long as the genesis file says. `nth`: so many ceremonies
-    /// were begun for this key before.
+    /// What it publishes first comes from [`Self::start`]. Who is no member of `committee` follows without a seed.
     pub(crate) fn new(
         spec: &ChainSpec,
         epoch: Epoch,
         committee: &Committee,
         part: Option<(ValidatorId, [u8; 32])>,
-        (nth, first_announce_ms): (u16, u64),
+        beginning: Beginning,
     ) -> Result<Self, StartError> {
+        let Beginning { nth, announce_ms, announced } = beginning;
         let part = part.map(|(me, seed)| {
             let member = MemberId::new(me.get()).ok_or(StartError::NotAMember(me))?;
             Ok::<_, StartError>(Part { me: member, seed: Zeroizing::new(seed) })
@@ -96,13 +113,16 @@ impl KeyMaking {
         let members = committee.ids().filter_map(|v| MemberId::new(v.get())).collect();
         let id = ceremony_id(&domain, epoch, u32::from(nth) << 16);
         let first = Patience {
-            announce: first_announce_ms,
-            attempt: patience.attempt.saturating_add(first_announce_ms.saturating_sub(patience.announce)),
+            announce: announce_ms,
+            attempt: patience.attempt.saturating_add(announce_ms.saturating_sub(patience.announce)),
             ..patience
         };
-        let setup = Setup { id, members, threshold, old: None, patience: first };
+        let of_member = |(id, bytes): (ValidatorId, Vec<u8>)| Some((MemberId::new(id.get())?, bytes));
+        let announced: BTreeMap<_, _> = announced.into_iter().filter_map(of_member).collect();
+        let setup =
+            Setup { id, members, threshold, old: None, announced: announced.clone(), patience: first };
         let ceremony = begin(&setup, part.as_ref()).map_err(|e| StartError::Ceremony(e.to_string()))?;
-        Ok(Self { domain, epoch, threshold, patience, part, ceremony, last_failure: None })
+        Ok(Self { domain, epoch, threshold, patience, part, announced, ceremony, last_failure: None })
     }
 
     /// What to say first. It begins with the first block that [`Self::on_time`] hears of.
@@ -188,7 +208,14 @@ impl KeyMaking {
         let members: BTreeSet<_> =
             self.ceremony.members().iter().filter(|m| !convicted.contains(m)).copied().collect();
         let part = self.part.as_ref().filter(|part| members.contains(&part.me));
-        let setup = Setup { id, members, threshold: self.threshold, old: None, patience: self.patience };
+        let setup = Setup {
+            id,
+            members,
+            threshold: self.threshold,
+            old: None,
+            announced: self.announced.clone(),
+            patience: self.patience,
+        };
         match begin(&setup, part) {
             Ok(next) => {
                 self.ceremony = next;

@@ -12,8 +12,6 @@ use ordering_types::{
     ChainSpec, Epoch, Height, Incarnation, SecretKey, Succession, Time, Transaction, TxId, ValidatorId,
 };
 
-use zeroize::Zeroizing;
-
 use crate::anchor::{Anchor, AnchorError};
 use crate::api::{
     Checkpoint, Class, Decided, EpochBook, EpochStart, Founding as Founded, Input, JobResult, LoggedBlock,
@@ -25,6 +23,7 @@ use crate::evidence::Evidence;
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
 use crate::keyring::Keyring;
 use crate::node::registry::Sights;
+use crate::node::seeds::Seeds;
 use crate::planted::PlantedBug;
 use crate::rotation::Rotation;
 use crate::sealing::{MAX_OPEN_BATCHES, Sealing, SealingEvent, Ticket, Turn};
@@ -36,6 +35,7 @@ mod epochs;
 mod keys;
 mod peers;
 mod registry;
+mod seeds;
 
 /// Why a transaction is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +71,7 @@ pub struct NodeCore {
     sights: Sights,
     /// The epoch for which this node said to be ready.
     ready_for: Option<Epoch>,
+    seeds: Seeds,
     peers: Arc<Peers>,
     sealing: Sealing,
     entropy: Entropy,
@@ -130,6 +131,7 @@ impl NodeCore {
             rotation: None,
             sights: Sights::default(),
             ready_for: None,
+            seeds: Seeds::recover(&recovered.ceremony_seeds)?,
             peers: Arc::default(),
             sealing: Sealing::new(domain, me, members, recovered.last_sealed.as_ref()),
             entropy: Entropy::new(entropy),
@@ -142,10 +144,9 @@ impl NodeCore {
             recovered.burns.iter().filter_map(|bytes| BurnRecord::from_bytes(bytes).ok()).collect();
         node.recover_keys(&recovered.key_material, recovered.founding.as_ref(), &burns, now)?;
         if !node.founded {
-            let seed = recovered.ceremony_seeds.get(&FOUNDING_EPOCH);
-            node.begin_founding(seed, &recovered.system_log, now)?;
+            node.begin_founding(&recovered.system_log, now)?;
         }
-        node.recover_rotation(&book, &recovered.ceremony_seeds, &recovered.system_log, now)?;
+        node.recover_rotation(&book, &recovered.system_log, now)?;
         node.tell_peers();
         let sealed = node.sealing.sealed_height();
         node.ordering.handle(now, ordering::api::Input::Sealed(sealed));
@@ -312,7 +313,7 @@ impl NodeCore {
             LogPayload::FoundingVote { .. }
             | LogPayload::L1Report(_)
             | LogPayload::Registry(_)
-            | LogPayload::Ready(_) => {}
+            | LogPayload::Ready { .. } => {}
         }
     }
 
@@ -365,37 +366,15 @@ impl NodeCore {
         Ok(anchor)
     }
 
-    fn begin_founding(
-        &mut self,
-        stored: Option<&Zeroizing<Vec<u8>>>,
-        log: &[LoggedBlock],
-        now: Time,
-    ) -> Result<(), StartError> {
+    fn begin_founding(&mut self, log: &[LoggedBlock], now: Time) -> Result<(), StartError> {
         let is_founder = self.spec.committee().key(self.me).is_some();
-        let seed = is_founder.then(|| self.ceremony_seed(FOUNDING_EPOCH, stored)).transpose()?;
+        let seed = is_founder.then(|| self.seed_of(FOUNDING_EPOCH));
         let part = seed.map(|seed| (self.key.clone(), *seed));
         let mut founding = Founding::new(&self.spec, self.me, part)?;
         let events = founding.start(log);
         self.founding = Some(founding);
         self.on_founding(events, now);
         Ok(())
-    }
-
-    /// The stored seed, or a new one that is stored before anything made of it leaves the node.
-    fn ceremony_seed(
-        &mut self,
-        epoch: Epoch,
-        stored: Option<&Zeroizing<Vec<u8>>>,
-    ) -> Result<Zeroizing<[u8; 32]>, StartError> {
-        if let Some(bytes) = stored {
-            let seed = <[u8; 32]>::try_from(bytes.as_slice());
-            let bad = |_| StartError::Ceremony("the stored seed has not 32 bytes".to_owned());
-            return seed.map(Zeroizing::new).map_err(bad);
-        }
-        let drawn = self.entropy.draw(b"ceremony seed");
-        let seed = Zeroizing::new(drawn.to_vec());
-        self.outputs.push_back(Output::Persist(Record::CeremonySeed { epoch, seed }));
-        Ok(drawn)
     }
 
     fn on_founding(&mut self, events: Vec<FoundingEvent>, now: Time) {

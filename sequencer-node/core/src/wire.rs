@@ -71,7 +71,7 @@ pub fn sealed_answer(batch: &SealedBatch) -> Bytes {
 /// ```text
 ///   1 ‖ ceremony payload        │   2 ‖ 33 group key ‖ 65 ECDSA signature over the contract's initialise digest
 ///   3 ‖ epoch vote              │   4 ‖ u64 new epoch ‖ 65 signature of its handover by the outgoing key
-///   5 ‖ report of an L1 block   │   6 ‖ the registry's active validators    │   7 ‖ u64 epoch that the sender is ready for
+///   5 ‖ report of an L1 block   │   6 ‖ the registry's active validators    │   7 ‖ u64 epoch that the sender is ready for ‖ its announcement
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogPayload<'a> {
@@ -85,8 +85,8 @@ pub(crate) enum LogPayload<'a> {
     L1Report(L1Report),
     /// The active validators, encoded. Ordering reads it.
     Registry(&'a [u8]),
-    /// The sender could be a member of this epoch. Ordering notes it.
-    Ready(Epoch),
+    /// The sender could be a member of this epoch, and announces its encryption key for the ceremonies. Ordering notes it.
+    Ready { epoch: Epoch, announcement: &'a [u8] },
     /// The outgoing committee has signed the handover to this epoch.
     Handover { epoch: Epoch, signature: GroupSignature },
 }
@@ -103,7 +103,9 @@ impl<'a> LogPayload<'a> {
             Self::EpochVote(vote) => [&[EPOCH_VOTE], vote.encode().as_slice()].concat(),
             Self::L1Report(report) => [&[L1_REPORT], report.encode().as_slice()].concat(),
             Self::Registry(bytes) => [&[REGISTRY], *bytes].concat(),
-            Self::Ready(epoch) => [[READY].as_slice(), &epoch.get().to_be_bytes()].concat(),
+            Self::Ready { epoch, announcement } => {
+                [[READY].as_slice(), &epoch.get().to_be_bytes(), announcement].concat()
+            }
             Self::Handover { epoch, signature } => {
                 [&[HANDOVER], epoch.get().to_be_bytes().as_slice(), signature.as_bytes()].concat()
             }
@@ -126,7 +128,10 @@ impl<'a> LogPayload<'a> {
             }
             (&L1_REPORT, rest) => Some(Self::L1Report(L1Report::decode(rest)?)),
             (&REGISTRY, rest) => Some(Self::Registry(rest)),
-            (&READY, rest) => Some(Self::Ready(Epoch::new(u64::from_be_bytes(rest.try_into().ok()?)))),
+            (&READY, rest) => {
+                let (epoch, announcement) = rest.split_first_chunk::<8>()?;
+                Some(Self::Ready { epoch: Epoch::new(u64::from_be_bytes(*epoch)), announcement })
+            }
             _ => None,
         }
     }
@@ -153,6 +158,8 @@ mod tests {
         for end in 0..bytes.len() {
             assert_eq!(LogPayload::decode(&bytes[..end]), None, "cut at {end}");
         }
+        let ready = LogPayload::Ready { epoch: Epoch::new(7), announcement: &[1; 98] };
+        assert_eq!(LogPayload::decode(&ready.encode()), Some(ready));
         assert_eq!(LogPayload::decode(&[9, 9]), None);
     }
 

@@ -1,6 +1,5 @@
 //! Epochs that begin and end: the next key made, tested and voted for, the switch, and the handover that the outgoing committee signs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +8,6 @@ use ordering_types::{
     Epoch, EpochVote, GroupSignature, Handover, Height, NextEpoch, SignedHandover, Succession, Time,
     ValidatorId,
 };
-use zeroize::Zeroizing;
 
 use super::{NodeCore, keys};
 use crate::api::{
@@ -17,7 +15,7 @@ use crate::api::{
     Recipient, Record,
 };
 use crate::keyring::Named;
-use crate::making::KeyMaking;
+use crate::making::{Beginning, KeyMaking, announcement};
 use crate::planted::PlantedBug;
 use crate::rotation::{Rotation, RotationEvent};
 use crate::settings::StartError;
@@ -60,7 +58,6 @@ impl NodeCore {
     pub(super) fn recover_rotation(
         &mut self,
         book: &EpochBook,
-        seeds: &BTreeMap<Epoch, Zeroizing<Vec<u8>>>,
         log: &[LoggedBlock],
         now: Time,
     ) -> Result<(), StartError> {
@@ -71,8 +68,7 @@ impl NodeCore {
             let held = log
                 .first()
                 .map_or(self.ordering.applied_height() == after, |first| first.height == after.next());
-            let stored = seeds.get(&self.present().epoch.next());
-            self.rotation = Some(if held { self.making(start, stored)? } else { self.missed(start) });
+            self.rotation = Some(if held { self.making(start)? } else { self.missed(start) });
             self.recover_votes(book);
             self.start_rotation(time_ms, if forgetful { &[] } else { &log }, now);
         }
@@ -106,7 +102,7 @@ impl NodeCore {
                 self.ready_for = None;
                 self.say_ready(now);
             }
-            EpochEvent::MakeKey(start) => match self.making(&start, None) {
+            EpochEvent::MakeKey(start) => match self.making(&start) {
                 Ok(rotation) => {
                     self.rotation = Some(rotation);
                     self.start_rotation(start.time_ms, &[], now);
@@ -126,21 +122,27 @@ impl NodeCore {
         self.vote(now);
     }
 
-    fn making(
-        &mut self,
-        start: &CeremonyStart,
-        stored: Option<&Zeroizing<Vec<u8>>>,
-    ) -> Result<Rotation, StartError> {
+    /// This node's announcement for the ceremonies for an epoch's key.
+    pub(super) fn own_announcement(&mut self, epoch: Epoch) -> Vec<u8> {
+        let seed = self.seed_of(epoch);
+        announcement(&self.domain, epoch, (self.me, &seed))
+    }
+
+    fn making(&mut self, start: &CeremonyStart) -> Result<Rotation, StartError> {
         let next = self.present().epoch.next();
         let committee = Arc::clone(start.members.committee());
+        // Whose seed is gone cannot open what is encrypted to the key that it announced: it follows like one that was not drawn.
+        let announced = start.announced.get(&self.me).cloned();
         let is_drawn = committee.key(self.me).is_some();
-        let seed = is_drawn.then(|| self.ceremony_seed(next, stored)).transpose()?;
-        let part = seed.map(|seed| (self.me, *seed));
+        let takes_part =
+            is_drawn && announced.is_none_or(|announced| announced == self.own_announcement(next));
+        let part = takes_part.then(|| (self.me, *self.seed_of(next)));
         // There is time: who restarts meanwhile gets its share all the same.
         // With a registry, the first quarter of the part that is for it has gone by.
         let quarters = if self.spec.registry.is_some() { 2 } else { 3 };
         let announce_ms = self.spec.epochs.ceremony_ms / 4 * quarters;
-        let making = KeyMaking::new(&self.spec, next, &committee, part, (start.nth, announce_ms))?;
+        let beginning = Beginning { nth: start.nth, announce_ms, announced: start.announced.clone() };
+        let making = KeyMaking::new(&self.spec, next, &committee, part, beginning)?;
         let patience_ms = self.spec.ceremony.acknowledge_ms.into();
         let members = start.members.clone();
         Ok(match self.rotation.take() {
@@ -237,6 +239,7 @@ impl NodeCore {
         self.epochs.push_back(EpochStart::of(&handover, members.clone()));
         let members = Arc::clone(members.committee());
         self.forget_old_epochs();
+        self.seeds.forget_before(epoch);
         if self.settings.lacks(PlantedBug::OldKeyKept)
             && let Some(old) = epoch.get().checked_sub(1).and_then(|old| self.keys.key(Epoch::new(old)))
         {

@@ -96,17 +96,18 @@ impl NodeCore {
         }
     }
 
-    /// Says that this node could be a member of the next epoch, while those are gathered who could. Whoever is far behind waits: what a member must
+    /// Says that this node could be a member of the next epoch, and with which encryption key, while those are gathered who could. Whoever is far behind waits: what a member must
     /// hold, it has only then.
     pub(super) fn say_ready(&mut self, now: Time) {
         let book = self.ordering.epochs();
         let next = book.present().epoch.next();
         let lag = self.ordering.heard_height().get().saturating_sub(self.ordering.applied_height().get());
-        let is_active = self.ordering.l1().candidate(self.me).is_some();
-        if self.ready_for == Some(next) || !book.gathers(self.me) || lag > READY_LAG || !is_active {
+        let may_be_drawn = book.may_be_drawn(self.me, self.ordering.l1());
+        if self.ready_for == Some(next) || !book.gathers(self.me) || lag > READY_LAG || !may_be_drawn {
             return;
         }
         self.ready_for = Some(next);
-        self.publish(LogPayload::Ready(next).encode(), now);
+        let announcement = self.own_announcement(next);
+        self.publish(LogPayload::Ready { epoch: next, announcement: &announcement }.encode(), now);
     }
 }

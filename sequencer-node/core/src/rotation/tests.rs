@@ -6,6 +6,7 @@ use ordering_types::chain_spec::Validator;
 use ordering_types::{Address, ChainSpec, Height, SecretKey, Signature, SystemMessage};
 
 use super::*;
+use crate::making::Beginning;
 
 const EPOCH: Epoch = Epoch::new(3);
 const PATIENCE: u64 = 5_000;
@@ -38,8 +39,12 @@ fn id(index: u16) -> ValidatorId {
 fn member(index: u16) -> Rotation {
     let seed = [u8::try_from(index).unwrap() + 1; 32];
     let making =
-        KeyMaking::new(&spec(), EPOCH, &spec().committee(), Some((id(index), seed)), (0, 60_000)).unwrap();
+        KeyMaking::new(&spec(), EPOCH, &spec().committee(), Some((id(index), seed)), beginning(0)).unwrap();
     Rotation::making(EPOCH, members(), making, PATIENCE)
+}
+
+fn beginning(nth: u16) -> Beginning {
+    Beginning { nth, announce_ms: 60_000, ..Beginning::default() }
 }
 
 /// All four over one log, each message in a block of its own. Returns the log, and how many got a share.
@@ -151,7 +156,8 @@ fn a_restart_at_any_point_of_the_log_goes_on_where_it_was() {
 fn messages_of_other_epochs_change_nothing() {
     let making = |epoch| {
         let making =
-            KeyMaking::new(&spec(), epoch, &spec().committee(), Some((id(1), [7; 32])), (0, 60_000)).unwrap();
+            KeyMaking::new(&spec(), epoch, &spec().committee(), Some((id(1), [7; 32])), beginning(0))
+                .unwrap();
         let mut rotation = Rotation::making(epoch, members(), making, PATIENCE);
         match rotation.start(id(1), START, &[]).remove(0) {
             RotationEvent::Publish(payload) => payload,
@@ -176,7 +182,7 @@ fn another_ceremony_goes_on_with_what_was_said() {
     let next = run().0[0].to_test().unwrap();
     rotation.has_voted(next.key);
     let seed = Some((id(2), [9; 32]));
-    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), seed, (1, 60_000)).unwrap();
+    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), seed, beginning(1)).unwrap();
     let mut rotation = rotation.again(members(), making, PATIENCE);
     let said = rotation.start(id(2), START + 1, &[]);
     assert!(matches!(said.as_slice(), [RotationEvent::Publish(_)]), "{said:?}");
@@ -201,7 +207,7 @@ fn who_missed_the_beginning_says_only_what_is_proven() {
 fn a_member_that_was_not_drawn_follows_the_ceremony_and_votes_with_the_others_test() {
     let (members_now, log, _) = run();
     let next = members_now[0].to_test().unwrap();
-    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), None, (0, 60_000)).unwrap();
+    let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), None, beginning(0)).unwrap();
     let mut observer = Rotation::making(EPOCH, members(), making, PATIENCE);
     let mut known = None;
     for event in observer.start(id(8), START, &log) {
