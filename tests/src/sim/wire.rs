@@ -272,19 +272,21 @@ fn ceremony_title(bytes: &[u8]) -> Option<String> {
         3 => return Some(format!("sealed batch {number}")),
         _ => {}
     }
+    let [a, b, ..] = number.to_be_bytes();
+    let _length = reader.u64()?;
     let [tag] = reader.array()?;
-    reader.u64()?;
+    let epoch = reader.u64()?;
     let names = ["", "want nonces", "nonces", "package", "share", "signature", "request"];
-    let name = names.get(usize::from(tag))?;
+    let name = format!("key {a:02x}{b:02x} of epoch {epoch}: {}", names.get(usize::from(tag))?);
     if tag < 3 {
-        return Some((*name).to_owned());
+        return Some(name);
     }
-    match (reader.array()?, reader.u64()?) {
-        ([1], height) => Some(format!("{name}, block {height}")),
-        (_, session) => {
-            Some(format!("{name}, batch {} encoding {:08x}", session >> 32, session & 0xffff_ffff))
-        }
-    }
+    Some(match (reader.array()?, reader.u64()?) {
+        ([1], height) => format!("{name}, block {height}"),
+        ([2], session) => format!("{name}, batch {} encoding {:08x}", session >> 32, session & 0xffff_ffff),
+        ([3], epoch) => format!("{name}, handover to {epoch}"),
+        (_, epoch) => format!("{name}, test for {epoch}"),
+    })
 }
 
 struct Reader<'a>(&'a [u8]);

@@ -679,6 +679,7 @@ impl<'a> World<'a> {
     fn lose_disk(&mut self, node: usize, may_go: bool) {
         if let Some(state) = self.nodes.get_mut(node).filter(|_| may_go) {
             state.disk = Disk::replacement();
+            self.oracle.lost_disk(node);
             self.faults.count("disk lost");
         }
     }

@@ -77,7 +77,7 @@ pub struct Oracle {
     key: Option<GroupKey>,
     certified: BTreeMap<u64, BTreeSet<Vec<u8>>>,
     burns: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Honest slots that ever stored a share, by epoch and key.
+    /// Honest slots that stored a share and did not lose their disk since, by epoch and key.
     holders: BTreeMap<(u64, GroupKey), BTreeSet<usize>>,
     /// Chunks that liars made up in the lanes of others and did not propose yet.
     forged: BTreeMap<Digest, Chunk>,
@@ -254,6 +254,11 @@ impl Oracle {
         self.note(found);
     }
 
+    /// What it stored is gone for good.
+    pub fn lost_disk(&mut self, slot: usize) {
+        self.holders.values_mut().for_each(|slots| _ = slots.remove(&slot));
+    }
+
     /// A node wrote something.
     pub fn persisted(&mut self, slot: usize, record: &Record) {
         match record {
@@ -341,7 +346,8 @@ impl Oracle {
     }
 
     /// Whether what is owed needs the signature of an epoch whose key too few honest members hold to sign without liars: who is away while a key is
-    /// made, counts as faulty as long as it lives (the first assumption of docs/threat-model.md), so these are more than f.
+    /// made, and who lost what it held of it, counts as faulty as long as it lives (the first assumption of docs/threat-model.md), so these are
+    /// more than f.
     pub fn is_beyond_holders(&self, owed: &Violation) -> bool {
         let needs_key = matches!(owed.promise, "soft confirmation" | "sealing" | "rotation" | "membership");
         let is_short = |epoch: &u64| {
