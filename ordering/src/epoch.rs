@@ -10,7 +10,9 @@
 //!    that nobody has others verify signatures without end. What f + 1 say is proven, so who knows no key says the same.
 //! 3. The block that brings a quorum's votes for one key and committee is the last of its epoch, and of its batch. The next block belongs to the
 //!    next epoch. So key and committee switch at one height, for everybody, or not at all; and of the quorum at least f + 1 are honest.
-//! 4. An epoch without a successor goes on. If it has been due for [`CEREMONIES_APART`] times the part that is for making keys, another ceremony begins,
+//! 4. No more than [`MAX_UNCONFIRMED`] handovers wait for L1, where validators watch it: with so many, the epoch goes on. Shares that may still have
+//!    to sign for L1 are remembered, so none is forgotten.
+//! 5. An epoch without a successor goes on. If it has been due for [`CEREMONIES_APART`] times the part that is for making keys, another ceremony begins,
 //!    which all can join: those, too, that missed how the one before began.
 //!
 //! The outgoing committee signs the [`Handover`] after that: nothing waits for its signature.
@@ -35,9 +37,11 @@ use crate::state::{Replayed, count};
 
 /// Epochs that a state remembers beside the present one: signatures of theirs may still be wanted.
 pub const REMEMBERED_EPOCHS: usize = 8;
+/// See rule 4.
+pub const MAX_UNCONFIRMED: u64 = REMEMBERED_EPOCHS as u64;
 /// See rule 1: one part of so many.
 const GATHERING: u64 = 4;
-/// See rule 4.
+/// See rule 5.
 pub const CEREMONIES_APART: u64 = 3;
 /// Votes of one validator in one epoch; further ones are ignored.
 const MAX_VOTES: u8 = 16;
@@ -291,7 +295,7 @@ impl EpochBook {
         EpochEvent::Gather(self.present.epoch.next())
     }
 
-    /// Rules 1 and 4.
+    /// Rules 1 and 5.
     fn begin_ceremony(
         &mut self,
         (after, time_ms): (Height, u64),
@@ -316,6 +320,11 @@ impl EpochBook {
         Some(EpochEvent::MakeKey(start))
     }
 
+    /// So many handovers up to the present epoch are not final on L1.
+    pub fn unconfirmed(&self, l1: &L1Book) -> u64 {
+        self.present.epoch.get().saturating_sub(l1.confirmed().get())
+    }
+
     fn become_due(
         &mut self,
         (height, time_ms): (Height, u64),
@@ -325,7 +334,8 @@ impl EpochBook {
     ) -> Vec<EpochEvent> {
         let Epochs { interval_ms, blocks, .. } = rules.epochs;
         let has_blocks = height.next().get().saturating_sub(self.present.first_height.get());
-        if self.due.is_some() || lasts_ms < interval_ms || has_blocks < blocks {
+        let is_held = rules.has_registry && self.unconfirmed(l1) >= MAX_UNCONFIRMED;
+        if self.due.is_some() || lasts_ms < interval_ms || has_blocks < blocks || is_held {
             return Vec::new();
         }
         self.due = Some(time_ms);
@@ -375,7 +385,7 @@ impl EpochBook {
         draw(self.present.epoch.next(), urn)
     }
 
-    /// Rule 4.
+    /// Rule 5.
     fn is_stuck(&self, last: &CeremonyStart, time_ms: u64, lengths: &Epochs) -> bool {
         let patience = lengths.ceremony_ms.max(1_000).saturating_mul(CEREMONIES_APART);
         self.due.is_some_and(|due| time_ms >= due.max(last.time_ms).saturating_add(patience))

@@ -1,4 +1,5 @@
-//! What the committee has agreed to see on L1: the newest finalized block that a quorum reported alike, and the registry of validators after it.
+//! What the committee has agreed to see on L1: the newest finalized block that a quorum reported alike, the registry of validators after it, and
+//! up to which epoch the inbox followed the handovers.
 //!
 //! # Rules
 //! 1. A member reports finalized L1 blocks whose numbers [`report_blocks`](ordering_types::chain_spec::L1View::report_blocks) divides, in the log. Of each
@@ -11,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ordering_types::chain_spec::{Committee, Validator};
-use ordering_types::{Digest, L1Reference, L1Report, Registry, SystemMessage, ValidatorId};
+use ordering_types::{Digest, Epoch, L1Reference, L1Report, Registry, SystemMessage, ValidatorId};
 use serde::{Deserialize, Serialize};
 
 use crate::load::Rules;
@@ -45,9 +46,19 @@ impl L1Book {
         self.agreed.map(|report| report.block).unwrap_or_default()
     }
 
+    /// The epoch whose key the inbox has in that block: all handovers up to it are final.
+    pub fn confirmed(&self) -> Epoch {
+        self.agreed.map(|report| report.epoch).unwrap_or_default()
+    }
+
     /// The registry's active validators whose keys are known, ascending; empty before a list was told.
     pub fn candidates(&self) -> &[Validator] {
         &self.candidates
+    }
+
+    /// Root of the newest list that was told.
+    pub const fn list(&self) -> Option<Digest> {
+        self.listed
     }
 
     /// Whether a list was told at all.

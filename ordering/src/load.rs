@@ -19,6 +19,8 @@ pub(crate) struct Rules {
     pub(crate) domain: Domain,
     pub(crate) limits: Limits,
     pub(crate) epochs: Epochs,
+    /// Whether there is a registry, so that validators watch L1.
+    pub(crate) has_registry: bool,
     /// L1 blocks whose numbers this divides are reported.
     pub(crate) report_blocks: u64,
     /// The validators of the genesis file.
@@ -35,6 +37,7 @@ impl Rules {
             domain: spec.domain(),
             limits: spec.limits,
             epochs: spec.epochs,
+            has_registry: spec.registry.is_some(),
             report_blocks: spec.l1.report_blocks.max(1),
             founders: spec.validators.clone().into(),
             lacking: None,

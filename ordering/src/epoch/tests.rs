@@ -305,6 +305,43 @@ fn who_is_no_member_may_say_so_much_and_no_more_in_an_epoch() {
     assert_eq!(book.hears(outsider), MAX_OUTSIDE_MESSAGES, "in the next epoch again");
 }
 
+/// While L1 is dark, keys go on changing so often that none whose shares may have to sign for it is forgotten, and no further.
+#[test]
+fn no_more_than_eight_handovers_wait_for_l1() {
+    let mut rules = rules();
+    let (mut book, mut l1) = (book(), listed());
+    let mut height = 0;
+    let mut until_due = |book: &mut EpochBook, l1: &L1Book, rules: &Rules| {
+        let start = height * 1_000;
+        (0..40).any(|step| {
+            height += 1;
+            let time_ms = start + step * 200;
+            let block =
+                ClosedBlock { height: Height::new(height), time_ms, next_batch: height + 100, messages: &[] };
+            let tally = book.tally(&[], &DOMAIN);
+            let events = book.close_block(block, tally, (l1, rules));
+            events.iter().any(|event| matches!(event, EpochEvent::Due { .. }))
+        })
+    };
+    let end = |book: &mut EpochBook| {
+        let epoch = book.present().epoch.next();
+        let next = NextEpoch { epoch, ..vote(1, 1, 1).next };
+        book.begin(&Handover { next, first_batch: 1, first_height: Height::new(1) }, members());
+    };
+    rules.has_registry = true;
+    for epoch in 0..MAX_UNCONFIRMED {
+        assert!(until_due(&mut book, &l1, &rules), "epoch {epoch} may end");
+        end(&mut book);
+    }
+    assert!(!until_due(&mut book, &l1, &rules), "eight wait for L1: the ninth is not begun");
+    crate::l1::tests::confirm(&mut l1, 16, 1);
+    assert!(until_due(&mut book, &l1, &rules), "one of them is final");
+    end(&mut book);
+    assert!(!until_due(&mut book, &l1, &rules));
+    rules.has_registry = false;
+    assert!(until_due(&mut book, &l1, &rules), "nobody watches L1 without a registry");
+}
+
 /// A committee drawn anew has another name: votes for the one before it are void, or two halves of the members would wait for each other.
 #[test]
 fn another_ceremony_of_others_voids_the_votes_so_far() {

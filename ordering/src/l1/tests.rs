@@ -29,7 +29,7 @@ fn committee(n: u8) -> Committee {
 
 fn report(number: u64, fork: u8, registry: &Registry) -> L1Report {
     let hash = Digest::sha256(&[&number.to_be_bytes(), &[fork]]);
-    L1Report { block: L1Reference { number, hash }, registry: registry.root() }
+    L1Report { block: L1Reference { number, hash }, registry: registry.root(), epoch: Epoch::new(0) }
 }
 
 fn message(sender: u8, kind: u8, bytes: &[u8]) -> SystemMessage {
@@ -48,6 +48,12 @@ fn says(book: &mut L1Book, sender: u8, report: L1Report) {
 
 fn tells(book: &mut L1Book, sender: u8, list: &Registry) {
     book.close_block(&[message(sender, REGISTRY, &list.encode())], &committee(4), &rules());
+}
+
+/// The same, of a newer block after which the inbox has the key of this epoch.
+pub(crate) fn confirm(book: &mut L1Book, number: u64, epoch: u64) {
+    let report = L1Report { epoch: Epoch::new(epoch), ..report(number, 0, &list(6)) };
+    (1..=3).for_each(|sender| says(book, sender, report));
 }
 
 /// With a list of so many, that all agreed on.

@@ -54,6 +54,8 @@ pub struct L1Sight {
     pub block: L1Reference,
     /// The active validators after it.
     pub registry: Arc<Registry>,
+    /// Whose key the inbox has after it.
+    pub epoch: Epoch,
 }
 
 /// Whom this node talks to.

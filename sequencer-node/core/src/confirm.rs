@@ -70,6 +70,11 @@ impl Confirmations {
         *self = Self { signed: self.signed, ..Self::new([], Some(header)) };
     }
 
+    /// The oldest block that no signature confirms yet.
+    pub(crate) fn oldest(&self) -> Option<Height> {
+        self.open.keys().next().copied()
+    }
+
     /// The block to ask the signature of, if it is time.
     pub(crate) fn take_due(&mut self, now: Time) -> Option<(Height, Digest)> {
         if self.at_last.is_some_and(|at| at <= now) {

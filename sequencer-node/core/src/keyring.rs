@@ -170,6 +170,18 @@ impl Keyring {
         self.parts.keys().copied().collect()
     }
 
+    /// From now on this node signs nothing with keys of this epoch and those before, and hears what others sign. Whether it held a share of any.
+    pub(crate) fn erase_shares(&mut self, up_to: Epoch) -> bool {
+        let mut erased = false;
+        for (named, part) in self.parts.iter_mut().filter(|(named, _)| named.epoch <= up_to) {
+            if matches!(part, Part::Signs(_)) {
+                *part = Part::Hears(Witness::new(named.key, named.epoch.get()));
+                erased = true;
+            }
+        }
+        erased
+    }
+
     /// Nobody needs signatures of this epoch and those before any more.
     pub(crate) fn retire(&mut self, up_to: Epoch) {
         self.parts.retain(|named, _| named.epoch > up_to);

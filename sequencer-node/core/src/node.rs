@@ -22,6 +22,7 @@ use crate::entropy::Entropy;
 use crate::evidence::Evidence;
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
 use crate::keyring::Keyring;
+use crate::node::peers::PeersFrom;
 use crate::node::registry::Sights;
 use crate::node::seeds::Seeds;
 use crate::planted::PlantedBug;
@@ -73,6 +74,7 @@ pub struct NodeCore {
     ready_for: Option<Epoch>,
     seeds: Seeds,
     peers: Arc<Peers>,
+    peers_told_for: Option<PeersFrom>,
     sealing: Sealing,
     entropy: Entropy,
     confirmations: Confirmations,
@@ -133,6 +135,7 @@ impl NodeCore {
             ready_for: None,
             seeds: Seeds::recover(&recovered.ceremony_seeds)?,
             peers: Arc::default(),
+            peers_told_for: None,
             sealing: Sealing::new(domain, me, members, recovered.last_sealed.as_ref()),
             entropy: Entropy::new(entropy),
             confirmations,
@@ -331,7 +334,7 @@ impl NodeCore {
         }
         let events = self.sealing.on_block(block, past, now);
         self.on_sealing(events, now);
-        self.report_l1(time_ms, now);
+        self.watch_l1(time_ms, now);
         self.say_ready(now);
         self.tell_peers();
     }

@@ -15,4 +15,6 @@ pub enum PlantedBug {
     CeremonyForgotten,
     /// A new epoch's blocks and batches are signed with the key before.
     OldKeyKept,
+    /// Shares are erased as soon as the next epoch has begun, whatever L1 has.
+    SharesErasedEarly,
 }

@@ -4,7 +4,8 @@ use alloy::primitives::{Address, B256, Bytes, U64, hex};
 use alloy::sol_types::SolCall;
 use futures::{StreamExt, TryStreamExt, stream};
 use ordering_types::registry::RegistryError;
-use ordering_types::{ChainSpec, Digest, L1Reference, Registered, Registry, ValidatorId};
+use ordering_types::{ChainSpec, Digest, Epoch, L1Reference, Registered, Registry, ValidatorId};
+use rollup::inbox::ISequencerInbox::epochCall;
 use rollup::inbox::digest;
 use rollup::l1::{EndpointError, Rpc, RpcError};
 use rollup::registry::IValidatorRegistry::{Member, Status, Validator, activeCall, rootCall, validatorCall};
@@ -120,6 +121,8 @@ pub(crate) struct Contract {
     pub(super) rpc: Rpc,
     /// Where it is.
     pub(crate) address: Address,
+    /// The inbox whose committees are drawn from it.
+    inbox: Address,
     /// The chain it is on.
     pub(crate) chain_id: u64,
 }
@@ -145,7 +148,8 @@ impl Contract {
         registry: ordering_types::Address,
     ) -> Result<Self, ReadError> {
         let rpc = Rpc::new(&[endpoint.to_owned()])?.answers_up_to(MAX_ANSWER_BYTES);
-        Ok(Self { rpc, address: Address::from(*registry.as_bytes()), chain_id: spec.l1_chain_id })
+        let [address, inbox] = [registry, spec.inbox].map(|address| Address::from(*address.as_bytes()));
+        Ok(Self { rpc, address, inbox, chain_id: spec.l1_chain_id })
     }
 
     /// Whether the endpoint serves the chain of the genesis file.
@@ -218,6 +222,11 @@ impl Contract {
     /// The hash over all active validators.
     pub(crate) async fn root(&self, at: At) -> Result<Digest, ReadError> {
         Ok(digest(self.read(rootCall {}, at).await?))
+    }
+
+    /// Whose key the inbox has.
+    pub(crate) async fn epoch(&self, at: At) -> Result<Epoch, ReadError> {
+        Ok(Epoch::new(self.read_of(self.inbox, epochCall {}, at).await?))
     }
 
     /// All active validators; their root is the contract's.

@@ -1,4 +1,4 @@
-//! The registry at each finalized block that the committee is to report.
+//! The registry, and the inbox's epoch, at each finalized block that the committee is to report.
 //!
 //! Validators report the same blocks, those whose numbers `l1.report_blocks` of the genesis file divides, and read each of them by
 //! its hash: what two honest endpoints say of one is equal. After a start the newest of them is read first; from then on all, in
@@ -147,12 +147,13 @@ impl Follower {
         let block = if number == finalized.number { finalized } else { self.contract.block(number).await? };
         let at = At::Block(block.hash);
         let root = self.contract.root(at).await?;
+        let epoch = self.contract.epoch(at).await?;
         let known = self.known.as_ref().filter(|known| known.registry.root() == root);
         let registry = match known {
             Some(known) => Arc::clone(&known.registry),
             None => Arc::new(self.contract.registry(at, root).await?),
         };
-        Ok(L1Sight { block, registry })
+        Ok(L1Sight { block, registry, epoch })
     }
 
     async fn hand_on(&mut self, view: L1Sight) {

@@ -24,27 +24,28 @@ use crate::core_api::L1Sight;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn spec() -> ChainSpec {
-    ChainSpec { l1_chain_id: CHAIN_ID, ..ChainSpec::default() }
-}
+/// Where the two contracts are.
+type Contracts = (Address, Address);
 
-fn contract(url: &str, registry: Address) -> Contract {
-    Contract::new(url, &spec(), ordering_types::Address::new(registry.into_array())).unwrap()
+fn contract(url: &str, (inbox, registry): Contracts) -> Contract {
+    let [inbox, registry] = [inbox, registry].map(|at| ordering_types::Address::new(at.into_array()));
+    let spec = ChainSpec { l1_chain_id: CHAIN_ID, inbox, ..ChainSpec::default() };
+    Contract::new(url, &spec, registry).unwrap()
 }
 
 async fn next(views: &mut mpsc::Receiver<L1Sight>) -> L1Sight {
     tokio::time::timeout(PATIENCE, views.recv()).await.unwrap().unwrap()
 }
 
-/// Four founders on a chain; its registry.
-async fn founded(chain: &Chain) -> Address {
+/// Four founders on a chain; its inbox and its registry.
+async fn founded(chain: &Chain) -> Contracts {
     let founders: Vec<_> = (1..=4_u8)
         .map(|seed| {
             let public = key(seed).public_key();
             (public, endpoint(&public, 9_100 + u16::from(seed)))
         })
         .collect();
-    chain.found(&founders).await.1
+    chain.found(&founders).await
 }
 
 /// Validator `seed` is registered by account `owner`, with a proof by its key.
@@ -61,9 +62,10 @@ async fn join(chain: &Chain, registry: Address, seed: u8, owner: u32) {
 }
 
 async fn views_of_a_changing_registry(chain: Chain, report_blocks: u64) {
-    let registry = founded(&chain).await;
-    let reader = contract(&chain.url(), registry);
-    let (mut views, state) = follow(contract(&chain.url(), registry), report_blocks);
+    let contracts = founded(&chain).await;
+    let (_, registry) = contracts;
+    let reader = contract(&chain.url(), contracts);
+    let (mut views, state) = follow(contract(&chain.url(), contracts), report_blocks);
     let first = next(&mut views).await;
     assert_eq!(first.registry.active().len(), 4);
     assert_eq!(first.registry.active()[1].endpoint, endpoint(&key(2).public_key(), 9_102));
@@ -215,10 +217,10 @@ const LIES: [(Lie, &str); 9] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lying_endpoint_is_told_and_forgiven() {
     let chain = Chain::dev(100).await;
-    let registry = founded(&chain).await;
+    let contracts = founded(&chain).await;
     for (lie, words) in LIES {
         let (url, honest) = liar(chain.url(), lie).await;
-        let (mut views, mut state) = follow(contract(&url, registry), 1);
+        let (mut views, mut state) = follow(contract(&url, contracts), 1);
         let failing = state.wait_for(|state| matches!(state, RegistryState::Failing { .. }));
         let failing = tokio::time::timeout(PATIENCE, failing).await.unwrap().unwrap().clone();
         let RegistryState::Failing { why, block: None } = failing else { panic!("{failing:?}") };
@@ -236,7 +238,7 @@ async fn a_lying_endpoint_is_told_and_forgiven() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_of_a_block_that_nobody_has_changes_nothing() {
     let chain = Chain::dev(100).await;
-    let registry = founded(&chain).await;
+    let contracts = founded(&chain).await;
     let lie: Lie = |method, _, mut truth| {
         if method == "eth_getBlockByNumber" {
             truth["result"]["number"] = json!("0xffffffffffffff00");
@@ -245,7 +247,7 @@ async fn a_claim_of_a_block_that_nobody_has_changes_nothing() {
         truth
     };
     let (url, honest) = liar(chain.url(), lie).await;
-    let (mut views, mut state) = follow(contract(&url, registry), 4);
+    let (mut views, mut state) = follow(contract(&url, contracts), 4);
     let failing = state.wait_for(|state| matches!(state, RegistryState::Failing { .. }));
     tokio::time::timeout(PATIENCE, failing).await.unwrap().unwrap();
     honest.store(true, Ordering::SeqCst);
@@ -256,8 +258,8 @@ async fn a_claim_of_a_block_that_nobody_has_changes_nothing() {
 
 #[tokio::test]
 async fn a_dead_endpoint_is_told_without_its_secrets() {
-    let registry = Address::repeat_byte(1);
-    let (mut views, mut state) = follow(contract("http://user:secret@127.0.0.1:1/secret", registry), 1);
+    let contracts = (Address::repeat_byte(1), Address::repeat_byte(2));
+    let (mut views, mut state) = follow(contract("http://user:secret@127.0.0.1:1/secret", contracts), 1);
     let failing =
         state.wait_for(|state| matches!(state, RegistryState::Failing { .. })).await.unwrap().clone();
     let RegistryState::Failing { why, block: None } = failing else { panic!("{failing:?}") };

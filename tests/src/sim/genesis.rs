@@ -1,7 +1,6 @@
 //! The network that a plan runs: its genesis file and its validators' keys.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use node_core::api::L1Sight;
 use ordering_types::chain_spec::{
@@ -9,9 +8,10 @@ use ordering_types::chain_spec::{
 };
 use ordering_types::registry::peer_id;
 use ordering_types::{
-    Address, ChainSpec, Digest, L1Reference, Registered, Registry, RollupId, SecretKey, ValidatorId,
+    Address, ChainSpec, Digest, Epoch, L1Reference, Registered, Registry, RollupId, SecretKey, ValidatorId,
 };
 
+use super::l1::L1_BLOCK;
 use super::plan::Plan;
 
 /// Rollups of every simulated network: one whose data goes to L1, one whose data stays with the committee.
@@ -23,9 +23,7 @@ const SHORT: Epochs = Epochs { blocks: 4, interval_ms: 2_500, ceremony_ms: 2_000
 const GATHERING: Epochs = Epochs { interval_ms: 4_000, ceremony_ms: 3_600, ..SHORT };
 const QUICK: Ceremony = Ceremony { announce_ms: 700, acknowledge_ms: 700, attempt_ms: 3_000 };
 
-/// Finalized L1 blocks come so often.
-pub const L1_BLOCK: Duration = Duration::from_millis(150);
-/// And every second one is reported.
+/// Every second finalized L1 block is reported.
 const REPORT_BLOCKS: u64 = 2;
 
 /// The genesis file of a plan, and the key of each validator, also of those that join later, in the order of their numbers.
@@ -68,8 +66,8 @@ pub fn id(index: usize) -> ValidatorId {
     ValidatorId::new(index as u16 + 1)
 }
 
-/// What an honest endpoint shows of this block.
-pub fn sight(plan: &Plan, keys: &[SecretKey], number: u64) -> Option<L1Sight> {
+/// What an honest endpoint shows of this block, after which the inbox has the key of this epoch.
+pub fn sight(plan: &Plan, keys: &[SecretKey], (number, epoch): (u64, Epoch)) -> Option<L1Sight> {
     let after = L1_BLOCK * u32::try_from(number).ok()?;
     let active =
         plan.active(after)?.iter().filter_map(|index| Some((*index, keys.get(*index)?.public_key())));
@@ -80,7 +78,7 @@ pub fn sight(plan: &Plan, keys: &[SecretKey], number: u64) -> Option<L1Sight> {
     });
     let registry = Registry::new(registered.collect()).ok()?;
     let hash = Digest::sha256(&[b"l1 block", &plan.seed.to_be_bytes(), &number.to_be_bytes()]);
-    Some(L1Sight { block: L1Reference { number, hash }, registry: Arc::new(registry) })
+    Some(L1Sight { block: L1Reference { number, hash }, registry: Arc::new(registry), epoch })
 }
 
 fn epochs(plan: &Plan) -> Epochs {

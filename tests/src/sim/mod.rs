@@ -28,6 +28,7 @@ pub mod disk;
 pub mod faults;
 pub mod genesis;
 pub mod journal;
+pub mod l1;
 pub mod network;
 mod node;
 pub mod oracle;

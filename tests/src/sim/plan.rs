@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::byzantine::Lie;
+use super::l1::Outage;
 use super::planted::Planted;
 
 /// When every simulated network begins, by a clock that is right.
@@ -135,6 +136,8 @@ pub struct Plan {
     pub rotates: bool,
     /// Validators that join and leave, in a plan with short epochs: those active from each time on. Empty if the committee stays the same.
     pub registry: Vec<(Duration, BTreeSet<usize>)>,
+    /// When L1 is down.
+    pub outages: Vec<Outage>,
     /// Those that are registered and never run.
     pub absent: BTreeSet<usize>,
     /// A bug on purpose in every node.
@@ -183,6 +186,7 @@ impl Plan {
             short_window: false,
             rotates: seed % ROTATES_EVERY == 1,
             registry: Vec::new(),
+            outages: Vec::new(),
             absent: BTreeSet::new(),
             planted: None,
         };
@@ -239,7 +243,15 @@ impl Plan {
             (millis(&mut rng, 3_000, 6_000), upto(MOST_REGISTERED)),
             (millis(&mut rng, 6_500, 9_500), left),
         ];
+        if below(&mut rng, 3) == 0 {
+            plan.outages.push((millis(&mut rng, 1_000, 8_000), millis(&mut rng, 1_000, 6_000)));
+        }
         plan
+    }
+
+    /// Whether L1 is down so long after the start.
+    pub fn is_l1_down(&self, after: Duration) -> bool {
+        self.outages.iter().any(|(at, length)| (*at..*at + *length).contains(&after))
     }
 
     /// Who must be the committee in the end, where members change.

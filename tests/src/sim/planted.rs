@@ -58,6 +58,7 @@ impl Planted {
             ("share-not-stored", Self::Node(NodeBug::ShareNotStored)),
             ("ceremony-forgotten", Self::Node(NodeBug::CeremonyForgotten)),
             ("old-key-kept", Self::Node(NodeBug::OldKeyKept)),
+            ("shares-erased-early", Self::Node(NodeBug::SharesErasedEarly)),
         ])
     }
 
@@ -77,7 +78,7 @@ impl Planted {
     /// Whether it shows only while members change.
     const fn needs_registry(self) -> bool {
         use OrderingBug as O;
-        matches!(self, Self::Ordering(O::UnreadyDrawn | O::LanesCut))
+        matches!(self, Self::Ordering(O::UnreadyDrawn | O::LanesCut) | Self::Node(NodeBug::SharesErasedEarly))
     }
 
     /// Runs seeds until a promise breaks, at most [`MOST_SEEDS`].

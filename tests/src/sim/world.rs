@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use node_core::api::{Class, Input, JobResult, L1Sight, Output, Recipient, Record};
 use node_core::{Config, NodeCore, Settings, Status};
-use ordering_types::{ChainSpec, Digest, Header, RollupId, SecretKey, Time, Transaction, ValidatorId};
+use ordering_types::{ChainSpec, Digest, Epoch, Header, RollupId, SecretKey, Time, Transaction, ValidatorId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 use serde::Serialize;
@@ -15,7 +15,8 @@ use serde::Serialize;
 use super::byzantine::{Scene, Sent};
 use super::disk::Disk;
 use super::faults::Faults;
-use super::genesis::{L1_BLOCK, genesis, id, sight};
+use super::genesis::{genesis, id, sight};
+use super::l1::{L1, L1_BLOCK};
 use super::network::Network;
 use super::node::Node;
 use super::oracle::{Oracle, Standing, Violation};
@@ -128,6 +129,7 @@ struct World<'a> {
     nodes: Vec<Node>,
     network: Network,
     oracle: Oracle,
+    l1: L1,
     rng: ChaCha8Rng,
     hash: Digest,
     events: u64,
@@ -168,6 +170,7 @@ impl<'a> World<'a> {
             nodes,
             network,
             oracle,
+            l1: L1::default(),
             rng,
             hash: Digest::ZERO,
             events: 0,
@@ -348,7 +351,11 @@ impl<'a> World<'a> {
     /// Endpoints are not equally fast, and one in ten misses a block. Those of liars show them something else.
     fn finalize(&mut self, number: u64) {
         self.schedule(self.now + L1_BLOCK, Event::L1 { number: number + 1 });
-        let Some(sight) = sight(self.plan, &self.keys, number) else { return };
+        if self.plan.is_l1_down(self.now.since(START)) {
+            return self.faults.count("L1 block missing");
+        }
+        let epoch = self.l1.block(self.oracle.posted_epoch());
+        let Some(sight) = sight(self.plan, &self.keys, (number, epoch)) else { return };
         for node in 0..self.nodes.len() {
             let late = Duration::from_millis(below(&mut self.rng, 300) as u64);
             let missed = below(&mut self.rng, 10) == 0;
@@ -356,7 +363,7 @@ impl<'a> World<'a> {
             let (life, mut sight) = (state.life, sight.clone());
             if state.byzantine {
                 sight.block.hash = Digest::sha256(&[b"another fork", &number.to_be_bytes()]);
-                sight.registry = Arc::default();
+                (sight.registry, sight.epoch) = (Arc::default(), Epoch::new(u64::MAX));
                 self.faults.count("lying L1 endpoint");
             }
             self.schedule(self.now + late, Event::Sight { node, life, sight });
@@ -467,10 +474,21 @@ impl<'a> World<'a> {
             Output::Persist(record) => {
                 if !state.byzantine {
                     self.oracle.persisted(node, &record);
+                    // Without a registry nobody watches L1.
+                    if let (Record::ForgetKeys { up_to }, false) = (&record, self.plan.registry.is_empty()) {
+                        self.oracle.erased(node, *up_to, self.l1.epoch());
+                    }
                 }
                 let jumped_to = checkpoint_header(&record).filter(|_| !state.byzantine);
+                let erased = match record {
+                    Record::ForgetKeys { up_to } => Some(up_to),
+                    _ => None,
+                };
                 let life = state.life;
                 state.disk.write(record);
+                if let Some(up_to) = erased {
+                    self.tell(format!("{node} erases its shares up to epoch {up_to}"));
+                }
                 if let Some(header) = jumped_to {
                     self.tell(format!("{node} goes on after checkpoint {}", header.height));
                     self.faults.count("went on from a checkpoint");

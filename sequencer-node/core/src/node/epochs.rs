@@ -251,6 +251,19 @@ impl NodeCore {
         self.ask_for_handover(epoch, now);
     }
 
+    /// Shares of epochs whose successors have taken over on L1 for good sign nothing any more: they are erased, but not while a block of theirs waits for
+    /// its signature.
+    pub(super) fn erase_confirmed(&mut self) {
+        let early = self.settings.lacks(PlantedBug::SharesErasedEarly);
+        let confirmed = if early { self.present().epoch } else { self.ordering.l1().confirmed() };
+        let confirmed = confirmed.min(self.present().epoch);
+        let waiting = self.confirmations.oldest().map_or(confirmed, |height| self.epoch_of(height));
+        let Some(up_to) = confirmed.min(waiting).get().checked_sub(1).map(Epoch::new) else { return };
+        if self.keys.erase_shares(up_to) {
+            self.outputs.push_back(Output::Persist(Record::ForgetKeys { up_to }));
+        }
+    }
+
     fn forget_old_epochs(&mut self) {
         while self.epochs.len() > REMEMBERED_EPOCHS + 1 {
             let Some(EpochStart { epoch: up_to, .. }) = self.epochs.pop_front() else { return };

@@ -49,9 +49,10 @@ impl NodeCore {
     }
 
     /// After a block of this time.
-    pub(super) fn report_l1(&mut self, time_ms: u64, now: Time) {
+    pub(super) fn watch_l1(&mut self, time_ms: u64, now: Time) {
         self.report_blocks(now);
         self.tell_list(time_ms, now);
+        self.erase_confirmed();
     }
 
     fn report_blocks(&mut self, now: Time) {
@@ -69,7 +70,7 @@ impl NodeCore {
             .newest
             .iter()
             .filter(|(number, _)| is_news(**number))
-            .map(|(_, (sight, root))| L1Report { block: sight.block, registry: *root })
+            .map(|(_, (sight, root))| L1Report { block: sight.block, registry: *root, epoch: sight.epoch })
             .collect();
         for report in news {
             self.sights.reported = report.block.number;

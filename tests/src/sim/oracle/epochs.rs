@@ -104,6 +104,15 @@ impl Epochs {
         (1..).take_while(|epoch| self.handed_over.contains(epoch)).count() as u64
     }
 
+    /// The newest epoch that L1 can have followed to, with so many batches signed: each handover comes after all batches before it.
+    pub(super) fn posted(&self, batches: u64) -> u64 {
+        let follows = |epoch: &u64| {
+            let begin = self.begins.get(epoch).filter(|_| self.handed_over.contains(epoch));
+            begin.is_some_and(|begin| begin.batch <= batches + 1)
+        };
+        (1..).take_while(follows).count() as u64
+    }
+
     /// The key of an epoch; that of the first is founded.
     pub(super) fn key(&self, epoch: u64, founded: Option<&GroupKey>) -> Option<GroupKey> {
         if epoch == 0 {

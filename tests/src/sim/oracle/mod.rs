@@ -23,8 +23,8 @@ use node_core::api::{Class, Decided, Evidence, Founding, Record};
 use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, Chunk, Cut, Digest, GroupKey, GroupSignature, Handover, Header, Height, PublicKey, RollupId,
-    SecretKey, SignedHandover, SignedVote, Time, ValidatorId, VoteKind,
+    ChainSpec, Chunk, Cut, Digest, Epoch, GroupKey, GroupSignature, Handover, Header, Height, PublicKey,
+    RollupId, SecretKey, SignedHandover, SignedVote, Time, ValidatorId, VoteKind,
 };
 
 use super::disk::Disk;
@@ -257,6 +257,19 @@ impl Oracle {
     /// What it stored is gone for good.
     pub fn lost_disk(&mut self, slot: usize) {
         self.holders.values_mut().for_each(|slots| _ = slots.remove(&slot));
+    }
+
+    /// The newest epoch that L1 can have followed to.
+    pub fn posted_epoch(&self) -> u64 {
+        self.epochs.posted(self.batches.count())
+    }
+
+    /// A node erases its shares up to an epoch, while the inbox has the key of another for good: of that one and those after, it needs them.
+    pub fn erased(&mut self, slot: usize, up_to: Epoch, confirmed: Epoch) {
+        if up_to >= confirmed {
+            let seen = format!("node {slot} erases shares up to epoch {up_to}, L1 is at {confirmed}");
+            self.broken("shares are kept", seen);
+        }
     }
 
     /// A node wrote something.

@@ -1,0 +1,39 @@
+//! L1 in small: it finalizes blocks, follows handovers that are signed and behind the batches before them, and is down at times.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ordering_types::Epoch;
+
+/// Finalized blocks come so often.
+pub const L1_BLOCK: Duration = Duration::from_millis(150);
+/// What is posted is final so many blocks later.
+const FINAL_AFTER: usize = 8;
+
+/// An outage: from which time on, after the start, and for how long no block is finalized and nothing can be posted.
+pub type Outage = (Duration, Duration);
+
+/// The inbox, as final blocks show it.
+#[derive(Default)]
+pub struct L1 {
+    /// Whose key the inbox had after the newest blocks, oldest first.
+    posted: VecDeque<u64>,
+    /// Whose key it has after the newest final block.
+    epoch: u64,
+}
+
+impl L1 {
+    /// Another block, with which everything up to this epoch is posted. Returns the epoch of the newest final block.
+    pub fn block(&mut self, posted: u64) -> Epoch {
+        self.posted.push_back(posted);
+        if self.posted.len() > FINAL_AFTER {
+            self.epoch = self.posted.pop_front().unwrap_or_default();
+        }
+        self.epoch()
+    }
+
+    /// Whose key the inbox has for good.
+    pub const fn epoch(&self) -> Epoch {
+        Epoch::new(self.epoch)
+    }
+}
