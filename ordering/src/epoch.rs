@@ -17,16 +17,19 @@
 //!
 //! The outgoing committee signs the [`Handover`] after that: nothing waits for its signature.
 
+mod public;
 mod ready;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use ordering_types::chain_spec::{Committee, Epochs};
+use ordering_types::chain_spec::{Committee, Epochs, KeyPolicy};
 use ordering_types::preimage::Domain;
-use ordering_types::{Epoch, EpochVote, GroupKey, Handover, Height, NextEpoch, SystemMessage, ValidatorId};
+use ordering_types::{Epoch, EpochVote, Handover, Height, NextEpoch, SharedKey, SystemMessage, ValidatorId};
 use serde::{Deserialize, Serialize};
 
+use self::public::KeyData;
+pub use self::public::{KEY_DATA, MAX_KEY_DATA};
 pub use self::ready::{Announcement, MAX_ANNOUNCEMENT, READY};
 use self::ready::{Ready, write_announcements};
 use crate::committee::{Members, Urn, draw};
@@ -65,7 +68,12 @@ pub enum EpochEvent {
     /// More than f validators say that something may come next: see [`EpochBook::backed`].
     Backed,
     /// It has ended with this block.
-    Ended(Handover),
+    Ended {
+        /// To the next, as the outgoing committee signs it.
+        handover: Handover,
+        /// The next key, as it is shared.
+        key: SharedKey,
+    },
 }
 
 /// Where a ceremony for the next key begins.
@@ -81,6 +89,8 @@ pub struct CeremonyStart {
     pub members: Members,
     /// What they announced before.
     pub announced: BTreeMap<ValidatorId, Announcement>,
+    /// The public data of the present key, if that is shared anew; else they make another.
+    pub old: Option<Vec<u8>>,
 }
 
 /// One epoch's beginning.
@@ -89,7 +99,7 @@ pub struct EpochStart {
     /// Its number.
     pub epoch: Epoch,
     /// Its key; none for the first, whose key is founded while it runs.
-    pub key: Option<GroupKey>,
+    pub key: Option<SharedKey>,
     /// Its committee.
     pub members: Members,
     /// Its first height.
@@ -121,6 +131,7 @@ pub struct EpochBook {
     votes: BTreeMap<ValidatorId, Votes>,
     /// System messages of those who are no members.
     outside: BTreeMap<ValidatorId, u16>,
+    public: KeyData,
     before: VecDeque<EpochStart>,
 }
 
@@ -130,7 +141,7 @@ pub(crate) struct Tally {
     votes: BTreeMap<ValidatorId, Votes>,
     /// A vote that more than f have cast came in.
     backed: bool,
-    pub(crate) agreed: Option<NextEpoch>,
+    pub(crate) agreed: Option<EpochVote>,
 }
 
 /// How a block ends, for the epochs.
@@ -144,14 +155,19 @@ pub(crate) struct ClosedBlock<'a> {
 }
 
 impl Tally {
-    fn count(&self, next: &NextEpoch) -> usize {
-        self.votes.values().filter_map(|votes| votes.newest).filter(|vote| vote.next == *next).count()
+    /// Members whose newest vote says the same.
+    fn count(&self, vote: &EpochVote) -> usize {
+        self.votes
+            .values()
+            .filter_map(|votes| votes.newest)
+            .filter(|other| says_the_same(other, vote))
+            .count()
     }
 }
 
 impl EpochBook {
     /// Before the first block of a network with this founding committee.
-    pub const fn genesis(members: Members) -> Self {
+    pub fn genesis(members: Members) -> Self {
         let (epoch, first_height, first_batch) = (Epoch::new(0), Height::new(1), 1);
         Self {
             present: EpochStart { epoch, key: None, members, first_height, first_batch },
@@ -161,6 +177,7 @@ impl EpochBook {
             due: None,
             votes: BTreeMap::new(),
             outside: BTreeMap::new(),
+            public: KeyData::default(),
             before: VecDeque::new(),
         }
     }
@@ -170,16 +187,16 @@ impl EpochBook {
         Replayed::decode(snapshot).ok().map(|replayed| replayed.epochs)
     }
 
-    /// What this validator's newest vote in the log is for.
-    pub fn vote_of(&self, validator: ValidatorId) -> Option<NextEpoch> {
-        self.votes.get(&validator)?.newest.map(|vote| vote.next)
+    /// This validator's newest vote in the log.
+    pub fn vote_of(&self, validator: ValidatorId) -> Option<EpochVote> {
+        self.votes.get(&validator)?.newest
     }
 
     /// What more than f members vote for, if they do, with its test.
     pub fn backed(&self) -> Option<EpochVote> {
         let newest = || self.votes.values().filter_map(|votes| votes.newest);
         let enough = self.committee().faulty();
-        newest().find(|vote| newest().filter(|other| other.next == vote.next).count() > enough)
+        newest().find(|vote| newest().filter(|other| says_the_same(other, vote)).count() > enough)
     }
 
     /// The epoch of the next block.
@@ -219,6 +236,11 @@ impl EpochBook {
         self.due
     }
 
+    /// Whether this member is to tell the public data of the present key, and has not yet.
+    pub fn lacks_key_data_of(&self, member: ValidatorId) -> bool {
+        self.committee().key(member).is_some() && !self.public.has_told(member)
+    }
+
     /// How many things more one that is no member may say in this epoch.
     pub(crate) fn hears(&self, outsider: ValidatorId) -> u16 {
         let said = self.outside.get(&outsider).copied().unwrap_or_default();
@@ -251,10 +273,10 @@ impl EpochBook {
             if vote.verify(domain).is_ok() {
                 of_one.newest = Some(vote);
             }
-            let after = tally.count(&vote.next);
+            let after = tally.count(&vote);
             tally.backed |= after > members.faulty();
             if after >= members.quorum() {
-                tally.agreed = Some(vote.next);
+                tally.agreed = Some(vote);
             }
         }
         tally
@@ -269,13 +291,14 @@ impl EpochBook {
     ) -> Vec<EpochEvent> {
         let ClosedBlock { height, time_ms, next_batch, messages } = block;
         let Tally { votes, backed, agreed } = tally;
-        if let (Some(next), Some(CeremonyStart { members, .. })) = (agreed, &self.ceremony) {
-            let handover = Handover { next, first_batch: next_batch, first_height: height.next() };
-            self.begin(&handover, members.clone());
-            return vec![EpochEvent::Ended(handover)];
+        if let (Some(vote), Some(CeremonyStart { members, .. })) = (agreed, &self.ceremony) {
+            let handover = Handover { next: vote.next, first_batch: next_batch, first_height: height.next() };
+            let key = vote.shared_key();
+            self.begin(&handover, key, members.clone());
+            return vec![EpochEvent::Ended { handover, key }];
         }
         self.votes = votes;
-        messages.iter().for_each(|message| self.note(message, l1));
+        messages.iter().for_each(|message| self.note(message, l1, rules));
         let lasts = time_ms.saturating_sub(*self.since_ms.get_or_insert(time_ms));
         let mut events: Vec<EpochEvent> = backed.then_some(EpochEvent::Backed).into_iter().collect();
         events.extend(self.gather(lasts, l1, rules));
@@ -309,13 +332,18 @@ impl EpochBook {
             None => (lasts_ms >= preparing_ms(lengths) + gathering).then_some(0),
             Some(last) => self.is_stuck(last, time_ms, lengths).then_some(last.nth.saturating_add(1)),
         }?;
+        let old = match rules.epochs.key {
+            KeyPolicy::Fresh => None,
+            // Without it nobody could tell a good dealing from a bad one.
+            KeyPolicy::Keep => Some(self.public.agreed()?.clone()),
+        };
         let members = self.draw(l1, rules);
         for votes in self.votes.values_mut() {
             votes.newest.take_if(|vote| vote.next.committee != members.hash());
         }
         let announced = self.ready.as_ref().map(|ready| ready.announcements(members.committee()));
         let announced = announced.unwrap_or_default();
-        let start = CeremonyStart { after, time_ms, nth, members, announced };
+        let start = CeremonyStart { after, time_ms, nth, members, announced, old };
         self.ceremony = Some(start.clone());
         Some(EpochEvent::MakeKey(start))
     }
@@ -347,11 +375,18 @@ impl EpochBook {
         events
     }
 
-    /// Counts what those who are no members say, and notes who is ready.
-    fn note(&mut self, message: &SystemMessage, l1: &L1Book) {
+    /// Counts what those who are no members say, and notes who is ready, and what is told of the present key.
+    fn note(&mut self, message: &SystemMessage, l1: &L1Book, rules: &Rules) {
         let SystemMessage { sender, payload, .. } = message;
         if self.committee().key(*sender).is_none() {
             *self.outside.entry(*sender).or_default() += 1;
+        }
+        if rules.epochs.key == KeyPolicy::Keep
+            && self.committee().key(*sender).is_some()
+            && let Some(data) = KeyData::read(payload, self.present.epoch)
+        {
+            let faulty = self.committee().faulty();
+            self.public.note(*sender, data, faulty);
         }
         let announcement = Ready::read(payload, self.present.epoch.next());
         let may_be_drawn = self.may_be_drawn(*sender, l1);
@@ -391,8 +426,8 @@ impl EpochBook {
         self.due.is_some_and(|due| time_ms >= due.max(last.time_ms).saturating_add(patience))
     }
 
-    fn begin(&mut self, handover: &Handover, members: Members) {
-        let present = EpochStart::of(handover, members);
+    fn begin(&mut self, handover: &Handover, key: SharedKey, members: Members) {
+        let present = EpochStart::of(handover, key, members);
         self.before.push_back(std::mem::replace(&mut self.present, present));
         while self.before.len() > REMEMBERED_EPOCHS {
             self.before.pop_front();
@@ -400,24 +435,29 @@ impl EpochBook {
         (self.since_ms, self.ready, self.ceremony, self.due) = (None, None, None, None);
         self.votes.clear();
         self.outside.clear();
+        self.public = KeyData::default();
     }
 
     /// For the state root: every field, in order, with counts before lists.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let Self { present, since_ms, ready, ceremony, due, votes, outside, before } = self;
+        let Self { present, since_ms, ready, ceremony, due, votes, outside, public, before } = self;
         present.write(out);
         let is_there = [since_ms.is_some(), ready.is_some(), ceremony.is_some(), due.is_some()];
         out.extend(is_there.map(u8::from));
         for time_ms in since_ms.iter().chain(due) {
             out.extend_from_slice(&time_ms.to_be_bytes());
         }
-        if let Some(CeremonyStart { after, time_ms, nth, members, announced }) = ceremony {
+        if let Some(CeremonyStart { after, time_ms, nth, members, announced, old }) = ceremony {
             for number in [after.get(), *time_ms, u64::from(*nth)] {
                 out.extend_from_slice(&number.to_be_bytes());
             }
             members.write(out);
             write_announcements(announced, out);
+            let old = old.as_deref().unwrap_or_default();
+            out.extend_from_slice(&count(old.len()));
+            out.extend_from_slice(old);
         }
+        public.write(out);
         ready.iter().for_each(|ready| ready.write(out));
         out.extend_from_slice(&count(outside.len()));
         for (id, said) in outside {
@@ -435,6 +475,11 @@ impl EpochBook {
     }
 }
 
+/// Whether two votes are for one key, shared by one ceremony, among one committee. Their tests may differ.
+fn says_the_same(one: &EpochVote, other: &EpochVote) -> bool {
+    one.next == other.next && one.sharing == other.sharing
+}
+
 /// For so long nothing has to be done for the next epoch.
 const fn preparing_ms(lengths: &Epochs) -> u64 {
     lengths.interval_ms.saturating_sub(lengths.ceremony_ms)
@@ -442,21 +487,22 @@ const fn preparing_ms(lengths: &Epochs) -> u64 {
 
 impl EpochStart {
     /// That to which a handover leads, with the members that it names.
-    pub const fn of(handover: &Handover, members: Members) -> Self {
-        let Handover { next: NextEpoch { epoch, key, .. }, first_batch, first_height } = *handover;
+    pub const fn of(handover: &Handover, key: SharedKey, members: Members) -> Self {
+        let Handover { next: NextEpoch { epoch, .. }, first_batch, first_height } = *handover;
         Self { epoch, key: Some(key), members, first_height, first_batch }
     }
 
     /// That it begins, as the outgoing committee says; none for the first.
     pub fn handover(&self) -> Option<Handover> {
-        let next = NextEpoch { epoch: self.epoch, key: self.key?, committee: self.members.hash() };
+        let next = NextEpoch { epoch: self.epoch, key: self.key?.key, committee: self.members.hash() };
         Some(Handover { next, first_batch: self.first_batch, first_height: self.first_height })
     }
 
     fn write(&self, out: &mut Vec<u8>) {
         let Self { epoch, key, members, first_height, first_batch } = self;
         out.extend_from_slice(&epoch.get().to_be_bytes());
-        out.extend_from_slice(key.map_or([0; 33], |key| *key.as_bytes()).as_slice());
+        out.extend_from_slice(key.map_or([0; 33], |key| *key.key.as_bytes()).as_slice());
+        out.extend_from_slice(&key.map_or(0, |key| key.sharing).to_be_bytes());
         members.write(out);
         out.extend_from_slice(&first_height.get().to_be_bytes());
         out.extend_from_slice(&first_batch.to_be_bytes());

@@ -312,7 +312,7 @@ impl ReplayState {
         let Replayed { epochs, l1, .. } = &mut self.replayed;
         l1.close_block(block.messages, epochs.committee(), rules);
         let events = epochs.close_block(block, tally, (l1, rules));
-        if events.iter().any(|event| matches!(event, EpochEvent::Ended(_))) {
+        if events.iter().any(|event| matches!(event, EpochEvent::Ended { .. })) {
             l1.change_members(epochs.committee());
         }
         events

@@ -23,7 +23,7 @@ const STEP: Duration = Duration::from_millis(50);
 fn short_epochs(nodes: usize) -> Arc<ChainSpec> {
     let limits = Limits { idle_block_interval_ms: 100, batch_interval_ms: 700, ..Limits::default() };
     let mut spec = ChainSpec::clone(&spec(nodes, limits));
-    spec.epochs = Epochs { blocks: 5, interval_ms: 2_000, ceremony_ms: 1_000, max_committee: 100 };
+    spec.epochs = Epochs { blocks: 5, interval_ms: 2_000, ceremony_ms: 1_000, ..Epochs::default() };
     Arc::new(spec)
 }
 
@@ -35,7 +35,7 @@ fn vote(network: &Network, epoch: Epoch, committee: ordering_types::Digest) -> V
     let next = NextEpoch { epoch, key, committee };
     let digest = network.spec.domain().readiness(&next);
     let test = group.sign(ChaCha8Rng::seed_from_u64(1), digest.as_ref()).serialize().unwrap();
-    let vote = EpochVote { next, test: GroupSignature::new(test.try_into().unwrap()) };
+    let vote = EpochVote { next, sharing: 0, test: GroupSignature::new(test.try_into().unwrap()) };
     [&[EPOCH_VOTE], vote.encode().as_slice()].concat()
 }
 
@@ -67,7 +67,7 @@ fn decided(network: &Network, node: usize) -> Vec<Arc<Decided>> {
 
 fn handovers(network: &Network, node: usize) -> Vec<Handover> {
     let ended = |event: &EpochEvent| match event {
-        EpochEvent::Ended(handover) => Some(*handover),
+        EpochEvent::Ended { handover, .. } => Some(*handover),
         EpochEvent::Gather(_) | EpochEvent::MakeKey(_) | EpochEvent::Due { .. } | EpochEvent::Backed => None,
     };
     network.nodes[node].epochs.iter().filter_map(ended).collect()

@@ -32,6 +32,9 @@ pub struct SigningConfig {
     pub refill_ms: u64,
     /// Commitments that each member keeps at each coordinator; at most half of [`MAX_POOL`].
     pub pool_target: usize,
+    /// A lie on purpose: every share is wrong, and vouched for. Never but in a test's process.
+    #[cfg(feature = "planted-bugs")]
+    pub wrong_shares: bool,
 }
 
 impl SigningConfig {
@@ -47,6 +50,8 @@ impl SigningConfig {
             avoid_ms: 1_000,
             refill_ms: 100,
             pool_target: 16,
+            #[cfg(feature = "planted-bugs")]
+            wrong_shares: false,
         }
     }
 }

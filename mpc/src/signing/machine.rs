@@ -16,7 +16,7 @@ use super::nonces::NonceStore;
 use super::package::{Package, PackageHash};
 use super::pool::{Pool, Standing};
 use super::voucher::{Identity, Voucher};
-use crate::keys::{GroupPublic, KeyMaterial, SignatureBytes};
+use crate::keys::{GroupPublic, KeyMaterial, KeyShare, SignatureBytes};
 use crate::member::MemberId;
 use crate::secret_stream::SecretStream;
 
@@ -250,6 +250,12 @@ impl Signing {
     #[must_use]
     pub fn public(&self) -> &GroupPublic {
         &self.public
+    }
+
+    /// This member's share, to share the key anew with it.
+    #[must_use]
+    pub fn key_share(&self) -> KeyShare {
+        KeyShare::new(self.me, Zeroizing::new(self.key.signing_share().to_scalar()))
     }
 
     fn fire(&mut self, now: Time) {

@@ -98,6 +98,8 @@ impl Signing {
         // Used, withdrawn, or of an earlier boot: nobody's fault. Tell what is usable now.
         let Some(pair) = pair else { return self.supply(now, from, 0) };
         let Some(share) = self.burn(package, hash, entry.index, pair, &commitments) else { return };
+        #[cfg(feature = "planted-bugs")]
+        let share = if self.config.wrong_shares { share.map(|byte| byte ^ 1) } else { share };
 
         let offers = vec![self.nonces.offer(from)];
         let supply = Supply { boot: self.boot, offers };

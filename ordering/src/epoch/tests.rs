@@ -8,7 +8,8 @@ use rand_chacha::rand_core::SeedableRng;
 use super::*;
 
 const DOMAIN: Domain = Domain { l1_chain_id: 1, inbox: Address::new([7; 20]) };
-const LENGTHS: Epochs = Epochs { blocks: 3, interval_ms: 1_000, ceremony_ms: 400, max_committee: 100 };
+const LENGTHS: Epochs =
+    Epochs { blocks: 3, interval_ms: 1_000, ceremony_ms: 400, max_committee: 100, key: KeyPolicy::Fresh };
 fn members() -> Members {
     let member = |n: u8| (ValidatorId::new(n.into()), SecretKey::from_bytes([n; 32]).unwrap().public_key());
     Members::new(Committee::new([1, 2, 3, 4].map(member).into()))
@@ -30,7 +31,14 @@ pub(crate) fn making_of(members: Members) -> EpochBook {
 }
 
 fn ceremony(after: u64, time_ms: u64, nth: u16) -> CeremonyStart {
-    CeremonyStart { after: Height::new(after), time_ms, nth, members: members(), announced: BTreeMap::new() }
+    CeremonyStart {
+        after: Height::new(after),
+        time_ms,
+        nth,
+        members: members(),
+        announced: BTreeMap::new(),
+        old: None,
+    }
 }
 
 fn rules() -> Rules {
@@ -56,7 +64,7 @@ pub(crate) fn vote_in(
     let next = NextEpoch { epoch: Epoch::new(epoch), key, committee };
     let digest = domain.readiness(&next);
     let test = group(tester).sign(ChaCha8Rng::seed_from_u64(5), digest.as_ref()).serialize().unwrap();
-    EpochVote { next, test: GroupSignature::new(test.try_into().unwrap()) }
+    EpochVote { next, sharing: 0, test: GroupSignature::new(test.try_into().unwrap()) }
 }
 
 fn say(sender: u16, vote: &EpochVote) -> SystemMessage {
@@ -120,10 +128,13 @@ fn a_quorum_ends_the_epoch_with_the_block_that_completes_it() {
     assert_eq!(close(&mut book, 2, 0, &[say(2, &vote)]), [EpochEvent::Backed]);
     assert_eq!(book.backed(), Some(vote));
     let handover = Handover { next: vote.next, first_batch: 103, first_height: Height::new(4) };
-    assert_eq!(close(&mut book, 3, 0, &[say(4, &vote)]), [EpochEvent::Ended(handover)]);
+    assert_eq!(
+        close(&mut book, 3, 0, &[say(4, &vote)]),
+        [EpochEvent::Ended { handover, key: vote.shared_key() }]
+    );
     let expected = EpochStart {
         epoch: Epoch::new(1),
-        key: Some(vote.next.key),
+        key: Some(vote.shared_key()),
         members: members(),
         first_height: Height::new(4),
         first_batch: 103,
@@ -152,7 +163,7 @@ fn votes_that_prove_nothing_do_not_count_and_newer_ones_take_the_place_of_older(
     close(&mut book, 2, 0, &[say(1, &vote(1, 2, 1))]);
     assert_eq!(book.vote_of(ValidatorId::new(1)), Some(good.next), "a bad one takes no place");
     let ended = close(&mut book, 3, 0, &[say(2, &good), say(3, &good)]);
-    assert!(matches!(ended[..], [EpochEvent::Ended(_)]));
+    assert!(matches!(ended[..], [EpochEvent::Ended { .. }]));
 }
 
 #[test]
@@ -173,7 +184,7 @@ fn so_many_epochs_are_remembered_and_no_more() {
         book.ceremony = Some(ceremony(epoch, 0, 0));
         let vote = vote(epoch, 1, 1);
         let ended = close(&mut book, epoch, 0, &[1, 2, 3].map(|id| say(id, &vote)));
-        assert!(matches!(ended[..], [EpochEvent::Ended(_)]));
+        assert!(matches!(ended[..], [EpochEvent::Ended { .. }]));
     }
     let epochs: Vec<u64> = book.starts().map(|start| start.epoch.get()).collect();
     assert_eq!(epochs, (12..=20).collect::<Vec<_>>());
@@ -326,7 +337,8 @@ fn no_more_than_eight_handovers_wait_for_l1() {
     let end = |book: &mut EpochBook| {
         let epoch = book.present().epoch.next();
         let next = NextEpoch { epoch, ..vote(1, 1, 1).next };
-        book.begin(&Handover { next, first_batch: 1, first_height: Height::new(1) }, members());
+        let handover = Handover { next, first_batch: 1, first_height: Height::new(1) };
+        book.begin(&handover, SharedKey::fresh(next.key), members());
     };
     rules.has_registry = true;
     for epoch in 0..MAX_UNCONFIRMED {

@@ -126,7 +126,7 @@ impl Ordering {
         self.outputs.extend(e.epochs.iter().cloned().map(Output::Epoch));
 
         self.state = e.state.clone();
-        if e.epochs.iter().any(|event| matches!(event, EpochEvent::Ended(_))) {
+        if e.epochs.iter().any(|event| matches!(event, EpochEvent::Ended { .. })) {
             self.enter_epoch();
         }
         self.orderable = Orderable::Unknown;

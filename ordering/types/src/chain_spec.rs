@@ -151,6 +151,17 @@ impl Ceremony {
     }
 }
 
+/// What becomes of the key when an epoch ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyPolicy {
+    /// Each epoch has another: what former members hold is worth nothing.
+    #[default]
+    Fresh,
+    /// It stays, shared anew among the members of the next epoch: whoever checks signatures elsewhere need not follow the epochs.
+    Keep,
+}
+
 /// How long a committee and its key serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -164,11 +175,19 @@ pub struct Epochs {
     pub ceremony_ms: u64,
     /// Most members of a committee; of more active validators that are ready, each epoch has another sample.
     pub max_committee: u16,
+    /// Another key each epoch, or the same.
+    pub key: KeyPolicy,
 }
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self { blocks: 1, interval_ms: 86_400_000, ceremony_ms: 1_800_000, max_committee: 100 }
+        Self {
+            blocks: 1,
+            interval_ms: 86_400_000,
+            ceremony_ms: 1_800_000,
+            max_committee: 100,
+            key: KeyPolicy::Fresh,
+        }
     }
 }
 

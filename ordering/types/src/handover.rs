@@ -2,7 +2,7 @@
 //! signs after it, for L1 and for light clients.
 //!
 //! ```text
-//!   epoch vote     u64 new epoch │ 33 new key │ 32 committee hash │ 65 the new key's signature over Domain::readiness
+//!   epoch vote     u64 new epoch │ 33 new key │ 32 committee hash │ u32 sharing │ 65 the new key's signature over Domain::readiness
 //!   handover       keccak256( key x │ key y │ first batch │ first height │ committee hash ), five words; Domain::handover binds it
 //!   committee hash keccak256( abi.encode(address[]) ), addresses of the members in ascending order of their ids
 //! ```
@@ -17,7 +17,7 @@ use crate::preimage::{Domain, number_word};
 use crate::{Address, Digest, Epoch, Height};
 
 /// Bytes of an encoded [`EpochVote`].
-pub const EPOCH_VOTE_LEN: usize = 8 + 33 + 32 + 65;
+pub const EPOCH_VOTE_LEN: usize = 8 + 33 + 32 + 4 + 65;
 
 /// A key and who holds its shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,11 +30,29 @@ pub struct NextEpoch {
     pub committee: Digest,
 }
 
+/// A key, as one ceremony shared it. A key that is kept is shared anew for each epoch, and shares of two sharings do not go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SharedKey {
+    /// The key.
+    pub key: GroupKey,
+    /// Which of an epoch's ceremonies shared it, from 1; 0 for a fresh key, of which there is no other sharing.
+    pub sharing: u32,
+}
+
+impl SharedKey {
+    /// A key that one ceremony made and no other shares.
+    pub const fn fresh(key: GroupKey) -> Self {
+        Self { key, sharing: 0 }
+    }
+}
+
 /// A validator's word, in the log, that the next epoch may begin: the key is made, and it signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochVote {
     /// What may begin.
     pub next: NextEpoch,
+    /// Of its key: [`SharedKey::sharing`].
+    pub sharing: u32,
     /// The new key's, over [`Domain::readiness`].
     pub test: GroupSignature,
 }
@@ -43,21 +61,28 @@ impl EpochVote {
     /// The fixed layout.
     pub fn encode(&self) -> Vec<u8> {
         let NextEpoch { epoch, key, committee } = &self.next;
-        [epoch.get().to_be_bytes().as_slice(), key.as_bytes(), committee.as_ref(), self.test.as_bytes()]
-            .concat()
+        let (epoch, sharing) = (epoch.get().to_be_bytes(), self.sharing.to_be_bytes());
+        [epoch.as_slice(), key.as_bytes(), committee.as_ref(), &sharing, self.test.as_bytes()].concat()
     }
 
     /// Reads the layout; `None` for other bytes, and for a key that is no point.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (epoch, rest) = bytes.split_first_chunk::<8>()?;
         let (key, rest) = rest.split_first_chunk::<33>()?;
-        let (committee, test) = rest.split_first_chunk::<32>()?;
+        let (committee, rest) = rest.split_first_chunk::<32>()?;
+        let (sharing, test) = rest.split_first_chunk::<4>()?;
         let next = NextEpoch {
             epoch: Epoch::new(u64::from_be_bytes(*epoch)),
             key: GroupKey::from_bytes(*key).ok()?,
             committee: Digest::new(*committee),
         };
-        Some(Self { next, test: GroupSignature::new(test.try_into().ok()?) })
+        let test = GroupSignature::new(test.try_into().ok()?);
+        Some(Self { next, sharing: u32::from_be_bytes(*sharing), test })
+    }
+
+    /// The key, as it is shared.
+    pub const fn shared_key(&self) -> SharedKey {
+        SharedKey { key: self.next.key, sharing: self.sharing }
     }
 
     /// Whether the new key signed its test.
@@ -172,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_vote_survives_and_cut_or_longer_ones_are_none() {
-        let vote = EpochVote { next: next(), test: GroupSignature::new([5; 65]) };
+        let vote = EpochVote { next: next(), sharing: 3, test: GroupSignature::new([5; 65]) };
         let bytes = vote.encode();
         assert_eq!(bytes.len(), EPOCH_VOTE_LEN);
         assert_eq!(EpochVote::decode(&bytes), Some(vote));

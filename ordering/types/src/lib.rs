@@ -46,7 +46,7 @@ pub use chunk::Chunk;
 pub use cut::{Cut, LaneTip, ParentCommit, SystemMessage};
 pub use digest::Digest;
 pub use group::{GroupKey, GroupSignature};
-pub use handover::{EpochVote, Handover, NextEpoch, SignedHandover, Succession};
+pub use handover::{EpochVote, Handover, NextEpoch, SharedKey, SignedHandover, Succession};
 pub use header::{Header, L1Reference};
 pub use ids::{Epoch, Height, Incarnation, LaneId, LaneSequence, RollupId, Round, ValidatorId};
 pub use key::{Address, PublicKey, SecretKey, Signature};

@@ -162,6 +162,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 
+    use ordering_types::SharedKey;
+
     use super::*;
 
     const DOMAIN: Domain = Domain { l1_chain_id: 1337, inbox: Address::new([0xaa; 20]) };
@@ -206,7 +208,7 @@ mod tests {
         let first_height = Height::new(1 + 10 * epoch);
         EpochStart {
             epoch: Epoch::new(epoch),
-            key,
+            key: key.map(SharedKey::fresh),
             members: Members::new(committee()),
             first_height,
             first_batch: 1 + epoch,

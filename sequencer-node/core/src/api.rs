@@ -22,8 +22,8 @@ pub use ordering::epoch::REMEMBERED_EPOCHS;
 use ordering_types::chain_spec::{Committee, Validator};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{
-    Block, Digest, Epoch, GroupKey, GroupSignature, Handover, Height, L1Reference, Registry, Signature,
-    Succession, ValidatorId,
+    Block, Digest, Epoch, GroupKey, GroupSignature, Handover, Height, L1Reference, Registry, SharedKey,
+    Signature, Succession, ValidatorId,
 };
 use zeroize::Zeroizing;
 
@@ -157,8 +157,8 @@ pub enum Record {
     KeyMaterial {
         /// The epoch.
         epoch: Epoch,
-        /// The key.
-        key: GroupKey,
+        /// The key, as it is shared.
+        key: SharedKey,
         /// Secret, to be encrypted.
         material: Zeroizing<Vec<u8>>,
     },
@@ -166,8 +166,8 @@ pub enum Record {
     SettleKey {
         /// The epoch, which begins.
         epoch: Epoch,
-        /// Its key.
-        key: GroupKey,
+        /// Its key, as it is shared.
+        key: SharedKey,
     },
     /// Seeds and shares of this epoch and those before are of no use any more: erase them.
     ForgetKeys {

@@ -12,10 +12,11 @@ use ordering_types::ChainSpec;
 use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
 use ordering_types::{Epoch, GroupKey, SecretKey, Signature, ValidatorId};
+use zeroize::Zeroizing;
 
 use crate::StartError;
 use crate::api::{self, LoggedBlock};
-use crate::making::{Beginning, KeyMaking, Made, MakingEvent, replay};
+use crate::making::{Beginning, KeyMaking, Made, MakingEvent, Part, replay};
 use crate::wire::LogPayload;
 
 /// What founding asks for or reports.
@@ -58,7 +59,7 @@ impl Founding {
         let (domain, committee) = (spec.domain(), spec.committee());
         let announce_ms = spec.ceremony.announce_ms.into();
         let (key, seed) = part.unzip();
-        let part = seed.map(|seed| (me, seed));
+        let part = seed.map(|seed| Part { me, seed: Zeroizing::new(seed), old: None });
         let making = KeyMaking::new(
             spec,
             FOUNDING_EPOCH,
@@ -116,7 +117,8 @@ impl Founding {
             | LogPayload::Handover { .. }
             | LogPayload::L1Report(_)
             | LogPayload::Registry(_)
-            | LogPayload::Ready { .. } => Vec::new(),
+            | LogPayload::Ready { .. }
+            | LogPayload::KeyData { .. } => Vec::new(),
         }
     }
 

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use mpc::signing::{BootId, BurnRecord, Fault, Input, ItemId, NonceSeed, Output, Signing, SigningConfig};
-use mpc::{GroupPublic, KeyMaterial, MemberId};
+use mpc::{GroupPublic, KeyMaterial, KeyShare, MemberId};
 use ordering_types::preimage::Domain;
-use ordering_types::{Digest, Epoch, GroupKey, GroupSignature, SecretKey, Time, ValidatorId};
+use ordering_types::{Digest, Epoch, GroupKey, GroupSignature, SecretKey, SharedKey, Time, ValidatorId};
 
 use crate::identity::Vouching;
 use crate::wire::{KeyTag, PeerMessage};
@@ -29,11 +29,11 @@ pub(crate) enum KeyEvent {
     Odd { peer: ValidatorId, what: String },
 }
 
-/// A key and its epoch. Several may be made for one epoch, until one of them is taken into use.
+/// A shared key and its epoch. Several may be made for one epoch, until one of them is taken into use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Named {
     pub(crate) epoch: Epoch,
-    pub(crate) key: GroupKey,
+    pub(crate) key: SharedKey,
 }
 
 enum Part {
@@ -52,7 +52,7 @@ pub(crate) struct Keyring {
     config: SigningConfig,
     parts: BTreeMap<Named, Part>,
     /// Of each epoch, in the order made; the last is in use, or may be next.
-    made: BTreeMap<Epoch, Vec<GroupKey>>,
+    made: BTreeMap<Epoch, Vec<SharedKey>>,
     events: VecDeque<KeyEvent>,
 }
 
@@ -65,7 +65,7 @@ impl Keyring {
     /// An epoch's key, of which this node may get a share later, or never.
     pub(crate) fn know(&mut self, named: Named) {
         let Named { epoch, key } = named;
-        self.parts.entry(named).or_insert_with(|| Part::Hears(Witness::new(key, epoch.get())));
+        self.parts.entry(named).or_insert_with(|| Part::Hears(Witness::new(key.key, epoch.get())));
         let made = self.made.entry(epoch).or_default();
         made.retain(|other| *other != key);
         made.push(key);
@@ -79,12 +79,12 @@ impl Keyring {
     pub(crate) fn install(
         &mut self,
         now: Time,
-        epoch: Epoch,
+        named: Named,
         material: &KeyMaterial,
         (boot, nonces): (BootId, NonceSeed),
         burns: &[BurnRecord],
-    ) -> Named {
-        let named = name_of(epoch, material);
+    ) {
+        let epoch = named.epoch;
         let config = SigningConfig { epoch: epoch.get(), ..self.config.clone() };
         let identity = Vouching::new(self.domain, epoch, material.public(), self.key.clone());
         let mut signing = Signing::new(config, material, Box::new(identity), boot, nonces);
@@ -92,7 +92,6 @@ impl Keyring {
         self.parts.insert(named, Part::Signs(Box::new(signing)));
         self.know(named);
         self.feed(now, named, Input::Tick);
-        named
     }
 
     /// This key of its epoch is the one that is taken into use; there are no others from now on.
@@ -104,11 +103,12 @@ impl Keyring {
 
     /// An epoch's key, if it is known.
     pub(crate) fn key(&self, epoch: Epoch) -> Option<GroupKey> {
-        self.made.get(&epoch)?.last().copied()
+        self.named(epoch).map(|named| named.key.key)
     }
 
     fn named(&self, epoch: Epoch) -> Option<Named> {
-        self.key(epoch).map(|key| Named { epoch, key })
+        let key = *self.made.get(&epoch)?.last()?;
+        Some(Named { epoch, key })
     }
 
     /// Whether this node has a share of this very key.
@@ -122,6 +122,19 @@ impl Keyring {
             Part::Signs(signing) => Some(signing.public()),
             Part::Hears(_) => None,
         }
+    }
+
+    /// This node's share of an epoch's key, if it has one.
+    pub(crate) fn share(&self, epoch: Epoch) -> Option<KeyShare> {
+        match self.parts.get(&self.named(epoch)?)? {
+            Part::Signs(signing) => Some(signing.key_share()),
+            Part::Hears(_) => None,
+        }
+    }
+
+    /// The public data of an epoch's key, if this node has a share.
+    pub(crate) fn data(&self, epoch: Epoch) -> Option<&GroupPublic> {
+        self.public(self.named(epoch)?)
     }
 
     /// Whether this node has a share of an epoch's key.
@@ -175,7 +188,7 @@ impl Keyring {
         let mut erased = false;
         for (named, part) in self.parts.iter_mut().filter(|(named, _)| named.epoch <= up_to) {
             if matches!(part, Part::Signs(_)) {
-                *part = Part::Hears(Witness::new(named.key, named.epoch.get()));
+                *part = Part::Hears(Witness::new(named.key.key, named.epoch.get()));
                 erased = true;
             }
         }
@@ -190,7 +203,7 @@ impl Keyring {
 
     /// What signing machines say to each other. What is about a key that is not known here (yet, or any more) is said again if it matters.
     pub(crate) fn hear(&mut self, now: Time, from: ValidatorId, tag: KeyTag, bytes: &[u8]) {
-        let Some(key) = self.parts.keys().copied().find(|named| KeyTag::of(&named.key) == tag) else {
+        let Some(key) = self.parts.keys().copied().find(|named| KeyTag::of(*named) == tag) else {
             return;
         };
         if let Some(Part::Hears(witness)) = self.parts.get_mut(&key) {
@@ -236,8 +249,7 @@ impl Keyring {
             // without it.
             self.events.push_back(KeyEvent::Odd { peer: self.me, what: refused.to_string() });
         }
-        let message =
-            |bytes: Vec<u8>| PeerMessage::Signing { key: KeyTag::of(&named.key), bytes: bytes.into() };
+        let message = |bytes: Vec<u8>| PeerMessage::Signing { key: KeyTag::of(named), bytes: bytes.into() };
         while let Some(output) = signing.next_output() {
             self.events.push_back(match output {
                 Output::Persist(burn) => KeyEvent::Burn(burn),
@@ -252,10 +264,4 @@ impl Keyring {
             });
         }
     }
-}
-
-/// The key of which this is a share.
-pub(crate) fn name_of(epoch: Epoch, material: &KeyMaterial) -> Named {
-    let key = GroupKey::from_bytes(material.public().key()).expect("key material holds a valid group key");
-    Named { epoch, key }
 }

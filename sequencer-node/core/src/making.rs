@@ -10,7 +10,7 @@ use mpc::ceremony::{
     Ceremony, CeremonyId, CeremonyKind, CeremonySeed, Event, Failure, Patience, Setup, SetupError, Status,
     ceremony_of,
 };
-use mpc::{KeyMaterial, MemberId};
+use mpc::{GroupPublic, KeyMaterial, KeyShare, MemberId};
 use ordering_types::chain_spec::Committee;
 use ordering_types::cut::SystemMessage;
 use ordering_types::preimage::Domain;
@@ -56,10 +56,14 @@ fn group_key(bytes: &[u8; 33]) -> GroupKey {
     GroupKey::from_bytes(*bytes).expect("a completed ceremony makes a point")
 }
 
-/// One member's part in them: who it is, and the seed of its secrets.
-struct Part {
-    me: MemberId,
-    seed: Zeroizing<[u8; 32]>,
+/// One validator's part in them.
+pub(crate) struct Part {
+    /// Who it is.
+    pub(crate) me: ValidatorId,
+    /// Seed of its secrets.
+    pub(crate) seed: Zeroizing<[u8; 32]>,
+    /// Its share of the key that is shared anew.
+    pub(crate) old: Option<KeyShare>,
 }
 
 /// How the ceremonies for one epoch's key begin.
@@ -71,23 +75,28 @@ pub(crate) struct Beginning {
     pub(crate) announce_ms: u64,
     /// What was announced before.
     pub(crate) announced: BTreeMap<ValidatorId, Vec<u8>>,
+    /// The key that is shared anew; none if they make another.
+    pub(crate) old: Option<GroupPublic>,
 }
 
 /// What a member of the ceremonies for this epoch's key says before they begin.
 pub(crate) fn announcement(domain: &Domain, epoch: Epoch, (me, seed): (ValidatorId, &[u8; 32])) -> Vec<u8> {
     let member = MemberId::new(me.get()).expect("a validator's number is not zero");
-    mpc::ceremony::announcement(ceremony_id(domain, epoch, 0), member, &CeremonySeed::new(*seed))
+    mpc::ceremony::announcement(
+        ceremony_id(domain, epoch, CeremonyKind::Fresh, 0),
+        member,
+        &CeremonySeed::new(*seed),
+    )
 }
 
 /// The ceremonies for one epoch's key.
 pub(crate) struct KeyMaking {
-    domain: Domain,
-    epoch: Epoch,
     threshold: u16,
     patience: Patience,
     /// None for who only follows.
     part: Option<Part>,
     announced: BTreeMap<MemberId, Vec<u8>>,
+    old: Option<GroupPublic>,
     ceremony: Ceremony,
     /// Why the attempt before this one had no key.
     last_failure: Option<String>,
@@ -99,19 +108,14 @@ impl KeyMaking {
         spec: &ChainSpec,
         epoch: Epoch,
         committee: &Committee,
-        part: Option<(ValidatorId, [u8; 32])>,
+        part: Option<Part>,
         beginning: Beginning,
     ) -> Result<Self, StartError> {
-        let Beginning { nth, announce_ms, announced } = beginning;
-        let part = part.map(|(me, seed)| {
-            let member = MemberId::new(me.get()).ok_or(StartError::NotAMember(me))?;
-            Ok::<_, StartError>(Part { me: member, seed: Zeroizing::new(seed) })
-        });
-        let part = part.transpose()?;
+        let Beginning { nth, announce_ms, announced, old } = beginning;
         let (domain, patience) = (spec.domain(), patience(spec));
         let threshold = u16::try_from(committee.threshold()).expect("a committee has at most 100 members");
         let members = committee.ids().filter_map(|v| MemberId::new(v.get())).collect();
-        let id = ceremony_id(&domain, epoch, u32::from(nth) << 16);
+        let id = ceremony_id(&domain, epoch, kind_of(old.as_ref()), u32::from(nth) << 16);
         let first = Patience {
             announce: announce_ms,
             attempt: patience.attempt.saturating_add(announce_ms.saturating_sub(patience.announce)),
@@ -120,9 +124,9 @@ impl KeyMaking {
         let of_member = |(id, bytes): (ValidatorId, Vec<u8>)| Some((MemberId::new(id.get())?, bytes));
         let announced: BTreeMap<_, _> = announced.into_iter().filter_map(of_member).collect();
         let setup =
-            Setup { id, members, threshold, old: None, announced: announced.clone(), patience: first };
+            Setup { id, members, threshold, old: old.clone(), announced: announced.clone(), patience: first };
         let ceremony = begin(&setup, part.as_ref()).map_err(|e| StartError::Ceremony(e.to_string()))?;
-        Ok(Self { domain, epoch, threshold, patience, part, announced, ceremony, last_failure: None })
+        Ok(Self { threshold, patience, part, announced, old, ceremony, last_failure: None })
     }
 
     /// What to say first. It begins with the first block that [`Self::on_time`] hears of.
@@ -150,9 +154,14 @@ impl KeyMaking {
     fn is_other(&self, payload: &[u8]) -> bool {
         let now = self.ceremony.id();
         ceremony_of(payload).is_ok_and(|id| {
-            let here = CeremonyId { attempt: now.attempt, epoch: now.epoch, ..id };
+            let here = CeremonyId { attempt: now.attempt, epoch: now.epoch, kind: now.kind, ..id };
             here == now && (id.epoch != now.epoch || id.attempt < now.attempt)
         })
+    }
+
+    /// Names what the present ceremony shares, if that is a key that is kept: [`ordering_types::SharedKey::sharing`].
+    pub(crate) fn sharing(&self) -> u32 {
+        self.old.as_ref().map_or(0, |_| self.ceremony.id().attempt + 1)
     }
 
     /// Where it stands, in words.
@@ -203,20 +212,20 @@ impl KeyMaking {
     /// long, all have the whole time again.
     pub(crate) fn again(&mut self, time_ms: u64, why: &str) -> Vec<MakingEvent> {
         self.last_failure = Some(why.to_owned());
-        let id = ceremony_id(&self.domain, self.epoch, self.ceremony.id().attempt + 1);
+        let before = self.ceremony.id();
+        let id = CeremonyId { attempt: before.attempt + 1, ..before };
         let convicted = self.ceremony.convicted();
         let members: BTreeSet<_> =
             self.ceremony.members().iter().filter(|m| !convicted.contains(m)).copied().collect();
-        let part = self.part.as_ref().filter(|part| members.contains(&part.me));
         let setup = Setup {
             id,
             members,
             threshold: self.threshold,
-            old: None,
+            old: self.old.clone(),
             announced: self.announced.clone(),
             patience: self.patience,
         };
-        match begin(&setup, part) {
+        match begin(&setup, self.part.as_ref()) {
             Ok(next) => {
                 self.ceremony = next;
                 let mut events = self.start();
@@ -253,10 +262,21 @@ pub(crate) fn replay<E>(
     events
 }
 
+/// Who is to hold no share, and has none to deal, follows.
 fn begin(setup: &Setup, part: Option<&Part>) -> Result<Ceremony, SetupError> {
-    match part {
-        Some(Part { me, seed }) => Ceremony::new(setup, *me, CeremonySeed::new(**seed), None),
-        None => Ceremony::observer(setup),
+    let me = part.and_then(|part| Some((MemberId::new(part.me.get())?, part)));
+    match me {
+        Some((me, Part { seed, old, .. })) if setup.members.contains(&me) || old.is_some() => {
+            Ceremony::new(setup, me, CeremonySeed::new(**seed), old.as_ref())
+        }
+        _ => Ceremony::observer(setup),
+    }
+}
+
+const fn kind_of(old: Option<&GroupPublic>) -> CeremonyKind {
+    match old {
+        Some(_) => CeremonyKind::Reshare,
+        None => CeremonyKind::Fresh,
     }
 }
 
@@ -269,12 +289,12 @@ fn patience(spec: &ChainSpec) -> Patience {
     }
 }
 
-fn ceremony_id(domain: &Domain, epoch: Epoch, attempt: u32) -> CeremonyId {
+fn ceremony_id(domain: &Domain, epoch: Epoch, kind: CeremonyKind, attempt: u32) -> CeremonyId {
     CeremonyId {
         l1_chain_id: domain.l1_chain_id,
         contract: *domain.inbox.as_bytes(),
         epoch: epoch.get(),
-        kind: CeremonyKind::Fresh,
+        kind,
         attempt,
     }
 }

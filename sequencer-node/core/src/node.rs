@@ -9,7 +9,8 @@ use ordering::Ordering;
 use ordering_types::cut::SystemMessage;
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, Epoch, Height, Incarnation, SecretKey, Succession, Time, Transaction, TxId, ValidatorId,
+    ChainSpec, Epoch, Height, Incarnation, SecretKey, SharedKey, Succession, Time, Transaction, TxId,
+    ValidatorId,
 };
 
 use crate::anchor::{Anchor, AnchorError};
@@ -66,6 +67,8 @@ pub struct NodeCore {
     epochs: VecDeque<EpochStart>,
     /// Handovers to them that the committee signed.
     handovers: BTreeMap<Epoch, Arc<Succession>>,
+    /// Since when the present epoch may end, by the times of blocks.
+    due_ms: Option<u64>,
     /// The next epoch, once its key is being made.
     rotation: Option<Rotation>,
     /// What the own L1 endpoint shows.
@@ -73,6 +76,8 @@ pub struct NodeCore {
     /// The epoch for which this node said to be ready.
     ready_for: Option<Epoch>,
     seeds: Seeds,
+    /// The epoch of which this node told the key's public data.
+    key_data_told: Option<Epoch>,
     peers: Arc<Peers>,
     peers_told_for: Option<PeersFrom>,
     sealing: Sealing,
@@ -130,9 +135,11 @@ impl NodeCore {
                 .into_iter()
                 .map(|h| (h.signed.handover.next.epoch, Arc::new(h)))
                 .collect(),
+            due_ms: None,
             rotation: None,
             sights: Sights::default(),
             ready_for: None,
+            key_data_told: None,
             seeds: Seeds::recover(&recovered.ceremony_seeds)?,
             peers: Arc::default(),
             peers_told_for: None,
@@ -316,7 +323,8 @@ impl NodeCore {
             LogPayload::FoundingVote { .. }
             | LogPayload::L1Report(_)
             | LogPayload::Registry(_)
-            | LogPayload::Ready { .. } => {}
+            | LogPayload::Ready { .. }
+            | LogPayload::KeyData { .. } => {}
         }
     }
 
@@ -336,6 +344,7 @@ impl NodeCore {
         self.on_sealing(events, now);
         self.watch_l1(time_ms, now);
         self.say_ready(now);
+        self.tell_key_data(now);
         self.tell_peers();
     }
 
@@ -364,7 +373,7 @@ impl NodeCore {
 
     fn genuine(&self, checkpoint: &Checkpoint) -> Result<Anchor, AnchorError> {
         let anchor = Anchor::decode(&checkpoint.context)?;
-        let known = self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?))).collect();
+        let known = self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?.key))).collect();
         anchor.check(checkpoint, &self.domain, &self.spec.committee(), known)?;
         Ok(anchor)
     }
@@ -384,7 +393,7 @@ impl NodeCore {
         for event in events {
             match event {
                 FoundingEvent::Publish(payload) => self.publish(payload, now),
-                FoundingEvent::Share(material) => self.take_share(FOUNDING_EPOCH, &material, now),
+                FoundingEvent::Share(material) => self.take_share((FOUNDING_EPOCH, 0), &material, now),
                 FoundingEvent::Founded(founding) => self.on_founded(founding, now),
                 FoundingEvent::Fault { peer, what } => {
                     self.outputs.push_back(Output::PeerFault { peer, what });
@@ -397,7 +406,7 @@ impl NodeCore {
     fn on_founded(&mut self, founding: Founded, now: Time) {
         let founding = Arc::new(founding);
         self.founded = true;
-        self.know_key(FOUNDING_EPOCH, founding.key, now);
+        self.know_key(FOUNDING_EPOCH, SharedKey::fresh(founding.key), now);
         self.outputs.push_back(Output::Persist(Record::Founded(Arc::clone(&founding))));
         self.outputs.push_back(Output::Founded(founding));
         self.vote(now);

@@ -17,4 +17,29 @@ pub enum PlantedBug {
     OldKeyKept,
     /// Shares are erased as soon as the next epoch has begun, whatever L1 has.
     SharesErasedEarly,
+    /// Every share of a signature is wrong, and vouched for.
+    WrongShares,
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use this_process::{of_this_process, plant};
+
+/// Where nodes are processes: a bug for those that live in this one.
+#[cfg(feature = "planted-bugs")]
+mod this_process {
+    use std::sync::OnceLock;
+
+    use super::PlantedBug;
+
+    static PLANTED: OnceLock<PlantedBug> = OnceLock::new();
+
+    /// All node cores that this process makes from now on have this bug. The first word stands.
+    pub fn plant(bug: PlantedBug) {
+        PLANTED.get_or_init(|| bug);
+    }
+
+    /// See [`plant`].
+    pub fn of_this_process() -> Option<PlantedBug> {
+        PLANTED.get().copied()
+    }
 }

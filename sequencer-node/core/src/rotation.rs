@@ -12,7 +12,7 @@
 //! 5. What more than f say is proven, so who missed the ceremony, or gave the key up, says the same.
 
 use mpc::KeyMaterial;
-use ordering_types::{Epoch, EpochVote, GroupKey, GroupSignature, NextEpoch, ValidatorId};
+use ordering_types::{Epoch, EpochVote, GroupSignature, NextEpoch, SharedKey, ValidatorId};
 
 use crate::api::{LoggedBlock, Members};
 use crate::making::{KeyMaking, Made, MakingEvent, replay};
@@ -23,17 +23,17 @@ use crate::wire::LogPayload;
 pub(crate) enum RotationEvent {
     /// Say this to the committee through the log.
     Publish(Vec<u8>),
-    /// This node holds its share of a key that may be next.
-    Share(Box<KeyMaterial>),
+    /// This node holds its share of a key that may be next, of this sharing of it.
+    Share(u32, Box<KeyMaterial>),
     /// There is a key that may be next, without a share for this node.
-    Known(GroupKey),
+    Known(SharedKey),
     /// A member said what no honest member says.
     Fault { peer: ValidatorId, what: String },
 }
 
 /// A key that may be next.
 struct Candidate {
-    key: GroupKey,
+    key: SharedKey,
     test: Option<GroupSignature>,
     /// Since when it is known, by the times of blocks.
     made_ms: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Rotation {
     due_ms: Option<u64>,
     patience_ms: u64,
     /// What this validator voted for last.
-    voted: Option<GroupKey>,
+    voted: Option<SharedKey>,
 }
 
 impl Rotation {
@@ -100,8 +100,8 @@ impl Rotation {
     }
 
     /// Whether this is the key that is known here, and its test is not.
-    pub(crate) fn lacks_test_of(&self, next: &NextEpoch) -> bool {
-        self.to_test().is_some_and(|to_test| to_test == *next)
+    pub(crate) fn lacks_test_of(&self, vote: &EpochVote) -> bool {
+        self.to_test().is_some_and(|to_test| to_test == (vote.next, vote.sharing))
     }
 
     /// The present epoch may end since a block of this time.
@@ -110,7 +110,7 @@ impl Rotation {
     }
 
     /// What the log has of this validator's votes.
-    pub(crate) const fn has_voted(&mut self, key: GroupKey) {
+    pub(crate) const fn has_voted(&mut self, key: SharedKey) {
         self.voted = Some(key);
     }
 
@@ -170,14 +170,15 @@ impl Rotation {
         self.translate(time_ms, events)
     }
 
-    /// What a new key has to sign, once there is one.
-    pub(crate) fn to_test(&self) -> Option<NextEpoch> {
+    /// What a new key has to sign, once there is one, and which sharing of it.
+    pub(crate) fn to_test(&self) -> Option<(NextEpoch, u32)> {
         let candidate = self.candidate.as_ref().filter(|candidate| candidate.test.is_none())?;
-        Some(NextEpoch { epoch: self.epoch, key: candidate.key, committee: self.members.hash() })
+        let SharedKey { key, sharing } = candidate.key;
+        Some((NextEpoch { epoch: self.epoch, key, committee: self.members.hash() }, sharing))
     }
 
     /// This key signed its test.
-    pub(crate) fn tested(&mut self, key: GroupKey, test: GroupSignature) {
+    pub(crate) fn tested(&mut self, key: SharedKey, test: GroupSignature) {
         if let Some(candidate) = self.candidate.as_mut().filter(|candidate| candidate.key == key) {
             candidate.test = Some(test);
         }
@@ -187,17 +188,17 @@ impl Rotation {
     pub(crate) fn take_vote(&mut self) -> Option<Vec<u8>> {
         self.due_ms?;
         let vote = self.backed.or_else(|| self.own_vote())?;
-        if self.voted == Some(vote.next.key) {
+        if self.voted == Some(vote.shared_key()) {
             return None;
         }
-        self.voted = Some(vote.next.key);
+        self.voted = Some(vote.shared_key());
         Some(LogPayload::EpochVote(vote).encode())
     }
 
     fn own_vote(&self) -> Option<EpochVote> {
         let Candidate { key, test, .. } = self.candidate.as_ref()?;
-        let next = NextEpoch { epoch: self.epoch, key: *key, committee: self.members.hash() };
-        Some(EpochVote { next, test: (*test)? })
+        let next = NextEpoch { epoch: self.epoch, key: key.key, committee: self.members.hash() };
+        Some(EpochVote { next, sharing: key.sharing, test: (*test)? })
     }
 
     /// Where it stands, in words.
@@ -221,10 +222,12 @@ impl Rotation {
             match event {
                 MakingEvent::Publish(bytes) => events.push(RotationEvent::Publish(bytes)),
                 MakingEvent::Made(made) => {
-                    self.candidate = Some(Candidate { key: made.key(), test: None, made_ms: time_ms });
+                    let sharing = self.making.as_ref().map_or(0, KeyMaking::sharing);
+                    let key = SharedKey { key: made.key(), sharing };
+                    self.candidate = Some(Candidate { key, test: None, made_ms: time_ms });
                     events.push(match made {
-                        Made::Share(material) => RotationEvent::Share(material),
-                        Made::Observed(key) => RotationEvent::Known(key),
+                        Made::Share(material) => RotationEvent::Share(sharing, material),
+                        Made::Observed(_) => RotationEvent::Known(key),
                     });
                 }
                 MakingEvent::Fault { peer, what } => events.push(RotationEvent::Fault { peer, what }),

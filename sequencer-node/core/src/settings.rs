@@ -26,7 +26,7 @@ pub struct Settings {
     pub ordering: ordering::Settings,
     /// Of the signing machine.
     pub signing: mpc::signing::SigningConfig,
-    /// A bug on purpose; none unless a simulator says so.
+    /// A bug on purpose; none unless a simulator says so, or a test's process.
     #[cfg(feature = "planted-bugs")]
     pub planted: Option<PlantedBug>,
 }
@@ -48,11 +48,17 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
+        #[cfg(feature = "planted-bugs")]
+        let planted = crate::planted::of_this_process();
         Self {
             ordering: ordering::Settings::new(Incarnation::new(0)),
-            signing: mpc::signing::SigningConfig::new(0),
+            signing: mpc::signing::SigningConfig {
+                #[cfg(feature = "planted-bugs")]
+                wrong_shares: planted == Some(PlantedBug::WrongShares),
+                ..mpc::signing::SigningConfig::new(0)
+            },
             #[cfg(feature = "planted-bugs")]
-            planted: None,
+            planted,
         }
     }
 }

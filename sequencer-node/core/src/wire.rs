@@ -3,23 +3,26 @@
 
 use batcher_format::{EncodedBatch, SealedBatch};
 use bytes::Bytes;
-use ordering::epoch::{EPOCH_VOTE, READY};
+use ordering::epoch::{EPOCH_VOTE, KEY_DATA, READY};
 use ordering::l1::{L1_REPORT, REGISTRY};
 use ordering_types::codec::{self, DecodeError};
-use ordering_types::{Epoch, EpochVote, GroupKey, GroupSignature, L1Report};
+use ordering_types::{Epoch, EpochVote, GroupSignature, L1Report, SharedKey};
 use serde::{Deserialize, Serialize};
+
+use crate::keyring::Named;
 
 /// Most bytes of one message: six full blobs with commitments and proofs, and room for the rest.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
-/// Tells a key from others.
+/// Tells a shared key from others: eight bytes of the key, mixed with its epoch and sharing, where keys are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeyTag([u8; 8]);
 
 impl KeyTag {
-    pub(crate) fn of(key: &GroupKey) -> Self {
+    pub(crate) fn of(Named { epoch, key: SharedKey { key, sharing } }: Named) -> Self {
         let [_, a, b, c, d, e, f, g, h, ..] = *key.as_bytes();
-        Self([a, b, c, d, e, f, g, h])
+        let place = epoch.get() << 32 ^ u64::from(sharing);
+        Self((u64::from_be_bytes([a, b, c, d, e, f, g, h]) ^ place).to_be_bytes())
     }
 }
 
@@ -72,6 +75,7 @@ pub fn sealed_answer(batch: &SealedBatch) -> Bytes {
 ///   1 ‖ ceremony payload        │   2 ‖ 33 group key ‖ 65 ECDSA signature over the contract's initialise digest
 ///   3 ‖ epoch vote              │   4 ‖ u64 new epoch ‖ 65 signature of its handover by the outgoing key
 ///   5 ‖ report of an L1 block   │   6 ‖ the registry's active validators    │   7 ‖ u64 epoch that the sender is ready for ‖ its announcement
+///   8 ‖ u64 epoch ‖ public data of its key
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogPayload<'a> {
@@ -87,6 +91,8 @@ pub(crate) enum LogPayload<'a> {
     Registry(&'a [u8]),
     /// The sender could be a member of this epoch, and announces its encryption key for the ceremonies. Ordering notes it.
     Ready { epoch: Epoch, announcement: &'a [u8] },
+    /// The public data of this epoch's key, of which the sender holds a share. Ordering notes it.
+    KeyData { epoch: Epoch, data: &'a [u8] },
     /// The outgoing committee has signed the handover to this epoch.
     Handover { epoch: Epoch, signature: GroupSignature },
 }
@@ -105,6 +111,9 @@ impl<'a> LogPayload<'a> {
             Self::Registry(bytes) => [&[REGISTRY], *bytes].concat(),
             Self::Ready { epoch, announcement } => {
                 [[READY].as_slice(), &epoch.get().to_be_bytes(), announcement].concat()
+            }
+            Self::KeyData { epoch, data } => {
+                [[KEY_DATA].as_slice(), &epoch.get().to_be_bytes(), data].concat()
             }
             Self::Handover { epoch, signature } => {
                 [&[HANDOVER], epoch.get().to_be_bytes().as_slice(), signature.as_bytes()].concat()
@@ -131,6 +140,10 @@ impl<'a> LogPayload<'a> {
             (&READY, rest) => {
                 let (epoch, announcement) = rest.split_first_chunk::<8>()?;
                 Some(Self::Ready { epoch: Epoch::new(u64::from_be_bytes(*epoch)), announcement })
+            }
+            (&KEY_DATA, rest) => {
+                let (epoch, data) = rest.split_first_chunk::<8>()?;
+                Some(Self::KeyData { epoch: Epoch::new(u64::from_be_bytes(*epoch)), data })
             }
             _ => None,
         }
@@ -160,6 +173,8 @@ mod tests {
         }
         let ready = LogPayload::Ready { epoch: Epoch::new(7), announcement: &[1; 98] };
         assert_eq!(LogPayload::decode(&ready.encode()), Some(ready));
+        let data = LogPayload::KeyData { epoch: Epoch::new(7), data: &[2; 40] };
+        assert_eq!(LogPayload::decode(&data.encode()), Some(data));
         assert_eq!(LogPayload::decode(&[9, 9]), None);
     }
 

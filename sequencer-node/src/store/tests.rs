@@ -13,7 +13,8 @@ use ordering_types::cut::SystemMessage;
 use ordering_types::{
     Address, Block, ChainSpec, Chunk, CommitCertificate, Cut, Digest, Epoch, GroupKey, GroupSignature,
     Handover, Header, Height, Incarnation, L1Reference, LaneId, LaneSequence, LaneTip, NextEpoch, RollupId,
-    RollupSection, Round, SecretKey, Signature, SignedHandover, Succession, Transaction, ValidatorId, codec,
+    RollupSection, Round, SecretKey, SharedKey, Signature, SignedHandover, Succession, Transaction,
+    ValidatorId, codec,
 };
 use zeroize::Zeroizing;
 
@@ -221,8 +222,14 @@ fn write_secrets(store: &mut Store) {
     };
     let share = |epoch, n, text: &[u8]| Record::KeyMaterial {
         epoch: Epoch::new(epoch),
-        key: group(n),
+        key: SharedKey::fresh(group(n)),
         material: Zeroizing::new(text.to_vec()),
+    };
+    let another_sharing = |epoch, n, text: &[u8]| match share(epoch, n, text) {
+        Record::KeyMaterial { epoch, key, material } => {
+            Record::KeyMaterial { epoch, key: SharedKey { sharing: 1, ..key }, material }
+        }
+        other => other,
     };
     for record in [
         seed(0, b"old seed"),
@@ -230,11 +237,12 @@ fn write_secrets(store: &mut Store) {
         seed(1, b"seed"),
         share(1, 2, b"given up"),
         share(1, 3, b"its share"),
+        another_sharing(1, 3, b"of another sharing"),
     ] {
         store.write(record).unwrap();
     }
     store.sync().unwrap();
-    store.write(Record::SettleKey { epoch: Epoch::new(1), key: group(3) }).unwrap();
+    store.write(Record::SettleKey { epoch: Epoch::new(1), key: SharedKey::fresh(group(3)) }).unwrap();
     store.write(share(2, 4, b"one")).unwrap();
     store.write(share(2, 5, b"two")).unwrap();
     store.write(Record::ForgetKeys { up_to: Epoch::new(0) }).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ordering_types::{Digest, Epoch, GroupKey, PublicKey, Succession, codec};
+use ordering_types::{Digest, Epoch, GroupKey, PublicKey, SharedKey, Succession, codec};
 use rand_core::{OsRng, RngCore};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use zeroize::Zeroizing;
@@ -29,7 +29,7 @@ const JOURNAL_KEY: &str = "journal_key";
 const FOUNDING: &str = "founding";
 /// Of one ceremony, named with its epoch.
 const SEED: &str = "ceremony_seed";
-/// Of one key share, named with its epoch and key.
+/// Of one key share, named with its epoch, key and sharing.
 const KEY_MATERIAL: &str = "key_material";
 
 /// Longest encoded handover: a hundred members.
@@ -37,7 +37,7 @@ const MAX_HANDOVER_BYTES: usize = 8 << 10;
 /// Cache of this small file.
 const CACHE_BYTES: usize = 8 << 20;
 /// Changes with the layout of the folder, so that no version takes another's for an empty one.
-const LAYOUT: u32 = 4;
+const LAYOUT: u32 = 5;
 
 /// Secrets by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) enum SecretName {
     /// The seed of an epoch's key ceremonies.
     Seed(Epoch),
     /// A share of a key that was made for an epoch, and group data.
-    KeyMaterial(Epoch, GroupKey),
+    KeyMaterial(Epoch, SharedKey),
 }
 
 impl SecretName {
@@ -58,13 +58,13 @@ impl SecretName {
     /// As [`Display`](fmt::Display) writes it.
     fn parse(name: &str) -> Option<Self> {
         let mut parts = name.split('/');
-        let (kind, epoch, key) = (parts.next()?, parts.next()?, parts.next());
+        let (kind, epoch, key, sharing) = (parts.next()?, parts.next()?, parts.next(), parts.next());
         let epoch = Epoch::new(epoch.parse().ok()?);
-        match (kind, key, parts.next()) {
+        match (kind, key.zip(sharing), parts.next()) {
             (SEED, None, None) => Some(Self::Seed(epoch)),
-            (KEY_MATERIAL, Some(key), None) => {
-                let bytes = hex::decode(key).ok()?.try_into().ok()?;
-                Some(Self::KeyMaterial(epoch, GroupKey::from_bytes(bytes).ok()?))
+            (KEY_MATERIAL, Some((key, sharing)), None) => {
+                let key = GroupKey::from_bytes(hex::decode(key).ok()?.try_into().ok()?).ok()?;
+                Some(Self::KeyMaterial(epoch, SharedKey { key, sharing: sharing.parse().ok()? }))
             }
             _ => None,
         }
@@ -75,8 +75,8 @@ impl fmt::Display for SecretName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Seed(epoch) => write!(f, "{SEED}/{epoch}"),
-            Self::KeyMaterial(epoch, key) => {
-                write!(f, "{KEY_MATERIAL}/{epoch}/{}", hex::encode(key.as_bytes()))
+            Self::KeyMaterial(epoch, SharedKey { key, sharing }) => {
+                write!(f, "{KEY_MATERIAL}/{epoch}/{}/{sharing}", hex::encode(key.as_bytes()))
             }
         }
     }
@@ -87,7 +87,7 @@ pub(super) enum SecretChange {
     /// Sealed already.
     Put(SecretName, Vec<u8>),
     /// Of this epoch's shares only the one of this key stays.
-    Settle(Epoch, GroupKey),
+    Settle(Epoch, SharedKey),
     /// Of this epoch and those before nothing stays.
     Forget(Epoch),
 }

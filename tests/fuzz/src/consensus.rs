@@ -365,7 +365,7 @@ impl World {
                     assert!(at == LIAR || first == header, "a fork at height {height}");
                 }
                 Output::Epoch(event) => {
-                    assert!(!matches!(event, EpochEvent::Ended(_)), "nobody votes for another epoch");
+                    assert!(!matches!(event, EpochEvent::Ended { .. }), "nobody votes for another epoch");
                 }
                 Output::JudgeCheckpoint(checkpoint) | Output::Jumped(checkpoint) => {
                     panic!("nobody was asked for {checkpoint:?}")

@@ -12,8 +12,8 @@ use node_core::api::{
 };
 use ordering::api::{Decided, MAX_SYNC_HEIGHTS, Tip};
 use ordering_types::{
-    ChainSpec, Chunk, Digest, Epoch, GroupKey, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip,
-    RollupId, Succession, TxId,
+    ChainSpec, Chunk, Digest, Epoch, GroupSignature, Header, Height, LaneId, LaneSequence, LaneTip, RollupId,
+    SharedKey, Succession, TxId,
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -35,7 +35,7 @@ struct Contents {
     decided: BTreeMap<Height, Arc<Decided>>,
     covered: BTreeMap<LaneId, LaneSequence>,
     seeds: BTreeMap<Epoch, Vec<u8>>,
-    key_material: BTreeMap<Epoch, Vec<(GroupKey, Vec<u8>)>>,
+    key_material: BTreeMap<Epoch, Vec<(SharedKey, Vec<u8>)>>,
     handovers: BTreeMap<Epoch, Succession>,
     burns: BTreeMap<Vec<u8>, Vec<u8>>,
     founding: Option<Founding>,
@@ -85,7 +85,8 @@ impl Disk {
 
     /// SHA-256 of the public data of the newest group key of each epoch whose share is stored here: what follows the 34 bytes of the share.
     pub fn groups(&self) -> BTreeMap<Epoch, Digest> {
-        let newest = |all: &Vec<(GroupKey, Vec<u8>)>| Some(Digest::sha256(&[all.last()?.1.get(34..)?]));
+        // After the sharing, and the share.
+        let newest = |all: &Vec<(SharedKey, Vec<u8>)>| Some(Digest::sha256(&[all.last()?.1.get(38..)?]));
         let all = self.synced.key_material.iter();
         all.filter_map(|(epoch, all)| Some((*epoch, newest(all)?))).collect()
     }

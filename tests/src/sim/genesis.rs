@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use node_core::api::L1Sight;
 use ordering_types::chain_spec::{
-    Ceremony, DataPolicy, Epochs, L1View, Limits, Rollup, RollupKind, Validator,
+    Ceremony, DataPolicy, Epochs, KeyPolicy, L1View, Limits, Rollup, RollupKind, Validator,
 };
 use ordering_types::registry::peer_id;
 use ordering_types::{
@@ -18,7 +18,8 @@ use super::plan::Plan;
 pub const ROLLUPS: [(u32, DataPolicy); 2] = [(1, DataPolicy::Blob), (2, DataPolicy::Committee)];
 
 /// Epochs of a few seconds, and ceremonies that fit into them.
-const SHORT: Epochs = Epochs { blocks: 4, interval_ms: 2_500, ceremony_ms: 2_000, max_committee: 100 };
+const SHORT: Epochs =
+    Epochs { blocks: 4, interval_ms: 2_500, ceremony_ms: 2_000, max_committee: 100, key: KeyPolicy::Fresh };
 /// Where validators join, those that follow must have the time to say that they are ready, over links of 120 ms.
 const GATHERING: Epochs = Epochs { interval_ms: 4_000, ceremony_ms: 3_600, ..SHORT };
 const QUICK: Ceremony = Ceremony { announce_ms: 700, acknowledge_ms: 700, attempt_ms: 3_000 };
@@ -82,11 +83,12 @@ pub fn sight(plan: &Plan, keys: &[SecretKey], (number, epoch): (u64, Epoch)) -> 
 }
 
 fn epochs(plan: &Plan) -> Epochs {
-    match (plan.rotates, plan.registry.is_empty()) {
+    let lengths = match (plan.rotates, plan.registry.is_empty()) {
         (false, _) => Epochs::default(),
         (true, true) => SHORT,
         (true, false) => GATHERING,
-    }
+    };
+    Epochs { key: if plan.keeps { KeyPolicy::Keep } else { KeyPolicy::Fresh }, ..lengths }
 }
 
 fn limits(plan: &Plan) -> Limits {

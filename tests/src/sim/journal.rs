@@ -136,7 +136,7 @@ fn payload(record: &Record) -> Vec<u8> {
         Record::CeremonySeed { seed: bytes, .. } | Record::KeyMaterial { material: bytes, .. } => {
             bytes.to_vec()
         }
-        Record::SettleKey { key, .. } => key.as_bytes().to_vec(),
+        Record::SettleKey { key, .. } => key.key.as_bytes().to_vec(),
         Record::ForgetKeys { up_to } => up_to.get().to_be_bytes().to_vec(),
         Record::Handover(succession) => succession.signed.signature.as_bytes().to_vec(),
         Record::NonceBurn { key, value } => [key.as_slice(), value].concat(),

@@ -32,6 +32,8 @@ const MOST_REGISTERED: usize = 10;
 
 /// One in so many seeds has short epochs.
 const ROTATES_EVERY: u64 = 4;
+/// Of plans with short epochs, in one of so many the key is kept.
+const KEEPS_EVERY: u64 = 3;
 /// And in one in so many validators join and leave.
 const REGISTRY_EVERY: u64 = 8;
 
@@ -134,6 +136,8 @@ pub struct Plan {
     pub short_window: bool,
     /// Whether epochs are short: then keys are made all the time.
     pub rotates: bool,
+    /// Whether the epochs keep their key.
+    pub keeps: bool,
     /// Validators that join and leave, in a plan with short epochs: those active from each time on. Empty if the committee stays the same.
     pub registry: Vec<(Duration, BTreeSet<usize>)>,
     /// When L1 is down.
@@ -153,12 +157,13 @@ impl Plan {
         Self::of_founders(seed, nodes)
     }
 
-    /// The same, with short epochs in any case; in one of two validators join and leave.
+    /// The same, with short epochs in any case; in one of two validators join and leave, and in one of three the key is kept.
     pub fn rotating(seed: u64, nodes: Option<usize>) -> Self {
+        let keeps = (seed / 2).is_multiple_of(KEEPS_EVERY);
         if nodes.is_none() && seed % 2 == 1 {
-            return Self::with_registry(seed);
+            return Self { keeps, ..Self::with_registry(seed) };
         }
-        Self { rotates: true, ..Self::of_founders(seed, nodes) }
+        Self { rotates: true, keeps, ..Self::of_founders(seed, nodes) }
     }
 
     fn of_founders(seed: u64, nodes: Option<usize>) -> Self {
@@ -185,6 +190,7 @@ impl Plan {
             transactions: 20 + below(&mut rng, 40) as u64,
             short_window: false,
             rotates: seed % ROTATES_EVERY == 1,
+            keeps: false,
             registry: Vec::new(),
             outages: Vec::new(),
             absent: BTreeSet::new(),

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ordering_types::chain_spec::Committee;
+use mpc::GroupPublic;
+use ordering_types::chain_spec::{Committee, KeyPolicy};
 use ordering_types::{
-    Epoch, EpochVote, GroupSignature, Handover, Height, NextEpoch, SignedHandover, Succession, Time,
+    Epoch, EpochVote, GroupSignature, Handover, Height, SharedKey, SignedHandover, Succession, Time,
     ValidatorId,
 };
 
@@ -15,7 +16,7 @@ use crate::api::{
     Recipient, Record,
 };
 use crate::keyring::Named;
-use crate::making::{Beginning, KeyMaking, announcement};
+use crate::making::{Beginning, KeyMaking, Part, announcement};
 use crate::planted::PlantedBug;
 use crate::rotation::{Rotation, RotationEvent};
 use crate::settings::StartError;
@@ -61,6 +62,7 @@ impl NodeCore {
         log: &[LoggedBlock],
         now: Time,
     ) -> Result<(), StartError> {
+        self.due_ms = book.due();
         if let Some(start) = book.ceremony() {
             let CeremonyStart { after, time_ms, .. } = *start;
             let log: Vec<LoggedBlock> = log.iter().filter(|block| block.height > after).cloned().collect();
@@ -91,8 +93,8 @@ impl NodeCore {
         if let Some(time_ms) = book.due() {
             rotation.due(time_ms);
         }
-        if let Some(next) = book.vote_of(self.me) {
-            rotation.has_voted(next.key);
+        if let Some(vote) = book.vote_of(self.me) {
+            rotation.has_voted(vote.shared_key());
         }
     }
 
@@ -110,6 +112,7 @@ impl NodeCore {
                 Err(error) => self.outputs.push_back(Output::Fatal(error.to_string())),
             },
             EpochEvent::Due { time_ms } => {
+                self.due_ms = Some(time_ms);
                 if let Some(rotation) = &mut self.rotation {
                     rotation.due(time_ms);
                 }
@@ -117,7 +120,7 @@ impl NodeCore {
             EpochEvent::Backed => {
                 self.take_backed(self.ordering.epochs().backed());
             }
-            EpochEvent::Ended(handover) => self.switch(handover, now),
+            EpochEvent::Ended { handover, key } => self.switch(handover, key, now),
         }
         self.vote(now);
     }
@@ -134,35 +137,56 @@ impl NodeCore {
         // Whose seed is gone cannot open what is encrypted to the key that it announced: it follows like one that was not drawn.
         let announced = start.announced.get(&self.me).cloned();
         let is_drawn = committee.key(self.me).is_some();
-        let takes_part =
-            is_drawn && announced.is_none_or(|announced| announced == self.own_announcement(next));
-        let part = takes_part.then(|| (self.me, *self.seed_of(next)));
+        let is_own = announced.is_none_or(|announced| announced == self.own_announcement(next));
+        let old = start.old.as_deref().map(GroupPublic::from_bytes).transpose();
+        let old = old.map_err(|error| StartError::Ceremony(format!("the present key's data: {error}")))?;
+        let share = old.as_ref().and_then(|_| self.keys.share(self.present().epoch));
+        let takes_part = is_own && (is_drawn || share.is_some());
+        let part = takes_part.then(|| Part { me: self.me, seed: self.seed_of(next), old: share });
         // There is time: who restarts meanwhile gets its share all the same.
         // With a registry, the first quarter of the part that is for it has gone by.
         let quarters = if self.spec.registry.is_some() { 2 } else { 3 };
         let announce_ms = self.spec.epochs.ceremony_ms / 4 * quarters;
-        let beginning = Beginning { nth: start.nth, announce_ms, announced: start.announced.clone() };
+        let beginning = Beginning { nth: start.nth, announce_ms, announced: start.announced.clone(), old };
         let making = KeyMaking::new(&self.spec, next, &committee, part, beginning)?;
         let patience_ms = self.spec.ceremony.acknowledge_ms.into();
         let members = start.members.clone();
-        Ok(match self.rotation.take() {
+        let mut rotation = match self.rotation.take() {
             Some(before) => before.again(members, making, patience_ms),
             None => Rotation::making(next, members, making, patience_ms),
-        })
+        };
+        // A key that is kept is shared anew once its public data is known, which may be after that.
+        if let Some(time_ms) = self.due_ms {
+            rotation.due(time_ms);
+        }
+        Ok(rotation)
     }
 
     fn missed(&self, start: &CeremonyStart) -> Rotation {
         Rotation::missed(self.present().epoch.next(), start.members.clone())
     }
 
+    /// Where the key is kept, those who hold shares of it tell its public data, once an epoch: what is dealt anew is checked against that.
+    pub(super) fn tell_key_data(&mut self, now: Time) {
+        let epoch = self.present().epoch;
+        let is_told = self.key_data_told == Some(epoch);
+        if is_told || self.spec.epochs.key == KeyPolicy::Fresh || !self.founded {
+            return;
+        }
+        let Some(data) = self.keys.data(epoch).map(GroupPublic::to_bytes) else { return };
+        self.key_data_told = Some(epoch);
+        if self.ordering.epochs().lacks_key_data_of(self.me) {
+            self.publish(LogPayload::KeyData { epoch, data: &data }.encode(), now);
+        }
+    }
+
     /// What somebody says may come next, with the new key's test: those who hold no share of it cannot make one.
     pub(super) fn on_logged_vote(&mut self, vote: &EpochVote, now: Time) {
-        let Some(rotation) = self.rotation.as_mut().filter(|rotation| rotation.lacks_test_of(&vote.next))
-        else {
+        let Some(rotation) = self.rotation.as_mut().filter(|rotation| rotation.lacks_test_of(vote)) else {
             return;
         };
         if vote.verify(&self.domain).is_ok() {
-            rotation.tested(vote.next.key, vote.test);
+            rotation.tested(vote.shared_key(), vote.test);
             self.vote(now);
         }
     }
@@ -180,8 +204,8 @@ impl NodeCore {
             let Some(next) = self.rotation.as_ref().map(Rotation::epoch) else { return };
             match event {
                 RotationEvent::Publish(payload) => self.publish(payload, now),
-                RotationEvent::Share(material) => {
-                    self.take_share(next, &material, now);
+                RotationEvent::Share(sharing, material) => {
+                    self.take_share((next, sharing), &material, now);
                     self.ask_for_test(now);
                 }
                 RotationEvent::Known(key) => {
@@ -200,9 +224,9 @@ impl NodeCore {
     }
 
     fn ask_for_test(&mut self, now: Time) {
-        let Some(next) = self.rotation.as_ref().and_then(Rotation::to_test) else { return };
+        let Some((next, sharing)) = self.rotation.as_ref().and_then(Rotation::to_test) else { return };
         // After a replay the key of which this node has just got its share may be one that was given up since.
-        let named = Named { epoch: next.epoch, key: next.key };
+        let named = Named { epoch: next.epoch, key: SharedKey { key: next.key, sharing } };
         self.keys.sign_with(now, named, keys::readiness(next.epoch), self.domain.readiness(&next));
     }
 
@@ -224,8 +248,9 @@ impl NodeCore {
     }
 
     /// A quorum's votes are in the log: committee and key change after the block that brought them.
-    fn switch(&mut self, handover: Handover, now: Time) {
-        let NextEpoch { epoch, key, .. } = handover.next;
+    fn switch(&mut self, handover: Handover, key: SharedKey, now: Time) {
+        let epoch = handover.next.epoch;
+        self.due_ms = None;
         let members = self.rotation.take().map(|rotation| rotation.members().clone());
         let members = members.filter(|members| members.hash() == handover.next.committee);
         // What this node missed of the ceremony, ordering knows.
@@ -236,14 +261,14 @@ impl NodeCore {
                 .push_back(Output::Fatal(format!("the members of epoch {epoch} are not known")));
         };
         self.sealing.begin_epoch(epoch, members.committee().ids().collect());
-        self.epochs.push_back(EpochStart::of(&handover, members.clone()));
+        self.epochs.push_back(EpochStart::of(&handover, key, members.clone()));
         let members = Arc::clone(members.committee());
         self.forget_old_epochs();
         self.seeds.forget_before(epoch);
         if self.settings.lacks(PlantedBug::OldKeyKept)
             && let Some(old) = epoch.get().checked_sub(1).and_then(|old| self.keys.key(Epoch::new(old)))
         {
-            return self.settle_key(epoch, old, now);
+            return self.settle_key(epoch, SharedKey::fresh(old), now);
         }
         self.settle_key(epoch, key, now);
         self.outputs.push_back(Output::Persist(Record::SettleKey { epoch, key }));
@@ -352,6 +377,7 @@ impl NodeCore {
         }
         // What the blocks that were left out said of the ceremony is not known, nor how many attempts there were.
         self.rotation = book.ceremony().map(|start| self.missed(start));
+        self.due_ms = book.due();
         self.recover_votes(book);
         self.vote(now);
         self.ask_for_handovers(now);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mpc::KeyMaterial;
 use mpc::signing::{BootId, BurnRecord, Fault, FaultKind, ItemId, NonceSeed};
 use ordering_types::{
-    Digest, Epoch, GroupKey, GroupSignature, Height, Incarnation, Signature, Time, ValidatorId,
+    Digest, Epoch, GroupKey, GroupSignature, Height, Incarnation, SharedKey, Signature, Time, ValidatorId,
 };
 use zeroize::Zeroizing;
 
@@ -15,7 +15,7 @@ use crate::entropy::Entropy;
 use crate::evidence::{Evidence, WrongShare};
 use crate::founding::FOUNDING_EPOCH;
 use crate::key_material;
-use crate::keyring::{KeyEvent, Named, name_of};
+use crate::keyring::{KeyEvent, Named};
 use crate::planted::PlantedBug;
 use crate::sealing::Ticket;
 use crate::settings::StartError;
@@ -57,22 +57,24 @@ impl NodeCore {
         let burns: Vec<BurnRecord> =
             burns.iter().filter(|burn| burn.item.kind != ITEM_READINESS).cloned().collect();
         for (epoch, bytes) in shares.iter().flat_map(|(epoch, all)| all.iter().map(move |one| (epoch, one))) {
-            let material = key_material::decode(bytes).map_err(|e| StartError::KeyMaterial(e.to_string()))?;
+            let decoded = key_material::decode(bytes);
+            let (sharing, material) = decoded.map_err(|e| StartError::KeyMaterial(e.to_string()))?;
+            let key = shared_key(sharing, &material);
             // Of an epoch that has begun only its own key matters, whatever else was made for it.
             let settled = self.start_of(*epoch).and_then(|start| start.key);
-            if settled.is_none_or(|key| key == name_of(*epoch, &material).key) {
-                self.install(*epoch, &material, &burns, now);
+            if settled.is_none_or(|settled| settled == key) {
+                self.install(Named { epoch: *epoch, key }, &material, &burns, now);
             }
         }
         if let Some(founding) = founding {
-            self.know_key(FOUNDING_EPOCH, founding.key, now);
+            self.know_key(FOUNDING_EPOCH, SharedKey::fresh(founding.key), now);
         }
         self.settle_keys(now);
         Ok(())
     }
 
     /// Of all epochs that are remembered, as the log has them; answers which.
-    pub(super) fn settle_keys(&mut self, now: Time) -> Vec<(Epoch, GroupKey)> {
+    pub(super) fn settle_keys(&mut self, now: Time) -> Vec<(Epoch, SharedKey)> {
         let settled: Vec<_> =
             self.epochs.iter().filter_map(|start| Some((start.epoch, start.key?))).collect();
         settled.iter().for_each(|(epoch, key)| self.settle_key(*epoch, *key, now));
@@ -84,37 +86,38 @@ impl NodeCore {
         self.keys.signs(self.present().epoch)
     }
 
-    /// A ceremony gave this node its share.
-    pub(super) fn take_share(&mut self, epoch: Epoch, material: &KeyMaterial, now: Time) {
-        let named = name_of(epoch, material);
+    /// A ceremony gave this node its share, of this sharing of the key.
+    pub(super) fn take_share(&mut self, (epoch, sharing): (Epoch, u32), material: &KeyMaterial, now: Time) {
+        let named = Named { epoch, key: shared_key(sharing, material) };
         if self.keys.has_share(named) {
             return self.know_key(epoch, named.key, now);
         }
-        let record = Record::KeyMaterial { epoch, key: named.key, material: key_material::encode(material) };
+        let bytes = key_material::encode(sharing, material);
+        let record = Record::KeyMaterial { epoch, key: named.key, material: bytes };
         if !self.settings.lacks(PlantedBug::ShareNotStored) {
             self.outputs.push_back(Output::Persist(record));
         }
-        self.install(epoch, material, &[], now);
+        self.install(named, material, &[], now);
     }
 
-    fn install(&mut self, epoch: Epoch, material: &KeyMaterial, burns: &[BurnRecord], now: Time) {
+    fn install(&mut self, named: Named, material: &KeyMaterial, burns: &[BurnRecord], now: Time) {
         let nonces = NonceSeed::new(*self.entropy.draw(b"nonces"));
         let boot = boot_id(self.incarnation, &mut self.entropy);
-        let named = self.keys.install(now, epoch, material, (boot, nonces), burns);
-        self.key_is_known(epoch, named.key, now);
+        self.keys.install(now, named, material, (boot, nonces), burns);
+        self.key_is_known(named.epoch, named.key.key, now);
     }
 
     /// A committee's key: with it alone a node can check what the others sign, and encode batches for them.
-    pub(super) fn know_key(&mut self, epoch: Epoch, key: GroupKey, now: Time) {
-        let is_news = self.keys.key(epoch) != Some(key);
+    pub(super) fn know_key(&mut self, epoch: Epoch, key: SharedKey, now: Time) {
+        let is_news = self.keys.key(epoch) != Some(key.key);
         self.keys.know(Named { epoch, key });
         if is_news {
-            self.key_is_known(epoch, key, now);
+            self.key_is_known(epoch, key.key, now);
         }
     }
 
     /// As [`Self::know_key`]; and the epoch has no other.
-    pub(super) fn settle_key(&mut self, epoch: Epoch, key: GroupKey, now: Time) {
+    pub(super) fn settle_key(&mut self, epoch: Epoch, key: SharedKey, now: Time) {
         self.know_key(epoch, key, now);
         self.keys.settle(Named { epoch, key });
     }
@@ -201,6 +204,12 @@ impl NodeCore {
             _ => {}
         }
     }
+}
+
+/// The key of which this is a share, of this sharing of it.
+fn shared_key(sharing: u32, material: &KeyMaterial) -> SharedKey {
+    let key = GroupKey::from_bytes(material.public().key()).expect("key material holds a valid group key");
+    SharedKey { key, sharing }
 }
 
 /// The number of this start, and eight bytes that nobody knows beforehand.

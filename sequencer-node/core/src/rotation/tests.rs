@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use ordering_types::chain_spec::Validator;
 use ordering_types::{Address, ChainSpec, Height, SecretKey, Signature, SystemMessage};
 
+use zeroize::Zeroizing;
+
 use super::*;
-use crate::making::Beginning;
+use crate::making::{Beginning, Part};
 
 const EPOCH: Epoch = Epoch::new(3);
 const PATIENCE: u64 = 5_000;
@@ -39,8 +41,13 @@ fn id(index: u16) -> ValidatorId {
 fn member(index: u16) -> Rotation {
     let seed = [u8::try_from(index).unwrap() + 1; 32];
     let making =
-        KeyMaking::new(&spec(), EPOCH, &spec().committee(), Some((id(index), seed)), beginning(0)).unwrap();
+        KeyMaking::new(&spec(), EPOCH, &spec().committee(), Some(part(id(index), seed)), beginning(0))
+            .unwrap();
     Rotation::making(EPOCH, members(), making, PATIENCE)
+}
+
+fn part(me: ValidatorId, seed: [u8; 32]) -> Part {
+    Part { me, seed: Zeroizing::new(seed), old: None }
 }
 
 fn beginning(nth: u16) -> Beginning {
@@ -55,7 +62,7 @@ fn run() -> (Vec<Rotation>, Vec<LoggedBlock>, usize) {
         for event in events {
             match event {
                 RotationEvent::Publish(payload) => queue.push_back((index, payload)),
-                RotationEvent::Share(_) => shares += 1,
+                RotationEvent::Share(..) => shares += 1,
                 other => panic!("{other:?}"),
             }
         }
@@ -88,18 +95,19 @@ fn voted(payload: Option<Vec<u8>>) -> Option<EpochVote> {
 fn all_make_the_same_key_and_vote_once_when_it_is_tested_and_the_epoch_due() {
     let (mut members, _, shares) = run();
     assert_eq!(shares, 4);
-    let next = members[0].to_test().unwrap();
+    let (next, sharing) = members[0].to_test().unwrap();
+    assert_eq!(sharing, 0, "a fresh key");
     assert_eq!((next.epoch, next.committee), (EPOCH, self::members().hash()));
     for member in &mut members {
-        assert_eq!(member.to_test(), Some(next));
+        assert_eq!(member.to_test(), Some((next, 0)));
         member.due(START);
         assert_eq!(member.take_vote(), None, "no vote for a key that was not tested");
         let test = GroupSignature::new([5; 65]);
         member.due_ms = None;
-        member.tested(next.key, test);
+        member.tested(SharedKey::fresh(next.key), test);
         assert_eq!(member.take_vote(), None, "the epoch is not due");
         member.due(START);
-        assert_eq!(voted(member.take_vote()), Some(EpochVote { next, test }));
+        assert_eq!(voted(member.take_vote()), Some(EpochVote { next, sharing: 0, test }));
         assert_eq!(member.take_vote(), None, "said once");
         assert_eq!(member.to_test(), None);
     }
@@ -111,18 +119,18 @@ fn a_key_that_is_not_taken_into_use_is_given_up_for_another() {
     let (mut members, log, _) = run();
     let made = log.last().unwrap().time_ms;
     let member = &mut members[1];
-    let old = member.to_test().unwrap();
+    let (old, _) = member.to_test().unwrap();
     assert!(member.on_time(made + 10 * PATIENCE).is_empty(), "not before the epoch is due");
     member.due(made + 10 * PATIENCE);
     assert!(member.on_time(made + 11 * PATIENCE - 1).is_empty());
     let events = member.on_time(made + 11 * PATIENCE);
     assert!(matches!(events.as_slice(), [RotationEvent::Publish(_)]), "a new announcement: {events:?}");
     assert_eq!(member.to_test(), None);
-    member.tested(old.key, GroupSignature::new([5; 65]));
+    member.tested(SharedKey::fresh(old.key), GroupSignature::new([5; 65]));
     assert_eq!(member.take_vote(), None, "no vote for what was given up");
     assert!(member.stage().contains("attempt 2"), "{}", member.stage());
     // But if others had their votes under way, it goes with them.
-    let vote = EpochVote { next: old, test: GroupSignature::new([5; 65]) };
+    let vote = EpochVote { next: old, sharing: 0, test: GroupSignature::new([5; 65]) };
     member.back(vote);
     assert_eq!(voted(member.take_vote()), Some(vote));
 }
@@ -156,7 +164,7 @@ fn a_restart_at_any_point_of_the_log_goes_on_where_it_was() {
 fn messages_of_other_epochs_change_nothing() {
     let making = |epoch| {
         let making =
-            KeyMaking::new(&spec(), epoch, &spec().committee(), Some((id(1), [7; 32])), beginning(0))
+            KeyMaking::new(&spec(), epoch, &spec().committee(), Some(part(id(1), [7; 32])), beginning(0))
                 .unwrap();
         let mut rotation = Rotation::making(epoch, members(), making, PATIENCE);
         match rotation.start(id(1), START, &[]).remove(0) {
@@ -179,14 +187,14 @@ fn messages_of_other_epochs_change_nothing() {
 fn another_ceremony_goes_on_with_what_was_said() {
     let mut rotation = Rotation::missed(EPOCH, members());
     rotation.due(START);
-    let next = run().0[0].to_test().unwrap();
-    rotation.has_voted(next.key);
-    let seed = Some((id(2), [9; 32]));
+    let (next, _) = run().0[0].to_test().unwrap();
+    rotation.has_voted(SharedKey::fresh(next.key));
+    let seed = Some(part(id(2), [9; 32]));
     let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), seed, beginning(1)).unwrap();
     let mut rotation = rotation.again(members(), making, PATIENCE);
     let said = rotation.start(id(2), START + 1, &[]);
     assert!(matches!(said.as_slice(), [RotationEvent::Publish(_)]), "{said:?}");
-    assert_eq!((rotation.due_ms, rotation.voted), (Some(START), Some(next.key)));
+    assert_eq!((rotation.due_ms, rotation.voted), (Some(START), Some(SharedKey::fresh(next.key))));
 }
 
 #[test]
@@ -196,8 +204,8 @@ fn who_missed_the_beginning_says_only_what_is_proven() {
     rotation.due(START);
     assert_eq!((rotation.take_vote(), rotation.to_test()), (None, None));
     assert!(rotation.stage().contains("checkpoint"), "{}", rotation.stage());
-    let next = run().0[0].to_test().unwrap();
-    let vote = EpochVote { next, test: GroupSignature::new([5; 65]) };
+    let (next, _) = run().0[0].to_test().unwrap();
+    let vote = EpochVote { next, sharing: 0, test: GroupSignature::new([5; 65]) };
     rotation.back(vote);
     assert_eq!(voted(rotation.take_vote()), Some(vote));
 }
@@ -206,7 +214,7 @@ fn who_missed_the_beginning_says_only_what_is_proven() {
 #[test]
 fn a_member_that_was_not_drawn_follows_the_ceremony_and_votes_with_the_others_test() {
     let (members_now, log, _) = run();
-    let next = members_now[0].to_test().unwrap();
+    let (next, _) = members_now[0].to_test().unwrap();
     let making = KeyMaking::new(&spec(), EPOCH, &spec().committee(), None, beginning(0)).unwrap();
     let mut observer = Rotation::making(EPOCH, members(), making, PATIENCE);
     let mut known = None;
@@ -216,14 +224,17 @@ fn a_member_that_was_not_drawn_follows_the_ceremony_and_votes_with_the_others_te
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(known, Some(next.key));
+    assert_eq!(known, Some(SharedKey::fresh(next.key)));
     observer.due(START);
     assert_eq!(observer.take_vote(), None);
-    assert!(observer.lacks_test_of(&next));
-    let other = NextEpoch { epoch: Epoch::new(9), ..next };
-    assert!(!observer.lacks_test_of(&other));
     let test = GroupSignature::new([5; 65]);
-    observer.tested(next.key, test);
-    assert_eq!(voted(observer.take_vote()), Some(EpochVote { next, test }));
-    assert!(!observer.lacks_test_of(&next));
+    let vote = EpochVote { next, sharing: 0, test };
+    assert!(observer.lacks_test_of(&vote));
+    let of_another_epoch = NextEpoch { epoch: Epoch::new(9), ..next };
+    for other in [EpochVote { next: of_another_epoch, ..vote }, EpochVote { sharing: 1, ..vote }] {
+        assert!(!observer.lacks_test_of(&other));
+    }
+    observer.tested(SharedKey::fresh(next.key), test);
+    assert_eq!(voted(observer.take_vote()), Some(vote));
+    assert!(!observer.lacks_test_of(&vote));
 }

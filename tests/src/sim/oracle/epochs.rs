@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use node_core::api::Decided;
 use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
-use ordering_types::{GroupKey, GroupSignature, Handover, PublicKey, SignedHandover, ValidatorId};
+use ordering_types::{GroupKey, GroupSignature, Handover, PublicKey, SharedKey, SignedHandover, ValidatorId};
 
 use super::{Violation, hashes};
 
@@ -14,8 +14,8 @@ use super::{Violation, hashes};
 const EPOCH_VOTE: u8 = 3;
 const MOST_VOTES: u32 = 16;
 
-/// What a vote is for: a key and a committee.
-type Choice = ([u8; 33], [u8; 32]);
+/// What a vote is for: a key, a committee, and which sharing of a key that is kept.
+type Choice = ([u8; 33], [u8; 32], u32);
 
 /// Who decides in which epoch.
 #[derive(Default)]
@@ -54,20 +54,23 @@ pub(super) struct Epochs {
     votes: BTreeMap<ValidatorId, (u32, Option<Choice>)>,
     /// The handover with which each epoch must begin.
     begins: BTreeMap<u64, Begin>,
+    /// Which sharing of its key each epoch has.
+    sharings: BTreeMap<u64, u32>,
     handed_over: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Begin {
-    choice: Choice,
+    key: [u8; 33],
+    committee: [u8; 32],
     height: u64,
     batch: u64,
 }
 
 impl Begin {
     fn of(handover: &Handover) -> Self {
-        let choice = (*handover.next.key.as_bytes(), handover.next.committee.to_bytes());
-        Self { choice, height: handover.first_height.get(), batch: handover.first_batch }
+        let (key, committee) = (*handover.next.key.as_bytes(), handover.next.committee.to_bytes());
+        Self { key, committee, height: handover.first_height.get(), batch: handover.first_batch }
     }
 }
 
@@ -90,6 +93,7 @@ impl Epochs {
             batches: 0,
             votes: BTreeMap::new(),
             begins: BTreeMap::new(),
+            sharings: BTreeMap::new(),
             handed_over: BTreeSet::new(),
         }
     }
@@ -118,7 +122,13 @@ impl Epochs {
         if epoch == 0 {
             return founded.copied();
         }
-        GroupKey::from_bytes(self.begins.get(&epoch)?.choice.0).ok()
+        GroupKey::from_bytes(self.begins.get(&epoch)?.key).ok()
+    }
+
+    /// The same, as it is shared.
+    pub(super) fn shared_key(&self, epoch: u64, founded: Option<&GroupKey>) -> Option<SharedKey> {
+        let sharing = self.sharings.get(&epoch).copied().unwrap_or_default();
+        Some(SharedKey { key: self.key(epoch, founded)?, sharing })
     }
 
     /// The first telling of the next block.
@@ -140,8 +150,9 @@ impl Epochs {
         for message in &decided.cut.system {
             self.count(message.sender, &message.payload);
         }
-        let choice = self.agreed()?;
-        let begin = Begin { choice, height: height + 1, batch: self.batches + 1 };
+        let (key, committee, sharing) = self.agreed()?;
+        self.sharings.insert(self.epoch + 1, sharing);
+        let begin = Begin { key, committee, height: height + 1, batch: self.batches + 1 };
         self.begins.insert(self.epoch + 1, begin);
         (!header.seals_batch).then(|| broken(format!("epoch {epoch} ends at {height} amid a batch")))
     }
@@ -150,7 +161,8 @@ impl Epochs {
         let Some((&EPOCH_VOTE, vote)) = payload.split_first() else { return };
         let Some((epoch, rest)) = vote.split_first_chunk::<8>() else { return };
         let Some((key, rest)) = rest.split_first_chunk::<33>() else { return };
-        let Some((committee, test)) = rest.split_first_chunk::<32>() else { return };
+        let Some((committee, rest)) = rest.split_first_chunk::<32>() else { return };
+        let Some((sharing, test)) = rest.split_first_chunk::<4>() else { return };
         let Ok(test) = <[u8; 65]>::try_from(test) else { return };
         let Ok(point) = GroupKey::from_bytes(*key) else { return };
         if u64::from_be_bytes(*epoch) != self.epoch + 1 {
@@ -163,7 +175,7 @@ impl Epochs {
         *looked_at += 1;
         let digest = hashes::readiness(&self.domain, self.epoch + 1, &point, committee);
         if point.verify(digest, &GroupSignature::new(test)).is_ok() {
-            *newest = Some((*key, *committee));
+            *newest = Some((*key, *committee, u32::from_be_bytes(*sharing)));
         }
     }
 

@@ -24,7 +24,7 @@ use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
 use ordering_types::{
     ChainSpec, Chunk, Cut, Digest, Epoch, GroupKey, GroupSignature, Handover, Header, Height, PublicKey,
-    RollupId, SecretKey, SignedHandover, SignedVote, Time, ValidatorId, VoteKind,
+    RollupId, SecretKey, SharedKey, SignedHandover, SignedVote, Time, ValidatorId, VoteKind,
 };
 
 use super::disk::Disk;
@@ -74,11 +74,13 @@ pub struct Oracle {
     active: Option<BTreeSet<ValidatorId>>,
     /// Whether epochs are short.
     rotates: bool,
+    /// Whether all have one key.
+    keeps: bool,
     key: Option<GroupKey>,
     certified: BTreeMap<u64, BTreeSet<Vec<u8>>>,
     burns: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Honest slots that stored a share and did not lose their disk since, by epoch and key.
-    holders: BTreeMap<(u64, GroupKey), BTreeSet<usize>>,
+    holders: BTreeMap<(u64, SharedKey), BTreeSet<usize>>,
     /// Chunks that liars made up in the lanes of others and did not propose yet.
     forged: BTreeMap<Digest, Chunk>,
     newest_at_calm: u64,
@@ -104,6 +106,7 @@ impl Oracle {
             votes: Votes::default(),
             batches: Batches::new(spec),
             rotates: plan.rotates,
+            keeps: plan.keeps,
             key: None,
             certified: BTreeMap::new(),
             burns: BTreeMap::new(),
@@ -218,6 +221,11 @@ impl Oracle {
     pub fn switched(&mut self, slot: usize, handover: &Handover, members: &Committee) {
         let found = self.epochs.switched(slot, handover, members);
         self.note(found);
+        let is_kept = self.key.is_none_or(|key| key == handover.next.key);
+        if self.keeps && !is_kept {
+            let seen = format!("node {slot} begins epoch {} with another", handover.next.epoch);
+            self.broken("the key is kept", seen);
+        }
     }
 
     /// A node holds the signature of the outgoing committee.
@@ -364,7 +372,7 @@ impl Oracle {
     pub fn is_beyond_holders(&self, owed: &Violation) -> bool {
         let needs_key = matches!(owed.promise, "soft confirmation" | "sealing" | "rotation" | "membership");
         let is_short = |epoch: &u64| {
-            let Some(key) = self.epochs.key(*epoch, self.key.as_ref()) else { return false };
+            let Some(key) = self.epochs.shared_key(*epoch, self.key.as_ref()) else { return false };
             let holders = self.holders.get(&(*epoch, key)).map_or(0, BTreeSet::len);
             holders < self.epochs.committees.threshold(*epoch)
         };
