@@ -370,7 +370,7 @@ mod tests {
         assert!(roots.insert(other.root()));
     }
 
-    const PINNED: &str = "ca2cca030a2ff96c73717a382f551b39a60582780c8efba73b2762b57eea819f";
+    const PINNED: &str = "8e4515902d85a9b7cdee580b7e4be40b6837f7815647049be99754290e714270";
 
     #[test]
     fn only_the_newest_lanes_of_a_validator_stay_open() {

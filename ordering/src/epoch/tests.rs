@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use frost_secp256k1::SigningKey;
-use ordering_types::{Address, Digest, GroupSignature, SecretKey};
+use ordering_types::{Address, Digest, GroupKey, GroupSignature, SecretKey};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -159,9 +159,9 @@ fn votes_that_prove_nothing_do_not_count_and_newer_ones_take_the_place_of_older(
     close(&mut book, 1, 0, &[1, 2, 3].map(|id| say(id, &stranger)));
     assert_eq!((book.present().epoch, book.votes.len()), (Epoch::new(0), 0), "of another committee");
     close(&mut book, 1, 0, &[say(1, &other), say(2, &other), say(1, &good)]);
-    assert_eq!(book.vote_of(ValidatorId::new(1)), Some(good.next), "it changed its mind");
+    assert_eq!(book.vote_of(ValidatorId::new(1)), Some(good), "it changed its mind");
     close(&mut book, 2, 0, &[say(1, &vote(1, 2, 1))]);
-    assert_eq!(book.vote_of(ValidatorId::new(1)), Some(good.next), "a bad one takes no place");
+    assert_eq!(book.vote_of(ValidatorId::new(1)), Some(good), "a bad one takes no place");
     let ended = close(&mut book, 3, 0, &[say(2, &good), say(3, &good)]);
     assert!(matches!(ended[..], [EpochEvent::Ended { .. }]));
 }
@@ -314,6 +314,58 @@ fn who_is_no_member_may_say_so_much_and_no_more_in_an_epoch() {
     let vote = vote(1, 1, 1);
     close(&mut book, 3, 0, &[1, 2, 3].map(|id| say(id, &vote)));
     assert_eq!(book.hears(outsider), MAX_OUTSIDE_MESSAGES, "in the next epoch again");
+}
+
+fn tell(sender: u16, epoch: u64, data: &[u8]) -> SystemMessage {
+    let payload = [[KEY_DATA].as_slice(), &epoch.to_be_bytes(), data].concat();
+    SystemMessage { payload, ..say(sender, &vote(1, 1, 1)) }
+}
+
+/// Who was not there when the key was made can tell a good dealing of its share from a bad one.
+#[test]
+fn a_key_that_is_kept_is_shared_anew_once_more_than_f_tell_its_data() {
+    let mut rules = rules();
+    rules.epochs.key = KeyPolicy::Keep;
+    let mut book = book();
+    let mut close = |height, time_ms, messages: &[SystemMessage]| {
+        let tally = book.tally(messages, &DOMAIN);
+        let block = ClosedBlock { height: Height::new(height), time_ms, next_batch: height + 100, messages };
+        let mut events = book.close_block(block, tally, (&L1Book::default(), &rules));
+        events.retain(|event| !matches!(event, EpochEvent::Gather(_)));
+        events
+    };
+    let long = vec![1; MAX_KEY_DATA + 1];
+    let said = [
+        tell(1, 0, b"data"),
+        tell(1, 0, b"lie"),
+        tell(9, 0, b"data"),
+        tell(2, 1, b"data"),
+        tell(4, 0, &long),
+    ];
+    assert_eq!(close(1, 0, &said), []);
+    assert_eq!(close(2, 700, &[tell(3, 0, b"lie")]), [], "one for each, of whom one may lie");
+    assert_eq!(close(3, 1_000, &[]), [EpochEvent::Due { time_ms: 1_000 }], "it is due, and must wait");
+    let expected = CeremonyStart { old: Some(b"data".to_vec()), ..ceremony(4, 1_001, 0) };
+    assert_eq!(close(4, 1_001, &[tell(4, 0, b"data")]), [EpochEvent::MakeKey(expected)]);
+    let vote = EpochVote { sharing: 1, ..vote(1, 1, 1) };
+    close(5, 1_002, &[1, 2, 3].map(|id| say(id, &vote)));
+    assert_eq!(book.present().key, Some(vote.shared_key()));
+    assert!(book.lacks_key_data_of(ValidatorId::new(4)), "each epoch's is told anew");
+    assert!(!book.lacks_key_data_of(ValidatorId::new(9)), "by members");
+}
+
+/// Shares of two sharings of one key do not go together.
+#[test]
+fn votes_for_two_sharings_of_a_key_do_not_add_up() {
+    let mut book = making();
+    let of = |sharing| EpochVote { sharing, ..vote(1, 1, 1) };
+    assert_eq!(
+        close(&mut book, 1, 0, &[say(1, &of(1)), say(2, &of(2)), say(3, &of(1))]),
+        [EpochEvent::Backed]
+    );
+    assert_eq!(book.backed(), Some(of(1)));
+    let ended = close(&mut book, 2, 0, &[say(2, &of(1))]);
+    assert!(matches!(ended[..], [EpochEvent::Ended { key: SharedKey { sharing: 1, .. }, .. }]), "{ended:?}");
 }
 
 /// While L1 is dark, keys go on changing so often that none whose shares may have to sign for it is forgotten, and no further.

@@ -128,7 +128,7 @@ fn the_header_commits_to_tree_cut_and_state() {
     assert_eq!(expansion.state.tip(lanes[0][0].chunk.lane()).0, LaneSequence::new(1));
     assert_eq!(
         expansion.hash.to_string(),
-        "45cc726917abcfa4555be40012af7968a86fa3e73f99b32b48852b7ac16bc384",
+        "aec16fba72e7ccd3e070a9f560d83c6dbef59e9664040392e7cc569e512f6a0e",
         "the way from a cut to a header hash is agreed by everyone"
     );
 }

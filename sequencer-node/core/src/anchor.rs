@@ -217,7 +217,7 @@ mod tests {
 
     /// A state that knows these epochs, laid out as ordering does.
     fn checkpoint_of(before: Vec<EpochStart>, present: EpochStart) -> Checkpoint {
-        let nothing = (None::<u64>, None::<u64>, None::<u64>, None::<u64>, [0_u64; 2]);
+        let nothing = (None::<u64>, None::<u64>, None::<u64>, None::<u64>, [0_u64; 3], None::<u64>);
         let book = (present, nothing, before);
         let l1 = (None::<u64>, 0_u64, None::<Digest>, 0_u64);
         let lanes = BTreeMap::<ordering_types::LaneId, (ordering_types::LaneSequence, Digest)>::new();

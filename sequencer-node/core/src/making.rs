@@ -159,6 +159,11 @@ impl KeyMaking {
         })
     }
 
+    /// How many attempts this ceremony took so far.
+    pub(crate) fn tries(&self) -> u64 {
+        u64::from(self.ceremony.id().attempt & 0xffff) + 1
+    }
+
     /// Names what the present ceremony shares, if that is a key that is kept: [`ordering_types::SharedKey::sharing`].
     pub(crate) fn sharing(&self) -> u32 {
         self.old.as_ref().map_or(0, |_| self.ceremony.id().attempt + 1)

@@ -152,10 +152,12 @@ impl Rotation {
         self.translate(time_ms, events)
     }
 
-    /// Rule 4.
+    /// Rule 4. Each attempt has as long again as the one before: on long ways the first may be too short for a test and votes.
     fn is_given_up(&self, time_ms: u64) -> bool {
         let since = self.candidate.as_ref().map(|candidate| candidate.made_ms).zip(self.due_ms);
-        since.is_some_and(|(made, due)| time_ms >= made.max(due).saturating_add(self.patience_ms))
+        let tries = self.making.as_ref().map_or(0, KeyMaking::tries);
+        let patience_ms = self.patience_ms.saturating_mul(tries);
+        since.is_some_and(|(made, due)| time_ms >= made.max(due).saturating_add(patience_ms))
     }
 
     /// The next ceremony message of the log.

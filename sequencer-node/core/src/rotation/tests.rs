@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use ordering_types::chain_spec::Validator;
-use ordering_types::{Address, ChainSpec, Height, SecretKey, Signature, SystemMessage};
+use mpc::KeyShare;
+use ordering_types::chain_spec::{Committee, Validator};
+use ordering_types::{Address, ChainSpec, GroupKey, Height, SecretKey, Signature, SystemMessage};
 
 use zeroize::Zeroizing;
 
@@ -14,12 +15,12 @@ const EPOCH: Epoch = Epoch::new(3);
 const PATIENCE: u64 = 5_000;
 const START: u64 = 1_800_000_000_000;
 
+fn validator(n: u16) -> Validator {
+    let key = SecretKey::from_bytes([u8::try_from(n).unwrap(); 32]).unwrap().public_key();
+    Validator { id: ValidatorId::new(n), key, address: String::new() }
+}
+
 fn spec() -> ChainSpec {
-    let validator = |n: u16| Validator {
-        id: ValidatorId::new(n),
-        key: SecretKey::from_bytes([u8::try_from(n).unwrap(); 32]).unwrap().public_key(),
-        address: String::new(),
-    };
     ChainSpec {
         network: "rotation".to_owned(),
         l1_chain_id: 1337,
@@ -54,16 +55,25 @@ fn beginning(nth: u16) -> Beginning {
     Beginning { nth, announce_ms: 60_000, ..Beginning::default() }
 }
 
-/// All four over one log, each message in a block of its own. Returns the log, and how many got a share.
+/// All four over one log. Returns the log, and how many got a share.
 fn run() -> (Vec<Rotation>, Vec<LoggedBlock>, usize) {
     let mut members: Vec<_> = (0..4).map(member).collect();
-    let (mut queue, mut log, mut shares) = (VecDeque::new(), Vec::new(), 0);
+    let mut shares = 0;
+    let log = over_a_log(&mut members, |_, event| match event {
+        RotationEvent::Share(..) => shares += 1,
+        other => panic!("{other:?}"),
+    });
+    (members, log, shares)
+}
+
+/// Nodes over one log, each message in a block of its own; what they do not publish is told. Returns the log.
+fn over_a_log(members: &mut [Rotation], mut tell: impl FnMut(u16, RotationEvent)) -> Vec<LoggedBlock> {
+    let (mut queue, mut log) = (VecDeque::new(), Vec::new());
     let mut take = |queue: &mut VecDeque<_>, index: usize, events: Vec<RotationEvent>| {
         for event in events {
             match event {
                 RotationEvent::Publish(payload) => queue.push_back((index, payload)),
-                RotationEvent::Share(..) => shares += 1,
-                other => panic!("{other:?}"),
+                other => tell(index as u16, other),
             }
         }
     };
@@ -81,7 +91,59 @@ fn run() -> (Vec<Rotation>, Vec<LoggedBlock>, usize) {
         let message = SystemMessage { sender, sequence: 1, payload: payload.clone(), signature };
         log.push(LoggedBlock { height, time_ms, messages: vec![message] });
     }
-    (members, log, shares)
+    log
+}
+
+/// The key of validators 1 to 4, shared anew among 2 to 5: the first only deals, the last only receives. And what became of it.
+#[test]
+fn a_key_that_is_kept_goes_to_other_members() {
+    let old = made_by_four();
+    let public = old.values().next().unwrap().public().clone();
+    let drawn: Vec<Validator> = (2..=5).map(validator).collect();
+    let committee = Committee::new(drawn.iter().map(|v| (v.id, v.key)).collect());
+    let mut nodes: Vec<Rotation> = (0..5)
+        .map(|index| {
+            let share = old.get(&id(index)).map(|material| copy(material.share()));
+            let part = Part { old: share, ..part(id(index), [20 + u8::try_from(index).unwrap(); 32]) };
+            let beginning = Beginning { old: Some(public.clone()), ..beginning(0) };
+            let making = KeyMaking::new(&spec(), EPOCH, &committee, Some(part), beginning).unwrap();
+            Rotation::making(EPOCH, Members::new(committee.clone()), making, PATIENCE)
+        })
+        .collect();
+    let mut ends = Vec::new();
+    over_a_log(&mut nodes, |index, event| ends.push((index, event)));
+    let key = GroupKey::from_bytes(public.key()).unwrap();
+    let mut shares = 0;
+    for (index, event) in ends {
+        match event {
+            RotationEvent::Share(sharing, material) => {
+                assert_eq!((sharing, material.public().key()), (1, public.key()));
+                assert_ne!(material.public(), &public, "another sharing");
+                assert!(index > 0);
+                shares += 1;
+            }
+            RotationEvent::Known(known) => {
+                assert_eq!((index, known), (0, SharedKey { key, sharing: 1 }), "it holds no share any more");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(shares, 4);
+    assert!(nodes.iter().all(|node| node.to_test().unwrap().1 == 1));
+}
+
+fn copy(share: &KeyShare) -> KeyShare {
+    KeyShare::from_bytes(share.to_bytes().as_slice()).unwrap()
+}
+
+fn made_by_four() -> BTreeMap<ValidatorId, KeyMaterial> {
+    let mut made = BTreeMap::new();
+    let mut members: Vec<_> = (0..4).map(member).collect();
+    over_a_log(&mut members, |index, event| match event {
+        RotationEvent::Share(0, material) => drop(made.insert(id(index), *material)),
+        other => panic!("{other:?}"),
+    });
+    made
 }
 
 fn voted(payload: Option<Vec<u8>>) -> Option<EpochVote> {
