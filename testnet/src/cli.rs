@@ -343,6 +343,9 @@ pub(crate) struct UpArgs {
     /// The committee makes itself another key so often; once a day if not given
     #[arg(long, value_name = "TIME", value_parser = parse_epoch)]
     pub(crate) epoch: Option<Duration>,
+    /// Epochs keep their key: it is shared anew among each committee
+    #[arg(long, requires = "epoch")]
+    pub(crate) keep_key: bool,
     #[command(flatten)]
     pub(crate) relay: RelayArgs,
     /// Print the summary as one JSON object on standard output

@@ -86,6 +86,15 @@ pub fn account(mnemonic: &str, index: u32) -> Result<PrivateKeySigner, L1Error> 
     builder.index(index).map_err(|error| wrong(&error))?.build().map_err(|error| wrong(&error))
 }
 
+/// What the log of L1 says of one handover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandedOver {
+    /// Hash of the epoch's committee.
+    pub committee: Digest,
+    /// The epoch's key, by its x coordinate.
+    pub key_x: [u8; 32],
+}
+
 /// A read connection to L1.
 #[derive(Clone)]
 pub struct L1 {
@@ -141,8 +150,8 @@ impl L1 {
         Ok(all)
     }
 
-    /// The hash of each epoch's committee, as the handovers on L1 name it.
-    pub async fn committees(&self, inbox: Address) -> Result<BTreeMap<u64, Digest>, L1Error> {
+    /// Every epoch's handover, as L1 has it.
+    pub async fn handovers(&self, inbox: Address) -> Result<BTreeMap<u64, HandedOver>, L1Error> {
         let newest = self.block_number().await?;
         let mut all = BTreeMap::new();
         for from in (0..=newest).step_by(LOG_RANGE as usize) {
@@ -151,7 +160,8 @@ impl L1 {
             for log in self.provider.get_logs(&range).await? {
                 let event =
                     Rotated::decode_log(&log.inner).map_err(|error| L1Error::Event(error.to_string()))?;
-                all.insert(event.epoch, Digest::new(event.committeeHash.0));
+                let committee = Digest::new(event.committeeHash.0);
+                all.insert(event.epoch, HandedOver { committee, key_x: event.x.to_be_bytes() });
             }
         }
         Ok(all)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use alloy::primitives::keccak256;
 use alloy::signers::local::PrivateKeySigner;
 use ordering_types::chain_spec::{
-    Ceremony, DataPolicy, Epochs, L1View, Limits, Rollup, RollupKind, Validator,
+    Ceremony, DataPolicy, Epochs, KeyPolicy, L1View, Limits, Rollup, RollupKind, Validator,
 };
 use ordering_types::registry::peer_id;
 use ordering_types::{Address, ChainSpec, PublicKey, RollupId, ValidatorId};
@@ -108,12 +108,15 @@ pub struct Variant {
     pub epoch: Option<Duration>,
     /// Most members of a committee; as many as there are, if not given.
     pub most_members: Option<u16>,
+    /// Epochs keep their key.
+    pub keep_key: bool,
 }
 
 impl Variant {
     fn epochs(self) -> Epochs {
         let epochs = self.epoch.map_or_else(Epochs::default, short_epochs);
-        Epochs { max_committee: self.most_members.unwrap_or(epochs.max_committee), ..epochs }
+        let key = if self.keep_key { KeyPolicy::Keep } else { KeyPolicy::Fresh };
+        Epochs { max_committee: self.most_members.unwrap_or(epochs.max_committee), key, ..epochs }
     }
 }
 
@@ -424,7 +427,14 @@ mod tests {
             let epoch = Some(Duration::from_secs(60));
             for variant in [
                 Variant::default(),
-                Variant { relay: true, flood: true, committee: true, epoch, most_members: Some(4) },
+                Variant {
+                    relay: true,
+                    flood: true,
+                    committee: true,
+                    epoch,
+                    most_members: Some(4),
+                    keep_key: true,
+                },
             ] {
                 let contracts = Contracts { inbox: Address::new([7; 20]), registry: Address::new([8; 20]) };
                 let spec = spec(1337, contracts, &keys, ports, variant);

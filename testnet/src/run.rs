@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ordering_types::chain_spec::KeyPolicy;
 use rollup::client::ConnectError;
 use rollup::registry::IValidatorRegistry::Validator;
 use rollup::verify::Network as ClientNetwork;
@@ -149,6 +150,7 @@ async fn body(
         relay: session.relay.is_some(),
         epoch: args.epoch,
         most_members: Some(size.committee),
+        keep_key: args.keep_key,
         ..Variant::default()
     };
     let up = stages::bring_up(session, size, args.block_time, variant, progress).await?;
@@ -336,11 +338,14 @@ async fn committees(args: &UpArgs, up: &Up, observer: &Observer, size: Size) -> 
     let address =
         |validator: Validator| (validator.id, ordering_types::Address::new(validator.node.into_array()));
     let touched = args.chaos.as_ref().map(|plan| plan.touched(size.registered)).unwrap_or_default();
+    let handovers = l1.handovers(inbox).await?;
     Ok(Committees {
         size,
         newcomers: size.newcomers().filter(|number| !touched.contains(number)).collect(),
         told: observer.committees(),
-        on_l1: l1.committees(inbox).await?,
+        on_l1: handovers.iter().map(|(epoch, one)| (*epoch, one.committee)).collect(),
+        keys: handovers.into_iter().map(|(epoch, one)| (epoch, one.key_x)).collect(),
+        keeps_key: up.spec.epochs.key == KeyPolicy::Keep,
         registry: l1.validators(up.registry).await?.into_iter().map(address).collect(),
     })
 }

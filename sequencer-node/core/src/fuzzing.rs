@@ -23,7 +23,7 @@ pub fn log_payload(bytes: &[u8]) {
 
 /// A stored key share with its group's public data.
 pub fn stored_key(bytes: &[u8]) {
-    if let Ok(material) = key_material::decode(bytes) {
-        assert_eq!(key_material::encode(&material).as_slice(), bytes);
+    if let Ok((sharing, material)) = key_material::decode(bytes) {
+        assert_eq!(key_material::encode(sharing, &material).as_slice(), bytes);
     }
 }

@@ -132,6 +132,7 @@ async fn measured(
         committee: args.policy == Policy::Committee,
         epoch: args.epoch,
         most_members: None,
+        keep_key: false,
     };
     let size = Size::founders(args.nodes);
     let up = stages::bring_up(session, size, args.block_time, variant, progress).await?;

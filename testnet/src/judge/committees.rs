@@ -26,15 +26,30 @@ pub struct Committees {
     pub told: BTreeMap<u64, Vec<u16>>,
     /// The hash of each epoch's committee, as L1 has it.
     pub on_l1: BTreeMap<u64, Digest>,
+    /// Each epoch's key, as L1 has it, by its x coordinate.
+    pub keys: BTreeMap<u64, [u8; 32]>,
+    /// Whether they are to be one.
+    pub keeps_key: bool,
     /// The address of each validator's key, as the registry has it.
     pub registry: BTreeMap<u16, Address>,
 }
 
 impl Committees {
     pub(super) fn checks(&self) -> Vec<Check> {
-        let mut checks = vec![self.known_to_l1()];
+        let mut checks = vec![self.known_to_l1(), self.keyed()];
         checks.extend((!self.newcomers.is_empty()).then(|| self.open_to_newcomers()));
         checks
+    }
+
+    /// What the genesis file says of the key is what L1 saw.
+    fn keyed(&self) -> Check {
+        let different: BTreeSet<&[u8; 32]> = self.keys.values().collect();
+        let found = format!("{} handovers, {} keys", self.keys.len(), different.len());
+        let (name, expected) = match self.keeps_key {
+            true => ("the key on L1 stays", self.keys.len().min(1)),
+            false => ("each handover on L1 is to another key", self.keys.len()),
+        };
+        Check::new(name, different.len() == expected, found)
     }
 
     /// L1 has hashes only: whoever says who the members are must have them right.
@@ -118,7 +133,10 @@ mod tests {
             address_hash(all.iter())
         };
         let on_l1 = told.iter().skip(1).map(|(epoch, members)| (*epoch, hash(members))).collect();
-        Committees { size, newcomers: size.newcomers().collect(), told, on_l1, registry }
+        let key = |epoch: &u64| [u8::try_from(*epoch).unwrap(); 32];
+        let keys = told.keys().skip(1).map(|epoch| (*epoch, key(epoch))).collect();
+        let newcomers = size.newcomers().collect();
+        Committees { size, newcomers, told, on_l1, keys, keeps_key: false, registry }
     }
 
     impl Committees {
@@ -135,23 +153,38 @@ mod tests {
 
     #[test]
     fn a_newcomer_that_was_a_member_once_is_enough() {
-        assert_eq!(held(&committees(SEVEN, &[&[1, 2, 3, 4], &[1, 2, 3, 7]])), [true, true]);
+        assert_eq!(held(&committees(SEVEN, &[&[1, 2, 3, 4], &[1, 2, 3, 7]])), [true, true, true]);
     }
 
     #[test]
     fn that_none_ever_is_may_be_chance_at_first_and_not_for_long() {
         let founders: &[u16] = &[1, 2, 3, 4];
-        assert_eq!(held(&committees(SEVEN, &[founders; 4])), [true, true]);
-        assert_eq!(held(&committees(SEVEN, &[founders; 12])), [true, false]);
+        assert_eq!(held(&committees(SEVEN, &[founders; 4])), [true, true, true]);
+        assert_eq!(held(&committees(SEVEN, &[founders; 12])), [true, true, false]);
         // One of five is left out in every fifth draw.
         let five = Size { registered: 5, ..SEVEN };
-        assert_eq!(held(&committees(five, &[founders; 12])), [true, true]);
+        assert_eq!(held(&committees(five, &[founders; 12])), [true, true, true]);
         // There is a place for everybody.
         let all = Size { committee: 7, ..SEVEN };
-        assert_eq!(held(&committees(all, &[founders; 4])), [true, false]);
+        assert_eq!(held(&committees(all, &[founders; 4])), [true, true, false]);
         let mut disturbed = committees(SEVEN, &[founders; 12]);
         disturbed.newcomers.clear();
-        assert_eq!(held(&disturbed), [true]);
+        assert_eq!(held(&disturbed), [true, true]);
+    }
+
+    #[test]
+    fn keys_change_or_stay_as_the_genesis_file_says() {
+        let mut committees = committees(SEVEN, &[&[1, 2, 3, 4][..]; 4]);
+        let keyed = |committees: &Committees| committees.keyed().held;
+        assert!(keyed(&committees));
+        committees.keeps_key = true;
+        assert!(!keyed(&committees));
+        committees.keys.values_mut().for_each(|key| *key = [1; 32]);
+        assert!(keyed(&committees));
+        committees.keeps_key = false;
+        assert!(!keyed(&committees));
+        committees.keys.clear();
+        assert!(keyed(&committees), "nothing was handed over yet");
     }
 
     #[test]

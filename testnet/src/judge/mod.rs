@@ -75,7 +75,7 @@ pub async fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
 /// Derivation has seen that each key signed the next, and only batches of its own epoch.
 fn rotated(epoch: u64, least: u64) -> Check {
     let found = format!("{epoch} rotations on L1, {least} expected at least");
-    Check::new("every epoch the key on L1 changes", epoch >= least, found)
+    Check::new("every epoch the committee hands over on L1", epoch >= least, found)
 }
 
 fn unpaused((pause_ms, height): (u64, u64)) -> Check {
