@@ -245,6 +245,13 @@ impl LaneStore {
         self.lanes.keys().filter(|lane| lane.validator == validator).copied().collect()
     }
 
+    /// Of owners whose lanes are closed nothing is ordered any more.
+    pub(crate) fn close(&mut self, is_open: impl Fn(ValidatorId) -> bool) {
+        let closed: Vec<LaneId> =
+            self.lanes.keys().filter(|lane| !is_open(lane.validator)).copied().collect();
+        closed.into_iter().for_each(|lane| self.forget(lane));
+    }
+
     fn forget(&mut self, lane: LaneId) {
         let Some(entry) = self.lanes.remove(&lane) else { return };
         self.undecided_bytes -= entry.bytes;

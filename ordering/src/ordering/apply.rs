@@ -126,7 +126,8 @@ impl Ordering {
         self.outputs.extend(e.epochs.iter().cloned().map(Output::Epoch));
 
         self.state = e.state.clone();
-        if e.epochs.iter().any(|event| matches!(event, EpochEvent::Ended { .. })) {
+        let ended = e.epochs.iter().any(|event| matches!(event, EpochEvent::Ended { .. }));
+        if ended {
             self.enter_epoch();
         }
         self.orderable = Orderable::Unknown;
@@ -136,6 +137,10 @@ impl Ordering {
         self.commit = Some(certificate.clone());
         self.window.push(e.cut.height, e.ids.clone());
         self.settle_lanes(now, e);
+        let (state, rules) = (&self.state, &self.rules);
+        if ended {
+            self.store.close(|owner| state.has_lane(owner, rules));
+        }
         let (state, said) = (&self.state, &e.cut.system);
         let speaks = |id| state.key_of_speaker(id).is_some();
         let again = self.system.decided(said, &state.replayed.system, speaks, &self.key);

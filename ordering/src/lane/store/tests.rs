@@ -56,6 +56,20 @@ fn tip(chunk: &Chunk) -> LaneTip {
     LaneTip { lane: chunk.lane(), sequence: chunk.sequence(), digest: chunk.digest() }
 }
 
+/// Without it, what a member that left had not got ordered stayed in memory as long as the node ran.
+#[test]
+fn lanes_of_those_who_are_no_members_any_more_go() {
+    let mut store = LaneStore::default();
+    let other = LaneId { validator: ValidatorId::new(2), ..lane(1) };
+    for chunk in chain(lane(1), 3, b"left").into_iter().chain(chain(other, 2, b"stays")) {
+        store.insert(chunk, SENT, START, &rules()).unwrap();
+    }
+    store.close(|owner| owner == other.validator);
+    assert_eq!(store.heads().map(|tip| tip.lane).collect::<Vec<_>>(), [other]);
+    assert_eq!(store.undecided_bytes(), store.backlog(other).1);
+    assert_eq!(store.chunks.len(), 2);
+}
+
 #[test]
 fn the_head_advances_over_chunks_that_came_out_of_order() {
     let (rules, chunks) = (rules(), chain(lane(1), 4, b"a"));
