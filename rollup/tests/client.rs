@@ -289,7 +289,7 @@ fn the_wire_format_is_pinned() {
         wire::encode(&wire::Response::Founding(None)),
     ];
     let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
-    assert_eq!(hash.to_string(), "91668a6b8df930efc553de7f55216de57a1cfa37ffb274d1808594114826d917");
+    assert_eq!(hash.to_string(), "435ac0ebcc5fb92b913bb2184be60964d3ae5935070ffe335648fd26b138c52d");
     let frames = [
         wire::encode(&Opening::Request(Request::Handover(Epoch::new(3)))),
         wire::encode(&Response::Handover(Some(Box::new(handover(&network(), 3, 2))))),

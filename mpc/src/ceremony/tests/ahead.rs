@@ -59,6 +59,46 @@ fn who_is_away_from_before_the_beginning_has_its_share_from_the_log_alone() {
     assert_eq!(own.share().member(), away);
 }
 
+/// f of those who acknowledge will sign nothing, and f are late: with the shares that these compute from the log there are enough honest ones.
+#[test]
+fn f_that_only_acknowledge_and_f_that_are_late_leave_enough_shares() {
+    let (n, t) = (7, 5);
+    let bodies = committee(n).into_iter().map(|me| (me, announcement(ceremony_id(), me, &seed(me))));
+    let setup = Setup { announced: bodies.collect(), ..fresh(n, t) };
+    let (idle, late) = ([member(2), member(5)], [member(17), member(20)]);
+    let mut log = Log::of(&setup, &BTreeMap::new());
+    for _ in 0..3 {
+        log.run(|sender, payload| if late.contains(&sender) { vec![] } else { vec![payload] });
+        log.idle(PATIENCE.acknowledge);
+    }
+    assert_eq!(log.observer.status(), Status::Completed, "a quorum acknowledged, two of them in vain");
+
+    let mut shares = BTreeMap::new();
+    for me in late {
+        let mut node = Ceremony::new(&setup, me, seed(me), None).unwrap();
+        let mut events = node.start();
+        events.extend(node.on_time(100));
+        for (time, sender, payload) in &log.entries {
+            events.extend(node.on_logged(*time, *sender, payload));
+        }
+        events.extend(node.on_time(log.time));
+        shares.extend(events.into_iter().filter_map(|event| match event {
+            Event::Completed(material) => Some((me, *material)),
+            _ => None,
+        }));
+    }
+    assert_eq!(shares.len(), late.len());
+    shares.extend(log.completed().into_iter().filter(|(me, _)| !idle.contains(me) && !late.contains(me)));
+    assert_eq!(shares.len(), usize::from(t));
+    let key = shares.values().next().unwrap().public().key();
+    let secret = |material: &KeyMaterial| {
+        let bytes: [u8; 32] = material.share().to_bytes()[2..].try_into().unwrap();
+        crate::wire::scalar(&bytes).unwrap()
+    };
+    let secrets = shares.iter().map(|(me, material)| (*me, secret(material))).collect();
+    assert_eq!(crate::wire::compress(&(ProjectivePoint::GENERATOR * interpolate(&secrets))), Some(key));
+}
+
 /// A replayed attempt has other dealings for the same encryption keys.
 #[test]
 fn the_next_attempt_goes_on_with_the_same_announcements() {
