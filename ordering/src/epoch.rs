@@ -154,6 +154,16 @@ pub(crate) struct ClosedBlock<'a> {
     pub(crate) messages: &'a [SystemMessage],
 }
 
+/// Right after a block: how long the epoch has lasted, what is seen on L1, and the rules.
+#[derive(Clone, Copy)]
+struct Moment<'a> {
+    height: Height,
+    time_ms: u64,
+    lasts_ms: u64,
+    l1: &'a L1Book,
+    rules: &'a Rules,
+}
+
 impl Tally {
     /// Members whose newest vote says the same.
     fn count(&self, vote: &EpochVote) -> usize {
@@ -299,16 +309,17 @@ impl EpochBook {
         }
         self.votes = votes;
         messages.iter().for_each(|message| self.note(message, l1, rules));
-        let lasts = time_ms.saturating_sub(*self.since_ms.get_or_insert(time_ms));
+        let lasts_ms = time_ms.saturating_sub(*self.since_ms.get_or_insert(time_ms));
         let mut events: Vec<EpochEvent> = backed.then_some(EpochEvent::Backed).into_iter().collect();
-        events.extend(self.gather(lasts, l1, rules));
-        events.extend(self.begin_ceremony((height, time_ms), lasts, l1, rules));
-        events.extend(self.become_due((height, time_ms), lasts, l1, rules));
+        let at = Moment { height, time_ms, lasts_ms, l1, rules };
+        events.extend(self.gather(at));
+        events.extend(self.begin_ceremony(at));
+        events.extend(self.become_due(at));
         events
     }
 
     /// Rule 1: those who could be members may say so now.
-    fn gather(&mut self, lasts_ms: u64, l1: &L1Book, rules: &Rules) -> Option<EpochEvent> {
+    fn gather(&mut self, Moment { lasts_ms, l1, rules, .. }: Moment<'_>) -> Option<EpochEvent> {
         let is_time = !l1.is_listed() || lasts_ms >= preparing_ms(&rules.epochs);
         (is_time && self.ready.is_none()).then(|| self.gather_anew())
     }
@@ -319,13 +330,8 @@ impl EpochBook {
     }
 
     /// Rules 1 and 5.
-    fn begin_ceremony(
-        &mut self,
-        (after, time_ms): (Height, u64),
-        lasts_ms: u64,
-        l1: &L1Book,
-        rules: &Rules,
-    ) -> Option<EpochEvent> {
+    fn begin_ceremony(&mut self, at: Moment<'_>) -> Option<EpochEvent> {
+        let Moment { height: after, time_ms, lasts_ms, l1, rules } = at;
         let lengths = &rules.epochs;
         let gathering = if l1.is_listed() { lengths.ceremony_ms / GATHERING } else { 0 };
         let nth = match &self.ceremony {
@@ -353,13 +359,8 @@ impl EpochBook {
         self.present.epoch.get().saturating_sub(l1.confirmed().get())
     }
 
-    fn become_due(
-        &mut self,
-        (height, time_ms): (Height, u64),
-        lasts_ms: u64,
-        l1: &L1Book,
-        rules: &Rules,
-    ) -> Vec<EpochEvent> {
+    /// Rules 1 and 4.
+    fn become_due(&mut self, Moment { height, time_ms, lasts_ms, l1, rules }: Moment<'_>) -> Vec<EpochEvent> {
         let Epochs { interval_ms, blocks, .. } = rules.epochs;
         let has_blocks = height.next().get().saturating_sub(self.present.first_height.get());
         let is_held = rules.has_registry && self.unconfirmed(l1) >= MAX_UNCONFIRMED;

@@ -310,5 +310,5 @@ fn the_wire_format_is_pinned() {
         wire::encode(&Response::Status(status())),
     ];
     let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
-    assert_eq!(hash.to_string(), "b63ac9f082d5e58c5d0045d5af4848b29d7485f1ca8d7c61d24798ce3519514a");
+    assert_eq!(hash.to_string(), "c07a6ef2a8a37777b71305ca024a91bd6094c51478fbe97a738caa865aebf41f");
 }

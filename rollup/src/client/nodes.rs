@@ -11,6 +11,8 @@ use std::time::Duration;
 use batcher_format::SealedBatch;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use ordering_types::chain_spec::Committee;
+use ordering_types::handover::committee_hash;
 use ordering_types::{Digest, Epoch, GroupKey, Height, RollupId, Succession};
 use quinn::{Connection, VarInt};
 use tokio::sync::Mutex;
@@ -134,6 +136,19 @@ impl Nodes {
     pub async fn handover(&self, epoch: Epoch) -> Result<Option<Verified<Succession>>, RequestError> {
         self.proven(Request::Handover(epoch), |keys, response| self.read_handover(keys, epoch, response))
             .await
+    }
+
+    /// The members of an epoch's committee, of which L1 has this hash. `None` while no node that answers knows them.
+    pub async fn members(&self, epoch: Epoch, committee: Digest) -> Result<Option<Committee>, RequestError> {
+        self.first(Request::Handover(epoch), |response| match response {
+            Response::Handover(None) => Ok(None),
+            Response::Handover(Some(succession)) if committee_hash(&succession.members) == committee => {
+                Ok(Some(succession.members))
+            }
+            Response::Handover(Some(_)) => Err(RequestError::Lie(VerifyError::Members(epoch))),
+            _ => Err(RequestError::OtherAnswer),
+        })
+        .await
     }
 
     /// A sealed batch, proven by the signature of its epoch's key. `None` while no node that answers has it, or the

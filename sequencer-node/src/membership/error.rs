@@ -117,12 +117,17 @@ pub(crate) enum MembershipError {
          the next epoch"
     )]
     StillInCommittee(ValidatorId),
-    /// The list of the committee's members is not at hand.
+    /// L1 has only a hash of the committee's addresses.
     #[error(
-        "validator {0} cannot be relieved from here yet: the committee on L1 is not the founders' any more, and its list of \
-         addresses is not known to this command"
+        "L1 has only a hash of the committee in office, and the node at {node} did not name its members: {why}. Start the node, or name \
+         another one with ingress.listen, and run this again"
     )]
-    UnknownCommittee(ValidatorId),
+    UnknownCommittee {
+        /// Where it was asked.
+        node: String,
+        /// Why it did not.
+        why: String,
+    },
     /// Unbonding.
     #[error("the stake is bound for {} more (until {release_at}, seconds since 1970): run this again then", stretch(std::time::Duration::from_secs(*left)))]
     StillBonded {

@@ -6,17 +6,15 @@
 //! | leaving | it goes on signing until a committee without it is in office; then `relieve` |
 //! | unbonding | its stake still answers for its votes; after the delay `withdraw` |
 
-use alloy::primitives::{Address, B256, U256};
-use ordering_types::handover::committee_hash;
-use ordering_types::{ChainSpec, SecretKey, ValidatorId};
-use rollup::inbox::ISequencerInbox::committeeHashCall;
-use rollup::inbox::digest;
+use alloy::primitives::{B256, U256};
+use ordering_types::{SecretKey, ValidatorId};
 use rollup::registry::IValidatorRegistry::{
-    Status, Validator, exitCall, inboxCall, relieveCall, unbondingDelayCall, withdrawCall,
+    Status, Validator, exitCall, relieveCall, unbondingDelayCall, withdrawCall,
 };
 use serde::Serialize;
 
 use super::MembershipError;
+use super::committee::in_office;
 use super::desk::{Desk, Told, ether, finish, say, status_name, stretch, until};
 use crate::cli::LeaveArgs;
 use crate::exit::Failure;
@@ -118,11 +116,8 @@ impl Leaver<'_> {
 
     /// Shows the contract that the committee in office does without it.
     async fn relieve(&mut self, validator: &Validator) -> Result<(), MembershipError> {
-        let contract = &self.desk.contract;
         let id = ValidatorId::new(validator.id);
-        let inbox = contract.read(inboxCall {}, At::Latest).await?;
-        let hash = contract.read_of(inbox, committeeHashCall {}, At::Latest).await?;
-        let committee = committee(&self.desk.spec, hash).ok_or(MembershipError::UnknownCommittee(id))?;
+        let committee = in_office(self.desk).await?;
         if committee.contains(&validator.node) {
             return Err(MembershipError::StillInCommittee(id));
         }
@@ -174,11 +169,4 @@ fn next(validator: &Validator, unbonding: u64, now: u64) -> String {
         Status::Withdrawn => "nothing: the stake is with its owner, and the node can be deleted".to_owned(),
         _ => "nothing".to_owned(),
     }
-}
-
-/// The addresses of the committee that the inbox has under this hash, if they are known here: the founders', for now.
-fn committee(spec: &ChainSpec, hash: B256) -> Option<Vec<Address>> {
-    let founders = spec.committee();
-    let addresses = founders.iter().map(|(_, key)| Address::from(*key.address().as_bytes()));
-    (committee_hash(&founders) == digest(hash)).then(|| addresses.collect())
 }

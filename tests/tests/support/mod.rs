@@ -242,6 +242,16 @@ impl Network {
         run(command, self.data.path())
     }
 
+    /// A command of a node's operator about its own validator, with its owner's key.
+    pub(crate) fn as_owner(&self, node: &str, arguments: &[&str]) -> String {
+        let home = self.data().join(node);
+        let mut command = program("node");
+        command.args(arguments).arg("--config").arg(home.join("node.toml"));
+        command.arg("--owner-key-file").arg(home.join("owner.json"));
+        command.arg("--owner-password-file").arg(home.join("password"));
+        run(command, self.data.path())
+    }
+
     /// What it printed, and how it ended.
     pub(crate) fn transcript(self, patience: Duration) -> String {
         let Self { supervisor, data: _kept, .. } = self;

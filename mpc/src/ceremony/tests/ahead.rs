@@ -20,6 +20,21 @@ fn run_without(log: &mut Log, away: MemberId) {
     log.run(|sender, payload| if sender == away { vec![] } else { vec![payload] });
 }
 
+/// What a member finds that comes when all is over.
+fn from_the_log(setup: &Setup, me: MemberId, log: &Log) -> Option<KeyMaterial> {
+    let mut late = Ceremony::new(setup, me, seed(me), None).unwrap();
+    let mut events = late.start();
+    events.extend(late.on_time(100));
+    for (time, sender, payload) in &log.entries {
+        events.extend(late.on_logged(*time, *sender, payload));
+    }
+    events.extend(late.on_time(log.time));
+    events.into_iter().find_map(|event| match event {
+        Event::Completed(material) => Some(*material),
+        _ => None,
+    })
+}
+
 #[test]
 fn nobody_announces_again_and_the_key_takes_two_steps() {
     let mut log = Log::of(&announced(&[2, 5, 8, 11]), &BTreeMap::new());
@@ -42,19 +57,9 @@ fn who_is_away_from_before_the_beginning_has_its_share_from_the_log_alone() {
     log.idle(PATIENCE.acknowledge);
     assert_eq!(log.observer.status(), Status::Completed);
 
-    let mut late = Ceremony::new(&setup, away, seed(away), None).unwrap();
-    let mut events = late.start();
-    events.extend(late.on_time(100));
-    for (time, sender, payload) in &log.entries {
-        events.extend(late.on_logged(*time, *sender, payload));
-    }
-    events.extend(late.on_time(log.time));
+    let own =
+        from_the_log(&setup, away, &log).expect("a share, though it said nothing in the whole ceremony");
     let of_others = log.completed().remove(&member(2)).unwrap();
-    let mut own = events.into_iter().filter_map(|event| match event {
-        Event::Completed(material) => Some(*material),
-        _ => None,
-    });
-    let own = own.next().expect("a share, though it said nothing in the whole ceremony");
     assert_eq!(own.public(), of_others.public());
     assert_eq!(own.share().member(), away);
 }
@@ -73,20 +78,8 @@ fn f_that_only_acknowledge_and_f_that_are_late_leave_enough_shares() {
     }
     assert_eq!(log.observer.status(), Status::Completed, "a quorum acknowledged, two of them in vain");
 
-    let mut shares = BTreeMap::new();
-    for me in late {
-        let mut node = Ceremony::new(&setup, me, seed(me), None).unwrap();
-        let mut events = node.start();
-        events.extend(node.on_time(100));
-        for (time, sender, payload) in &log.entries {
-            events.extend(node.on_logged(*time, *sender, payload));
-        }
-        events.extend(node.on_time(log.time));
-        shares.extend(events.into_iter().filter_map(|event| match event {
-            Event::Completed(material) => Some((me, *material)),
-            _ => None,
-        }));
-    }
+    let found = late.into_iter().filter_map(|me| Some((me, from_the_log(&setup, me, &log)?)));
+    let mut shares: BTreeMap<MemberId, KeyMaterial> = found.collect();
     assert_eq!(shares.len(), late.len());
     shares.extend(log.completed().into_iter().filter(|(me, _)| !idle.contains(me) && !late.contains(me)));
     assert_eq!(shares.len(), usize::from(t));
