@@ -1,7 +1,7 @@
 //! A dealer who knows the whole key: for measurements only.
 //!
 //! ```text
-//!   stored key material = u16 member │ 32 share │ 33 group key │ u16 t │ u16 n │ n × (u16 member │ 33 verifying share)
+//!   stored key material = u32 sharing: 0, as of every fresh key │ u16 member │ 32 share │ 33 group key │ u16 t │ u16 n │ n × (u16 member │ 33 verifying share)
 //! ```
 
 use k256::elliptic_curve::ops::Reduce;
@@ -30,7 +30,7 @@ pub(super) fn deal(members: u16, threshold: u16, seed: u64) -> (GroupKey, Vec<Ve
     }
     let material = |member: u16| {
         let secret = share(member).to_bytes();
-        [&member.to_be_bytes(), secret.as_slice(), &public].concat()
+        [[0; 4].as_slice(), &member.to_be_bytes(), secret.as_slice(), &public].concat()
     };
     let key = GroupKey::from_bytes(key).expect("the key is a point");
     (key, (1..=members).map(material).collect())
