@@ -10,7 +10,6 @@
 //! Each command says what L1 has already before it sends anything, so that it may be run again at any time.
 
 mod committee;
-mod committee;
 mod desk;
 mod endpoint;
 mod error;

@@ -10,7 +10,7 @@ use super::campaign::{Totals, campaign};
 use super::plan::Plan;
 
 /// Seeds within which every bug must be found.
-pub const MOST_SEEDS: u64 = 200;
+pub const MOST_SEEDS: u64 = 400;
 
 /// A rule taken out of every honest node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
