@@ -70,7 +70,10 @@ fn a_stopped_campaign_goes_on_to_the_same_end() {
 
 /// The tests are tested: each rule that is taken out must be missed.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "some hundred runs: minutes with `--release`, as `sim --planted all` in .ci/run")]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "some hundred runs: minutes with `--release`, as `sim --planted all` in .ci/run"
+)]
 fn every_planted_bug_is_found() {
     let missed: Vec<&str> = Planted::all()
         .into_iter()
