@@ -200,6 +200,7 @@ impl Sync {
         if lag.follows && lag.heard <= lag.tip {
             let since = *self.alone_since.get_or_insert(now);
             if now < since + delays.grace * ALONE_PATIENCE {
+                self.behind_since = None;
                 return None;
             }
         }

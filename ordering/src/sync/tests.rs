@@ -257,6 +257,24 @@ fn one_height_behind_waits_for_its_votes_first() {
     assert!(!request.chunks, "their owners have sent them");
 }
 
+/// Found by the simulator: the wait of before, when others were further too, was still the next alarm, and always over.
+#[test]
+fn who_follows_and_hears_of_one_only_has_no_alarm_in_the_past() {
+    let mut sync = Sync::default();
+    let ahead = [(PEER, Height::new(9))];
+    let lag = |heard| Lag { tip: Height::ZERO, ahead: &ahead, heard: Height::new(heard), follows: true };
+    assert!(sync.ask(NOW, lag(1), DELAYS).is_none(), "one height behind, and its votes may come");
+    let later = NOW + DELAYS.grace * 2;
+    assert!(sync.ask(later, lag(0), DELAYS).is_none(), "all others are no further");
+    assert!(sync.next_deadline(DELAYS.grace).is_none_or(|due| due > later));
+    let patient = later + DELAYS.grace * ALONE_PATIENCE;
+    assert!(sync.ask(patient, lag(0), DELAYS).is_none());
+    assert!(
+        sync.ask(patient + DELAYS.grace, lag(0), DELAYS).is_some(),
+        "it may be the only one that is left"
+    );
+}
+
 #[test]
 fn recent_heights_are_served_from_memory_and_older_ones_are_not() {
     let mut sync = Sync::default();
