@@ -17,7 +17,7 @@
 //!
 //! The outgoing committee signs the [`Handover`] after that: nothing waits for its signature.
 
-mod public;
+mod key_data;
 mod ready;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,8 +28,8 @@ use ordering_types::preimage::Domain;
 use ordering_types::{Epoch, EpochVote, Handover, Height, NextEpoch, SharedKey, SystemMessage, ValidatorId};
 use serde::{Deserialize, Serialize};
 
-use self::public::KeyData;
-pub use self::public::{KEY_DATA, MAX_KEY_DATA};
+use self::key_data::KeyData;
+pub use self::key_data::{KEY_DATA, MAX_KEY_DATA};
 pub use self::ready::{Announcement, MAX_ANNOUNCEMENT, READY};
 use self::ready::{Ready, write_announcements};
 use crate::committee::{Members, Urn, draw};
@@ -131,7 +131,7 @@ pub struct EpochBook {
     votes: BTreeMap<ValidatorId, Votes>,
     /// System messages of those who are no members.
     outside: BTreeMap<ValidatorId, u16>,
-    public: KeyData,
+    key_data: KeyData,
     before: VecDeque<EpochStart>,
 }
 
@@ -187,7 +187,7 @@ impl EpochBook {
             due: None,
             votes: BTreeMap::new(),
             outside: BTreeMap::new(),
-            public: KeyData::default(),
+            key_data: KeyData::default(),
             before: VecDeque::new(),
         }
     }
@@ -248,7 +248,7 @@ impl EpochBook {
 
     /// Whether this member is to tell the public data of the present key, and has not yet.
     pub fn lacks_key_data_of(&self, member: ValidatorId) -> bool {
-        self.committee().key(member).is_some() && !self.public.has_told(member)
+        self.committee().key(member).is_some() && !self.key_data.has_told(member)
     }
 
     /// How many things more one that is no member may say in this epoch.
@@ -341,7 +341,7 @@ impl EpochBook {
         let old = match rules.epochs.key {
             KeyPolicy::Fresh => None,
             // Without it nobody could tell a good dealing from a bad one.
-            KeyPolicy::Keep => Some(self.public.agreed()?.clone()),
+            KeyPolicy::Keep => Some(self.key_data.agreed()?.clone()),
         };
         let members = self.draw(l1, rules);
         for votes in self.votes.values_mut() {
@@ -355,7 +355,7 @@ impl EpochBook {
     }
 
     /// So many handovers up to the present epoch are not final on L1.
-    pub fn unconfirmed(&self, l1: &L1Book) -> u64 {
+    fn unconfirmed(&self, l1: &L1Book) -> u64 {
         self.present.epoch.get().saturating_sub(l1.confirmed().get())
     }
 
@@ -387,7 +387,7 @@ impl EpochBook {
             && let Some(data) = KeyData::read(payload, self.present.epoch)
         {
             let faulty = self.committee().faulty();
-            self.public.note(*sender, data, faulty);
+            self.key_data.note(*sender, data, faulty);
         }
         let announcement = Ready::read(payload, self.present.epoch.next());
         let may_be_drawn = self.may_be_drawn(*sender, l1);
@@ -436,12 +436,12 @@ impl EpochBook {
         (self.since_ms, self.ready, self.ceremony, self.due) = (None, None, None, None);
         self.votes.clear();
         self.outside.clear();
-        self.public = KeyData::default();
+        self.key_data = KeyData::default();
     }
 
     /// For the state root: every field, in order, with counts before lists.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let Self { present, since_ms, ready, ceremony, due, votes, outside, public, before } = self;
+        let Self { present, since_ms, ready, ceremony, due, votes, outside, key_data, before } = self;
         present.write(out);
         let is_there = [since_ms.is_some(), ready.is_some(), ceremony.is_some(), due.is_some()];
         out.extend(is_there.map(u8::from));
@@ -458,7 +458,7 @@ impl EpochBook {
             out.extend_from_slice(&count(old.len()));
             out.extend_from_slice(old);
         }
-        public.write(out);
+        key_data.write(out);
         ready.iter().for_each(|ready| ready.write(out));
         out.extend_from_slice(&count(outside.len()));
         for (id, said) in outside {

@@ -472,14 +472,11 @@ impl<'a> World<'a> {
         let Some(state) = self.nodes.get_mut(node) else { return };
         match output {
             Output::Persist(record) => {
-                if !state.byzantine {
+                let is_honest = !state.byzantine;
+                if is_honest {
                     self.oracle.persisted(node, &record);
-                    // Without a registry nobody watches L1.
-                    if let (Record::ForgetKeys { up_to }, false) = (&record, self.plan.registry.is_empty()) {
-                        self.oracle.erased(node, *up_to, self.l1.epoch());
-                    }
                 }
-                let jumped_to = checkpoint_header(&record).filter(|_| !state.byzantine);
+                let jumped_to = checkpoint_header(&record).filter(|_| is_honest);
                 let erased = match record {
                     Record::ForgetKeys { up_to } => Some(up_to),
                     _ => None,
@@ -487,6 +484,10 @@ impl<'a> World<'a> {
                 let life = state.life;
                 state.disk.write(record);
                 if let Some(up_to) = erased {
+                    // Without a registry nobody watches L1.
+                    if is_honest && !self.plan.registry.is_empty() {
+                        self.oracle.erased(node, up_to, self.l1.epoch());
+                    }
                     self.tell(format!("{node} erases its shares up to epoch {up_to}"));
                 }
                 if let Some(header) = jumped_to {
