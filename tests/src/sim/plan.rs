@@ -212,8 +212,8 @@ impl Plan {
         plan
     }
 
-    /// Makes it a plan in which validators join and leave: four become seven, seven ten, and in the end any four of them are left. Those that lie in it
-    /// are founders, and no more than one of them.
+    /// Makes it a plan in which validators join and leave: four become seven, seven ten, and in the end any four of them are left; five, if one of them
+    /// lies. Those that lie in it are founders, and no more than one of them.
     #[must_use]
     pub fn with_registry(seed: u64) -> Self {
         let mut plan = Self { rotates: true, ..Self::of_founders(seed, Some(FOUNDERS)) };
@@ -242,6 +242,10 @@ impl Plan {
             .into_iter()
             .filter_map(|i| running.get(i).copied())
             .collect();
+        if left.iter().any(|node| plan.is_byzantine(*node)) {
+            // It need not say that it is ready, and fewer than four are no committee.
+            left.extend(running.iter().find(|node| !left.contains(node)));
+        }
         left.extend(plan.absent.first());
         plan.registry = vec![
             (Duration::ZERO, upto(FOUNDERS)),
@@ -260,7 +264,7 @@ impl Plan {
         self.outages.iter().any(|(at, length)| (*at..*at + *length).contains(&after))
     }
 
-    /// Who must be the committee in the end, where members change.
+    /// Who must be the committee in the end, where members change: without those that lie, or with them.
     pub fn last_committee(&self) -> Option<BTreeSet<usize>> {
         Some(self.registry.last()?.1.difference(&self.absent).copied().collect())
     }

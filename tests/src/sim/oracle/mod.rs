@@ -430,10 +430,18 @@ impl Oracle {
             return owed("rotation", seen);
         }
         let members = self.epochs.committees.newest();
-        if let Some(active) = self.active.as_ref().filter(|active| Some(*active) != members) {
+        if let Some(active) = self.active.as_ref().filter(|active| !self.is_committee_of(active)) {
             return owed("membership", format!("the committee is {members:?}, active are {active:?}"));
         }
         None
+    }
+
+    /// Whether the newest committee is that of the active validators: all that are honest, and no others. One that lies need not be ready.
+    fn is_committee_of(&self, active: &BTreeSet<ValidatorId>) -> bool {
+        let is_fair = |members: &BTreeSet<ValidatorId>| {
+            members.is_subset(active) && active.difference(members).all(|id| self.byzantine.contains(id))
+        };
+        self.epochs.committees.newest().is_some_and(is_fair)
     }
 
     /// Figures for the report: blocks, ordered transactions, signed batches, epochs that ended.
