@@ -1,6 +1,7 @@
 //! The transaction manager's outputs in JSON-RPC, and L1's answers as its inputs.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEip4844, TxEip4844WithSidecar};
@@ -19,7 +20,7 @@ use ordering_types::{Epoch, GroupKey, SignedHandover};
 use rollup::inbox::ISequencerInbox::{
     ISequencerInboxErrors, epochCall, groupKeyCall, initialiseCall, lastBatchCall, nextNumberCall,
 };
-use rollup::inbox::{group_key, post_call, rotate_call, word};
+use rollup::inbox::{group_key, post_call, post_series_call, rotate_call, word};
 use rollup::l1::{EndpointError, Rpc, RpcError, RpcRefusal};
 use rollup::wire::Founding;
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ pub enum Task {
     Initialise(Bytes),
     /// The key of the next epoch.
     Rotate(RotateTask),
-    /// A batch.
+    /// Batches, one after the other.
     Post(Arc<PostTask>),
 }
 
@@ -56,14 +57,20 @@ pub struct RotateTask {
     input: Bytes,
 }
 
-/// A batch with what its blob transaction needs.
+/// Batches with what their blob transaction needs.
 #[derive(Debug)]
 pub struct PostTask {
-    /// Its number.
-    pub number: u64,
+    numbers: RangeInclusive<u64>,
     input: Bytes,
     hashes: Vec<B256>,
     sidecar: BlobTransactionSidecarEip7594,
+}
+
+impl PostTask {
+    /// Their numbers.
+    pub const fn numbers(&self) -> &RangeInclusive<u64> {
+        &self.numbers
+    }
 }
 
 /// Why a batch or a handover cannot become a transaction.
@@ -104,27 +111,29 @@ impl Task {
         Ok(Self::Rotate(RotateTask { epoch, input: call.abi_encode().into() }))
     }
 
-    /// The transaction of a batch. Makes cell proofs, about 0.3 s a blob: not for an async thread.
-    pub fn post(batch: &SealedBatch, kzg: Kzg) -> Result<Self, TaskError> {
-        let number = batch.header.number;
-        let call = post_call(batch).ok_or(TaskError::Signature(number))?;
-        let kzg_error = |error| TaskError::Kzg { number, error };
-        let packed = blob::pack(&batch.encoded.payload).map_err(|error| kzg_error(error.into()))?;
-        let mut proofs = Vec::new();
-        let mut blobs = Vec::with_capacity(packed.len());
-        for blob in &packed {
-            proofs.extend(kzg.cell_proofs(blob).map_err(kzg_error)?.into_iter().map(Bytes48::new));
-            blobs.push(Blob::from_slice(blob.as_bytes()));
+    /// The transaction of these batches, which follow one another; `None` without any. Makes cell proofs, about 0.3 s a blob: not for an async
+    /// thread.
+    pub fn post(batches: &[Arc<SealedBatch>], kzg: Kzg) -> Result<Option<Self>, TaskError> {
+        let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(None) };
+        let (mut blobs, mut commitments, mut proofs, mut hashes) = (vec![], vec![], vec![], vec![]);
+        for batch in batches {
+            let number = batch.header.number;
+            let kzg_error = |error| TaskError::Kzg { number, error };
+            for blob in &blob::pack(&batch.encoded.payload).map_err(|error| kzg_error(error.into()))? {
+                proofs.extend(kzg.cell_proofs(blob).map_err(kzg_error)?.into_iter().map(Bytes48::new));
+                blobs.push(Blob::from_slice(blob.as_bytes()));
+            }
+            for commitment in &batch.encoded.commitments {
+                let point: [u8; 48] =
+                    commitment.as_ref().try_into().map_err(|_| kzg_error(KzgError::Point))?;
+                commitments.push(Bytes48::new(point));
+            }
+            hashes.extend(batch.encoded.blob_hashes().into_iter().map(word));
         }
-        let point = |bytes: &bytes::Bytes| <[u8; 48]>::try_from(bytes.as_ref()).map(Bytes48::new);
-        let commitments = batch.encoded.commitments.iter().map(point).collect::<Result<_, _>>();
-        let commitments = commitments.map_err(|_| kzg_error(KzgError::Point))?;
-        Ok(Self::Post(Arc::new(PostTask {
-            number,
-            input: call.abi_encode().into(),
-            hashes: batch.encoded.blob_hashes().into_iter().map(word).collect(),
-            sidecar: BlobTransactionSidecarEip7594::new(blobs, commitments, proofs),
-        })))
+        let numbers = first.header.number..=last.header.number;
+        let input = post_input(batches).ok_or(TaskError::Signature(first.header.number))?;
+        let sidecar = BlobTransactionSidecarEip7594::new(blobs, commitments, proofs);
+        Ok(Some(Self::Post(Arc::new(PostTask { numbers, input, hashes, sidecar }))))
     }
 
     /// Number of blobs.
@@ -149,9 +158,21 @@ impl fmt::Display for Task {
         match self {
             Self::Initialise(_) => f.write_str("the first group key"),
             Self::Rotate(rotate) => write!(f, "the handover to epoch {}", rotate.epoch),
-            Self::Post(post) => write!(f, "batch {}", post.number),
+            Self::Post(post) if post.numbers.start() == post.numbers.end() => {
+                write!(f, "batch {}", post.numbers.start())
+            }
+            Self::Post(post) => write!(f, "batches {} to {}", post.numbers.start(), post.numbers.end()),
         }
     }
+}
+
+/// The calldata: one batch has the cheaper call.
+fn post_input(batches: &[Arc<SealedBatch>]) -> Option<Bytes> {
+    let input = match batches {
+        [one] => post_call(one)?.abi_encode(),
+        _ => post_series_call(batches.iter().map(|batch| batch.as_ref()))?.abi_encode(),
+    };
+    Some(input.into())
 }
 
 /// The L1, as one account sees one inbox.
@@ -216,7 +237,7 @@ impl L1 {
         Ok(match task {
             Task::Initialise(_) => self.next_number(tag).await? > 0,
             Task::Rotate(rotate) => self.epoch(tag).await? >= rotate.epoch,
-            Task::Post(post) => self.next_number(tag).await? > post.number,
+            Task::Post(post) => self.next_number(tag).await? > *post.numbers.end(),
         })
     }
 
@@ -482,7 +503,7 @@ mod tests {
     fn tasks() -> [Task; 3] {
         let input = Bytes::new();
         let sidecar = BlobTransactionSidecarEip7594::new(vec![], vec![], vec![]);
-        let post = PostTask { number: 7, input: input.clone(), hashes: vec![], sidecar };
+        let post = PostTask { numbers: 7..=7, input: input.clone(), hashes: vec![], sidecar };
         let rotate = RotateTask { epoch: Epoch::new(7), input: input.clone() };
         [Task::Initialise(input), Task::Rotate(rotate), Task::Post(Arc::new(post))]
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::{B256, U256};
 use batcher_format::SealedBatch;
+use batcher_format::blob::MAX_BLOBS;
 use batcher_format::kzg::Kzg;
 use ordering_types::{Digest, Epoch, Time};
 use rollup::client::Nodes;
@@ -65,14 +66,18 @@ struct Candidate {
 
 /// A candidate becomes a task when its time is near: cell proofs cost a third of a second a blob.
 enum Content {
-    Batch(Verified<Arc<SealedBatch>>),
+    /// At least one, in order.
+    Batches(Vec<Verified<Arc<SealedBatch>>>),
     Ready(Task),
 }
 
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Batch(batch) => write!(f, "batch {}", batch.header.number),
+            Self::Batches(all) => match all.as_slice() {
+                [one] => write!(f, "batch {}", one.header.number),
+                all => write!(f, "{} batches", all.len()),
+            },
             Self::Ready(task) => task.fmt(f),
         }
     }
@@ -200,11 +205,13 @@ impl Poster {
         };
         let (waited, delay) = (now.since(candidate.since), self.rotation.delay(candidate.place.number));
         if waited + self.rotation.preparation() >= delay
-            && let Content::Batch(batch) = &candidate.content
+            && let Content::Batches(batches) = &candidate.content
         {
-            let (batch, kzg) = (Arc::clone(batch), self.kzg);
-            let made = tokio::task::spawn_blocking(move || Task::post(&batch, kzg)).await??;
-            candidate.content = Content::Ready(made);
+            let (batches, kzg) = (batches.iter().map(|one| Arc::clone(one)).collect::<Vec<_>>(), self.kzg);
+            let made = tokio::task::spawn_blocking(move || Task::post(&batches, kzg)).await??;
+            if let Some(task) = made {
+                candidate.content = Content::Ready(task);
+            }
             return Ok(None);
         }
         if waited < delay || now < candidate.not_before {
@@ -217,7 +224,7 @@ impl Poster {
                 self.board.update(|status| status.activity = format!("posting {task}"));
                 Ok(Some(task.clone()))
             }
-            Content::Batch(_) => Ok(None),
+            Content::Batches(_) => Ok(None),
         }
     }
 
@@ -250,10 +257,30 @@ impl Poster {
                 if word(nodes) != view.last_id {
                     return Err(Trouble::Parent { number, nodes, l1: view.last_id });
                 }
-                Ok(Some(Content::Batch(batch)))
+                Ok(Some(Content::Batches(self.find_more(batch).await?)))
             }
             batch => self.find_handover(view, batch.map(|batch| batch.header.epoch)).await,
         }
+    }
+
+    /// The batches that the nodes have after this one, of its epoch, as many as one transaction carries: L1 is behind.
+    async fn find_more(
+        &self,
+        first: Verified<Arc<SealedBatch>>,
+    ) -> Result<Vec<Verified<Arc<SealedBatch>>>, Trouble> {
+        let (mut number, epoch) = (first.header.number, first.header.epoch);
+        let mut blobs = first.encoded.commitments.len();
+        let mut found = vec![first];
+        while blobs < MAX_BLOBS {
+            number += 1;
+            let Some(next) = self.nodes.sealed(number).await? else { break };
+            blobs += next.encoded.commitments.len();
+            if next.header.epoch != epoch || blobs > MAX_BLOBS {
+                break;
+            }
+            found.push(next);
+        }
+        Ok(found)
     }
 
     /// The handover that L1 takes before its next batch, which is of the epoch `of` as far as the nodes have it.

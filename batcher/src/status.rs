@@ -122,7 +122,10 @@ impl Board {
 
     /// The transaction of this task took effect.
     pub fn mined(&self, task: &Task, hash: B256, gas: u64) {
-        let posted = u64::from(matches!(task, Task::Post(_)));
+        let posted = match task {
+            Task::Post(post) => post.numbers().clone().count() as u64,
+            Task::Initialise(_) | Task::Rotate(_) => 0,
+        };
         let rotations = u64::from(matches!(task, Task::Rotate(_)));
         self.gas.inc_by(gas);
         self.blobs.inc_by(task.blobs() as u64);

@@ -344,7 +344,7 @@ async fn both_refuse_forgeries_and_repetitions() {
 async fn check_forgery(network: &Network, good: &SealedBatch, forged: &SealedBatch) {
     let refusal = simulate(network, forged).await.unwrap_err();
     let by_contract = InvalidGroupSignature::abi_decode(&revert_data(&refusal)).unwrap();
-    let signed = signing_digest(&network.spec.domain(), &good.header, good.encoded.carrier_hash());
+    let signed = signing_digest(&network.spec.domain(), &good.header, good.encoded.carrier().hash());
     assert_eq!(by_contract.digest, word(signed));
     let key = network.committee.key(good.header.epoch);
     assert!(key.verify(signed, &good.signature).is_ok());
@@ -363,12 +363,9 @@ fn forge(batch: &SealedBatch) -> SealedBatch {
 }
 
 async fn task(batch: &SealedBatch) -> Task {
-    let batch = SealedBatch {
-        header: batch.header.clone(),
-        encoded: Arc::clone(&batch.encoded),
-        signature: batch.signature,
-    };
-    tokio::task::spawn_blocking(move || Task::post(&batch, Kzg::shared()).unwrap()).await.unwrap()
+    let batches = [Arc::new(batch.clone())];
+    let made = tokio::task::spawn_blocking(move || Task::post(&batches, Kzg::shared()).unwrap());
+    made.await.unwrap().unwrap()
 }
 
 /// Sends what the batcher's own checks would keep back, and waits until it is mined: whether it succeeded, and its

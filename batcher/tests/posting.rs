@@ -4,9 +4,16 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::U256;
+use alloy::sol_types::SolCall;
+use batcher::l1::Task;
+use batcher::txm::{Check, Look};
+use batcher_format::SealedBatch;
+use batcher_format::kzg::Kzg;
+use rollup::inbox::post_calldata_call;
 use serde_json::json;
 use support::poster::{derived, start, start_patient};
 use support::{Network, SLOT, account, until};
@@ -32,6 +39,78 @@ async fn one_batcher_founds_posts_and_everything_is_derived_again() {
     assert_eq!(batcher.board.not_ready(), None);
     assert!(batcher.board.metrics().contains("batcher_posted_total 2"));
     batcher.task.abort();
+}
+
+/// L1 was away while batches were sealed: what waits goes out together, as many blobs as one transaction carries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waited_for_l1_is_posted_together() {
+    let network = Network::start().await;
+    // One blob each, then one of three, which does not fit beside four others.
+    for bytes in [200, 300, 400, 500, 50_000, 100] {
+        network.seal(bytes);
+    }
+    let batcher = start(&network, 0, 1, 0);
+    derived(&network, 6).await;
+    network.check_derivation().await;
+    let receipts = network.receipts().await;
+    assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
+    assert_eq!(receipts.len(), 3, "initialise, batches 1 to 4, batches 5 and 6: {receipts:?}");
+    let status = until("status", async || Some(batcher.board.status()).filter(|s| s.posted == 6)).await;
+    assert_eq!((status.reverted, status.lost_races), (0, 0));
+    batcher.task.abort();
+}
+
+/// Another batcher posts the first of them alone; the rest still counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_series_goes_on_after_what_another_batcher_posted_of_it() {
+    let network = Network::start().await;
+    let batcher = start(&network, 0, 1, 0);
+    network.seal(100);
+    derived(&network, 1).await;
+    batcher.task.abort();
+    for _ in 0..3 {
+        network.seal(100);
+    }
+    let post = async |payer: u32, batches: Vec<Arc<SealedBatch>>| {
+        let l1 = network.as_seen_by(payer);
+        let made = tokio::task::spawn_blocking(move || Task::post(&batches, Kzg::shared()).unwrap());
+        let task = made.await.unwrap().unwrap();
+        let Ok(Look::Wanted(facts)) = l1.look(&task).await else { panic!("{task} is not wanted") };
+        let hash = l1.send(&task, facts.nonce, facts.market, facts.gas, true).await.unwrap();
+        until("a mined transaction", async || match l1.check(&task, &[hash]).await {
+            Ok(Check::Mined { success, .. }) => Some(success),
+            _ => None,
+        })
+        .await
+    };
+    let sealed = |numbers: std::ops::RangeInclusive<u64>| numbers.map(|n| network.sealed(n)).collect();
+    assert!(post(1, sealed(2..=2)).await);
+    assert!(post(0, sealed(2..=4)).await, "the series was refused");
+    assert_eq!(network.receipts().await.len(), 4);
+    derived(&network, 4).await;
+    network.check_derivation().await;
+}
+
+/// A call that carries its payload itself is as good as blobs, and derivation reads it from the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_in_calldata_is_derived_from_the_log() {
+    let network = Network::start().await;
+    let batcher = start(&network, 0, 1, 0);
+    network.seal(100);
+    derived(&network, 1).await;
+    batcher.task.abort();
+    network.seal(2_000);
+    let call = post_calldata_call(&network.sealed(2)).unwrap();
+    let receipt = network.call_inbox(1, call.abi_encode()).await;
+    assert!(receipt.status());
+    // A transaction of the floor's price: 21,000 and 10 a token (EIP-7623), which the log is free under.
+    let tokens: u64 = call.abi_encode().iter().map(|byte| if *byte == 0 { 1 } else { 4 }).sum();
+    assert_eq!(receipt.gas_used, 21_000 + 10 * tokens);
+    let again = start(&network, 0, 1, 0);
+    network.seal(100);
+    derived(&network, 3).await;
+    network.check_derivation().await;
+    again.task.abort();
 }
 
 /// Two batchers with the same work: each batch has one transaction, and nobody burns gas. (They are patient, so that a

@@ -1,6 +1,6 @@
 //! The contract's face, generated from its interface, and conversions to our types.
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{B256, Bytes, U256};
 use batcher_format::{BatchHeader, SealedBatch};
 use ordering_types::{Digest, Epoch, GroupKey, GroupSignature, Height, SignedHandover};
 
@@ -60,10 +60,42 @@ pub fn group_key(x: U256, y_odd: bool) -> Option<GroupKey> {
     GroupKey::from_bytes(compressed).ok()
 }
 
-/// The call that posts a batch, or `None` if its signature is no point and a scalar.
+/// The call that posts a batch in the blobs of its transaction, or `None` if its signature is no point and a scalar.
 pub fn post_call(batch: &SealedBatch) -> Option<ISequencerInbox::postCall> {
-    let signature = signature_words(&batch.signature)?;
-    Some(ISequencerInbox::postCall { header: (&batch.header).into(), calldataHash: B256::ZERO, signature })
+    Some(ISequencerInbox::postCall {
+        header: (&batch.header).into(),
+        calldataHash: word(batch.encoded.calldata_hash()),
+        inlineData: Bytes::new(),
+        signature: signature_words(&batch.signature)?,
+    })
+}
+
+/// The call that posts several batches, one after the other in the blobs of its transaction; `None` as for [`post_call`].
+pub fn post_series_call<'a>(
+    batches: impl IntoIterator<Item = &'a SealedBatch>,
+) -> Option<ISequencerInbox::postSeriesCall> {
+    let posting = |batch: &SealedBatch| {
+        let ISequencerInbox::postCall { header, calldataHash, inlineData, signature } = post_call(batch)?;
+        let blobs = U256::from(batch.encoded.commitments.len());
+        Some(ISequencerInbox::Posting { header, calldataHash, inlineData, signature, blobs })
+    };
+    Some(ISequencerInbox::postSeriesCall {
+        postings: batches.into_iter().map(posting).collect::<Option<_>>()?,
+    })
+}
+
+/// The call that carries a batch itself; `None` as for [`post_call`], and if the batch has no calldata form.
+pub fn post_calldata_call(batch: &SealedBatch) -> Option<ISequencerInbox::postCalldataCall> {
+    if batch.encoded.calldata_hash() == Digest::ZERO {
+        return None;
+    }
+    Some(ISequencerInbox::postCalldataCall {
+        header: (&batch.header).into(),
+        blobHashes: batch.encoded.blob_hashes().into_iter().map(word).collect(),
+        payload: batch.encoded.payload.clone().into(),
+        inlineData: Bytes::new(),
+        signature: signature_words(&batch.signature)?,
+    })
 }
 
 /// The call that hands over to the next epoch's key, or `None` if its signature is no point and a scalar.

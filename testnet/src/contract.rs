@@ -75,7 +75,7 @@ pub struct Batch {
     pub poster: Address,
     /// Blobs.
     pub blobs: u64,
-    /// Execution gas of the transaction.
+    /// Execution gas of the transaction; zero if that posted other batches before this one.
     pub gas: u64,
 }
 
@@ -176,9 +176,16 @@ impl L1 {
         }
         let range = Filter::new().address(inbox).event_signature(BatchPosted::SIGNATURE_HASH);
         let range = range.from_block(BlockNumberOrTag::Number(from)).to_block(BlockNumberOrTag::Number(to));
-        let mut batches = Vec::new();
+        let mut batches: Vec<Batch> = Vec::new();
+        let mut paid = None;
         for log in self.provider.get_logs(&range).await? {
-            batches.push(self.batch(&log).await?);
+            let mut batch = self.batch(&log).await?;
+            // One transaction may post several: it is paid once.
+            if paid == log.transaction_hash {
+                batch.gas = 0;
+            }
+            paid = log.transaction_hash;
+            batches.push(batch);
         }
         Ok((batches, to))
     }
@@ -204,8 +211,9 @@ impl L1 {
     }
 }
 
-/// Seconds without batch or rotation after which n − f validators may install a new key. Longer than any fault that is tried out here.
-const RECOVERY_DELAY_S: u64 = 3_600;
+/// Seconds without batch or rotation after which n − f validators may install a new key, longer than any fault that is tried out here;
+/// seconds after which a forced entry is overdue, and after which it can escape: the least; wei that one costs.
+const TERMS: (u64, u64, u64, u64) = (3_600, 60, 120, 100_000_000_000_000);
 
 /// Wei that each validator has at stake: little, the accounts have ten thousand ether.
 pub const STAKE_WEI: u64 = 1_000_000_000_000_000_000;
@@ -218,7 +226,7 @@ pub async fn deploy(
     deployer: PrivateKeySigner,
     validators: Vec<Address>,
 ) -> Result<Address, L1Error> {
-    create(url, deployer, INBOX, (validators, RECOVERY_DELAY_S).abi_encode_params(), U256::ZERO).await
+    create(url, deployer, INBOX, (validators, TERMS).abi_encode_params(), U256::ZERO).await
 }
 
 /// Deploys the registry beside the inbox, open to whoever has the stake; returns its address. The founders are in order of their ids;

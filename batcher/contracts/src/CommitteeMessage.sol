@@ -50,14 +50,21 @@ library CommitteeMessage {
         return keccak256(abi.encode(HEADER_VERSION, header));
     }
 
-    /// @notice Word 6 of a batch: its id bound to the bytes that may carry it, in blobs or in calldata.
-    function batchContent(bytes32 id, bytes32[] memory blobHashes, bytes32 calldataHash)
+    /// @notice Word 6 of a batch: its id bound to the bytes that may carry it, in blobs or in calldata, and to those that
+    /// are on L1 either way.
+    function batchContent(bytes32 id, bytes32[] memory blobHashes, bytes32 calldataHash, bytes32 inlineHash)
         internal
         pure
         returns (bytes32)
     {
-        bytes32 carrier = keccak256(abi.encode(keccak256(abi.encodePacked(blobHashes)), calldataHash));
+        bytes32 blobsHash = keccak256(abi.encodePacked(blobHashes));
+        bytes32 carrier = keccak256(abi.encode(blobsHash, calldataHash, inlineHash));
         return keccak256(abi.encode(id, carrier));
+    }
+
+    /// @notice The queue's accumulator with one more entry.
+    function accumulate(bytes32 before, uint32 rollup, bytes calldata data) internal pure returns (bytes32) {
+        return keccak256(abi.encode(before, rollup, keccak256(data)));
     }
 
     /// @notice Word 6 of a handover: the new key and where in the history its epoch starts. Five words.

@@ -4,8 +4,9 @@ pragma solidity ^0.8.28;
 /// @title The L1 inbox of the sequencer network
 ///
 /// Holds the committee's group key and accepts its batches, in order, each under one group signature. The key signs
-/// its successor in; after a long silence the committee's members can replace a key that no longer signs. There is
-/// no owner, no pause and no upgrade: whoever holds gas money may post, and only signatures decide what counts.
+/// its successor in; after a long silence the committee's members can replace a key that no longer signs. Whoever the
+/// committee does not serve hands its transaction in here: batches take effect only while they cover what is overdue.
+/// There is no owner, no pause and no upgrade: whoever holds gas money may post, and only signatures decide what counts.
 ///
 /// This file stands alone (no imports) so that other tools can read it as the ABI.
 interface ISequencerInbox {
@@ -26,7 +27,8 @@ interface ISequencerInbox {
         bytes32 lastHeaderHash;
         /// Time of the block at `lastHeight`, milliseconds since 1970.
         uint64 lastTime;
-        /// Entries of the forced-inclusion queue that are ordered up to here. Signed and logged, not judged.
+        /// Entries of the forced-inclusion queue that are ordered up to here: never fewer than before, never more than
+        /// there are.
         uint64 forcedCursor;
         /// Number of the finalized L1 block that the batch refers to. Signed and logged, not judged.
         uint64 l1Reference;
@@ -56,6 +58,45 @@ interface ISequencerInbox {
         uint256 z;
     }
 
+    /// One of several batches that one transaction posts.
+    struct Posting {
+        BatchHeader header;
+        /// Keccak-256 of the batch's calldata form, zero if it has none.
+        bytes32 calldataHash;
+        /// What must be on L1 itself: the data of rollups with data policy `calldata`.
+        bytes inlineData;
+        GroupSignature signature;
+        /// How many of the transaction's blobs carry it: those after the blobs of the postings before.
+        uint256 blobs;
+    }
+
+    /// What is fixed when the inbox is deployed.
+    struct Terms {
+        /// Seconds of silence after which `recover` is good.
+        uint64 recoveryDelay;
+        /// Seconds after which an entry of the forced-inclusion queue is overdue.
+        uint64 inclusionDelay;
+        /// Seconds after which an entry that no batch covers can escape.
+        uint64 escapeDelay;
+        /// What an entry costs while the queue is used as it is meant to be, in wei.
+        uint64 forcedFee;
+    }
+
+    /// The forced-inclusion queue. Entries are counted from 0.
+    struct Queue {
+        /// Entries that were ever made.
+        uint64 count;
+        /// Entries that the posted batches cover.
+        uint64 covered;
+        /// Entries before this one that no batch had covered escaped, and count as ordered when they did.
+        uint64 escaped;
+        /// The first batch that is posted and has no effect yet; zero if there is none.
+        uint64 pendingFrom;
+        /// A chain of hashes over all entries: keccak256 of three words, the one before (zero at first), the rollup and
+        /// the keccak256 of the data.
+        bytes32 accumulator;
+    }
+
     /// The founding validators agreed on the first group key.
     event Initialised(uint64 indexed epoch, uint256 keyX, uint256 keyY);
 
@@ -70,15 +111,41 @@ interface ISequencerInbox {
         uint64 indexed epoch, uint256 x, uint256 y, uint64 firstBatch, uint64 firstHeight, bytes32 committeeHash
     );
 
-    /// A batch took effect. With the blobs named here this is all that derivation needs.
+    /// A batch is recorded. With what carries it this is all that derivation needs. It takes effect with this event, and all
+    /// pending ones before it, unless it is pending itself.
     /// @param number the batch number, as in the header
     /// @param id the batch id: keccak256(abi.encode(uint64(1), header))
     /// @param header what the batch says
     /// @param calldataHash Keccak-256 of the same batch in its calldata form, zero if it has none
-    /// @param blobHashes versioned hashes of the blobs of this transaction, in order: together the payload
+    /// @param inlineHash Keccak-256 of its inline data, zero if it has none
+    /// @param blobHashes versioned hashes of its blobs, in order
+    /// @param pending whether entries of the queue were overdue that it does not cover
     event BatchPosted(
-        uint64 indexed number, bytes32 indexed id, BatchHeader header, bytes32 calldataHash, bytes32[] blobHashes
+        uint64 indexed number,
+        bytes32 indexed id,
+        BatchHeader header,
+        bytes32 calldataHash,
+        bytes32 inlineHash,
+        bytes32[] blobHashes,
+        bool pending
     );
+
+    /// The calldata form of the batch whose `BatchPosted` follows: no blobs carry it.
+    event BatchData(uint64 indexed number, bytes payload);
+
+    /// The inline data of the batch whose `BatchPosted` follows.
+    event InlineData(uint64 indexed number, bytes data);
+
+    /// Somebody handed in a transaction.
+    /// @param index its place in the queue
+    /// @param rollup the rollup that it is for, which need not exist
+    /// @param accumulator the queue's, with this entry
+    /// @param data the transaction's bytes, which need not be one
+    event ForcedEnqueued(uint64 indexed index, uint32 indexed rollup, bytes32 accumulator, bytes data);
+
+    /// All batches up to the newest take effect, and after them the entries from one index up to, not including, another.
+    /// Batches that cover them later leave them out.
+    event Escaped(uint64 from, uint64 to, uint64 lastBatch);
 
     /// The number of founding validators is outside [minimum, maximum].
     error ValidatorCountOutOfRange(uint256 minimum, uint256 maximum, uint256 got);
@@ -87,6 +154,12 @@ interface ISequencerInbox {
 
     /// The recovery delay is outside [minimum, maximum] seconds.
     error RecoveryDelayOutOfRange(uint64 minimum, uint64 maximum, uint64 got);
+    /// The inclusion delay is outside [minimum, maximum] seconds.
+    error InclusionDelayOutOfRange(uint64 minimum, uint64 maximum, uint64 got);
+    /// The escape delay is outside [minimum, maximum] seconds: at least twice the inclusion delay.
+    error EscapeDelayOutOfRange(uint64 minimum, uint64 maximum, uint64 got);
+    /// Entries must cost something.
+    error ForcedFeeZero();
 
     /// `initialise` succeeded before.
     error AlreadyInitialised();
@@ -119,10 +192,27 @@ interface ISequencerInbox {
     error WrongFirstHeight(uint64 expected, uint64 got);
     /// The last height is below the first.
     error EmptyRange(uint64 firstHeight, uint64 lastHeight);
-    /// The transaction carries no blob.
+    /// The batch covers fewer entries of the queue than the one before, or more than there are.
+    error WrongForcedCursor(uint64 minimum, uint64 maximum, uint64 got);
+    /// The transaction carries no blob for the batch, or no calldata form.
     error NoPayload();
+    /// The transaction carries fewer blobs than its postings need, or more.
+    error WrongBlobCount(uint256 expected, uint256 got);
     /// The group signature does not verify over this digest: another key, other blobs, chain or contract.
     error InvalidGroupSignature(bytes32 digest);
+
+    /// An entry has 1 to `maximum` bytes.
+    error ForcedDataOutOfRange(uint256 maximum, uint256 got);
+    /// This L1 block has as many entries as it may have.
+    error ForcedBlockFull(uint256 maximum);
+    /// An entry costs this much now.
+    error ForcedFeeTooLow(uint256 required, uint256 got);
+    /// What was paid above the fee could not be given back.
+    error RefundFailed();
+    /// No such range of entries that no batch covers.
+    error NothingToEscape(uint64 from, uint64 count);
+    /// The last of these entries can escape from this time on (seconds since 1970).
+    error NotEscapableYet(uint256 escapableAt, uint256 time);
 
     /// @notice Installs the first group key, once, for epoch 0. Anyone may call it.
     /// @param keyX x-coordinate of the group key
@@ -133,12 +223,50 @@ interface ISequencerInbox {
     function initialise(uint256 keyX, uint256 keyY, bytes[] calldata signatures) external;
 
     /// @notice Records the next batch, carried by all blobs of this transaction. Anyone may call it.
+    ///
+    /// The batch takes effect at once, and all pending ones before it, unless an entry of the forced-inclusion queue is
+    /// overdue that it does not cover: then it is pending until a later one covers all that is overdue by then.
     /// @param header what the batch says
     /// @param calldataHash Keccak-256 of the batch's calldata form as the committee signed it, zero if none
+    /// @param inlineData the data of rollups with data policy `calldata`, empty if none; it is logged
     /// @param signature the group's signature over the keccak256 of seven words: "mpc-sequencer/v1", 2, chain id,
-    /// this contract, epoch, number, and keccak256(id ‖ carrier) where carrier is
-    /// keccak256(keccak256(blob hashes) ‖ calldataHash)
-    function post(BatchHeader calldata header, bytes32 calldataHash, GroupSignature calldata signature) external;
+    /// this contract, epoch, number, and keccak256(id ‖ carrier) where carrier is the keccak256 of three words:
+    /// keccak256(blob hashes), calldataHash, and keccak256(inlineData) or zero if there is none
+    function post(
+        BatchHeader calldata header,
+        bytes32 calldataHash,
+        bytes calldata inlineData,
+        GroupSignature calldata signature
+    ) external;
+
+    /// @notice Records several batches, carried by the blobs of this transaction one after the other. Those that are recorded
+    /// already are passed over, so that a batcher that was overtaken on the first still posts the rest. Anyone may call it.
+    function postSeries(Posting[] calldata postings) external;
+
+    /// @notice Records the next batch, carried by this call itself: its calldata form is logged. Anyone may call it.
+    /// @param header what the batch says
+    /// @param blobHashes versioned hashes of its blobs as the committee signed them
+    /// @param payload its calldata form
+    /// @param inlineData as for `post`
+    /// @param signature as for `post`, with calldataHash the keccak256 of the payload
+    function postCalldata(
+        BatchHeader calldata header,
+        bytes32[] calldata blobHashes,
+        bytes calldata payload,
+        bytes calldata inlineData,
+        GroupSignature calldata signature
+    ) external;
+
+    /// @notice Hands in a transaction that the committee must order before it is overdue. Anyone may call it. What is paid
+    /// above the fee is given back; the fee is burnt: it stays here, and nothing moves it.
+    /// @param rollup the rollup that it is for; nothing comes of one that does not exist
+    /// @param data the transaction's bytes
+    /// @return index its place in the queue
+    function enqueue(uint32 rollup, bytes calldata data) external payable returns (uint64 index);
+
+    /// @notice Orders entries that no batch covered in time, right after all batches that are posted. Anyone may call it.
+    /// @param to the first entry that does not escape; the one before it was made `escapeDelay` seconds ago or earlier
+    function escape(uint64 to) external;
 
     /// @notice Installs the key of the next epoch, in sequence with the batches: after the last batch of the outgoing
     /// epoch and before the first of the new one. Anyone may call it.
@@ -179,8 +307,17 @@ interface ISequencerInbox {
     /// @notice The current committee: keccak256(abi.encode(address[])) of its members, the founders' in epoch 0.
     function committeeHash() external view returns (bytes32);
 
-    /// @notice Seconds of silence after which `recover` is good.
-    function recoveryDelay() external view returns (uint64);
+    /// @notice What was fixed at the deployment.
+    function terms() external view returns (Terms memory);
+
+    /// @notice The forced-inclusion queue.
+    function queue() external view returns (Queue memory);
+
+    /// @notice When this entry was made (seconds since 1970); zero if there is none.
+    function enqueuedAt(uint64 index) external view returns (uint64);
+
+    /// @notice What `enqueue` costs in the present block, in wei.
+    function forcedFee() external view returns (uint256);
 
     /// @notice From when on `recover` is good if nothing is accepted before (seconds since 1970); 0 before
     /// `initialise`, which nothing can be recovered from.

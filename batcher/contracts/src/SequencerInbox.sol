@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {CommitteeMessage} from "./CommitteeMessage.sol";
 import {Ecdsa} from "./Ecdsa.sol";
+import {ForcedQueue} from "./ForcedQueue.sol";
 import {FrostVerifier} from "./FrostVerifier.sol";
 import {ISequencerInbox} from "./ISequencerInbox.sol";
 
@@ -10,7 +11,7 @@ import {ISequencerInbox} from "./ISequencerInbox.sol";
 /// @dev See `ISequencerInbox` for what each function promises.
 ///
 /// No immutables: the code on chain equals the checked-in `deployedBytecode`, byte for byte.
-contract SequencerInbox is ISequencerInbox {
+contract SequencerInbox is ForcedQueue {
     /// Below four validators not one fault is tolerated.
     uint256 private constant MIN_VALIDATORS = 4;
     /// Bounds the constructor's gas (storage and the quadratic search for duplicates) well below one transaction's.
@@ -30,20 +31,27 @@ contract SequencerInbox is ISequencerInbox {
         uint56 acceptedAt;
     }
 
-    // The order of these is the storage layout that README.md documents.
-    Tip private tip;
+    /// What the committee signs of a batch beside its id: where its bytes are.
+    struct Carrier {
+        bytes32[] blobHashes;
+        bytes32 calldataHash;
+        bytes32 inlineHash;
+    }
+
+    // The order of these, after those of the queue, is the storage layout that README.md documents.
+    uint256 private tip;
     uint256 private keyX;
     bytes32 private lastId;
     address[] private founders;
     bytes32 private committee;
-    uint64 private silence;
 
     /// @param validators_ addresses of the founding validators in index order, 4 to 256, distinct and not zero: the
     /// committee of epoch 0
-    /// @param recoveryDelay_ seconds of silence after which `recover` is good, 60 to 2,592,000 (30 days)
-    constructor(address[] memory validators_, uint64 recoveryDelay_) {
-        if (recoveryDelay_ < MIN_RECOVERY_DELAY || recoveryDelay_ > MAX_RECOVERY_DELAY) {
-            revert RecoveryDelayOutOfRange(MIN_RECOVERY_DELAY, MAX_RECOVERY_DELAY, recoveryDelay_);
+    /// @param terms_ recovery after 60 to 2,592,000 seconds (30 days) of silence, inclusion within 60 to 604,800 (7 days),
+    /// escape after twice as long or longer (up to 30 days), and a fee above zero
+    constructor(address[] memory validators_, Terms memory terms_) ForcedQueue(terms_) {
+        if (terms_.recoveryDelay < MIN_RECOVERY_DELAY || terms_.recoveryDelay > MAX_RECOVERY_DELAY) {
+            revert RecoveryDelayOutOfRange(MIN_RECOVERY_DELAY, MAX_RECOVERY_DELAY, terms_.recoveryDelay);
         }
         uint256 count = validators_.length;
         if (count < MIN_VALIDATORS || count > MAX_VALIDATORS) {
@@ -58,12 +66,11 @@ contract SequencerInbox is ISequencerInbox {
         }
         founders = validators_;
         committee = CommitteeMessage.committeeHash(validators_);
-        silence = recoveryDelay_;
     }
 
     /// @inheritdoc ISequencerInbox
     function initialise(uint256 x, uint256 y, bytes[] calldata signatures) external {
-        if (tip.nextNumber != 0) revert AlreadyInitialised();
+        if (load().nextNumber != 0) revert AlreadyInitialised();
         if (!FrostVerifier.isValidKey(x, y)) revert InvalidGroupKey(x, y);
         requireQuorum(founders, CommitteeMessage.digest(CommitteeMessage.KIND_INITIALISE, 0, x, bytes32(y)), signatures);
 
@@ -75,30 +82,67 @@ contract SequencerInbox is ISequencerInbox {
 
     /// @inheritdoc ISequencerInbox
     /// @dev The cheapest check comes first: the loser of a race between two batchers pays for one storage read.
-    function post(BatchHeader calldata header, bytes32 calldataHash, GroupSignature calldata signature) external {
-        Tip memory last = tip;
-        requireNext(last, header);
-        bytes32[] memory blobHashes = transactionBlobs();
+    function post(
+        BatchHeader calldata header,
+        bytes32 calldataHash,
+        bytes calldata inlineData,
+        GroupSignature calldata signature
+    ) external {
+        Tip memory last = load();
+        bytes32 id = requireNext(last, lastId, header);
+        bytes32[] memory blobHashes = transactionBlobs(0, type(uint256).max);
         if (blobHashes.length == 0) revert NoPayload();
+        requireSigned(last, header, id, Carrier(blobHashes, calldataHash, log(header.number, inlineData)), signature);
+        record(last, header, id);
+    }
 
-        bytes32 id = CommitteeMessage.batchId(header);
-        bytes32 content = CommitteeMessage.batchContent(id, blobHashes, calldataHash);
-        bytes32 digest = CommitteeMessage.digest(CommitteeMessage.KIND_BATCH, last.epoch, header.number, content);
-        if (!FrostVerifier.verify(keyX, last.keyYOdd, digest, signature.rx, signature.ry, signature.z)) {
-            revert InvalidGroupSignature(digest);
+    /// @inheritdoc ISequencerInbox
+    function postSeries(Posting[] calldata postings) external {
+        Tip memory last = load();
+        bytes32 id = lastId;
+        uint64 before = last.nextNumber;
+        uint256 firstBlob = 0;
+        for (uint256 i = 0; i < postings.length; i++) {
+            Posting calldata one = postings[i];
+            uint256 from = firstBlob;
+            firstBlob += one.blobs;
+            if (one.header.number < last.nextNumber) continue;
+            id = requireNext(last, id, one.header);
+            bytes32[] memory blobHashes = transactionBlobs(from, one.blobs);
+            if (blobHashes.length == 0) revert NoPayload();
+            if (blobHashes.length != one.blobs) revert WrongBlobCount(one.blobs, blobHashes.length);
+            bytes32 inlineHash = log(one.header.number, one.inlineData);
+            requireSigned(last, one.header, id, Carrier(blobHashes, one.calldataHash, inlineHash), one.signature);
+            advance(last, one.header);
         }
-
-        last.nextNumber = header.number + 1;
-        last.lastHeight = header.lastHeight;
-        last.acceptedAt = uint56(block.timestamp);
-        tip = last;
+        if (last.nextNumber == before) {
+            revert WrongNumber(before, postings.length == 0 ? before : postings[postings.length - 1].header.number);
+        }
+        if (blobhash(firstBlob) != 0) revert WrongBlobCount(firstBlob, firstBlob + 1);
+        store(last);
         lastId = id;
-        emit BatchPosted(header.number, id, header, calldataHash, blobHashes);
+    }
+
+    /// @inheritdoc ISequencerInbox
+    function postCalldata(
+        BatchHeader calldata header,
+        bytes32[] calldata blobHashes,
+        bytes calldata payload,
+        bytes calldata inlineData,
+        GroupSignature calldata signature
+    ) external {
+        Tip memory last = load();
+        bytes32 id = requireNext(last, lastId, header);
+        if (payload.length == 0) revert NoPayload();
+        emit BatchData(header.number, payload);
+        bytes32 inlineHash = log(header.number, inlineData);
+        requireSigned(last, header, id, Carrier(blobHashes, keccak256(payload), inlineHash), signature);
+        record(last, header, id);
     }
 
     /// @inheritdoc ISequencerInbox
     function rotate(Handover calldata next, GroupSignature calldata signature) external {
-        Tip memory last = tip;
+        Tip memory last = load();
         requireNextEpoch(last, next);
         if (!FrostVerifier.isValidKey(next.keyX, next.keyY)) revert InvalidGroupKey(next.keyX, next.keyY);
         bytes32 content = CommitteeMessage.handoverContent(next);
@@ -115,7 +159,7 @@ contract SequencerInbox is ISequencerInbox {
     /// @inheritdoc ISequencerInbox
     /// @dev The silence starts anew with the recovery, so that a recovered key has as long to show itself.
     function recover(uint256 x, uint256 y, address[] calldata members, bytes[] calldata signatures) external {
-        Tip memory last = tip;
+        Tip memory last = load();
         if (last.nextNumber == 0) revert NotInitialised();
         requireSilence(last);
         if (!FrostVerifier.isValidKey(x, y)) revert InvalidGroupKey(x, y);
@@ -130,36 +174,36 @@ contract SequencerInbox is ISequencerInbox {
 
     /// @inheritdoc ISequencerInbox
     function initialised() external view returns (bool) {
-        return tip.nextNumber != 0;
+        return load().nextNumber != 0;
     }
 
     /// @inheritdoc ISequencerInbox
     function nextNumber() external view returns (uint64) {
-        return tip.nextNumber;
+        return load().nextNumber;
     }
 
     /// @inheritdoc ISequencerInbox
     function lastBatch() external view returns (uint64 number, bytes32 id, uint64 lastHeight) {
-        Tip memory last = tip;
-        number = last.nextNumber == 0 ? 0 : last.nextNumber - 1;
-        return (number, lastId, last.lastHeight);
+        Tip memory last = load();
+        return (newestBatch(), lastId, last.lastHeight);
     }
 
     /// @inheritdoc ISequencerInbox
     function key() external view returns (bytes memory) {
-        Tip memory last = tip;
+        Tip memory last = load();
         if (last.nextNumber == 0) return "";
         return abi.encodePacked(last.keyYOdd ? bytes1(0x03) : bytes1(0x02), keyX);
     }
 
     /// @inheritdoc ISequencerInbox
     function epoch() external view returns (uint64) {
-        return tip.epoch;
+        return load().epoch;
     }
 
     /// @inheritdoc ISequencerInbox
     function groupKey() external view returns (uint64 keyEpoch, uint256 x, bool yOdd) {
-        return (tip.epoch, keyX, tip.keyYOdd);
+        Tip memory last = load();
+        return (last.epoch, keyX, last.keyYOdd);
     }
 
     /// @inheritdoc ISequencerInbox
@@ -168,14 +212,9 @@ contract SequencerInbox is ISequencerInbox {
     }
 
     /// @inheritdoc ISequencerInbox
-    function recoveryDelay() external view returns (uint64) {
-        return silence;
-    }
-
-    /// @inheritdoc ISequencerInbox
     function recoverableAt() external view returns (uint256) {
-        Tip memory last = tip;
-        return last.nextNumber == 0 ? 0 : uint256(last.acceptedAt) + silence;
+        Tip memory last = load();
+        return last.nextNumber == 0 ? 0 : uint256(last.acceptedAt) + recoveryDelay();
     }
 
     /// @inheritdoc ISequencerInbox
@@ -188,25 +227,87 @@ contract SequencerInbox is ISequencerInbox {
         return quorumOf(founders.length);
     }
 
+    /// @dev One read and one write by hand: the compiler makes one of each for every field.
+    function load() private view returns (Tip memory last) {
+        uint256 word = tip;
+        last.nextNumber = uint64(word);
+        last.lastHeight = uint64(word >> 64);
+        last.epoch = uint64(word >> 128);
+        last.keyYOdd = word >> 192 & 1 == 1;
+        last.acceptedAt = uint56(word >> 200);
+    }
+
+    function store(Tip memory last) private {
+        uint256 odd = last.keyYOdd ? 1 : 0;
+        tip = uint256(last.nextNumber) | uint256(last.lastHeight) << 64 | uint256(last.epoch) << 128 | odd << 192
+            | uint256(last.acceptedAt) << 200;
+    }
+
     /// @dev Gives the epoch its key. Changes `last` too, and stores all of it.
     function install(Tip memory last, uint64 newEpoch, uint256 x, uint256 y) private {
         last.epoch = newEpoch;
         last.keyYOdd = y & 1 == 1;
         last.acceptedAt = uint56(block.timestamp);
-        tip = last;
+        store(last);
         keyX = x;
     }
 
-    /// @dev Whether the header follows what is recorded, by number, history, epoch and height.
-    function requireNext(Tip memory last, BatchHeader calldata header) private view {
+    /// @dev Whether the header follows what is recorded, by number, history, epoch and height. Returns its id.
+    function requireNext(Tip memory last, bytes32 parent, BatchHeader calldata header) private pure returns (bytes32) {
         if (last.nextNumber == 0) revert NotInitialised();
         if (header.number != last.nextNumber) revert WrongNumber(last.nextNumber, header.number);
-        if (header.parentId != lastId) revert WrongParent(lastId, header.parentId);
+        if (header.parentId != parent) revert WrongParent(parent, header.parentId);
         if (header.epoch != last.epoch) revert WrongEpoch(last.epoch, header.epoch);
         if (header.firstHeight != last.lastHeight + 1) {
             revert WrongFirstHeight(last.lastHeight + 1, header.firstHeight);
         }
         if (header.lastHeight < header.firstHeight) revert EmptyRange(header.firstHeight, header.lastHeight);
+        return CommitteeMessage.batchId(header);
+    }
+
+    /// @dev Whether the committee signed the batch with what carries it; then it counts.
+    function requireSigned(
+        Tip memory last,
+        BatchHeader calldata header,
+        bytes32 id,
+        Carrier memory carrier,
+        GroupSignature calldata signature
+    ) private {
+        bytes32 content =
+            CommitteeMessage.batchContent(id, carrier.blobHashes, carrier.calldataHash, carrier.inlineHash);
+        bytes32 digest = CommitteeMessage.digest(CommitteeMessage.KIND_BATCH, last.epoch, header.number, content);
+        if (!FrostVerifier.verify(keyX, last.keyYOdd, digest, signature.rx, signature.ry, signature.z)) {
+            revert InvalidGroupSignature(digest);
+        }
+        bool pending = cover(header.number, header.forcedCursor);
+        emit BatchPosted(
+            header.number, id, header, carrier.calldataHash, carrier.inlineHash, carrier.blobHashes, pending
+        );
+    }
+
+    /// @dev The batch is the last one from now on. Changes `last` too.
+    function record(Tip memory last, BatchHeader calldata header, bytes32 id) private {
+        advance(last, header);
+        store(last);
+        lastId = id;
+    }
+
+    function advance(Tip memory last, BatchHeader calldata header) private view {
+        last.nextNumber = header.number + 1;
+        last.lastHeight = header.lastHeight;
+        last.acceptedAt = uint56(block.timestamp);
+    }
+
+    /// @dev Inline data go to the log, so that derivation never reads transactions. Returns their hash, zero if none.
+    function log(uint64 number, bytes calldata inlineData) private returns (bytes32) {
+        if (inlineData.length == 0) return 0;
+        emit InlineData(number, inlineData);
+        return keccak256(inlineData);
+    }
+
+    function newestBatch() internal view override returns (uint64) {
+        uint64 next = load().nextNumber;
+        return next == 0 ? 0 : next - 1;
     }
 
     /// @dev Whether the handover is to the next epoch and exactly between the batches of the two.
@@ -219,19 +320,21 @@ contract SequencerInbox is ISequencerInbox {
 
     /// @dev Whether nothing was accepted for as long as `recover` has to wait.
     function requireSilence(Tip memory last) private view {
-        uint256 end = uint256(last.acceptedAt) + silence;
+        uint256 end = uint256(last.acceptedAt) + recoveryDelay();
         if (block.timestamp < end) revert NotSilentLongEnough(end, block.timestamp);
     }
 
-    /// @dev The versioned hashes of all blobs of this transaction, in order. L1 itself bounds their number. They are
-    /// written from the free memory pointer on, since only the first zero says how many there are.
-    function transactionBlobs() private view returns (bytes32[] memory hashes) {
+    /// @dev The versioned hashes of this transaction's blobs from one on, in order, up to so many. L1 itself bounds their
+    /// number. They are written from the free memory pointer on, since only the first zero says how many there are.
+    function transactionBlobs(uint256 from, uint256 most) private view returns (bytes32[] memory hashes) {
         assembly ("memory-safe") {
             hashes := mload(0x40)
             let end := add(hashes, 32)
             let count := 0
-            for {} blobhash(count) {} {
-                mstore(end, blobhash(count))
+            for {} lt(count, most) {} {
+                let hash := blobhash(add(from, count))
+                if iszero(hash) { break }
+                mstore(end, hash)
                 end := add(end, 32)
                 count := add(count, 1)
             }

@@ -90,7 +90,7 @@ contract AllowTest is RegistryFixture {
     }
 
     function test_before_the_inbox_has_a_key_nobody_is_let_in() public {
-        inbox = new SequencerInbox(addresses(validatorKeys), RECOVERY_DELAY);
+        inbox = new SequencerInbox(addresses(validatorKeys), termsWith(RECOVERY_DELAY));
         registry = deploy(founders(4), true, STAKE);
         refused(signAllow(allowDigest(owner, true)));
         refused(IValidatorRegistry.GroupSignature(0, 0, 0));

@@ -42,11 +42,11 @@ contract FrostVerifierHarness {
         return CommitteeMessage.batchId(header);
     }
 
-    function batchContent(bytes32 id, bytes32[] calldata blobHashes, bytes32 calldataHash)
+    function batchContent(bytes32 id, bytes32[] calldata blobHashes, bytes32 calldataHash, bytes32 inlineHash)
         external
         pure
         returns (bytes32)
     {
-        return CommitteeMessage.batchContent(id, blobHashes, calldataHash);
+        return CommitteeMessage.batchContent(id, blobHashes, calldataHash, inlineHash);
     }
 }

@@ -8,11 +8,13 @@ import {InboxFixture} from "./InboxFixture.sol";
 /// (blob gas is paid apart)
 contract GasTest is InboxFixture {
     uint256 private constant FIRST = 75_000;
-    uint256 private constant ONE_BLOB = 55_000;
-    uint256 private constant SIX_BLOBS = 60_000;
+    uint256 private constant ONE_BLOB = 60_000;
+    uint256 private constant SIX_BLOBS = 65_000;
+    uint256 private constant SERIES = 130_000;
+    uint256 private constant ENQUEUE = 62_000;
     uint256 private constant DUPLICATE = 32_000;
-    uint256 private constant ROTATE = 52_000;
-    uint256 private constant RECOVER_4 = 68_000;
+    uint256 private constant ROTATE = 50_000;
+    uint256 private constant RECOVER_4 = 66_000;
     uint256 private constant RECOVER_100 = 520_000;
 
     function setUp() public override {
@@ -42,10 +44,51 @@ contract GasTest is InboxFixture {
         vm.assertLe(used, SIX_BLOBS, "post, 6 blobs");
     }
 
+    /// The queue holds an entry, which is looked at and not covered.
+    function test_gas_of_a_post_beside_an_entry() public {
+        inbox.enqueue{value: FORCED_FEE}(1, "a transaction");
+        uint256 used = post(1);
+        measured("post, 1 blob, an entry waits: gas of the transaction", used);
+        vm.assertLe(used, ONE_BLOB + 5_000, "post beside an entry");
+    }
+
+    function test_gas_of_a_series_of_four() public {
+        ISequencerInbox.Posting[] memory postings = new ISequencerInbox.Posting[](4);
+        for (uint256 i = 0; i < 4; i++) {
+            ISequencerInbox.BatchHeader memory header = nextHeader();
+            header.number += uint64(i);
+            header.firstHeight += uint64(10 * i);
+            header.lastHeight += uint64(10 * i);
+            if (i > 0) header.parentId = idOf(postings[i - 1].header);
+            bytes32[] memory own = new bytes32[](1);
+            own[0] = blobs(4)[i];
+            postings[i] = ISequencerInbox.Posting(header, 0, "", signBatch(header, 0, own), 1);
+        }
+        vm.blobhashes(blobs(4));
+        (bool accepted, uint256 used) = transact(abi.encodeCall(inbox.postSeries, (postings)));
+        vm.assertTrue(accepted, "series");
+        measured("postSeries, 4 batches of 1 blob: gas of the transaction", used);
+        vm.assertLe(used, SERIES, "series");
+    }
+
+    /// A signed transfer of 110 bytes; not the queue's first entry.
+    function test_gas_of_an_entry() public {
+        inbox.enqueue{value: FORCED_FEE}(1, new bytes(110));
+        bytes memory data = new bytes(110);
+        for (uint256 i = 0; i < data.length; i++) data[i] = 0x5a;
+        bytes memory payload = abi.encodeCall(inbox.enqueue, (1, data));
+        vm.cool(address(inbox));
+        (bool accepted,) = address(inbox).call{value: FORCED_FEE}(payload);
+        vm.assertTrue(accepted, "enqueue");
+        uint256 used = vm.lastCallGas().gasTotalUsed;
+        measured("enqueue, 110 bytes: gas of the call alone", used);
+        vm.assertLe(used, ENQUEUE, "enqueue");
+    }
+
     function test_gas_of_a_duplicate_post() public {
         ISequencerInbox.BatchHeader memory header = nextHeader();
         ISequencerInbox.GroupSignature memory signature = signBatch(header, 0, blobs(1));
-        bytes memory payload = abi.encodeCall(inbox.post, (header, 0, signature));
+        bytes memory payload = abi.encodeCall(inbox.post, (header, 0, "", signature));
         vm.blobhashes(blobs(1));
         (bool accepted, uint256 used) = transact(payload);
         vm.assertTrue(accepted, "the first");
@@ -102,7 +145,7 @@ contract GasTest is InboxFixture {
         ISequencerInbox.GroupSignature memory signature = signBatch(header, 0, blobs(count));
         vm.blobhashes(blobs(count));
         bool accepted;
-        (accepted, used) = transact(abi.encodeCall(inbox.post, (header, 0, signature)));
+        (accepted, used) = transact(abi.encodeCall(inbox.post, (header, 0, "", signature)));
         vm.assertTrue(accepted, "post");
     }
 

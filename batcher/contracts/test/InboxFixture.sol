@@ -11,6 +11,12 @@ abstract contract InboxFixture is TestBase {
     uint256 internal constant GROUP_SECRET = 0x5ec2e7;
     /// Seconds.
     uint64 internal constant RECOVERY_DELAY = 86_400;
+    /// Seconds after which an entry of the forced-inclusion queue is overdue.
+    uint64 internal constant INCLUSION_DELAY = 3_600;
+    /// Seconds after which one can escape.
+    uint64 internal constant ESCAPE_DELAY = 14_400;
+    /// Wei.
+    uint64 internal constant FORCED_FEE = 1e14;
 
     /// Seconds since 1970 when a test begins.
     uint256 internal constant START = 1_790_000_000;
@@ -26,7 +32,11 @@ abstract contract InboxFixture is TestBase {
         vm.warp(START);
         secret = GROUP_SECRET;
         group = vm.createWallet(GROUP_SECRET);
-        inbox = new SequencerInbox(addresses(validatorKeys), RECOVERY_DELAY);
+        inbox = new SequencerInbox(addresses(validatorKeys), termsWith(RECOVERY_DELAY));
+    }
+
+    function termsWith(uint64 recoveryDelay) internal pure returns (ISequencerInbox.Terms memory) {
+        return ISequencerInbox.Terms(recoveryDelay, INCLUSION_DELAY, ESCAPE_DELAY, FORCED_FEE);
     }
 
     function addresses(uint256[] memory keys) internal pure returns (address[] memory result) {
@@ -103,11 +113,20 @@ abstract contract InboxFixture is TestBase {
         view
         returns (bytes32)
     {
+        return batchDigest(h, calldataHash, 0, blobHashes);
+    }
+
+    function batchDigest(
+        ISequencerInbox.BatchHeader memory h,
+        bytes32 calldataHash,
+        bytes32 inlineHash,
+        bytes32[] memory blobHashes
+    ) internal view returns (bytes32) {
         bytes memory joined;
         for (uint256 i = 0; i < blobHashes.length; i++) {
             joined = bytes.concat(joined, blobHashes[i]);
         }
-        bytes32 carrier = keccak256(bytes.concat(keccak256(joined), calldataHash));
+        bytes32 carrier = keccak256(bytes.concat(keccak256(joined), calldataHash, inlineHash));
         return preimage(2, h.epoch, h.number, keccak256(bytes.concat(idOf(h), carrier)));
     }
 
@@ -191,6 +210,6 @@ abstract contract InboxFixture is TestBase {
         header = nextHeader();
         ISequencerInbox.GroupSignature memory signature = signBatch(header, 0, blobs(count));
         vm.blobhashes(blobs(count));
-        inbox.post(header, 0, signature);
+        inbox.post(header, 0, "", signature);
     }
 }

@@ -26,7 +26,7 @@ contract InitialiseTest is InboxFixture {
             ISequencerInbox.GroupSignature memory signature = signBatch(header, 0, blobs(1));
             vm.blobhashes(blobs(1));
             vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.NotInitialised.selector));
-            inbox.post(header, 0, signature);
+            inbox.post(header, 0, "", signature);
         }
     }
 
@@ -119,7 +119,7 @@ contract InitialiseTest is InboxFixture {
 
     function test_signatures_for_another_contract_are_refused() public {
         bytes[] memory signatures = signedBy([uint256(0), 1, 2]);
-        inbox = new SequencerInbox(addresses(validatorKeys), RECOVERY_DELAY);
+        inbox = new SequencerInbox(addresses(validatorKeys), termsWith(RECOVERY_DELAY));
         refusedAsUnknown(signatures);
     }
 
@@ -194,7 +194,7 @@ contract InitialiseTest is InboxFixture {
         ];
         for (uint256 i = 0; i < table.length; i++) {
             address[] memory members = many(table[i][0]);
-            SequencerInbox sized = new SequencerInbox(members, RECOVERY_DELAY);
+            SequencerInbox sized = new SequencerInbox(members, termsWith(RECOVERY_DELAY));
             vm.assertEq(sized.quorum(), table[i][1], "quorum");
             vm.assertEq(sized.validators().length, members.length, "validators");
         }
@@ -203,7 +203,7 @@ contract InitialiseTest is InboxFixture {
     function test_the_largest_committee_can_be_deployed_in_one_transaction() public {
         address[] memory members = many(256);
         uint256 before = gasleft();
-        new SequencerInbox(members, RECOVERY_DELAY);
+        new SequencerInbox(members, termsWith(RECOVERY_DELAY));
         uint256 used = before - gasleft();
         measured("deployment with 256 validators: gas without the intrinsic", used);
         // EIP-7825: a transaction may use 2^24 gas; data and intrinsic gas stay below 1 M here.
@@ -212,18 +212,18 @@ contract InitialiseTest is InboxFixture {
 
     function test_bad_validator_lists_are_refused() public {
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.ValidatorCountOutOfRange.selector, 4, 256, 3));
-        new SequencerInbox(many(3), RECOVERY_DELAY);
+        new SequencerInbox(many(3), termsWith(RECOVERY_DELAY));
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.ValidatorCountOutOfRange.selector, 4, 256, 257));
-        new SequencerInbox(many(257), RECOVERY_DELAY);
+        new SequencerInbox(many(257), termsWith(RECOVERY_DELAY));
 
         address[] memory members = many(5);
         members[4] = members[1];
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.InvalidValidator.selector, 4, members[1]));
-        new SequencerInbox(members, RECOVERY_DELAY);
+        new SequencerInbox(members, termsWith(RECOVERY_DELAY));
 
         members[4] = address(0);
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.InvalidValidator.selector, 4, address(0)));
-        new SequencerInbox(members, RECOVERY_DELAY);
+        new SequencerInbox(members, termsWith(RECOVERY_DELAY));
     }
 
     function many(uint256 count) private pure returns (address[] memory members) {

@@ -30,22 +30,27 @@ contract PostTest is InboxFixture {
     function test_the_event_says_all_that_derivation_needs() public {
         postNext(1);
         ISequencerInbox.BatchHeader memory header = nextHeader();
-        header.forcedCursor = 7;
         header.l1Reference = 8;
         bytes32 calldataHash = keccak256("the same batch as calldata");
-        ISequencerInbox.GroupSignature memory signature = signBatch(header, calldataHash, blobs(3));
+        bytes memory inlineData = "on L1 itself";
+        bytes32 inlineHash = keccak256(inlineData);
+        bytes32 digest = batchDigest(header, calldataHash, inlineHash, blobs(3));
+        ISequencerInbox.GroupSignature memory signature = groupSign(digest);
         vm.blobhashes(blobs(3));
         vm.recordLogs();
-        inbox.post(header, calldataHash, signature);
+        inbox.post(header, calldataHash, inlineData, signature);
 
         Vm.Log[] memory logs = vm.getRecordedLogs();
-        vm.assertEq(logs.length, 1, "one event");
-        vm.assertEq(logs[0].emitter, address(inbox), "emitter");
-        vm.assertEq(logs[0].topics.length, 3, "topics");
-        vm.assertEq(logs[0].topics[0], ISequencerInbox.BatchPosted.selector, "BatchPosted");
-        vm.assertEq(logs[0].topics[1], bytes32(uint256(2)), "number");
-        vm.assertEq(logs[0].topics[2], idOf(header), "id");
-        vm.assertEq(logs[0].data, abi.encode(header, calldataHash, blobs(3)), "data");
+        vm.assertEq(logs.length, 2, "two events");
+        vm.assertEq(logs[0].topics[0], ISequencerInbox.InlineData.selector, "InlineData");
+        vm.assertEq(logs[0].topics[1], bytes32(uint256(2)), "its number");
+        vm.assertEq(logs[0].data, abi.encode(inlineData), "its data");
+        vm.assertEq(logs[1].emitter, address(inbox), "emitter");
+        vm.assertEq(logs[1].topics.length, 3, "topics");
+        vm.assertEq(logs[1].topics[0], ISequencerInbox.BatchPosted.selector, "BatchPosted");
+        vm.assertEq(logs[1].topics[1], bytes32(uint256(2)), "number");
+        vm.assertEq(logs[1].topics[2], idOf(header), "id");
+        vm.assertEq(logs[1].data, abi.encode(header, calldataHash, inlineHash, blobs(3), false), "data");
     }
 
     function test_a_batch_of_one_block_is_good() public {
@@ -53,7 +58,7 @@ contract PostTest is InboxFixture {
         header.lastHeight = header.firstHeight;
         ISequencerInbox.GroupSignature memory signature = signBatch(header, 0, blobs(1));
         vm.blobhashes(blobs(1));
-        inbox.post(header, 0, signature);
+        inbox.post(header, 0, "", signature);
         requireRecorded(header);
     }
 
@@ -62,7 +67,7 @@ contract PostTest is InboxFixture {
         ISequencerInbox.GroupSignature memory signature = signBatch(header, 0, blobs(1));
         vm.blobhashes(blobs(1));
         vm.prank(address(0xbeef));
-        inbox.post(header, 0, signature);
+        inbox.post(header, 0, "", signature);
         requireRecorded(header);
     }
 
@@ -71,7 +76,7 @@ contract PostTest is InboxFixture {
         ISequencerInbox.GroupSignature memory signature = signBatch(header, 0, blobs(1));
         vm.blobhashes(blobs(1));
         vm.expectRevert(reason);
-        inbox.post(header, 0, signature);
+        inbox.post(header, 0, "", signature);
     }
 
     function test_replay_is_refused() public {
@@ -84,7 +89,7 @@ contract PostTest is InboxFixture {
         ISequencerInbox.GroupSignature memory signature = signBatch(header, 0, blobs(2));
         vm.blobhashes(blobs(2));
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.WrongNumber.selector, 2, 1));
-        inbox.post(header, 0, signature);
+        inbox.post(header, 0, "", signature);
     }
 
     function test_a_gap_is_refused() public {
@@ -135,7 +140,7 @@ contract PostTest is InboxFixture {
         ISequencerInbox.GroupSignature memory signature = signBatch(header, 0, new bytes32[](0));
         vm.blobhashes(new bytes32[](0));
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.NoPayload.selector));
-        inbox.post(header, 0, signature);
+        inbox.post(header, 0, "", signature);
     }
 
     /// Posts with a signature made for something else; `digest` is what the inbox sees.
@@ -148,7 +153,7 @@ contract PostTest is InboxFixture {
         bytes32 digest = batchDigest(header, calldataHash, blobHashes);
         vm.blobhashes(blobHashes);
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.InvalidGroupSignature.selector, digest));
-        inbox.post(header, calldataHash, signature);
+        inbox.post(header, calldataHash, "", signature);
         vm.assertEq(inbox.nextNumber(), header.number, "nothing recorded");
     }
 
@@ -158,6 +163,10 @@ contract PostTest is InboxFixture {
         unsigned(header, 0, blobs(1), signature);
         unsigned(header, 0, blobs(3), signature);
         unsigned(header, keccak256("calldata"), blobs(2), signature);
+        vm.blobhashes(blobs(2));
+        bytes32 digest = batchDigest(header, 0, keccak256("inline"), blobs(2));
+        vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.InvalidGroupSignature.selector, digest));
+        inbox.post(header, 0, "inline", signature);
         bytes32[] memory swapped = blobs(2);
         (swapped[0], swapped[1]) = (swapped[1], swapped[0]);
         unsigned(header, 0, swapped, signature);
@@ -190,13 +199,13 @@ contract PostTest is InboxFixture {
         unsigned(header, 0, blobs(1), signature);
 
         signature = signBatch(header, 0, blobs(1));
-        inbox = new SequencerInbox(addresses(validatorKeys), RECOVERY_DELAY);
+        inbox = new SequencerInbox(addresses(validatorKeys), termsWith(RECOVERY_DELAY));
         initialise();
         unsigned(header, 0, blobs(1), signature);
 
         for (uint256 kind = 1; kind <= 4; kind++) {
             if (kind == 2) continue;
-            bytes32 carrier = keccak256(bytes.concat(keccak256(bytes.concat(blobs(1)[0])), bytes32(0)));
+            bytes32 carrier = keccak256(bytes.concat(keccak256(bytes.concat(blobs(1)[0])), bytes32(0), bytes32(0)));
             bytes32 content = keccak256(bytes.concat(idOf(header), carrier));
             bytes32 digest = preimage(kind, 0, header.number, content);
             signature = GroupSigner.sign(GROUP_SECRET, 77, abi.encode(digest));
@@ -233,7 +242,6 @@ contract PostTest is InboxFixture {
         bytes32 lastHeaderHash,
         uint64 blocks,
         uint64 lastTime,
-        uint64 forcedCursor,
         uint64 l1Reference,
         bytes32 calldataHash
     ) public {
@@ -241,11 +249,10 @@ contract PostTest is InboxFixture {
         header.lastHeight = 1 + blocks % (type(uint64).max - 1);
         header.lastHeaderHash = lastHeaderHash;
         header.lastTime = lastTime;
-        header.forcedCursor = forcedCursor;
         header.l1Reference = l1Reference;
         ISequencerInbox.GroupSignature memory signature = signBatch(header, calldataHash, blobs(1));
         vm.blobhashes(blobs(1));
-        inbox.post(header, calldataHash, signature);
+        inbox.post(header, calldataHash, "", signature);
         requireRecorded(header);
     }
 }

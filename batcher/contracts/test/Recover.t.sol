@@ -73,7 +73,7 @@ contract RecoverTest is InboxFixture {
     function test_before_the_silence_it_is_refused() public {
         uint256 end = START + RECOVERY_DELAY;
         vm.assertEq(inbox.recoverableAt(), end, "recoverableAt");
-        vm.assertEq(inbox.recoveryDelay(), RECOVERY_DELAY, "recoveryDelay");
+        vm.assertEq(inbox.terms().recoveryDelay, RECOVERY_DELAY, "recoveryDelay");
         vm.warp(end - 1);
         bytes[] memory signatures = quorumOfFounders();
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.NotSilentLongEnough.selector, end, end - 1));
@@ -155,7 +155,7 @@ contract RecoverTest is InboxFixture {
         bytes32 digest = batchDigest(header, 0, blobs(1));
         vm.blobhashes(blobs(1));
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.InvalidGroupSignature.selector, digest));
-        inbox.post(header, 0, signature);
+        inbox.post(header, 0, "", signature);
     }
 
     function test_the_current_committee_recovers_and_no_other() public {
@@ -258,16 +258,16 @@ contract RecoverTest is InboxFixture {
             vm.expectRevert(
                 abi.encodeWithSelector(ISequencerInbox.RecoveryDelayOutOfRange.selector, 60, 2_592_000, wrong[i])
             );
-            new SequencerInbox(founders, wrong[i]);
+            new SequencerInbox(founders, termsWith(wrong[i]));
         }
-        vm.assertEq(new SequencerInbox(founders, 60).recoveryDelay(), 60, "shortest");
-        vm.assertEq(new SequencerInbox(founders, 2_592_000).recoveryDelay(), 2_592_000, "longest");
+        vm.assertEq(new SequencerInbox(founders, termsWith(60)).terms().recoveryDelay, 60, "shortest");
+        vm.assertEq(new SequencerInbox(founders, termsWith(2_592_000)).terms().recoveryDelay, 2_592_000, "longest");
     }
 
     function testFuzz_only_silence_counts(uint64 wait, uint64 delay) public {
         delay = 60 + delay % (2_592_000 - 59);
         wait = wait % (2 * delay);
-        inbox = new SequencerInbox(addresses(validatorKeys), delay);
+        inbox = new SequencerInbox(addresses(validatorKeys), termsWith(delay));
         initialise();
         bytes[] memory signatures = quorumOfFounders();
         vm.warp(START + wait);
@@ -297,7 +297,7 @@ contract RecoverTest is InboxFixture {
 
     /// Storage is what README.md says: the time of the last acceptance is in the last seven bytes of slot 0.
     function test_the_time_shares_the_slot_of_the_tip() public view {
-        uint256 slot = uint256(vm.load(address(inbox), 0));
+        uint256 slot = uint256(vm.load(address(inbox), bytes32(uint256(5))));
         vm.assertEq(slot >> 200, START, "time");
         vm.assertEq(slot & type(uint64).max, 2, "next number");
         vm.assertEq(slot >> 64 & type(uint64).max, 10, "last height");

@@ -78,12 +78,12 @@ contract RotateTest is InboxFixture {
         bytes32 digest = batchDigest(header, 0, blobs(1));
         vm.blobhashes(blobs(1));
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.InvalidGroupSignature.selector, digest));
-        inbox.post(header, 0, signature);
+        inbox.post(header, 0, "", signature);
 
         header.epoch = 0;
         signature = signBatch(header, 0, blobs(1));
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.WrongEpoch.selector, 1, 0));
-        inbox.post(header, 0, signature);
+        inbox.post(header, 0, "", signature);
 
         secret = NEXT_SECRET;
         postNext(1);

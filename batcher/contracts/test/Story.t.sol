@@ -38,7 +38,7 @@ contract StoryTest is RegistryFixture {
         bytes32 digest = batchDigest(header, 0, blobs(1));
         vm.blobhashes(blobs(1));
         vm.expectRevert(abi.encodeWithSelector(ISequencerInbox.InvalidGroupSignature.selector, digest));
-        inbox.post(header, 0, signature);
+        inbox.post(header, 0, "", signature);
         secret = SECOND_SECRET;
 
         // Validator 4 is relieved, waits, and has its stake.

@@ -30,6 +30,7 @@ interface Vm {
     function chainId(uint256 id) external;
     function blobhashes(bytes32[] calldata hashes) external;
     function warp(uint256 timestamp) external;
+    function roll(uint256 number) external;
     function deal(address account, uint256 balance) external;
     function prank(address sender) external;
     function expectRevert(bytes calldata revertData) external;

@@ -16,7 +16,8 @@ contract VectorsTest is TestBase {
         json = vectors();
         vm.chainId(vm.parseJsonUint(json, ".inbox.chainId"));
         vm.prank(vm.parseJsonAddress(json, ".inbox.deployer"));
-        inbox = new SequencerInbox(vm.parseJsonAddressArray(json, ".inbox.validators"), 3_600);
+        ISequencerInbox.Terms memory terms = ISequencerInbox.Terms(3_600, 3_600, 7_200, 1);
+        inbox = new SequencerInbox(vm.parseJsonAddressArray(json, ".inbox.validators"), terms);
     }
 
     function test_the_whole_life_of_an_inbox() public {
@@ -32,7 +33,10 @@ contract VectorsTest is TestBase {
             string memory path = string.concat(".inbox.batches[", vm.toString(i), "]");
             vm.blobhashes(vm.parseJsonBytes32Array(json, string.concat(path, ".blobHashes")));
             inbox.post(
-                headerOf(path), vm.parseJsonBytes32(json, string.concat(path, ".calldataHash")), signatureOf(path)
+                headerOf(path),
+                vm.parseJsonBytes32(json, string.concat(path, ".calldataHash")),
+                vm.parseJsonBytes(json, string.concat(path, ".inlineData")),
+                signatureOf(path)
             );
             (, bytes32 id,) = inbox.lastBatch();
             vm.assertEq(id, vm.parseJsonBytes32(json, string.concat(path, ".id")), "id");

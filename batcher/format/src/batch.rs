@@ -11,6 +11,8 @@ use crate::header::BatchHeader;
 
 /// Length of a KZG commitment or proof: a compressed point of BLS12-381's G1.
 pub const POINT_BYTES: usize = 48;
+/// Most bytes of a payload that has a calldata form: pools take transactions of 128 KiB, and the call has some words beside it.
+pub const MAX_CALLDATA_BYTES: usize = 120_000;
 /// First byte of a versioned hash of a KZG commitment (EIP-4844).
 const VERSIONED_HASH_VERSION_KZG: u8 = 1;
 /// Most bytes of an encoded [`SealedBatch`] on the wire or on disk: a full payload, points, header and signature.
@@ -33,9 +35,41 @@ impl EncodedBatch {
         self.commitments.iter().map(|commitment| versioned_hash(commitment)).collect()
     }
 
-    /// What the committee signs of the carrier, beside the id. No calldata form yet.
-    pub fn carrier_hash(&self) -> Digest {
-        carrier_hash(&self.blob_hashes(), Digest::ZERO)
+    /// Keccak-256 of its calldata form, which is the payload itself; zero if that is longer than one transaction may be.
+    pub fn calldata_hash(&self) -> Digest {
+        if self.payload.len() > MAX_CALLDATA_BYTES {
+            return Digest::ZERO;
+        }
+        Digest::keccak256(&[&self.payload])
+    }
+
+    /// What the committee signs beside the id.
+    pub fn carrier(&self) -> Carrier {
+        Carrier {
+            blob_hashes: self.blob_hashes(),
+            calldata_hash: self.calldata_hash(),
+            inline_hash: Digest::ZERO,
+        }
+    }
+}
+
+/// Where the bytes of a batch are: in blobs or in calldata, as whoever posts it likes, and on L1 itself in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carrier {
+    /// Versioned hashes of its blobs, in order.
+    pub blob_hashes: Vec<Digest>,
+    /// Keccak-256 of its calldata form, zero if it has none.
+    pub calldata_hash: Digest,
+    /// Keccak-256 of its inline data, zero if it has none.
+    pub inline_hash: Digest,
+}
+
+impl Carrier {
+    /// `keccak256(keccak256(blob hashes) ‖ calldata hash ‖ inline hash)`.
+    pub fn hash(&self) -> Digest {
+        let blobs: Vec<&[u8]> = self.blob_hashes.iter().map(AsRef::as_ref).collect();
+        let blobs = Digest::keccak256(&blobs);
+        Digest::keccak256(&[blobs.as_ref(), self.calldata_hash.as_ref(), self.inline_hash.as_ref()])
     }
 }
 
@@ -45,12 +79,6 @@ pub fn versioned_hash(commitment: &[u8]) -> Digest {
     let [version, ..] = &mut bytes;
     *version = VERSIONED_HASH_VERSION_KZG;
     Digest::new(bytes)
-}
-
-/// `keccak256(keccak256(blob hashes) ‖ calldata hash)`; the calldata hash is zero when there is no calldata form.
-pub fn carrier_hash(blob_hashes: &[Digest], calldata_hash: Digest) -> Digest {
-    let parts: Vec<&[u8]> = blob_hashes.iter().map(AsRef::as_ref).collect();
-    Digest::keccak256(&[Digest::keccak256(&parts).as_ref(), calldata_hash.as_ref()])
 }
 
 /// The 32 bytes that the committee signs to seal a batch: id and carrier, bound to chain, contract, epoch and number.
@@ -73,6 +101,6 @@ pub struct SealedBatch {
 impl SealedBatch {
     /// What [`Self::signature`] is over.
     pub fn digest(&self, domain: &Domain) -> Digest {
-        signing_digest(domain, &self.header, self.encoded.carrier_hash())
+        signing_digest(domain, &self.header, self.encoded.carrier().hash())
     }
 }

@@ -4,6 +4,7 @@
 
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::SolValue;
+use batcher_format::batch::Carrier;
 use batcher_format::{BatchHeader, batch, signing_digest};
 use ordering_types::preimage::Domain;
 use ordering_types::{Digest, Epoch, Height};
@@ -60,8 +61,14 @@ fn the_id_is_the_contracts() {
 fn the_signed_digest_is_the_contracts() {
     let blobs = [Digest::sha256(&[b"a"]), Digest::sha256(&[b"b"])];
     let packed: Vec<u8> = blobs.iter().flat_map(|blob| blob.to_bytes()).collect();
-    let carrier = keccak256((keccak256(packed), B256::ZERO).abi_encode());
-    assert_eq!(batch::carrier_hash(&blobs, Digest::ZERO).to_bytes(), carrier.0);
+    let (calldata, inline) = (keccak256("calldata"), keccak256("inline"));
+    let carrier = keccak256((keccak256(packed), calldata, inline).abi_encode());
+    let ours = Carrier {
+        blob_hashes: blobs.to_vec(),
+        calldata_hash: Digest::new(calldata.0),
+        inline_hash: Digest::new(inline.0),
+    };
+    assert_eq!(ours.hash().to_bytes(), carrier.0);
 
     let inbox = [0x42; 20];
     let mut name = B256::ZERO;

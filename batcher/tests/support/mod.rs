@@ -238,11 +238,22 @@ impl Network {
             l1_reference: 0,
         };
         let encoded = batcher_format::make(&header, &blocks, &Policies::of(&self.spec)).unwrap();
-        let digest = signing_digest(&self.spec.domain(), &header, encoded.carrier_hash());
+        let digest = signing_digest(&self.spec.domain(), &header, encoded.carrier().hash());
         let signature = self.committee.sign(signer, digest);
         let batch = SealedBatch { header, encoded: Arc::new(encoded), signature };
         store.sealed.insert(number, Arc::new(batch));
         store.blocks.extend(blocks);
+    }
+
+    /// A batch that the node serves.
+    pub(crate) fn sealed(&self, number: u64) -> Arc<SealedBatch> {
+        Arc::clone(&self.store.lock().unwrap().sealed[&number])
+    }
+
+    /// Calls the inbox from an account that has sent nothing yet.
+    pub(crate) async fn call_inbox(&self, payer: u32, input: Vec<u8>) -> TransactionReceipt {
+        let inbox = Address::from(*self.spec.inbox.as_bytes());
+        send(&self.rpc, &account(payer), (self.spec.l1_chain_id, TxKind::Call(inbox)), input).await
     }
 
     pub(crate) fn deriver(&self) -> Deriver {
@@ -301,6 +312,32 @@ impl Network {
     }
 }
 
+/// Sends a first transaction of an account, and waits until it is mined.
+async fn send(
+    rpc: &Rpc,
+    signer: &PrivateKeySigner,
+    (chain_id, to): (u64, TxKind),
+    input: Vec<u8>,
+) -> TransactionReceipt {
+    let tx = TxEip1559 {
+        chain_id,
+        gas_limit: 5_000_000,
+        max_fee_per_gas: 100_000_000_000,
+        max_priority_fee_per_gas: 1_000_000_000,
+        to,
+        value: U256::ZERO,
+        input: input.into(),
+        ..TxEip1559::default()
+    };
+    let signature = signer.sign_hash_sync(&tx.signature_hash()).unwrap();
+    let raw = hex::encode_prefixed(tx.into_signed(signature).encoded_2718());
+    let hash: alloy::primitives::B256 = rpc.call("eth_sendRawTransaction", json!([raw])).await.unwrap();
+    until("a mined transaction", async || {
+        rpc.call::<Option<TransactionReceipt>>("eth_getTransactionReceipt", json!([hash])).await.unwrap()
+    })
+    .await
+}
+
 async fn deploy(rpc: &Rpc, committee: &Committee, chain_id: u64) -> (Address, u64) {
     let artifact = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -313,26 +350,10 @@ async fn deploy(rpc: &Rpc, committee: &Committee, chain_id: u64) -> (Address, u6
         .iter()
         .map(|key| Address::from(*key.public_key().address().as_bytes()))
         .collect();
-    let recovery_delay_s = 3_600_u64;
-    code.extend((founders, recovery_delay_s).abi_encode_params());
-    let deployer = account(9);
-    let tx = TxEip1559 {
-        chain_id,
-        gas_limit: 5_000_000,
-        max_fee_per_gas: 100_000_000_000,
-        max_priority_fee_per_gas: 1_000_000_000,
-        to: TxKind::Create,
-        value: U256::ZERO,
-        input: code.into(),
-        ..TxEip1559::default()
-    };
-    let signature = deployer.sign_hash_sync(&tx.signature_hash()).unwrap();
-    let raw = hex::encode_prefixed(tx.into_signed(signature).encoded_2718());
-    let hash: alloy::primitives::B256 = rpc.call("eth_sendRawTransaction", json!([raw])).await.unwrap();
-    let receipt: TransactionReceipt = until("deployment", async || {
-        rpc.call::<Option<TransactionReceipt>>("eth_getTransactionReceipt", json!([hash])).await.unwrap()
-    })
-    .await;
+    // Recovery, inclusion and escape, in seconds; the fee of an entry, in wei.
+    let terms = (3_600_u64, 3_600_u64, 7_200_u64, 1_000_000_000_u64);
+    code.extend((founders, terms).abi_encode_params());
+    let receipt = send(rpc, &account(9), (chain_id, TxKind::Create), code).await;
     assert!(receipt.status());
     (receipt.contract_address.unwrap(), receipt.block_number.unwrap())
 }

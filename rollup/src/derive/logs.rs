@@ -6,10 +6,12 @@ use alloy::primitives::{B256, U256};
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
 use batcher_format::BatchHeader;
+use batcher_format::batch::Carrier;
+use bytes::Bytes;
 use ordering_types::{Address, Digest, Epoch, Height};
 use serde_json::json;
 
-use crate::inbox::ISequencerInbox::{BatchPosted, Initialised, Recovered, Rotated};
+use crate::inbox::ISequencerInbox::{BatchData, BatchPosted, Escaped, Initialised, Recovered, Rotated};
 use crate::inbox::digest;
 use crate::l1::{Rpc, RpcError};
 
@@ -29,6 +31,8 @@ pub(super) struct Place {
 pub(super) enum InboxEvent {
     Key(KeyEvent),
     Posted(Posted),
+    /// All batches so far take effect, though entries of the queue are overdue that they do not cover.
+    Escaped,
 }
 
 /// A key that took effect.
@@ -65,14 +69,17 @@ pub(super) struct NextKey {
     pub(super) committee: Digest,
 }
 
-/// A batch that took effect.
+/// A batch that was recorded.
 #[derive(Clone, Debug)]
 pub(super) struct Posted {
     pub(super) number: u64,
     pub(super) id: Digest,
     pub(super) header: BatchHeader,
-    pub(super) calldata_hash: Digest,
-    pub(super) blob_hashes: Vec<Digest>,
+    pub(super) carrier: Carrier,
+    /// Its payload, if the call itself carried it.
+    pub(super) payload: Option<Bytes>,
+    /// It has no effect yet.
+    pub(super) pending: bool,
 }
 
 /// The queue of events that were read and not yet handed out.
@@ -81,11 +88,27 @@ pub(super) struct Logs {
     inbox: Address,
     next_block: u64,
     queue: VecDeque<Log>,
+    /// The payload that was logged last: that of the batch that is logged next.
+    data: Option<Data>,
+}
+
+/// A payload in the log.
+#[derive(Debug)]
+struct Data {
+    transaction: B256,
+    number: u64,
+    payload: Bytes,
+}
+
+impl Data {
+    fn of(&self, place: &Place, posted: &Posted) -> bool {
+        self.transaction == place.transaction && self.number == posted.number
+    }
 }
 
 impl Logs {
     pub(super) const fn new(inbox: Address, first_block: u64) -> Self {
-        Self { inbox, next_block: first_block, queue: VecDeque::new() }
+        Self { inbox, next_block: first_block, queue: VecDeque::new(), data: None }
     }
 
     /// The next event up to the L1 block `head`, or `None` when there is none.
@@ -96,8 +119,14 @@ impl Logs {
     ) -> Result<Option<(Place, InboxEvent)>, RpcError> {
         loop {
             while let Some(log) = self.queue.pop_front() {
-                if let Some(found) = read(&log) {
-                    return Ok(Some(found));
+                match read(&log) {
+                    Some((place, Read::Data { number, payload })) => {
+                        self.data = Some(Data { transaction: place.transaction, number, payload });
+                    }
+                    Some((place, Read::Event(event))) => {
+                        return Ok(Some((place, self.complete(&place, *event))));
+                    }
+                    None => {}
                 }
             }
             if self.next_block > head {
@@ -110,6 +139,8 @@ impl Logs {
                 "toBlock": format!("{to:#x}"),
                 "topics": [[
                     BatchPosted::SIGNATURE_HASH,
+                    BatchData::SIGNATURE_HASH,
+                    Escaped::SIGNATURE_HASH,
                     Initialised::SIGNATURE_HASH,
                     Rotated::SIGNATURE_HASH,
                     Recovered::SIGNATURE_HASH,
@@ -119,6 +150,28 @@ impl Logs {
             self.next_block = to + 1;
         }
     }
+
+    /// With the payload that was logged before it, if that is its own.
+    fn complete(&mut self, place: &Place, event: InboxEvent) -> InboxEvent {
+        let data = self.data.take();
+        match event {
+            InboxEvent::Posted(posted) => {
+                let own = data.filter(|data| data.of(place, &posted));
+                InboxEvent::Posted(Posted { payload: own.map(|data| data.payload), ..posted })
+            }
+            other => other,
+        }
+    }
+}
+
+/// What one log says.
+enum Read {
+    Event(Box<InboxEvent>),
+    /// The payload of the batch that is logged next.
+    Data {
+        number: u64,
+        payload: Bytes,
+    },
 }
 
 /// For fuzz targets.
@@ -128,7 +181,7 @@ pub(crate) fn read_log(log: &Log) {
 }
 
 /// `None` for what is not the contract's event in a mined block: a node that serves such a log is ignored.
-fn read(log: &Log) -> Option<(Place, InboxEvent)> {
+fn read(log: &Log) -> Option<(Place, Read)> {
     if log.removed {
         return None;
     }
@@ -140,16 +193,26 @@ fn read(log: &Log) -> Option<(Place, InboxEvent)> {
     Some((place, read_event(log)?))
 }
 
-fn read_event(log: &Log) -> Option<InboxEvent> {
-    Some(match *log.topic0()? {
+fn read_event(log: &Log) -> Option<Read> {
+    Some(Read::Event(Box::new(match *log.topic0()? {
+        BatchData::SIGNATURE_HASH => {
+            let event = BatchData::decode_log(&log.inner).ok()?.data;
+            return Some(Read::Data { number: event.number, payload: event.payload.0 });
+        }
+        Escaped::SIGNATURE_HASH => InboxEvent::Escaped,
         BatchPosted::SIGNATURE_HASH => {
             let event = BatchPosted::decode_log(&log.inner).ok()?.data;
             InboxEvent::Posted(Posted {
                 number: event.number,
                 id: digest(event.id),
                 header: (&event.header).into(),
-                calldata_hash: digest(event.calldataHash),
-                blob_hashes: event.blobHashes.into_iter().map(digest).collect(),
+                carrier: Carrier {
+                    blob_hashes: event.blobHashes.into_iter().map(digest).collect(),
+                    calldata_hash: digest(event.calldataHash),
+                    inline_hash: digest(event.inlineHash),
+                },
+                payload: None,
+                pending: event.pending,
             })
         }
         Rotated::SIGNATURE_HASH => {
@@ -178,5 +241,5 @@ fn read_event(log: &Log) -> Option<InboxEvent> {
             let event = Initialised::decode_log(&log.inner).ok()?.data;
             InboxEvent::Key(KeyEvent::Initialised(Point { x: event.keyX, y: event.keyY }))
         }
-    })
+    })))
 }

@@ -12,11 +12,16 @@
 //! read from the transactions' calldata (when something was posted through another contract, its calldata is elsewhere, and the
 //! contract's own check is relied on: [`Proof::Contract`]).
 //!
+//! A batch that leaves an overdue entry of the forced-inclusion queue uncovered is *pending*: it is handed out once it takes effect, in order, with
+//! the batch that covers what is overdue, or with an escape.
+//!
 //! A rollup's part that does not decode counts as empty for that rollup ([`DerivedBatch::broken`]); everything
 //! else that does not fit is an error, and the deriver stays where it is: after an L1 reorg, start a new one.
 
+mod gate;
 mod keys;
 mod logs;
+mod posted;
 mod reader;
 
 pub use keys::KeyError;

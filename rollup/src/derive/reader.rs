@@ -5,20 +5,17 @@ use std::sync::Arc;
 use alloy::consensus::Transaction as _;
 use alloy::primitives::{B256, Bytes as AbiBytes, U256};
 use alloy::rpc::types::{Header as L1Header, Transaction as L1Transaction};
-use alloy::sol_types::SolCall;
 use batcher_format::payload::{PayloadError, SectionError};
-use batcher_format::{
-    BatchHeader, Content, Context, DecodedBlock, Policies, batch, blob, payload, signing_digest,
-};
+use batcher_format::{BatchHeader, Content, Context, DecodedBlock, Policies, blob, payload, signing_digest};
 use bytes::Bytes;
 use ordering_types::{ChainSpec, Digest, Epoch, GroupKey, Height, RollupId};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::gate::Gate;
 use super::keys::{KeyError, Next, Present};
 use super::logs::{InboxEvent, KeyEvent, Logs, Place, Posted};
-use crate::inbox::ISequencerInbox::postCall;
-use crate::inbox::group_signature;
+use super::posted::signature_in;
 use crate::l1::{Beacon, BeaconError, EndpointError, Rpc, RpcError};
 use crate::verify::{Keys, Network};
 
@@ -141,7 +138,7 @@ pub struct DerivedBatch {
     pub l1_block: u64,
     /// L1 transaction that posted it.
     pub l1_transaction: B256,
-    /// Number of its blobs.
+    /// Number of its blobs; none if the call that posted it carried its payload itself.
     pub blobs: usize,
     /// Bytes of its payload.
     pub payload_bytes: usize,
@@ -204,8 +201,8 @@ pub struct Deriver {
     chain_checked: bool,
     present: Option<Present>,
     tip: Tip,
-    /// An event that was taken from the logs and has not had its effect yet: an error in between loses nothing.
-    pending: Option<(Place, InboxEvent)>,
+    /// Events that were taken from the logs and have not had their effect yet: an error in between loses nothing.
+    gate: Gate,
 }
 
 #[derive(Deserialize)]
@@ -227,7 +224,7 @@ impl Deriver {
             chain_checked: false,
             present: None,
             tip: Tip::default(),
-            pending: None,
+            gate: Gate::default(),
         })
     }
 
@@ -252,18 +249,20 @@ impl Deriver {
         self.check_chain().await?;
         let head = self.head().await?;
         loop {
-            if self.pending.is_none() {
-                self.pending = self.logs.next(&self.rpc, head).await?;
+            while self.gate.front().is_none() {
+                let Some((place, event)) = self.logs.next(&self.rpc, head).await? else { return Ok(None) };
+                self.gate.take(place, event);
             }
-            let Some((place, event)) = self.pending.clone() else { return Ok(None) };
+            let Some((place, event)) = self.gate.front().cloned() else { return Ok(None) };
             let derived = match event {
                 InboxEvent::Posted(event) => Some(self.derive(place, &event).await?),
                 InboxEvent::Key(event) => {
                     self.present = Some(self.change_key(place, event).await?);
                     None
                 }
+                InboxEvent::Escaped => None,
             };
-            self.pending = None;
+            self.gate.pass();
             if let Some(derived) = derived {
                 self.tip = Tip {
                     number: derived.header.number,
@@ -324,12 +323,8 @@ impl Deriver {
         self.check_follows(event)?;
         let proof = self.check_signature(place, event).await?;
 
-        let block: Option<L1Block> =
-            self.rpc.call("eth_getBlockByHash", json!([place.block_hash, false])).await?;
-        let block = block.ok_or(DeriveError::Reorganised(place.block_hash))?;
-        let blobs = self.beacon.blobs(block.header.timestamp, &event.blob_hashes).await?;
         let number = header.number;
-        let payload = blob::unpack(&blobs).map_err(|error| DeriveError::Blobs { number, error })?;
+        let (payload, blobs) = self.payload(place, event).await?;
         let context = Context {
             parent_header: self.tip.last_header,
             chain_spec: self.network.hash(),
@@ -343,11 +338,29 @@ impl Deriver {
             proof,
             l1_block: place.block_number,
             l1_transaction: place.transaction,
-            blobs: blobs.len(),
+            blobs,
             payload_bytes: payload.len(),
             blocks: decoded.blocks,
             broken: decoded.broken,
         })
+    }
+
+    /// A batch's bytes, and how many blobs carry them: none if L1 has logged them.
+    async fn payload(&self, place: Place, event: &Posted) -> Result<(Bytes, usize), DeriveError> {
+        if let Some(payload) = &event.payload {
+            if Digest::keccak256(&[payload]) != event.carrier.calldata_hash {
+                let what = "the logged payload is not the signed one";
+                return Err(DeriveError::Chain { number: event.number, what });
+            }
+            return Ok((payload.clone(), 0));
+        }
+        let block: Option<L1Block> =
+            self.rpc.call("eth_getBlockByHash", json!([place.block_hash, false])).await?;
+        let block = block.ok_or(DeriveError::Reorganised(place.block_hash))?;
+        let blobs = self.beacon.blobs(block.header.timestamp, &event.carrier.blob_hashes).await?;
+        let unpacked = blob::unpack(&blobs);
+        let payload = unpacked.map_err(|error| DeriveError::Blobs { number: event.number, error })?;
+        Ok((payload.into(), blobs.len()))
     }
 
     /// The contract enforces the same; an endpoint that hides or invents events does not pass.
@@ -366,7 +379,8 @@ impl Deriver {
         if header.first_height != self.tip.last_height.next() || header.last_height < header.first_height {
             return fail("not the next heights");
         }
-        if event.blob_hashes.is_empty() || event.blob_hashes.len() > blob::MAX_BLOBS {
+        let blobs = event.carrier.blob_hashes.len();
+        if blobs == 0 || blobs > blob::MAX_BLOBS {
             return fail("an impossible number of blobs");
         }
         Ok(())
@@ -379,16 +393,11 @@ impl Deriver {
             return Err(DeriveError::Epoch { number: header.number, present: epoch, got: header.epoch });
         }
         let input = self.transaction_input(place).await?;
-        let Some(call) = input.and_then(|input| postCall::abi_decode(&input).ok()) else {
+        let Some(signature) = input.and_then(|input| signature_in(&input, header)) else {
             return Ok(Proof::Contract);
         };
-        if BatchHeader::from(&call.header) != *header {
-            return Ok(Proof::Contract);
-        }
-        let carrier = batch::carrier_hash(&event.blob_hashes, event.calldata_hash);
-        let signed = signing_digest(&self.network.domain(), header, carrier);
-        key.verify(signed, &group_signature(&call.signature))
-            .map_err(|_| DeriveError::Signature(header.number))?;
+        let signed = signing_digest(&self.network.domain(), header, event.carrier.hash());
+        key.verify(signed, &signature).map_err(|_| DeriveError::Signature(header.number))?;
         Ok(Proof::Signature)
     }
 }

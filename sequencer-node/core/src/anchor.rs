@@ -147,7 +147,7 @@ pub fn checkpoint(
         founding,
         handovers,
         batch: batch.header.clone(),
-        carrier: batch.encoded.carrier_hash(),
+        carrier: batch.encoded.carrier().hash(),
         signature: batch.signature,
     };
     Checkpoint { header, certificate, snapshot, context: codec::encode(&anchor).into() }

@@ -123,7 +123,7 @@ struct OpenBatch {
 impl OpenBatch {
     /// What is signed for an encoding of it.
     fn digest(&self, domain: &Domain, encoded: &EncodedBatch) -> Digest {
-        signing_digest(domain, &self.header, encoded.carrier_hash())
+        signing_digest(domain, &self.header, encoded.carrier().hash())
     }
 
     /// The signatures that are wanted: one over any of the accepted encodings.

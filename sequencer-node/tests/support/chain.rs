@@ -135,8 +135,9 @@ impl Chain {
     pub(crate) async fn found(&self, founders: &[(PublicKey, String)]) -> (Address, Address) {
         let node = |(key, _): &(PublicKey, String)| to_l1(key.address());
         let addresses: Vec<Address> = founders.iter().map(node).collect();
-        let inbox =
-            self.deploy("SequencerInbox", (addresses, 3_600_u64).abi_encode_params(), U256::ZERO).await;
+        // Recovery, inclusion and escape, in seconds; the fee of an entry, in wei.
+        let terms = (3_600_u64, 3_600_u64, 7_200_u64, 1_000_000_000_u64);
+        let inbox = self.deploy("SequencerInbox", (addresses, terms).abi_encode_params(), U256::ZERO).await;
         let founder = |(index, one): (u32, &(PublicKey, String))| Founder {
             node: node(one),
             owner: account(index).address(),

@@ -63,7 +63,7 @@ fuzz_target!(
             SEALED => {
                 if let Ok(batch) = codec::decode::<SealedBatch>(bytes, 1 << 20) {
                     assert_eq!(codec::encode(&batch), bytes);
-                    let _ = (batch.header.id(), batch.header.block_count(), batch.encoded.carrier_hash());
+                    let _ = (batch.header.id(), batch.header.block_count(), batch.encoded.carrier().hash());
                 }
             }
             _ => {

@@ -49,7 +49,7 @@ impl Batches {
     ) -> Vec<Violation> {
         let header = &batch.header;
         let (number, id) = (header.number, header.id());
-        let digest = hashes::batch(domain, (header.epoch.get(), number), id, &batch.encoded.commitments);
+        let digest = hashes::batch(domain, (header.epoch.get(), number), id, &batch.encoded);
         if !self.judged.insert(digest) {
             return Vec::new();
         }

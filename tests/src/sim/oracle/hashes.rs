@@ -1,5 +1,6 @@
 //! Every hash that the promises speak of, computed a second time from the documents: no code of the cores is called.
 
+use batcher_format::EncodedBatch;
 use node_core::evidence::WrongShare;
 use ordering_types::preimage::Domain;
 use ordering_types::{Digest, GroupKey, Handover, Header, PublicKey, RollupId, TxId};
@@ -122,20 +123,22 @@ pub(super) fn handover(domain: &Domain, handover: &Handover) -> Digest {
     signed(domain, 3, &[number(epoch - 1), number(epoch), content.to_bytes()])
 }
 
-/// What the committee signs of a batch: its id, and the hashes of its blobs.
+/// What the committee signs of a batch: its id, and the hashes of its blobs and of its payload.
 pub(super) fn batch(
     domain: &Domain,
     (epoch, batch): (u64, u64),
     id: Digest,
-    commitments: &[impl AsRef<[u8]>],
+    encoded: &EncodedBatch,
 ) -> Digest {
     let mut blobs = Vec::new();
-    for commitment in commitments {
+    for commitment in &encoded.commitments {
         let mut hash = sha256(&[commitment.as_ref()]).to_bytes();
         hash[0] = 1;
         blobs.extend(hash);
     }
-    let carrier = keccak(&[keccak(&[&blobs]).as_bytes(), &[0; 32]]);
+    let fits_calldata = encoded.payload.len() <= 120_000;
+    let calldata = if fits_calldata { keccak(&[&encoded.payload]) } else { Digest::ZERO };
+    let carrier = keccak(&[keccak(&[&blobs]).as_bytes(), calldata.as_bytes(), &[0; 32]]);
     let content = keccak(&[id.as_bytes(), carrier.as_bytes()]);
     signed(domain, 2, &[number(epoch), number(batch), content.to_bytes()])
 }
