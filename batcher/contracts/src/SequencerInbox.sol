@@ -74,9 +74,7 @@ contract SequencerInbox is ForcedQueue {
         if (!FrostVerifier.isValidKey(x, y)) revert InvalidGroupKey(x, y);
         requireQuorum(founders, CommitteeMessage.digest(CommitteeMessage.KIND_INITIALISE, 0, x, bytes32(y)), signatures);
 
-        Tip memory first;
-        first.nextNumber = 1;
-        install(first, 0, x, y);
+        install(Tip(1, 0, 0, false, 0), 0, x, y);
         emit Initialised(0, x, y);
     }
 
