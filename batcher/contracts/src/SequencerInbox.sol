@@ -116,7 +116,7 @@ contract SequencerInbox is ForcedQueue {
         if (last.nextNumber == before) {
             revert WrongNumber(before, postings.length == 0 ? before : postings[postings.length - 1].header.number);
         }
-        if (blobhash(firstBlob) != 0) revert WrongBlobCount(firstBlob, firstBlob + 1);
+        if (transactionBlobs(firstBlob, 1).length != 0) revert WrongBlobCount(firstBlob, firstBlob + 1);
         store(last);
         lastId = id;
     }
@@ -145,9 +145,7 @@ contract SequencerInbox is ForcedQueue {
         if (!FrostVerifier.isValidKey(next.keyX, next.keyY)) revert InvalidGroupKey(next.keyX, next.keyY);
         bytes32 content = CommitteeMessage.handoverContent(next);
         bytes32 digest = CommitteeMessage.digest(CommitteeMessage.KIND_HANDOVER, last.epoch, next.epoch, content);
-        if (!FrostVerifier.verify(keyX, last.keyYOdd, digest, signature.rx, signature.ry, signature.z)) {
-            revert InvalidGroupSignature(digest);
-        }
+        if (!isSigned(digest, keyX, last.keyYOdd, signature)) revert InvalidGroupSignature(digest);
 
         install(last, next.epoch, next.keyX, next.keyY);
         committee = next.committeeHash;
@@ -274,13 +272,22 @@ contract SequencerInbox is ForcedQueue {
         bytes32 content =
             CommitteeMessage.batchContent(id, carrier.blobHashes, carrier.calldataHash, carrier.inlineHash);
         bytes32 digest = CommitteeMessage.digest(CommitteeMessage.KIND_BATCH, last.epoch, header.number, content);
-        if (!FrostVerifier.verify(keyX, last.keyYOdd, digest, signature.rx, signature.ry, signature.z)) {
-            revert InvalidGroupSignature(digest);
-        }
+        if (!isSigned(digest, keyX, last.keyYOdd, signature)) revert InvalidGroupSignature(digest);
         bool pending = cover(header.number, header.forcedCursor);
         emit BatchPosted(
             header.number, id, header, carrier.calldataHash, carrier.inlineHash, carrier.blobHashes, pending
         );
+    }
+
+    /// @dev Whether the group key with this x-coordinate and parity signed the digest. Virtual for the proofs, which are about
+    /// everything else.
+    function isSigned(bytes32 digest, uint256 x, bool yOdd, GroupSignature calldata signature)
+        internal
+        view
+        virtual
+        returns (bool)
+    {
+        return FrostVerifier.verify(x, yOdd, digest, signature.rx, signature.ry, signature.z);
     }
 
     /// @dev The batch is the last one from now on. Changes `last` too.
@@ -324,7 +331,8 @@ contract SequencerInbox is ForcedQueue {
 
     /// @dev The versioned hashes of this transaction's blobs from one on, in order, up to so many. L1 itself bounds their
     /// number. They are written from the free memory pointer on, since only the first zero says how many there are.
-    function transactionBlobs(uint256 from, uint256 most) private view returns (bytes32[] memory hashes) {
+    /// Virtual for the proofs, whose machine has no blobs.
+    function transactionBlobs(uint256 from, uint256 most) internal view virtual returns (bytes32[] memory hashes) {
         assembly ("memory-safe") {
             hashes := mload(0x40)
             let end := add(hashes, 32)

@@ -29,6 +29,7 @@ interface Vm {
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function chainId(uint256 id) external;
     function blobhashes(bytes32[] calldata hashes) external;
+    function assume(bool condition) external pure;
     function warp(uint256 timestamp) external;
     function roll(uint256 number) external;
     function deal(address account, uint256 balance) external;
