@@ -40,12 +40,14 @@
 mod beacon;
 mod chain;
 mod connections;
+mod fault;
 mod kzg;
 mod node;
 mod options;
 mod pool;
 mod rpc;
 mod server;
+mod shadow;
 mod state;
 mod transaction;
 
