@@ -64,6 +64,8 @@ async fn deploy_call_estimate_and_logs() {
 #[tokio::test]
 async fn headers_commit_to_transactions_receipts_and_state() {
     use alloy::consensus::proofs::{calculate_receipt_root, calculate_transaction_root};
+    use alloy::consensus::{Block, BlockBody};
+    use alloy::eips::eip4895::Withdrawals;
 
     let (l1, provider) = chain().await;
     let contract = deploy(&provider).await;
@@ -77,6 +79,10 @@ async fn headers_commit_to_transactions_receipts_and_state() {
     assert_eq!(block.header.hash, block.header.inner.hash_slow());
     let txs: Vec<_> = block.transactions.txns().map(|tx| tx.inner.clone_inner()).collect();
     assert_eq!(txs.len(), 2);
+    let body =
+        BlockBody { transactions: txs.clone(), ommers: vec![], withdrawals: Some(Withdrawals::default()) };
+    let whole = Block::new(block.header.inner.clone(), body);
+    assert_eq!(block.header.size, Some(U256::from(alloy::rlp::encode(&whole).len())));
     assert_eq!(block.header.transactions_root, calculate_transaction_root(&txs));
     let receipts = provider.get_block_receipts(BlockId::latest()).await.unwrap().unwrap();
     assert_eq!(receipts[1].inner.cumulative_gas_used(), block.header.gas_used);
