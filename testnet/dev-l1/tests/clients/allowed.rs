@@ -31,7 +31,6 @@ pub(crate) fn exceptions() -> Vec<Exception> {
         // anvil's first block has the genesis block's base fee, which is therefore set lower than 1 gwei.
         (Differs, "genesis.baseFeePerGas"),
         (Differs, "identity.baseFee"),
-        (Differs, "identity.gasPrice"),
         // Both may exceed what is needed; geth's search stops within 1.5 %, and so does this one.
         (Differs, "before.estimated"),
         // geth: what a pending transaction may pay at most. anvil: what it would pay now.
