@@ -53,7 +53,9 @@
 //! | `dev_lie` | `{kind, seconds, blocks, retryAfter, code, all = false}` | lies for so long, in place of any earlier lie; 0 ends it |
 //! | `dev_faults` | | every listener with its URL, outage and lie |
 //!
-//! Both last an hour at most. The kinds of lies:
+//! On a command line: `dev-l1 ctl lie '{"kind":"staleHead","seconds":60}' --rpc http://127.0.0.1:8546`.
+//!
+//! Outages and lies last an hour at most. The kinds of lies:
 //!
 //! | kind | parameters | what clients meet |
 //! |---|---|---|
@@ -85,6 +87,7 @@
 mod beacon;
 mod chain;
 mod connections;
+mod ctl;
 mod fault;
 mod kzg;
 mod node;
@@ -96,5 +99,6 @@ mod shadow;
 mod state;
 mod transaction;
 
+pub use ctl::CtlError;
 pub use options::{DEFAULT_CHAIN_ID, DEFAULT_MNEMONIC, Options};
 pub use server::{DevL1, Handle, StartError, main_from_args, run};

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::ctl::Ctl;
+
 /// The chain id unless another is chosen: the one that geth's developer mode uses.
 pub const DEFAULT_CHAIN_ID: u64 = 1337;
 /// The mnemonic of the funded accounts: the one that every development chain uses. Never put
@@ -25,9 +27,9 @@ pub(crate) const EXAMPLES: &str = "Examples:
       As fast as tests like it.
   dev-l1 --also-listen 127.0.0.1:8546 --also-listen 127.0.0.1:8547
       Three endpoints of one chain. dev_outage and dev_lie make one of them fail or lie.
-  curl -s localhost:8545 -H 'content-type: application/json' \\
-      -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"dev_reorg\",\"params\":[{\"depth\":2}]}'
-      Replace the newest two blocks. All dev_* methods are listed in the crate's documentation.";
+  dev-l1 ctl reorg '{\"depth\":2}'
+      Replace the newest two blocks of a running one. All dev_* methods are listed in the
+      crate's documentation.";
 
 /// Everything that can be chosen.
 #[derive(Clone, Debug, clap::Args)]
@@ -119,8 +121,11 @@ impl Default for Options {
 /// The command line of `dev-l1`.
 #[derive(Debug, clap::Parser)]
 #[command(name = "dev-l1", version, about = "A development Ethereum L1: Osaka rules, geth's pool, blobs.")]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     #[command(flatten)]
     pub(crate) options: Options,
 
@@ -131,6 +136,13 @@ pub(crate) struct Args {
     /// Stop when standard input ends: a parent that dies takes this process with it.
     #[arg(long)]
     pub(crate) exit_on_stdin_eof: bool,
+}
+
+/// What to do instead of serving a chain.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Calls a dev_* method of a running dev-l1: reorgs, outages, fee spikes, lies.
+    Ctl(Ctl),
 }
 
 /// Parses `12`, `12s`, `1.5s` or `200ms`.

@@ -24,10 +24,11 @@ use tower_http::cors::CorsLayer;
 
 use crate::chain::{Chain, Params};
 use crate::connections::Limited;
+use crate::ctl::CtlError;
 use crate::fault::{Endpoint, Fault};
 use crate::node::{Node, SharedNode, unix_now};
-use crate::options::{Args, MAX_ENDPOINTS, Options};
-use crate::{beacon, kzg, rpc};
+use crate::options::{Args, Command, MAX_ENDPOINTS, Options};
+use crate::{beacon, ctl, kzg, rpc};
 
 /// Requests that are worked on at once; more wait for their turn.
 const MAX_CONCURRENT_CALLS: usize = 32;
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The genesis block cannot be built.
     #[error("the genesis state cannot be built: {0}")]
     Genesis(String),
+    /// A call of `dev-l1 ctl` failed.
+    #[error(transparent)]
+    Ctl(#[from] CtlError),
     /// Threads or signals are unavailable.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
@@ -370,11 +374,15 @@ async fn stdin_end(watch: bool) {
 /// # Errors
 /// See [`StartError`].
 pub fn run(options: Options) -> Result<(), StartError> {
-    block_on(Args { options, json: false, exit_on_stdin_eof: false })
+    block_on(Args { command: None, options, json: false, exit_on_stdin_eof: false })
 }
 
 fn block_on(args: Args) -> Result<(), StartError> {
-    tokio::runtime::Runtime::new()?.block_on(run_until_told(args))
+    let runtime = tokio::runtime::Runtime::new()?;
+    match args.command {
+        Some(Command::Ctl(ctl)) => Ok(runtime.block_on(ctl::run(ctl))?),
+        None => runtime.block_on(run_until_told(args)),
+    }
 }
 
 /// The `dev-l1` program: parses `args` (the first is the program's name) and runs until told to stop.
