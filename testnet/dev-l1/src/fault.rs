@@ -55,7 +55,8 @@ pub(crate) enum Fault {
 struct Told {
     lie: Lie,
     until: Instant,
-    shadow: Option<Shadow>,
+    /// Has a lock of its own: bringing it up to date takes a while, and others only ask what kind of lie it is.
+    shadow: Option<Arc<Mutex<Shadow>>>,
 }
 
 /// The faults of one listener.
@@ -116,7 +117,7 @@ impl Faults {
     /// The claimed chain could not be built; an earlier lie goes on.
     pub(crate) fn set_lie(&self, lie: Lie, length: Duration, truth: &Node) -> Result<(), ExecutionError> {
         let shadow = match lie {
-            Lie::Head(head) => Some(Shadow::new(head, truth)?),
+            Lie::Head(head) => Some(Arc::new(Mutex::new(Shadow::new(head, truth)?))),
             _ => None,
         };
         *lock(&self.lie) = Some(Told { lie, until: Instant::now() + length, shadow });
@@ -155,11 +156,11 @@ impl Faults {
     }
 
     fn view(&self, truth: &SharedNode) -> Result<SharedNode, ExecutionError> {
-        let mut told = lock(&self.lie);
-        match told.as_mut() {
-            Some(Told { until, shadow: Some(shadow), .. }) if *until > Instant::now() => shadow.node(truth),
-            _ => Ok(truth.clone()),
-        }
+        let shadow = match &*lock(&self.lie) {
+            Some(told) if told.until > Instant::now() => told.shadow.clone(),
+            _ => None,
+        };
+        shadow.map_or_else(|| Ok(truth.clone()), |shadow| lock(&shadow).node(truth))
     }
 
     /// Spoils an answer, each time in the next of three ways: it breaks off, it is a web page, it is JSON of no meaning.

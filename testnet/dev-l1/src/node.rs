@@ -140,7 +140,9 @@ impl Node {
         let count = orphans.len();
         orphans.retain(|tx| keep.transactions && (keep.blobs || !tx.is_blob()));
         let waiting = ledger.pooled();
-        ledger.refill(orphans.into_iter().chain(waiting));
+        for (hash, error) in ledger.refill(orphans.into_iter().chain(waiting)) {
+            tracing::info!(%hash, %error, "lost in the reorg");
+        }
         Ok(count)
     }
 
@@ -165,18 +167,20 @@ impl Ledger {
         self.pool.iter(self.chain.head_state()).map(|(_, tx)| tx.clone()).collect()
     }
 
-    /// Empties the pool and fills it with those of `txs` that still fit the head. What continues the nonces of others
-    /// comes after them.
-    pub(crate) fn refill(&mut self, txs: impl IntoIterator<Item = SignedTx>) {
+    /// Empties the pool and fills it with those of `txs` that still fit the head; returns the others. What continues the
+    /// nonces of others comes after them.
+    pub(crate) fn refill(&mut self, txs: impl IntoIterator<Item = SignedTx>) -> Vec<(B256, PoolError)> {
         let Self { chain, pool } = self;
         pool.clear();
+        let mut lost = Vec::new();
         for tx in txs {
             let hash = tx.hash;
             let checked = check(&tx, chain.params.gas_limit);
             if let Err(error) = checked.and_then(|()| pool.add(tx, chain.head_state())) {
-                tracing::info!(%hash, %error, "dropped from the pool");
+                lost.push((hash, error));
             }
         }
+        lost
     }
 
     fn next_block(&self, balances: Vec<(Address, U256)>) -> Result<Candidate, ExecutionError> {

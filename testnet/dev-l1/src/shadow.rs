@@ -3,14 +3,13 @@
 //! A lie is a whole chain of its own with its pool, so that all answers of one endpoint fit together: nonces, receipts,
 //! fees and calls are those of the head that it claims. It shares blocks and states with the true chain.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 
 use alloy::primitives::B256;
 
 use crate::chain::execute::ExecutionError;
 use crate::chain::{Chain, MAX_REORG_DEPTH};
-use crate::node::{Node, SharedNode};
-use crate::transaction::SignedTx;
+use crate::node::{Ledger, Node, SharedNode};
 
 /// Blocks that a head may be off by.
 pub(crate) const MAX_BLOCKS: u64 = MAX_REORG_DEPTH;
@@ -33,10 +32,10 @@ pub(crate) enum HeadLie {
 pub(crate) struct Shadow {
     lie: HeadLie,
     node: SharedNode,
-    /// Head and pool of the true chain that `node` was made from.
+    /// The newest block that is true here as well.
+    base: u64,
+    /// Head and pool of the true chain that this was made from.
     seen: (B256, u64),
-    /// Transactions that the true chain has mined and the lie has not.
-    orphans: Vec<SignedTx>,
 }
 
 impl Shadow {
@@ -45,27 +44,11 @@ impl Shadow {
     /// # Errors
     /// An empty block could not be built.
     pub(crate) fn new(lie: HeadLie, truth: &Node) -> Result<Self, ExecutionError> {
-        let mut chain = truth.read().chain.clone();
-        let seen = (chain.head().hash, truth.read().pool.version());
-        let mut orphans = Vec::new();
-        match lie {
-            HeadLie::Stuck => {}
-            HeadLie::Stale(blocks) => orphans = chain.rewind(blocks),
-            HeadLie::Future(blocks) => {
-                chain.diverge();
-                for _ in 0..blocks {
-                    chain.append_empty(chain.head().header.timestamp + chain.params.slot_seconds)?;
-                }
-            }
-            HeadLie::Forked(blocks) => {
-                let truth = chain.clone();
-                orphans = chain.rewind(blocks);
-                chain.diverge();
-                follow(&mut chain, &truth)?;
-            }
-        }
-        let shadow = Self { lie, node: Arc::new(Node::new(chain, false)), seen, orphans };
-        shadow.fill_pool(truth);
+        let (truth, seen) = look(truth);
+        let (chain, base) = claimed(lie, &truth.chain)?;
+        let node = Arc::new(Node::new(chain, false));
+        let shadow = Self { lie, node, base, seen };
+        shadow.fill_pool(&truth);
         Ok(shadow)
     }
 
@@ -74,31 +57,63 @@ impl Shadow {
     /// # Errors
     /// An empty block could not be built.
     pub(crate) fn node(&mut self, truth: &Node) -> Result<SharedNode, ExecutionError> {
-        let now = {
-            let ledger = truth.read();
-            (ledger.chain.head().hash, ledger.pool.version())
-        };
-        if now == self.seen {
+        let (truth, seen) = look(truth);
+        if seen == self.seen {
             return Ok(self.node.clone());
         }
-        match self.lie {
-            HeadLie::Stale(_) | HeadLie::Future(_) => *self = Self::new(self.lie, truth)?,
-            HeadLie::Stuck => self.fill_pool(truth),
-            HeadLie::Forked(_) => {
-                let chain = truth.read().chain.clone();
-                self.node.change(|ledger| follow(&mut ledger.chain, &chain))?;
-                self.fill_pool(truth);
+        if seen.0 != self.seen.0 {
+            match self.lie {
+                HeadLie::Stale(_) | HeadLie::Future(_) => {
+                    let (chain, base) = claimed(self.lie, &truth.chain)?;
+                    (self.node, self.base) = (Arc::new(Node::new(chain, false)), base);
+                }
+                HeadLie::Forked(_) => {
+                    self.node.change(|ledger| follow(&mut ledger.chain, &truth.chain))?;
+                }
+                HeadLie::Stuck => {}
             }
         }
-        self.seen = now;
+        self.fill_pool(&truth);
+        self.seen = seen;
         Ok(self.node.clone())
     }
 
-    /// A node that has not seen a block has its transactions still in its pool.
-    fn fill_pool(&self, truth: &Node) {
-        let waiting = truth.read().pooled();
-        self.node.change(|ledger| ledger.refill(self.orphans.iter().cloned().chain(waiting)));
+    /// A node that has not seen a block has its transactions still in its pool. Of many such blocks the first ones
+    /// count: a pool is bounded.
+    fn fill_pool(&self, truth: &Ledger) {
+        let unseen = truth.chain.transactions(self.base, self.base + MAX_BLOCKS);
+        self.node.change(|ledger| ledger.refill(unseen.into_iter().chain(truth.pooled())));
     }
+}
+
+/// The true chain and pool, and what tells whether they have changed.
+fn look(truth: &Node) -> (RwLockReadGuard<'_, Ledger>, (B256, u64)) {
+    let ledger = truth.read();
+    let seen = (ledger.chain.head().hash, ledger.pool.version());
+    (ledger, seen)
+}
+
+/// The chain that a lie begins with, and the height up to which it is true.
+fn claimed(lie: HeadLie, truth: &Chain) -> Result<(Chain, u64), ExecutionError> {
+    let mut chain = truth.clone();
+    if let HeadLie::Stale(blocks) | HeadLie::Forked(blocks) = lie {
+        chain.rewind(blocks);
+    }
+    let base = chain.head().number();
+    match lie {
+        HeadLie::Stuck | HeadLie::Stale(_) => {}
+        HeadLie::Future(blocks) => {
+            chain.diverge();
+            for _ in 0..blocks {
+                chain.append_empty(chain.head().header.timestamp + chain.params.slot_seconds)?;
+            }
+        }
+        HeadLie::Forked(_) => {
+            chain.diverge();
+            follow(&mut chain, truth)?;
+        }
+    }
+    Ok((chain, base))
 }
 
 /// Makes `fork` as high as `truth` with empty blocks at the same times.

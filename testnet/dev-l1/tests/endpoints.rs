@@ -123,8 +123,12 @@ async fn stuck_future_and_forked_heads() {
         async |url: &str, number: &str| ask(url, "eth_getBlockByNumber", json!([number, false])).await;
     ask(&liar, "dev_lie", json!([{ "kind": "stuckHead", "seconds": 600 }])).await;
     ask(&other, "dev_lie", json!([{ "kind": "futureHead", "seconds": 600, "blocks": 6 }])).await;
+    let hash = send(&provider, from(0).with_to(Address::ZERO)).await;
     mine(&provider, 2).await;
     assert_eq!([height(&truth).await, height(&liar).await, height(&other).await], [12, 10, 18]);
+    let waits = ask(&liar, "eth_getTransactionByHash", json!([hash])).await;
+    assert_eq!((&waits["hash"], &waits["blockHash"]), (&json!(hash), &Value::Null), "mined, but not there");
+    assert_eq!(ask(&other, "eth_getTransactionByHash", json!([hash])).await["blockNumber"], "0xb");
     assert_eq!(block(&other, "finalized").await["number"], "0xe", "final where there is nothing yet");
     assert_eq!(block(&truth, "0xe").await, Value::Null);
     assert_eq!(block(&other, "0xd").await["parentHash"], block(&truth, "0xc").await["hash"]);
@@ -137,6 +141,8 @@ async fn stuck_future_and_forked_heads() {
     assert_eq!(block(&liar, "finalized").await["hash"], forked["hash"], "final, and not true");
     mine(&provider, 3).await;
     assert_eq!(block(&liar, "0x8").await["hash"], forked["hash"], "its blocks stay");
+    assert_eq!(ask(&liar, "eth_getTransactionReceipt", json!([hash])).await, Value::Null);
+    assert_eq!(ask(&liar, "eth_getTransactionByHash", json!([hash])).await["hash"], json!(hash));
     assert_eq!(block(&liar, "0xd").await["parentHash"], block(&liar, "0xc").await["hash"]);
     assert_eq!(height(&liar).await, 15);
     l1.stop().await;

@@ -317,7 +317,12 @@ impl Chain {
         }
         let timestamps: Vec<_> =
             self.blocks.range(ancestor + 1..).map(|(_, block)| block.header.timestamp).collect();
-        let orphans = self.drop_above(ancestor);
+        // geth keeps blobs for a reorg only until they are final.
+        let last_final = self.finalized.max(ancestor);
+        let mut orphans = self.transactions(ancestor, last_final);
+        orphans.iter_mut().for_each(|tx| tx.sidecar = None);
+        orphans.extend(self.transactions(last_final, head));
+        self.drop_above(ancestor);
         self.fork += 1;
         for timestamp in timestamps {
             self.append_empty(timestamp)?;
@@ -325,15 +330,26 @@ impl Chain {
         Ok(orphans)
     }
 
-    /// Forgets the newest `depth` blocks, or all but the first, as if they had not come yet; returns their transactions,
-    /// oldest first.
-    pub(crate) fn rewind(&mut self, depth: u64) -> Vec<SignedTx> {
+    /// The transactions of the blocks above `ancestor` up to `last` as they were in the pool, oldest first.
+    pub(crate) fn transactions(&self, ancestor: u64, last: u64) -> Vec<SignedTx> {
+        let mut found = Vec::new();
+        for (number, block) in self.blocks.range(ancestor + 1..).take_while(|(number, _)| **number <= last) {
+            let blobs = self.blobs(*number).unwrap_or_default();
+            found.extend(block.txs.iter().map(|tx| {
+                let kept = blobs.iter().find(|blob| blob.tx_hash == tx.hash);
+                tx.to_signed(kept.map(|blob| blob.sidecar.clone()))
+            }));
+        }
+        found
+    }
+
+    /// Forgets the newest `depth` blocks, or as many as there are states for, as if they had not come yet.
+    pub(crate) fn rewind(&mut self, depth: u64) {
         let head = self.head.number();
         let ancestor = head - depth.min(head - self.states.keys().next().copied().unwrap_or(head));
-        let orphans = self.drop_above(ancestor);
+        self.drop_above(ancestor);
         self.finalized = self.finalized.min(ancestor.saturating_sub(self.params.finalized_lag));
         self.safe = self.safe.min(ancestor.saturating_sub(self.params.safe_lag));
-        orphans
     }
 
     /// From here on empty blocks differ from those that this chain's twin would make.
@@ -351,18 +367,12 @@ impl Chain {
         Ok(())
     }
 
-    /// Takes the blocks above `ancestor` off. Blobs of final blocks are lost for their transactions, as geth keeps them
-    /// for a reorg only until finality.
-    fn drop_above(&mut self, ancestor: u64) -> Vec<SignedTx> {
+    /// Takes the blocks above `ancestor` off.
+    fn drop_above(&mut self, ancestor: u64) {
         let dropped = self.blocks.split_off(&(ancestor + 1));
-        let mut orphans = Vec::new();
         for (number, block) in &dropped {
             let blobs = self.blobs.remove(number).unwrap_or_default();
             self.blob_count -= count(&blobs);
-            for tx in &block.txs {
-                let kept = blobs.iter().find(|blob| blob.tx_hash == tx.hash && *number > self.finalized);
-                orphans.push(tx.to_signed(kept.map(|blob| blob.sidecar.clone())));
-            }
             self.states.remove(number);
             self.forget(block);
         }
@@ -372,7 +382,6 @@ impl Chain {
         if let (Some(block), Some(state)) = (self.blocks.get(&ancestor), self.states.get(&ancestor)) {
             (self.head, self.head_state) = (block.clone(), state.clone());
         }
-        orphans
     }
 
     /// Sets the base fee of the next block only, in wei.
