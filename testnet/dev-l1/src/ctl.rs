@@ -24,7 +24,7 @@ Others: mine, setAutomine, setNextBaseFee, setBlobBaseFee, expireBlobs.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Ctl {
     /// URL of the endpoint that is meant.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545")]
+    #[arg(long, value_name = "URL", env = "DEV_L1_RPC", default_value = "http://127.0.0.1:8545")]
     rpc: String,
 
     /// Name of the method; `dev_` in front may be left out.

@@ -24,7 +24,7 @@
 //! | `dev_feeSpike` | `{factor, blocks, gas = true, blob = true}` | multiplies base fee and blob base fee (0.001 to 1,000,000 times) for the next blocks (at most 1024); then they are what they were before. `{blocks: 0}` ends it |
 //! | `dev_setNextBaseFee` | wei | base fee of the next block |
 //! | `dev_setBlobBaseFee` | wei | blob base fee of the next block |
-//! | `dev_setBalance` | address, wei | sets a balance in a block of its own, mined at once; empties and refills a wallet |
+//! | `dev_setBalance` | address, wei | sets a balance in a block of its own, mined at once: empties and refills a wallet. A reorg of that block undoes it |
 //! | `dev_expireBlobs` | `{before, olderThanSeconds}`, both optional | the beacon API answers 404 for the blobs of blocks below that number (or tag) and more than so many seconds older than the head, for good; without parameters for all. Returns how many blobs went |
 //!
 //! *Reorgs.* geth's pools look at what the old branch had and the new one lacks, and pool it again. For a blob
@@ -37,7 +37,8 @@
 //! *Fee spikes.* `baseFeePerGas` and `excessBlobGas` of a spiked block do not follow from its parent; everything that follows from
 //! the block itself does, so a wallet that computes the blob base fee from `excessBlobGas` gets what
 //! `eth_blobBaseFee`, receipts and the `BLOBBASEFEE` opcode say. Which blocks are spiked is a matter of their numbers: a
-//! reorg rebuilds them with the same prices. A second spike starts from the prices before the first.
+//! reorg rebuilds them with the same prices. A second spike starts from the prices before the first; `dev_setNextBaseFee` and
+//! `dev_setBlobBaseFee` come first for their block.
 //!
 //! *Empty wallets.* After each block, as in geth, a pooled transaction that its sender cannot pay alone is dropped, and of blob
 //! transactions the last ones until the rest can be paid together.

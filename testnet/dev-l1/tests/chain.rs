@@ -319,7 +319,10 @@ async fn tags_and_old_states() {
     assert_eq!(height(BlockNumberOrTag::Earliest).await, 0);
 
     let who = Address::repeat_byte(0x77);
-    send(&provider, from(0).with_to(who).with_value(U256::from(5))).await;
+    let hash = send(&provider, from(0).with_to(who).with_value(U256::from(5))).await;
+    let pooled = call(&provider, "eth_getTransactionByHash", json!([hash])).await;
+    assert_eq!(pooled["gasPrice"], pooled["maxFeePerGas"], "what it may pay at most, until it is mined");
+    assert!(pooled["gasPrice"].is_string());
     assert_eq!(provider.get_balance(who).await.unwrap(), U256::ZERO);
     assert_eq!(provider.get_balance(who).pending().await.unwrap(), U256::from(5));
     assert_eq!(provider.get_transaction_count(signer(0).address()).pending().await.unwrap(), 1);

@@ -123,7 +123,9 @@ fn wrong_words(document: &Value) -> Vec<String> {
 async fn check(clients: &Path, anvil: &Path, exceptions: &[Exception]) -> Vec<String> {
     let mut found = Vec::new();
     for story in STORIES {
+        let started = Instant::now();
         let [ours, theirs] = both(clients, anvil, story).await;
+        eprintln!("{story}: {} s", started.elapsed().as_secs());
         let differences = compare(exceptions, &ours, &theirs);
         found
             .extend(differences.into_iter().chain(wrong_words(&ours)).map(|what| format!("{story}: {what}")));
