@@ -1,8 +1,8 @@
-//! The chain and its pool behind one lock, the clock, and the switches that `dev_*` methods turn.
+//! The chain and its pool behind one lock, and the clock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::{Address, B256, U256};
 
@@ -21,14 +21,13 @@ pub(crate) struct Ledger {
     pub(crate) pool: Pool,
 }
 
-/// How an outage looks from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum OutageMode {
-    /// HTTP 503 at once.
-    Refuse,
-    /// No answer until the outage ends.
-    Hang,
+/// What of the transactions that lose their place in a reorg returns to the pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    /// Any of them.
+    pub(crate) transactions: bool,
+    /// Those with blobs too.
+    pub(crate) blobs: bool,
 }
 
 /// A running development chain.
@@ -41,7 +40,6 @@ pub(crate) struct Node {
     pending: Mutex<Option<(PendingKey, Candidate)>>,
     pub(crate) filters: Mutex<Filters>,
     automine: AtomicBool,
-    outage: Mutex<Option<(Instant, OutageMode)>>,
 }
 
 /// What the pending block depends on: head, pool version, planned timestamp.
@@ -55,7 +53,6 @@ impl Node {
             pending: Mutex::new(None),
             filters: Mutex::new(Filters::default()),
             automine: AtomicBool::new(automine),
-            outage: Mutex::new(None),
         }
     }
 
@@ -134,23 +131,17 @@ impl Node {
         Ok(hash)
     }
 
-    /// Replaces the newest blocks by empty ones; `keep` puts their transactions back into the pool.
-    /// Says how many transactions lost their place.
-    pub(crate) fn reorg(&self, depth: u64, keep: bool, past_finalized: bool) -> Result<usize, ReorgError> {
+    /// Replaces the newest blocks by empty ones and puts back into the pool what `keep` says. Says how many transactions
+    /// lost their place.
+    pub(crate) fn reorg(&self, depth: u64, keep: Keep, past_finalized: bool) -> Result<usize, ReorgError> {
         let _turn = lock(&self.turn);
         let mut ledger = self.write();
-        let Ledger { chain, pool } = &mut *ledger;
-        let orphans = chain.reorg(depth, past_finalized)?;
+        let mut orphans = ledger.chain.reorg(depth, past_finalized)?;
         let count = orphans.len();
-        let waiting: Vec<SignedTx> = pool.iter(chain.head_state()).map(|(_, tx)| tx.clone()).collect();
-        pool.clear();
-        // Orphans come first: what was pooled may continue their nonces.
-        for tx in orphans.into_iter().filter(|_| keep).chain(waiting) {
-            let hash = tx.hash;
-            let checked = check(&tx, chain.params.gas_limit);
-            if let Err(error) = checked.and_then(|()| pool.add(tx, chain.head_state())) {
-                tracing::info!(%hash, %error, "lost in the reorg");
-            }
+        orphans.retain(|tx| keep.transactions && (keep.blobs || !tx.is_blob()));
+        let waiting = ledger.pooled();
+        for (hash, error) in ledger.refill(orphans.into_iter().chain(waiting)) {
+            tracing::info!(%hash, %error, "lost in the reorg");
         }
         Ok(count)
     }
@@ -168,21 +159,30 @@ impl Node {
     pub(crate) fn set_automine(&self, on: bool) {
         self.automine.store(on, Ordering::Relaxed);
     }
-
-    /// Starts an outage, or ends it if `length` is zero.
-    pub(crate) fn set_outage(&self, length: Duration, mode: OutageMode) {
-        *lock(&self.outage) = (!length.is_zero()).then(|| (Instant::now() + length, mode));
-    }
-
-    /// The present outage and how long it will last.
-    pub(crate) fn outage(&self) -> Option<(Duration, OutageMode)> {
-        let (until, mode) = (*lock(&self.outage))?;
-        let left = until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some((left, mode))
-    }
 }
 
 impl Ledger {
+    /// Every pooled transaction, each account's in the order of its nonces.
+    pub(crate) fn pooled(&self) -> Vec<SignedTx> {
+        self.pool.iter(self.chain.head_state()).map(|(_, tx)| tx.clone()).collect()
+    }
+
+    /// Empties the pool and fills it with those of `txs` that still fit the head; returns the others. What continues the
+    /// nonces of others comes after them.
+    pub(crate) fn refill(&mut self, txs: impl IntoIterator<Item = SignedTx>) -> Vec<(B256, PoolError)> {
+        let Self { chain, pool } = self;
+        pool.clear();
+        let mut lost = Vec::new();
+        for tx in txs {
+            let hash = tx.hash;
+            let checked = check(&tx, chain.params.gas_limit);
+            if let Err(error) = checked.and_then(|()| pool.add(tx, chain.head_state())) {
+                lost.push((hash, error));
+            }
+        }
+        lost
+    }
+
     fn next_block(&self, balances: Vec<(Address, U256)>) -> Result<Candidate, ExecutionError> {
         let mut plan = self.chain.plan(self.chain.next_timestamp(unix_now()));
         plan.balances = balances;

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::ctl::Ctl;
+
 /// The chain id unless another is chosen: the one that geth's developer mode uses.
 pub const DEFAULT_CHAIN_ID: u64 = 1337;
 /// The mnemonic of the funded accounts: the one that every development chain uses. Never put
@@ -10,6 +12,8 @@ pub const DEFAULT_CHAIN_ID: u64 = 1337;
 pub const DEFAULT_MNEMONIC: &str = "test test test test test test test test test test test junk";
 /// Mainnet's gas limit.
 const DEFAULT_GAS_LIMIT: u64 = 60_000_000;
+/// Addresses of one chain.
+pub(crate) const MAX_ENDPOINTS: usize = 16;
 /// More accounts than this are not derived (a few hundred microseconds each).
 const MAX_ACCOUNTS: u32 = 1000;
 
@@ -21,9 +25,11 @@ pub(crate) const EXAMPLES: &str = "Examples:
       One block a second; one JSON line on standard output once it is ready.
   dev-l1 --block-time 200ms --finalized-lag 2 --blob-retention 100
       As fast as tests like it.
-  curl -s localhost:8545 -H 'content-type: application/json' \\
-      -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"dev_reorg\",\"params\":[{\"depth\":2}]}'
-      Replace the newest two blocks.";
+  dev-l1 --also-listen 127.0.0.1:8546 --also-listen 127.0.0.1:8547
+      Three endpoints of one chain. dev_outage and dev_lie make one of them fail or lie.
+  dev-l1 ctl reorg '{\"depth\":2}'
+      Replace the newest two blocks of a running one. All dev_* methods are listed in the
+      crate's documentation.";
 
 /// Everything that can be chosen.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,6 +37,11 @@ pub struct Options {
     /// Address of the JSON-RPC and beacon API; port 0 takes any free port.
     #[arg(long, value_name = "ADDR", default_value_t = Self::default().listen)]
     pub listen: SocketAddr,
+
+    /// One more address of the same chain; may be repeated. Each has outages and lies of its own, as
+    /// several providers of one L1 have.
+    #[arg(long = "also-listen", value_name = "ADDR")]
+    pub also_listen: Vec<SocketAddr>,
 
     /// Time between blocks, such as 12s, 1.5s or 200ms. Timestamps are whole seconds and always
     /// grow, so below one second the chain's clock runs ahead.
@@ -90,6 +101,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8545)),
+            also_listen: Vec::new(),
             block_time: Duration::from_secs(12),
             chain_id: DEFAULT_CHAIN_ID,
             mnemonic: DEFAULT_MNEMONIC.into(),
@@ -109,8 +121,11 @@ impl Default for Options {
 /// The command line of `dev-l1`.
 #[derive(Debug, clap::Parser)]
 #[command(name = "dev-l1", version, about = "A development Ethereum L1: Osaka rules, geth's pool, blobs.")]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     #[command(flatten)]
     pub(crate) options: Options,
 
@@ -121,6 +136,13 @@ pub(crate) struct Args {
     /// Stop when standard input ends: a parent that dies takes this process with it.
     #[arg(long)]
     pub(crate) exit_on_stdin_eof: bool,
+}
+
+/// What to do instead of serving a chain.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Calls a dev_* method of a running dev-l1: reorgs, outages, fee spikes, lies.
+    Ctl(Ctl),
 }
 
 /// Parses `12`, `12s`, `1.5s` or `200ms`.

@@ -85,3 +85,32 @@ fn what_is_wrong_with_its_arguments_is_said() {
         assert!(!text.contains("panicked"), "{text}");
     }
 }
+
+fn ctl(args: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_dev-l1")).arg("ctl").args(args).output().unwrap();
+    let text = if output.status.success() { output.stdout } else { output.stderr };
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_second_one_turns_the_first_ones_switches() {
+    let any = "127.0.0.1:0";
+    let mut child = start(&["--listen", any, "--also-listen", any, "--json", "--no-mining"]);
+    let ready = ready_line(&mut child);
+    let [first, second] = [0, 1].map(|index| ready["endpoints"][index].as_str().unwrap());
+    assert_eq!(ready["rpc"], first);
+    assert_eq!(ctl(&["mine", "3", "--rpc", first]), (true, "\"0x3\"\n".into()));
+    assert!(ctl(&["reorg", r#"{"depth":2}"#, "--rpc", second]).1.contains("orphaned"));
+    let account = ready["accounts"][0].as_str().unwrap();
+    assert_eq!(ctl(&["dev_setBalance", account, "0x0", "--rpc", first]), (true, "true\n".into()));
+    assert!(ctl(&["outage", r#"{"seconds":600}"#, "--rpc", second]).0);
+    let (_, faults) = ctl(&["faults", "--rpc", second]);
+    let faults: Value = serde_json::from_str(&faults).unwrap();
+    assert_eq!((&faults[1]["outage"]["mode"], &faults[0]["outage"]), (&"refuse".into(), &Value::Null));
+    let (done, text) = ctl(&["reorg", r#"{"depth":99}"#, "--rpc", first]);
+    assert!(!done && text.contains("depth must be between 1 and 64"), "{text}");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    assert!(ends(child).success());
+    let (done, text) = ctl(&["mine", "--rpc", first]);
+    assert!(!done && text.contains("is dev-l1 running there?") && !text.contains("panicked"), "{text}");
+}

@@ -11,7 +11,7 @@ use alloy::eips::eip7251::{CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATIO
 use alloy::eips::eip7685::Requests;
 use alloy::eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip4844::DATA_GAS_PER_BLOB};
 use alloy::primitives::{Address, B64, B256, Bloom, Bytes, U256, address, keccak256};
-use alloy::rlp::Encodable;
+use alloy::rlp::{Encodable, length_of_length};
 use revm::context::BlockEnv;
 use revm::context::result::ExecutionResult;
 
@@ -20,7 +20,7 @@ use super::execute::{Checks, ExecutionError, block_env, execute, system_call};
 use super::fees::{self, BLOB_PARAMS};
 use crate::pool::Selection;
 use crate::state::State;
-use crate::transaction::SignedTx;
+use crate::transaction::{Envelope, SignedTx};
 
 /// Who receives the tips.
 pub(crate) const FEE_RECIPIENT: Address = address!("0x00000000000000000000000000000000000fee00");
@@ -190,10 +190,17 @@ impl Builder {
         header.receipts_root = calculate_receipt_root(&receipts);
         header.logs_bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
         header.state_root = self.state.root();
-        let size = header.length() + self.bytes;
+        let size = block_length(&header, &envelopes);
         let block = Block { hash: header.hash_slow(), header, txs: self.txs, size };
         Ok(Candidate { block: block.into(), state: self.state, blobs: self.blobs, invalid: self.invalid })
     }
+}
+
+/// Bytes of the whole block in RLP: header, transactions, no uncles, no withdrawals.
+pub(super) fn block_length(header: &Header, txs: &[&Envelope]) -> usize {
+    let list = |payload: usize| length_of_length(payload) + payload;
+    let txs = txs.iter().map(|tx| tx.length()).sum();
+    list(header.length() + list(txs) + list(0) + list(0))
 }
 
 fn receipt(tx_type: TxType, result: ExecutionResult, cumulative_gas_used: u64) -> ReceiptEnvelope {

@@ -29,7 +29,12 @@ pub(crate) fn next_excess_blob_gas(parent: &Header) -> u64 {
 
 /// Blob base fee of a block with this excess, in wei per blob gas.
 pub(crate) fn blob_base_fee(header: &Header) -> u128 {
-    BLOB_PARAMS.calc_blob_fee(header.excess_blob_gas.unwrap_or_default())
+    blob_base_fee_at(header.excess_blob_gas.unwrap_or_default())
+}
+
+/// Blob base fee at this excess blob gas, in wei per blob gas.
+pub(crate) fn blob_base_fee_at(excess: u64) -> u128 {
+    BLOB_PARAMS.calc_blob_fee(excess)
 }
 
 /// The smallest excess blob gas at which blob gas costs at least `fee` wei.

@@ -11,6 +11,7 @@ use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy::primitives::{Address, B256, Bytes, U256};
 
 use super::block::Block;
+use super::build::block_length;
 use crate::state::{State, StateError};
 
 /// The first block and the state after it.
@@ -48,7 +49,7 @@ pub(crate) fn genesis(
         extra_data: Bytes::from_static(b"dev-l1 genesis"),
         ..Header::default()
     };
-    let size = alloy::rlp::Encodable::length(&header);
+    let size = block_length(&header, &[]);
     Ok((Block { hash: header.hash_slow(), header, txs: Vec::new(), size }, state))
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod build;
 pub(crate) mod execute;
 pub(crate) mod fees;
 pub(crate) mod genesis;
+pub(crate) mod spike;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use alloy::primitives::{Address, B256, U256};
 use block::{Block, BlockBlobs};
 use build::{Candidate, Plan, build, open_header};
 use execute::ExecutionError;
+use spike::{Spike, SpikeOrder};
 
 use crate::pool::Selection;
 use crate::state::{State, StateError};
@@ -75,8 +77,8 @@ pub(crate) enum ReorgError {
     Execution(#[from] ExecutionError),
 }
 
-/// The chain. Never empty: block zero exists from the start.
-#[derive(Debug)]
+/// The chain. Never empty: block zero exists from the start. A clone shares its blocks and states.
+#[derive(Clone, Debug)]
 pub(crate) struct Chain {
     pub(crate) params: Params,
     head: Arc<Block>,
@@ -99,6 +101,7 @@ pub(crate) struct Chain {
     safe: u64,
     next_base_fee: Option<u64>,
     next_excess_blob_gas: Option<u64>,
+    spike: Option<Spike>,
 }
 
 impl Chain {
@@ -133,6 +136,7 @@ impl Chain {
             safe: 0,
             next_base_fee: None,
             next_excess_blob_gas: None,
+            spike: None,
         };
         chain.append(head, state, Vec::new());
         Ok(chain)
@@ -223,11 +227,12 @@ impl Chain {
 
     /// What the next block will look like before its transactions are chosen.
     pub(crate) fn plan(&self, timestamp: u64) -> Plan {
+        let number = self.head.number() + 1;
         Plan {
             timestamp,
             fork: self.fork,
-            base_fee: self.next_base_fee,
-            excess_blob_gas: self.next_excess_blob_gas,
+            base_fee: self.next_base_fee.or_else(|| self.spike?.base_fee(number)),
+            excess_blob_gas: self.next_excess_blob_gas.or_else(|| self.spike?.excess_blob_gas(number)),
             balances: Vec::new(),
         }
     }
@@ -312,26 +317,62 @@ impl Chain {
         }
         let timestamps: Vec<_> =
             self.blocks.range(ancestor + 1..).map(|(_, block)| block.header.timestamp).collect();
-        let orphans = self.drop_above(ancestor);
+        // geth keeps blobs for a reorg only until they are final.
+        let last_final = self.finalized.max(ancestor);
+        let mut orphans = self.transactions(ancestor, last_final);
+        orphans.iter_mut().for_each(|tx| tx.sidecar = None);
+        orphans.extend(self.transactions(last_final, head));
+        self.drop_above(ancestor);
         self.fork += 1;
         for timestamp in timestamps {
-            let candidate = self.candidate(&self.plan(timestamp), Selection::empty())?;
-            self.commit(candidate);
+            self.append_empty(timestamp)?;
         }
         Ok(orphans)
     }
 
-    fn drop_above(&mut self, ancestor: u64) -> Vec<SignedTx> {
+    /// The transactions of the blocks above `ancestor` up to `last` as they were in the pool, oldest first.
+    pub(crate) fn transactions(&self, ancestor: u64, last: u64) -> Vec<SignedTx> {
+        let mut found = Vec::new();
+        for (number, block) in self.blocks.range(ancestor + 1..).take_while(|(number, _)| **number <= last) {
+            let blobs = self.blobs(*number).unwrap_or_default();
+            found.extend(block.txs.iter().map(|tx| {
+                let kept = blobs.iter().find(|blob| blob.tx_hash == tx.hash);
+                tx.to_signed(kept.map(|blob| blob.sidecar.clone()))
+            }));
+        }
+        found
+    }
+
+    /// Forgets the newest `depth` blocks, or as many as there are states for, as if they had not come yet.
+    pub(crate) fn rewind(&mut self, depth: u64) {
+        let head = self.head.number();
+        let ancestor = head - depth.min(head - self.states.keys().next().copied().unwrap_or(head));
+        self.drop_above(ancestor);
+        self.finalized = self.finalized.min(ancestor.saturating_sub(self.params.finalized_lag));
+        self.safe = self.safe.min(ancestor.saturating_sub(self.params.safe_lag));
+    }
+
+    /// From here on empty blocks differ from those that this chain's twin would make.
+    pub(crate) fn diverge(&mut self) {
+        self.fork ^= 1 << 63;
+    }
+
+    /// Adds an empty block with this timestamp.
+    ///
+    /// # Errors
+    /// A system contract is broken; the chain is unchanged.
+    pub(crate) fn append_empty(&mut self, timestamp: u64) -> Result<(), ExecutionError> {
+        let candidate = self.candidate(&self.plan(timestamp), Selection::empty())?;
+        self.commit(candidate);
+        Ok(())
+    }
+
+    /// Takes the blocks above `ancestor` off.
+    fn drop_above(&mut self, ancestor: u64) {
         let dropped = self.blocks.split_off(&(ancestor + 1));
-        let mut orphans = Vec::new();
         for (number, block) in &dropped {
             let blobs = self.blobs.remove(number).unwrap_or_default();
             self.blob_count -= count(&blobs);
-            for tx in &block.txs {
-                let sidecar =
-                    blobs.iter().find(|blob| blob.tx_hash == tx.hash).map(|blob| blob.sidecar.clone());
-                orphans.push(tx.to_signed(sidecar));
-            }
             self.states.remove(number);
             self.forget(block);
         }
@@ -341,7 +382,6 @@ impl Chain {
         if let (Some(block), Some(state)) = (self.blocks.get(&ancestor), self.states.get(&ancestor)) {
             (self.head, self.head_state) = (block.clone(), state.clone());
         }
-        orphans
     }
 
     /// Sets the base fee of the next block only, in wei.
@@ -352,6 +392,33 @@ impl Chain {
     /// Sets the blob base fee of the next block, in wei; from there the protocol's rule moves it.
     pub(crate) fn set_next_blob_base_fee(&mut self, fee: u128) {
         self.next_excess_blob_gas = Some(fees::excess_for_blob_base_fee(fee));
+    }
+
+    /// Multiplies fees from the next block on.
+    pub(crate) fn start_spike(&mut self, order: SpikeOrder) {
+        let next = self.open_header(&self.plan(self.head.header.timestamp + 1));
+        self.spike = Some(Spike::new(order, &next, self.spike));
+    }
+
+    /// The next block has the fees of before the spike.
+    pub(crate) fn end_spike(&mut self) {
+        let next = self.head.number() + 1;
+        if let Some(spike) = &mut self.spike {
+            spike.end(next);
+        }
+    }
+
+    /// Drops the blobs of all blocks that `old` selects, for good; says how many blobs there were.
+    pub(crate) fn expire_blobs(&mut self, old: impl Fn(&Block) -> bool) -> usize {
+        let (blocks, before) = (&self.blocks, self.blob_count);
+        let mut left = 0;
+        self.blobs.retain(|number, blobs| {
+            let keep = blocks.get(number).is_some_and(|block| !old(block));
+            left += if keep { count(blobs) } else { 0 };
+            keep
+        });
+        self.blob_count = left;
+        before - left
     }
 
     /// Records that a transaction entered the pool.

@@ -193,6 +193,27 @@ impl Pool {
                 _ => self.discard(&hash),
             }
         }
+        self.evict_overdrafts(state);
+    }
+
+    /// Blob transactions must be payable together, as geth has it: while they are not, the account's last one goes. Of
+    /// other transactions each must be payable by itself, so an account may owe more than it has.
+    fn evict_overdrafts(&mut self, state: &State) {
+        let mut evicted = Vec::new();
+        for (sender, account) in &self.accounts {
+            let mut spent =
+                account.values().fold(U256::ZERO, |sum, pooled| sum.saturating_add(pooled.tx.cost()));
+            for pooled in account.values().rev().take_while(|pooled| pooled.tx.is_blob()) {
+                if spent <= state.balance(*sender) {
+                    break;
+                }
+                spent -= pooled.tx.cost();
+                evicted.push((*sender, pooled.tx.tx.nonce()));
+            }
+        }
+        for (sender, nonce) in evicted {
+            self.remove(sender, nonce);
+        }
     }
 
     /// Forgets everything and says how many there were.

@@ -1,19 +1,18 @@
 //! `dev_*`: what a test does to an L1 that a real one does by itself.
 
-use std::time::Duration;
-
+use alloy::eips::BlockNumberOrTag;
 use alloy::primitives::{Address, U64, U256};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::blocks::range_height;
 use super::error::RpcError;
 use super::params::Params;
-use crate::node::{Node, OutageMode};
+use crate::chain::spike::{MAX_SPIKE_BLOCKS, SPIKE_FACTORS, SpikeOrder};
+use crate::node::{Keep, Node};
 
 /// Blocks that one `dev_mine` makes.
 const MAX_MINE: u64 = 1024;
-/// The longest outage, in seconds.
-const MAX_OUTAGE: f64 = 3600.0;
 
 /// Parameters of `dev_reorg`.
 #[derive(Deserialize)]
@@ -22,6 +21,8 @@ struct Reorg {
     depth: u64,
     #[serde(default = "yes")]
     keep_transactions: bool,
+    #[serde(default = "yes")]
+    keep_blobs: bool,
     #[serde(default)]
     past_finalized: bool,
 }
@@ -30,20 +31,33 @@ const fn yes() -> bool {
     true
 }
 
-/// Parameters of `dev_outage`.
+/// Parameters of `dev_feeSpike`.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Outage {
-    Seconds(f64),
-    Full {
-        seconds: f64,
-        #[serde(default = "refuse")]
-        mode: OutageMode,
-    },
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FeeSpike {
+    #[serde(default)]
+    factor: f64,
+    blocks: u64,
+    #[serde(default = "yes")]
+    gas: bool,
+    #[serde(default = "yes")]
+    blob: bool,
 }
 
-const fn refuse() -> OutageMode {
-    OutageMode::Refuse
+/// Parameters of `dev_expireBlobs`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ExpireBlobs {
+    before: Option<Height>,
+    older_than_seconds: Option<u64>,
+}
+
+/// A block's number as JSON has it, or as JSON-RPC has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Height {
+    Number(u64),
+    Tag(BlockNumberOrTag),
 }
 
 /// Methods of this module.
@@ -51,7 +65,8 @@ pub(crate) fn dispatch(node: &Node, method: &str, params: &Params) -> Option<Res
     Some(match method {
         "dev_mine" => mine(node, params),
         "dev_reorg" => reorg(node, params),
-        "dev_outage" => outage(node, params),
+        "dev_feeSpike" => fee_spike(node, params),
+        "dev_expireBlobs" => expire_blobs(node, params),
         "dev_dropMempool" => Ok(json!(node.change(|ledger| ledger.pool.clear()))),
         "dev_setAutomine" => params.required(0).map(|on| {
             node.set_automine(on);
@@ -82,23 +97,50 @@ fn mine(node: &Node, params: &Params) -> Result<Value, RpcError> {
 }
 
 fn reorg(node: &Node, params: &Params) -> Result<Value, RpcError> {
-    let Reorg { depth, keep_transactions, past_finalized } = params.required(0)?;
+    let Reorg { depth, keep_transactions: transactions, keep_blobs: blobs, past_finalized } =
+        params.required(0)?;
     let orphaned = node
-        .reorg(depth, keep_transactions, past_finalized)
+        .reorg(depth, Keep { transactions, blobs }, past_finalized)
         .map_err(|error| RpcError::server(error.to_string()))?;
     Ok(json!({ "head": node.read().chain.head().hash, "orphaned": orphaned }))
 }
 
-fn outage(node: &Node, params: &Params) -> Result<Value, RpcError> {
-    let (seconds, mode) = match params.required(0)? {
-        Outage::Seconds(seconds) => (seconds, OutageMode::Refuse),
-        Outage::Full { seconds, mode } => (seconds, mode),
-    };
-    if !(0.0..=MAX_OUTAGE).contains(&seconds) {
-        return Err(RpcError::invalid_params(format!("seconds must be between 0 and {MAX_OUTAGE}")));
+fn fee_spike(node: &Node, params: &Params) -> Result<Value, RpcError> {
+    let FeeSpike { factor, blocks, gas, blob } = params.required(0)?;
+    if blocks == 0 {
+        node.change(|ledger| ledger.chain.end_spike());
+        return Ok(Value::Bool(true));
     }
-    node.set_outage(Duration::from_secs_f64(seconds), mode);
+    if blocks > MAX_SPIKE_BLOCKS {
+        return Err(RpcError::limit(format!("at most {MAX_SPIKE_BLOCKS} blocks")));
+    }
+    if !SPIKE_FACTORS.contains(&factor) {
+        let (low, high) = SPIKE_FACTORS.into_inner();
+        return Err(RpcError::invalid_params(format!("factor must be between {low} and {high}")));
+    }
+    if !gas && !blob {
+        return Err(RpcError::invalid_params("neither gas nor blob: nothing would change"));
+    }
+    node.change(|ledger| ledger.chain.start_spike(SpikeOrder { factor, blocks, gas, blob }));
     Ok(Value::Bool(true))
+}
+
+fn expire_blobs(node: &Node, params: &Params) -> Result<Value, RpcError> {
+    let asked: ExpireBlobs = params.optional(0)?.unwrap_or_default();
+    let expired = node.change(|ledger| {
+        let chain = &mut ledger.chain;
+        let head = chain.head().header.timestamp;
+        let before = asked.before.map(|height| match height {
+            Height::Number(number) => number,
+            Height::Tag(tag) => range_height(chain, tag),
+        });
+        chain.expire_blobs(|block| {
+            let young = |age| head - block.header.timestamp <= age;
+            before.is_none_or(|before| block.number() < before)
+                && !asked.older_than_seconds.is_some_and(young)
+        })
+    });
+    Ok(json!(expired))
 }
 
 /// The change takes effect in a block of its own, mined at once, so that every header's state root

@@ -4,6 +4,7 @@ mod blocks;
 mod call;
 mod dev;
 mod error;
+mod faults;
 mod fees;
 pub(crate) mod filters;
 mod logs;
@@ -14,6 +15,7 @@ mod view;
 use alloy::primitives::{Bytes, U64, keccak256};
 use serde_json::{Value, json};
 
+use crate::fault::Endpoint;
 use crate::node::Node;
 use error::RpcError;
 use params::Params;
@@ -26,25 +28,45 @@ const MAX_BATCH_CALLS: usize = 1000;
 const MAX_RESPONSE_BYTES: usize = 25_000_000;
 
 /// Answers one HTTP body; `None` if it held only notifications.
-pub(crate) fn answer(node: &Node, body: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn answer(endpoint: &Endpoint, body: &[u8]) -> Option<Vec<u8>> {
+    answer_with(body, &|method, params| dispatch(endpoint, method, params))
+}
+
+/// Answers every call of one HTTP body with an error of this code, one that people know if it is a usual one.
+pub(crate) fn refuse(body: &[u8], code: i64) -> Option<Vec<u8>> {
+    answer_with(body, &|_, _| {
+        let message = match code {
+            -32005 => "limit exceeded",
+            -32603 => "Internal error",
+            _ => "server error",
+        };
+        Err(RpcError { code, ..RpcError::server(message) })
+    })
+}
+
+/// Whether the body is a single call of a `dev_*` method.
+pub(crate) fn is_control(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Method<'a> {
+        #[serde(borrow)]
+        method: std::borrow::Cow<'a, str>,
+    }
+    serde_json::from_slice::<Method<'_>>(body).is_ok_and(|call| call.method.starts_with("dev_"))
+}
+
+/// What answers one call.
+type Answer<'a> = &'a dyn Fn(&str, &Params) -> Result<Value, RpcError>;
+
+fn answer_with(body: &[u8], answer: Answer<'_>) -> Option<Vec<u8>> {
     let reply = match serde_json::from_slice(body) {
         Err(error) => Some(failure(&Value::Null, &RpcError::parse(format!("parse error: {error}")))),
-        Ok(Value::Array(calls)) => return batch(node, calls),
-        Ok(single) => one(node, single),
+        Ok(Value::Array(calls)) => return batch(calls, answer),
+        Ok(single) => one(single, answer),
     };
     reply.map(|reply| reply.to_string().into_bytes())
 }
 
-/// Whether the body is a single call of `method`.
-pub(crate) fn is_call_of(body: &[u8], method: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Method<'a> {
-        method: std::borrow::Cow<'a, str>,
-    }
-    serde_json::from_slice::<Method<'_>>(body).is_ok_and(|call| call.method == method)
-}
-
-fn batch(node: &Node, calls: Vec<Value>) -> Option<Vec<u8>> {
+fn batch(calls: Vec<Value>, answer: Answer<'_>) -> Option<Vec<u8>> {
     let refused = match calls.len() {
         0 => Some(RpcError::invalid_request("empty batch")),
         count if count > MAX_BATCH_CALLS => Some(RpcError::invalid_request("batch too large")),
@@ -59,7 +81,7 @@ fn batch(node: &Node, calls: Vec<Value>) -> Option<Vec<u8>> {
             let id = call.get("id").cloned().unwrap_or_default();
             Some(failure(&id, &RpcError { code: -32003, ..RpcError::limit("response too large") }))
         } else {
-            one(node, call)
+            one(call, answer)
         };
         if let Some(reply) = reply {
             if out.len() > 1 {
@@ -73,7 +95,7 @@ fn batch(node: &Node, calls: Vec<Value>) -> Option<Vec<u8>> {
 }
 
 /// Answers one call; `None` for a notification.
-fn one(node: &Node, call: Value) -> Option<Value> {
+fn one(call: Value, answer: Answer<'_>) -> Option<Value> {
     let Value::Object(mut call) = call else {
         return Some(failure(&Value::Null, &RpcError::invalid_request("invalid request")));
     };
@@ -81,7 +103,7 @@ fn one(node: &Node, call: Value) -> Option<Value> {
     let Some(Value::String(method)) = call.remove("method") else {
         return Some(failure(&id.unwrap_or_default(), &RpcError::invalid_request("invalid request")));
     };
-    let result = Params::parse(call.remove("params")).and_then(|params| dispatch(node, &method, &params));
+    let result = Params::parse(call.remove("params")).and_then(|params| answer(&method, &params));
     let id = id?;
     Some(match result {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
@@ -93,7 +115,14 @@ fn failure(id: &Value, error: &RpcError) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": error.to_json() })
 }
 
-fn dispatch(node: &Node, method: &str, params: &Params) -> Result<Value, RpcError> {
+fn dispatch(endpoint: &Endpoint, method: &str, params: &Params) -> Result<Value, RpcError> {
+    if let Some(result) = faults::dispatch(endpoint, method, params) {
+        return result;
+    }
+    // A lying node still passes transactions on, and what a test does to the chain is no lie.
+    let true_to_the_chain = method.starts_with("dev_") || method == "eth_sendRawTransaction";
+    let view = if true_to_the_chain { endpoint.node.clone() } else { endpoint.view()? };
+    let node = &*view;
     let modules = [
         blocks::dispatch,
         call::dispatch,

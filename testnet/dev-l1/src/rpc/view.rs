@@ -44,14 +44,14 @@ pub(crate) fn mined(block: &Block, index: usize, tx: &BlockTx) -> Transaction<En
     }
 }
 
-/// A transaction in the pool.
+/// A transaction in the pool. Its price is the highest that it may pay, as geth has it until the base fee is known.
 pub(crate) fn pooled(tx: &SignedTx) -> Transaction<Envelope> {
     Transaction {
         inner: Recovered::new_unchecked(tx.tx.inner().clone(), tx.sender),
         block_hash: None,
         block_number: None,
         transaction_index: None,
-        effective_gas_price: None,
+        effective_gas_price: Some(tx.tx.max_fee_per_gas()),
         block_timestamp: None,
     }
 }
