@@ -51,7 +51,7 @@ contract JudgedInbox is SequencerInbox {
 /// @title What holds for every state of the inbox and every call, proven by symbolic execution (`./analyse.sh`)
 ///
 /// The storage is anything at all, so these are steps of an induction: what one call cannot break, no history can. Hashes and
-/// `ecrecover` are functions of which nothing is known but that they are functions. Lists have up to two elements, byte strings
+/// `ecrecover` are functions of which nothing is known but that they are functions. Lists have up to one element, byte strings
 /// up to 65 bytes.
 contract InboxProofs is TestBase {
     Svm private constant svm = Svm(address(uint160(uint256(keccak256("svm cheat code")))));
