@@ -27,11 +27,14 @@ mod frame;
 pub mod header;
 pub mod job;
 pub mod kzg;
+#[cfg(feature = "measuring")]
+pub mod measuring;
 pub mod payload;
 mod policies;
+mod transactions;
 
 pub use batch::{EncodedBatch, SealedBatch, signing_digest};
 pub use header::{BatchHeader, HeaderMismatch};
 pub use job::{CheckError, MakeError, check, make};
 pub use payload::{Content, Context, DecodedBatch, DecodedBlock, DecodedSection};
-pub use policies::Policies;
+pub use policies::{Policies, Policy};

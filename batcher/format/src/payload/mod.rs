@@ -47,9 +47,10 @@ pub const MAX_TRANSACTIONS: usize = 1 << 20;
 /// Most rollups with transactions in one batch.
 pub const MAX_ROLLUPS: usize = ordering_types::chain_spec::MAX_ROLLUPS;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const LAYOUT_PLAIN: u8 = 0;
 const LAYOUT_COMMITMENT: u8 = 1;
+const LAYOUT_TRANSACTIONS: u8 = 2;
 const FLAG_SEALS: u8 = 1;
 const FLAG_L1: u8 = 2;
 /// Version, flags, time step, cut, state root, L1 reference.

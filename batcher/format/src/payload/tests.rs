@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ordering_types::chain_spec::DataPolicy;
+use ordering_types::chain_spec::{DataPolicy, RollupKind};
 use ordering_types::{Block, Digest, Epoch, Header, Height, L1Reference, RollupId, RollupSection};
 use proptest::prelude::*;
 
@@ -12,14 +12,16 @@ use crate::blob::MAX_PAYLOAD_BYTES;
 use crate::columns::Columns;
 use crate::frame::put_frame;
 use crate::header::BatchHeader;
-use crate::policies::Policies;
+use crate::policies::{Policies, Policy};
 
 const BLOB: RollupId = RollupId::new(1);
 const OTHER: RollupId = RollupId::new(2);
 const PRIVATE: RollupId = RollupId::new(9);
 
 fn policies() -> Policies {
+    let policy = |data| Policy { kind: RollupKind::Evm, data };
     [(BLOB, DataPolicy::Blob), (OTHER, DataPolicy::Blob), (PRIVATE, DataPolicy::Committee)]
+        .map(|(rollup, data)| (rollup, policy(data)))
         .into_iter()
         .collect()
 }
@@ -94,7 +96,7 @@ fn read(payload: &[u8], header: &BatchHeader) -> Result<DecodedBatch, PayloadErr
 
 /// What a reader must find: data where the policy says blob, the commitment elsewhere.
 fn expected(blocks: &[Arc<Block>]) -> Vec<DecodedBlock> {
-    let content = |section: &RollupSection| match policies().of_rollup(section.rollup).unwrap() {
+    let content = |section: &RollupSection| match policies().of_rollup(section.rollup).unwrap().data {
         DataPolicy::Blob => Content::Data(section.transactions.clone()),
         DataPolicy::Committee => Content::Commitment {
             count: section.transactions.len() as u32,
@@ -261,8 +263,8 @@ fn what_is_unknown_or_out_of_place_is_named() {
 #[test]
 fn a_layout_of_another_policy_counts_as_empty() {
     let (header, blocks) = sample();
-    let all_blob: Policies =
-        [BLOB, OTHER, PRIVATE].into_iter().map(|rollup| (rollup, DataPolicy::Blob)).collect();
+    let policy = Policy { kind: RollupKind::Evm, data: DataPolicy::Blob };
+    let all_blob: Policies = [BLOB, OTHER, PRIVATE].into_iter().map(|rollup| (rollup, policy)).collect();
     let payload = encode(&header, &blocks, &all_blob).unwrap();
     assert_eq!(read(&payload, &header).unwrap().broken, [(PRIVATE, SectionError::Layout(LAYOUT_PLAIN))]);
 }
