@@ -21,7 +21,10 @@ pub struct Policies(BTreeMap<RollupId, Policy>);
 impl Policies {
     /// Those of the genesis file.
     pub fn of(spec: &ChainSpec) -> Self {
-        spec.rollups.iter().map(|rollup| (rollup.id, Policy { kind: rollup.kind, data: rollup.data })).collect()
+        spec.rollups
+            .iter()
+            .map(|rollup| (rollup.id, Policy { kind: rollup.kind, data: rollup.data }))
+            .collect()
     }
 
     /// The policy of one rollup, if it is served.

@@ -36,7 +36,12 @@ pub(super) fn draw(world: &mut World, sender: usize, now: u64, rng: &mut ChaCha1
         740..780 => multicall(world, sender, now, rng),
         780..820 => universal(world, sender, now, rng),
         820..998 => contract(world, sender, now, rng),
-        _ => Call { to: TxKind::Create, value: U256::ZERO, data: code::init_code(rng), gas: rng.gen_range(400_000..3_000_000) },
+        _ => Call {
+            to: TxKind::Create,
+            value: U256::ZERO,
+            data: code::init_code(rng),
+            gas: rng.gen_range(400_000..3_000_000),
+        },
     }
 }
 
@@ -79,7 +84,14 @@ struct Trade {
     deadline: u64,
 }
 
-fn trade(world: &World, sender: usize, now: u64, ether_first: bool, ether_last: bool, rng: &mut ChaCha12Rng) -> Trade {
+fn trade(
+    world: &World,
+    sender: usize,
+    now: u64,
+    ether_first: bool,
+    ether_last: bool,
+    rng: &mut ChaCha12Rng,
+) -> Trade {
     let ether = world.wrapped_ether();
     let sell = if ether_first { ether } else { world.draw_token(rng) };
     let buy = if ether_last { ether } else { world.draw_token(rng) };
@@ -103,7 +115,8 @@ fn swap_v2(world: &World, sender: usize, now: u64, rng: &mut ChaCha12Rng) -> Cal
     let router = world.draw_router(Router::V2, rng);
     let kind = rng.gen_range(0..100);
     let (from_ether, to_ether) = ((30..60).contains(&kind), (60..90).contains(&kind));
-    let Trade { path, sold, least, recipient, deadline } = trade(world, sender, now, from_ether, to_ether, rng);
+    let Trade { path, sold, least, recipient, deadline } =
+        trade(world, sender, now, from_ether, to_ether, rng);
     let path = Value::Array(path.into_iter().map(Value::from).collect());
     let fees = if rng.gen_bool(0.25) { "SupportingFeeOnTransferTokens" } else { "" };
     let rest = [path, recipient.into(), deadline.into()];
@@ -126,8 +139,12 @@ const TIERS: [u64; 5] = [500, 3_000, 3_000, 10_000, 100];
 
 fn exact_input_single(trade: &Trade, with_deadline: bool, rng: &mut ChaCha12Rng) -> Vec<u8> {
     let tier = *TIERS.choose(rng).expect("some");
-    let mut fields: Vec<Value> =
-        vec![trade.path[0].into(), trade.path[trade.path.len() - 1].into(), tier.into(), trade.recipient.into()];
+    let mut fields: Vec<Value> = vec![
+        trade.path[0].into(),
+        trade.path[trade.path.len() - 1].into(),
+        tier.into(),
+        trade.recipient.into(),
+    ];
     if with_deadline {
         fields.push(trade.deadline.into());
     }
@@ -205,13 +222,18 @@ fn universal(world: &World, sender: usize, now: u64, rng: &mut ChaCha12Rng) -> C
     commands.push(0x00);
     let receiver = if from_ether { Address::with_last_byte(1) } else { itself };
     let payer_is_user = u64::from(!from_ether);
-    inputs.push(vec![receiver.into(), trade.sold.into(), trade.least.into(), Value::Bytes(packed), payer_is_user.into()]);
+    inputs.push(vec![
+        receiver.into(),
+        trade.sold.into(),
+        trade.least.into(),
+        Value::Bytes(packed),
+        payer_is_user.into(),
+    ]);
     if !from_ether {
         commands.push(0x0c);
         inputs.push(vec![Address::with_last_byte(1).into(), trade.least.into()]);
     }
-    let inputs =
-        Value::Array(inputs.iter().map(|input| Value::Bytes(with_selector(&[], input))).collect());
+    let inputs = Value::Array(inputs.iter().map(|input| Value::Bytes(with_selector(&[], input))).collect());
     let arguments = [Value::Bytes(commands), inputs, trade.deadline.into()];
     let data = call("execute(bytes,bytes[],uint256)", &arguments);
     let value = if from_ether { trade.sold } else { U256::ZERO };
@@ -238,9 +260,26 @@ enum Kind {
 }
 
 const KINDS: [Kind; 20] = [
-    Kind::Recipient, Kind::Recipient, Kind::Own, Kind::Token, Kind::Token, Kind::Amount, Kind::Amount, Kind::Amount,
-    Kind::Amount, Kind::Identifier, Kind::Identifier, Kind::Flag, Kind::Small, Kind::Deadline, Kind::Negative, Kind::Hash,
-    Kind::Bytes, Kind::Text, Kind::Identifiers, Kind::Proof,
+    Kind::Recipient,
+    Kind::Recipient,
+    Kind::Own,
+    Kind::Token,
+    Kind::Token,
+    Kind::Amount,
+    Kind::Amount,
+    Kind::Amount,
+    Kind::Amount,
+    Kind::Identifier,
+    Kind::Identifier,
+    Kind::Flag,
+    Kind::Small,
+    Kind::Deadline,
+    Kind::Negative,
+    Kind::Hash,
+    Kind::Bytes,
+    Kind::Text,
+    Kind::Identifiers,
+    Kind::Proof,
 ];
 
 /// One function of some contract.

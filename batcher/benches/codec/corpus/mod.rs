@@ -100,7 +100,8 @@ impl Corpus {
         match rng.gen_range(0..100) {
             0..79 => {
                 let (max_fee_per_gas, max_priority_fee_per_gas) = fees.dynamic(sender, rng);
-                let access_list = if rng.gen_bool(0.03) { access_list(to, rng) } else { AccessList::default() };
+                let access_list =
+                    if rng.gen_bool(0.03) { access_list(to, rng) } else { AccessList::default() };
                 #[rustfmt::skip]
                 let tx = TxEip1559 {
                     chain_id: CHAIN_ID, nonce, gas_limit, max_fee_per_gas, max_priority_fee_per_gas, to, value, access_list, input,
@@ -109,8 +110,7 @@ impl Corpus {
                 tx.into_signed(signature).encoded_2718()
             }
             79..99 => {
-                let tx =
-                    TxLegacy { chain_id: Some(CHAIN_ID), nonce, gas_price, gas_limit, to, value, input };
+                let tx = TxLegacy { chain_id: Some(CHAIN_ID), nonce, gas_price, gas_limit, to, value, input };
                 let signature = signature(sender, tx.signature_hash());
                 tx.into_signed(signature).encoded_2718()
             }
@@ -129,7 +129,11 @@ impl Corpus {
 fn access_list(to: TxKind, rng: &mut ChaCha12Rng) -> AccessList {
     let TxKind::Call(address) = to else { return AccessList::default() };
     let slot = |rng: &mut ChaCha12Rng| {
-        if rng.gen_bool(0.4) { B256::from(U256::from(rng.gen_range(0..12_u8))) } else { B256::from(rng.r#gen::<[u8; 32]>()) }
+        if rng.gen_bool(0.4) {
+            B256::from(U256::from(rng.gen_range(0..12_u8)))
+        } else {
+            B256::from(rng.r#gen::<[u8; 32]>())
+        }
     };
     let storage_keys = (0..rng.gen_range(1..4)).map(|_| slot(rng)).collect();
     AccessList(vec![AccessListItem { address, storage_keys }])
@@ -137,8 +141,7 @@ fn access_list(to: TxKind, rng: &mut ChaCha12Rng) -> AccessList {
 
 fn signature(sender: &Sender, hash: B256) -> Signature {
     let message = secp256k1::Message::from_digest(hash.0);
-    let (parity, bytes) = secp256k1::global::SECP256K1
-        .sign_ecdsa_recoverable(message, sender.key())
-        .serialize_compact();
+    let (parity, bytes) =
+        secp256k1::global::SECP256K1.sign_ecdsa_recoverable(message, sender.key()).serialize_compact();
     Signature::from_bytes_and_parity(&bytes, i32::from(parity) & 1 == 1)
 }

@@ -1,9 +1,9 @@
 //! Who and what there is: accounts with keys, tokens, routers, other contracts.
 
 use alloy::primitives::{Address, keccak256};
+use rand::Rng;
 use rand::distributions::{Distribution, WeightedIndex};
 use rand::seq::SliceRandom;
-use rand::Rng;
 use rand_chacha::ChaCha12Rng;
 use secp256k1::SecretKey;
 
@@ -62,18 +62,24 @@ impl Sender {
         };
         let public = key.public_key(secp256k1::global::SECP256K1).serialize_uncompressed();
         // Log-uniform: most accounts are young. The busiest are bots with a long past.
-        let nonce = if rank < 200 { rng.gen_range(2_000..900_000) } else { 10_f64.powf(rng.gen_range(0.0..3.3)) as u64 - 1 };
+        let nonce = if rank < 200 {
+            rng.gen_range(2_000..900_000)
+        } else {
+            10_f64.powf(rng.gen_range(0.0..3.3)) as u64 - 1
+        };
         let bot = rng.gen_bool(if rank < 500 { 0.6 } else { 0.1 });
         let wallet = if bot {
             let tip = rng.gen_range(0..5_000_u128) * 1_000;
             Wallet::Bot { fee: tip + rng.gen_range(5..400_u128) * 1_000_000, tip }
         } else if rng.gen_bool(0.65) {
-            let tip = *[0, 1, 100_000, 1_000_000, 1_000_000, 50_000_000, 1_500_000_000].choose(rng).expect("some");
+            let tip =
+                *[0, 1, 100_000, 1_000_000, 1_000_000, 50_000_000, 1_500_000_000].choose(rng).expect("some");
             Wallet::Multiple { percent: *[200, 200, 120, 135].choose(rng).expect("some"), tip }
         } else {
             Wallet::Estimate { percent: *[135, 200, 125].choose(rng).expect("some") }
         };
-        let gas_percent = [Some(100), Some(120), Some(150), None].choose_weighted(rng, |p| if p.is_some() { 3 } else { 1 });
+        let gas_percent =
+            [Some(100), Some(120), Some(150), None].choose_weighted(rng, |p| if p.is_some() { 3 } else { 1 });
         Self {
             key,
             address: Address::from_slice(&keccak256(&public[1..])[12..]),
@@ -135,7 +141,8 @@ fn address(rng: &mut ChaCha12Rng) -> Address {
 
 impl World {
     pub(super) fn new(rng: &mut ChaCha12Rng) -> Self {
-        let mut addresses = |count: usize, rng: &mut ChaCha12Rng| (0..count).map(|_| address(rng)).collect::<Vec<_>>();
+        let addresses =
+            |count: usize, rng: &mut ChaCha12Rng| (0..count).map(|_| address(rng)).collect::<Vec<_>>();
         let popular = addresses(POPULAR_RECIPIENTS, rng);
         let routers = [V2_ROUTERS, V3_ROUTERS, UNIVERSAL_ROUTERS]
             .map(|count| (addresses(count, rng), Zipf::new(count, 1.2)));

@@ -10,7 +10,8 @@ use ordering_types::{Digest, Header, Height, L1Reference, RollupId};
 
 use super::{
     Content, DecodedBatch, DecodedBlock, DecodedSection, FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT,
-    LAYOUT_PLAIN, LAYOUT_TRANSACTIONS, MAX_BLOCKS, MAX_RAW_BYTES, MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION, roots,
+    LAYOUT_PLAIN, LAYOUT_TRANSACTIONS, MAX_BLOCKS, MAX_RAW_BYTES, MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION,
+    roots,
 };
 use crate::columns::{ColumnError, Columns};
 use crate::frame::{Frame, FrameError};

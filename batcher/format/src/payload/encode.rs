@@ -235,8 +235,7 @@ impl RollupColumns<'_> {
         let opened = transactions::Body::open(&body, &mut budget).ok()?;
         let read = opened.read(&mut budget, |section| Ok((section.take(places)?.len(), all.len())));
         let (_, (bytes, lengths)) = read.ok()?;
-        let same = lengths.iter().copied().eq(all.iter().map(|bytes| bytes.len()))
-            && plain.ends_with(&bytes);
+        let same = lengths.iter().copied().eq(all.iter().map(|bytes| bytes.len())) && plain.ends_with(&bytes);
         if !same || body.len() >= plain.len() {
             return None;
         }

@@ -10,20 +10,26 @@ use proptest::prelude::*;
 use super::*;
 use crate::blob::MAX_PAYLOAD_BYTES;
 use crate::columns::Columns;
-use crate::frame::put_frame;
+use crate::frame::{Frame, put_frame};
 use crate::header::BatchHeader;
 use crate::policies::{Policies, Policy};
+use crate::transactions::Body;
 
 const BLOB: RollupId = RollupId::new(1);
 const OTHER: RollupId = RollupId::new(2);
+const ETHEREUM: RollupId = RollupId::new(3);
 const PRIVATE: RollupId = RollupId::new(9);
 
 fn policies() -> Policies {
-    let policy = |data| Policy { kind: RollupKind::Evm, data };
-    [(BLOB, DataPolicy::Blob), (OTHER, DataPolicy::Blob), (PRIVATE, DataPolicy::Committee)]
-        .map(|(rollup, data)| (rollup, policy(data)))
-        .into_iter()
-        .collect()
+    let policy = |kind, data| Policy { kind, data };
+    [
+        (BLOB, policy(RollupKind::Opaque, DataPolicy::Blob)),
+        (OTHER, policy(RollupKind::Opaque, DataPolicy::Blob)),
+        (ETHEREUM, policy(RollupKind::Evm, DataPolicy::Blob)),
+        (PRIVATE, policy(RollupKind::Evm, DataPolicy::Committee)),
+    ]
+    .into_iter()
+    .collect()
 }
 
 fn digest(text: &str, number: u64) -> Digest {
@@ -87,6 +93,37 @@ fn sample() -> (BatchHeader, Vec<Arc<Block>>) {
     ])
 }
 
+/// EIP-1559 transactions of ERC-20 transfers; nobody has signed them.
+fn transfers(count: u8) -> RollupSection {
+    let transfer = |number: u8| {
+        let noise = [digest("noise", number.into()), digest("more", number.into())];
+        let hexadecimal = format!(
+            "02f8b3830149618201{number:02x}830f424084b2d05e0082ea6094{token}80b844a9059cbb{zeros}{to}{zeros}{zeros}{amount:016x}\
+             c080a0{r}a05a{s}",
+            token = hex::encode([0x42; 20]),
+            zeros = "00".repeat(12),
+            to = hex::encode([number; 20]),
+            amount = 1_000_000_000_000_000_000_u64 + u64::from(number),
+            r = noise[0],
+            s = &noise[1].to_string()[2..],
+        );
+        Bytes::from(hex::decode(hexadecimal).unwrap())
+    };
+    RollupSection { rollup: ETHEREUM, transactions: (0x80..0x80 + count).map(transfer).collect() }
+}
+
+/// Transactions of Ethereum among which something else was ordered.
+fn mixed_sample() -> (BatchHeader, Vec<Arc<Block>>) {
+    let mut second = transfers(5);
+    second.transactions.insert(2, Bytes::from_static(b"no transaction"));
+    second.transactions.drain(..2);
+    batch(vec![
+        vec![section(BLOB, &[b"one"]), transfers(2)],
+        vec![second, section(PRIVATE, &[b"secret"])],
+        vec![section(OTHER, &[&[7; 300]])],
+    ])
+}
+
 fn read(payload: &[u8], header: &BatchHeader) -> Result<DecodedBatch, PayloadError> {
     let policies = policies();
     let context =
@@ -129,20 +166,24 @@ fn a_reader_finds_the_same_blocks_and_headers() {
     assert!(!payload.windows(6).any(|w| w == b"secret"), "data of a committee rollup reached L1");
 }
 
-/// What a payload's frames hold, with the bytes between them: the format without the compressor's choices.
+/// What a payload's frames and columns hold, with the bytes between them: the format without the compressor's choices.
 fn opened(payload: &[u8]) -> Vec<Vec<u8>> {
     let mut columns = Columns(payload);
     let mut parts = vec![columns.take(1).unwrap().to_vec()];
-    let mut open = |columns: &mut Columns<'_>| {
-        parts.push(
-            crate::frame::Frame::read(columns).unwrap().open(&mut { MAX_RAW_BYTES }).unwrap().into_owned(),
-        );
+    let mut open = |columns: &mut Columns<'_>, layout| {
+        let raw = Frame::read(columns).unwrap().open(&mut { MAX_RAW_BYTES }).unwrap().into_owned();
+        match layout {
+            LAYOUT_TRANSACTIONS => parts.extend(Body::open(&raw, &mut { MAX_RAW_BYTES }).unwrap().parts()),
+            _ => parts.push(raw),
+        }
     };
-    open(&mut columns);
+    open(&mut columns, LAYOUT_PLAIN);
     let mut heads = Vec::new();
     for _ in 0..columns.u16().unwrap() {
-        heads.push(columns.take(5).unwrap().to_vec());
-        open(&mut columns);
+        let head = columns.take(5).unwrap().to_vec();
+        let layout = head[4];
+        heads.push(head);
+        open(&mut columns, layout);
     }
     parts.extend(heads);
     parts
@@ -151,11 +192,51 @@ fn opened(payload: &[u8]) -> Vec<Vec<u8>> {
 /// Such bytes are on L1 for ever: whatever the encoder learns, this payload keeps its meaning.
 #[test]
 fn the_format_is_pinned() {
-    let (header, blocks) = sample();
-    let pinned = hex::decode(include_str!("version-1.hex").trim()).unwrap();
+    let (header, blocks) = mixed_sample();
+    let pinned = hex::decode(include_str!("version-2.hex").trim()).unwrap();
     assert_eq!(read(&pinned, &header).unwrap().blocks, expected(&blocks));
     let payload = encode(&header, &blocks, &policies()).unwrap();
     assert_eq!(opened(&payload), opened(&pinned), "a new layout needs a new version byte");
+}
+
+#[test]
+fn transactions_of_ethereum_go_in_columns_where_that_is_shorter() {
+    let (header, blocks) = mixed_sample();
+    let payload = encode(&header, &blocks, &policies()).unwrap();
+    assert_eq!(layouts(&payload), [LAYOUT_PLAIN, LAYOUT_PLAIN, LAYOUT_TRANSACTIONS, LAYOUT_COMMITMENT]);
+    assert_eq!(read(&payload, &header).unwrap().blocks, expected(&blocks));
+    let opened = opened(&payload);
+    assert!(opened.iter().any(|part| part == b"no transaction"), "all others are told in fields");
+    // One transaction of which nothing is known compresses badly: it goes as it is.
+    let (header, blocks) = batch(vec![vec![section(ETHEREUM, &[b"no transaction"])]]);
+    let payload = encode(&header, &blocks, &policies()).unwrap();
+    assert_eq!(layouts(&payload), [LAYOUT_PLAIN]);
+}
+
+fn layouts(payload: &[u8]) -> Vec<u8> {
+    let mut columns = Columns(&payload[1..]);
+    Frame::read(&mut columns).unwrap();
+    let mut layouts = Vec::new();
+    for _ in 0..columns.u16().unwrap() {
+        layouts.push(columns.take(5).unwrap()[4]);
+        Frame::read(&mut columns).unwrap();
+    }
+    layouts
+}
+
+/// The columns of Ethereum's transactions are of rollups that have such only.
+#[test]
+fn columns_of_transactions_of_another_kind_of_rollup_count_as_empty() {
+    let (header, blocks) = mixed_sample();
+    let policy = Policy { kind: RollupKind::Evm, data: DataPolicy::Blob };
+    let all_evm: Policies =
+        [BLOB, OTHER, ETHEREUM, PRIVATE].into_iter().map(|rollup| (rollup, policy)).collect();
+    let mut bent = blocks.clone();
+    Arc::make_mut(&mut bent[2]).sections = vec![RollupSection { rollup: OTHER, ..transfers(3) }];
+    let payload = encode(&header, &bent, &all_evm).unwrap();
+    let broken = read(&payload, &header).unwrap().broken;
+    let layout = |layout| SectionError::Layout(layout);
+    assert_eq!(broken, [(OTHER, layout(LAYOUT_TRANSACTIONS)), (PRIVATE, layout(LAYOUT_PLAIN))]);
 }
 
 #[test]
@@ -186,13 +267,13 @@ fn a_broken_rollup_is_empty_and_blocks_no_other() {
     let mut out = vec![VERSION];
     let mut columns = Columns(&good[1..]);
     let before = columns.0.len();
-    crate::frame::Frame::read(&mut columns).unwrap();
+    Frame::read(&mut columns).unwrap();
     out.extend_from_slice(&good[1..=before - columns.0.len()]);
     out.extend_from_slice(&columns.array::<2>().unwrap());
     for place in 0..3 {
         out.extend_from_slice(&columns.array::<5>().unwrap());
         let rest = columns.0;
-        crate::frame::Frame::read(&mut columns).unwrap();
+        Frame::read(&mut columns).unwrap();
         if place == 0 {
             put_frame(&mut out, b"\x01\x00\x05garbage");
         } else {
@@ -246,8 +327,10 @@ fn what_is_unknown_or_out_of_place_is_named() {
     let (header, blocks) = sample();
     let good = encode(&header, &blocks, &policies()).unwrap();
     let mut newer = good.clone();
-    newer[0] = 2;
-    assert_eq!(read(&newer, &header), Err(PayloadError::Version(2)));
+    newer[0] = 3;
+    assert_eq!(read(&newer, &header), Err(PayloadError::Version(3)));
+    newer[0] = 1;
+    assert_eq!(read(&newer, &header), Err(PayloadError::Version(1)));
     let mut longer = good.clone();
     longer.push(0);
     assert_eq!(read(&longer, &header), Err(PayloadError::Trailing(1)));
@@ -263,7 +346,7 @@ fn what_is_unknown_or_out_of_place_is_named() {
 #[test]
 fn a_layout_of_another_policy_counts_as_empty() {
     let (header, blocks) = sample();
-    let policy = Policy { kind: RollupKind::Evm, data: DataPolicy::Blob };
+    let policy = Policy { kind: RollupKind::Opaque, data: DataPolicy::Blob };
     let all_blob: Policies = [BLOB, OTHER, PRIVATE].into_iter().map(|rollup| (rollup, policy)).collect();
     let payload = encode(&header, &blocks, &all_blob).unwrap();
     assert_eq!(read(&payload, &header).unwrap().broken, [(PRIVATE, SectionError::Layout(LAYOUT_PLAIN))]);
@@ -271,17 +354,21 @@ fn a_layout_of_another_policy_counts_as_empty() {
 
 prop_compose! {
     fn sections()(
-        lengths in proptest::collection::vec((0..3_usize, proptest::collection::vec(1..400_usize, 1..6)), 0..3),
+        lengths in proptest::collection::vec((0..4_usize, proptest::collection::vec(1..400_usize, 1..6)), 0..3),
         seed: u8,
+        signed in 0..4_u8,
     ) -> Vec<RollupSection> {
         let mut sections: Vec<RollupSection> = Vec::new();
         for (which, lengths) in lengths {
-            let rollup = [BLOB, OTHER, PRIVATE][which];
+            let rollup = [BLOB, OTHER, PRIVATE, ETHEREUM][which];
             if sections.iter().any(|s| s.rollup == rollup) {
                 continue;
             }
             let data: Vec<Vec<u8>> = lengths.iter().map(|l| (0..*l).map(|i| seed ^ (i * l) as u8).collect()).collect();
             sections.push(section(rollup, &data.iter().map(Vec::as_slice).collect::<Vec<_>>()));
+            if rollup == ETHEREUM {
+                sections.last_mut().unwrap().transactions.extend(transfers(signed).transactions);
+            }
         }
         sections.sort_by_key(|s| s.rollup);
         sections
@@ -309,7 +396,7 @@ proptest! {
     /// Damage anywhere: an error or a broken rollup, never other transactions under a proven header.
     #[test]
     fn damage_is_never_read_as_something_else(at in 0..4_000_usize, byte: u8) {
-        let (header, blocks) = sample();
+        let (header, blocks) = mixed_sample();
         let mut payload = encode(&header, &blocks, &policies()).unwrap();
         let at = at % payload.len();
         prop_assume!(payload[at] != byte);

@@ -8,24 +8,46 @@ use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use crate::frame::FrameError;
 
 /// Part of the format: another one is another version of it.
-pub(crate) const DICTIONARY: &[u8] = include_bytes!("dictionary.zstd");
+pub(super) const DICTIONARY: &[u8] = include_bytes!("dictionary.zstd");
+/// SHA-256 of it.
+#[cfg(test)]
+pub(super) const HASH: &str = "d057e4a2f75ca49baab76569c12e82626c917804ed9f9b04d5ec7725f0002ec7";
 /// Columns are small and alike: the slow levels are worth it, and are still fast on them.
 const LEVEL: i32 = 19;
+
+/// How a stream is stored: without the dictionary, and with it.
+const ALONE: u64 = 2;
+const WITH_DICTIONARY: u64 = 3;
 
 static ENCODER: LazyLock<EncoderDictionary<'static>> =
     LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
 static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
 
-/// `None` if that is no shorter.
-pub(super) fn compress(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut compressor = Compressor::with_prepared_dictionary(&ENCODER).ok()?;
-    compressor.compress(raw).ok().filter(|packed| packed.len() < raw.len())
+/// Compressed bytes.
+pub(super) struct Packed {
+    /// With the dictionary or without.
+    pub(super) how: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The shorter of both ways; `None` if that is no shorter than `raw`.
+pub(super) fn compress(raw: &[u8]) -> Option<Packed> {
+    let pack = |how: u64, compressor: std::io::Result<Compressor<'_>>| {
+        let bytes = compressor.and_then(|mut compressor| compressor.compress(raw)).ok()?;
+        (bytes.len() < raw.len()).then_some(Packed { how, bytes })
+    };
+    let with = pack(WITH_DICTIONARY, Compressor::with_prepared_dictionary(&ENCODER));
+    let alone = pack(ALONE, Compressor::new(LEVEL));
+    with.into_iter().chain(alone).min_by_key(|packed| packed.bytes.len())
 }
 
 /// Exactly `length` bytes, which the caller has in its budget.
-pub(super) fn decompress(stored: &[u8], length: usize) -> Result<Vec<u8>, FrameError> {
-    let raw = Decompressor::with_prepared_dictionary(&DECODER)
-        .and_then(|mut decompressor| decompressor.decompress(stored, length))
-        .map_err(|_| FrameError::Corrupt)?;
-    if raw.len() == length { Ok(raw) } else { Err(FrameError::Corrupt) }
+pub(super) fn decompress(how: u64, stored: &[u8], length: usize) -> Result<Vec<u8>, FrameError> {
+    let decompressor = match how {
+        ALONE => Decompressor::new(),
+        WITH_DICTIONARY => Decompressor::with_prepared_dictionary(&DECODER),
+        _ => return Err(FrameError::Corrupt),
+    };
+    let raw = decompressor.and_then(|mut decompressor| decompressor.decompress(stored, length));
+    raw.ok().filter(|raw| raw.len() == length).ok_or(FrameError::Corrupt)
 }

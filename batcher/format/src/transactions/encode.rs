@@ -28,8 +28,9 @@ pub(super) fn columns(section: Vec<u8>, transactions: &[&Bytes]) -> Streams<Vec<
     let fields = read(transactions);
     let chain_id = most_frequent(&fields);
     put_varint(&mut out.section, chain_id);
-    let fields =
-        fields.into_iter().map(|fields| fields.filter(|f| f.kind == Kind::Unprotected || f.chain_id == chain_id));
+    let fields = fields
+        .into_iter()
+        .map(|fields| fields.filter(|f| f.kind == Kind::Unprotected || f.chain_id == chain_id));
 
     let mut rows = put_shapes(transactions, fields.collect(), &mut out);
     let (addresses, entries) = WriteAddresses::new(count_addresses(&rows), &mut out.addresses);

@@ -152,8 +152,7 @@ impl<'a> Fields<'a> {
         let (fee, gas) = (rlp.u128()?, rlp.u64()?);
         let (to, value, data) = (read_to(&mut rlp)?, rlp.number()?, rlp.string()?);
         let access_list = read_access_list(&mut rlp)?;
-        let authorizations =
-            if kind == Kind::SetCode { read_authorizations(&mut rlp)? } else { Vec::new() };
+        let authorizations = if kind == Kind::SetCode { read_authorizations(&mut rlp)? } else { Vec::new() };
         let parity = read_parity(&mut rlp)?;
         let signature = read_signature(&mut rlp, parity)?;
         #[rustfmt::skip]
@@ -260,7 +259,8 @@ fn read_access_list(rlp: &mut Rlp<'_>) -> Option<Vec<Access>> {
 fn access_list_items(accesses: &[Access]) -> Vec<u8> {
     let (mut items, mut item, mut keys) = (Vec::new(), Vec::new(), Vec::new());
     for access in accesses {
-        (item.clear(), keys.clear());
+        item.clear();
+        keys.clear();
         put_string(&mut item, &access.address);
         for slot in &access.slots {
             put_string(&mut keys, slot);

@@ -28,7 +28,10 @@ pub(super) fn read(columns: &mut Indices<Columns<'_>>) -> Result<usize, ColumnEr
 }
 
 /// What occurs `at_least` so often, the most frequent first, and its index from 1 on: 0 is for everything else.
-pub(super) fn ranked<T: Ord + Clone>(counts: BTreeMap<T, u32>, at_least: u32) -> (Vec<T>, BTreeMap<T, usize>) {
+pub(super) fn ranked<T: Ord + Clone>(
+    counts: BTreeMap<T, u32>,
+    at_least: u32,
+) -> (Vec<T>, BTreeMap<T, usize>) {
     let mut frequent: Vec<(T, u32)> = counts.into_iter().filter(|(_, count)| *count >= at_least).collect();
     frequent.sort_by(|(_, one), (_, other)| other.cmp(one));
     frequent.truncate(MAX_ENTRIES - 1);

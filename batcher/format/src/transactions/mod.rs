@@ -11,6 +11,8 @@ mod recent;
 mod rlp;
 mod shapes;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod tracked;
 mod words;
 
@@ -48,6 +50,14 @@ impl Body {
         let (beginning, total) = begin(&mut columns.section)?;
         Ok((beginning, decode::transactions(columns, total, budget)?))
     }
+
+    /// All streams, one after the other.
+    #[cfg(test)]
+    pub(crate) fn parts(self) -> Vec<Vec<u8>> {
+        let mut parts = Vec::new();
+        self.0.map(|stream| parts.push(stream));
+        parts
+    }
 }
 
 /// Each column's name and bytes, as they are and as they are stored; those of a shared frame as they are.
@@ -56,7 +66,7 @@ pub(crate) fn measure(transactions: &[&Bytes]) -> Vec<(&'static str, Vec<u8>, us
     let mut names = streams::NAMES.iter();
     let mut all = Vec::new();
     encode::columns(Vec::new(), transactions).map(|raw| {
-        let stored = dictionary::compress(&raw).map_or(raw.len(), |packed| packed.len());
+        let stored = dictionary::compress(&raw).map_or(raw.len(), |packed| packed.bytes.len());
         all.push((*names.next().expect("as many names as streams"), raw, stored));
     });
     all

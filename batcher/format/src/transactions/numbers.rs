@@ -60,7 +60,8 @@ fn decimal(number: u128) -> Option<(u8, u128)> {
         exponent += 1;
     }
     let bytes = byte_length(mantissa);
-    (exponent > 0 && bytes <= MAX_DECIMAL_BYTES && bytes < byte_length(number)).then_some((exponent, mantissa))
+    (exponent > 0 && bytes <= MAX_DECIMAL_BYTES && bytes < byte_length(number))
+        .then_some((exponent, mantissa))
 }
 
 fn put_digits(out: &mut Numbers<Vec<u8>>, symbol: u8, digits: &[u8]) {
@@ -79,7 +80,8 @@ fn put_digits(out: &mut Numbers<Vec<u8>>, symbol: u8, digits: &[u8]) {
 /// The number of a symbol below [`FREE`].
 pub(super) fn read(columns: &mut Numbers<Columns<'_>>, symbol: u8) -> Result<Word, ColumnError> {
     let Some(decimal) = symbol.checked_sub(DECIMAL) else { return read_digits(columns, usize::from(symbol)) };
-    let (exponent, bytes) = (decimal / MAX_DECIMAL_BYTES as u8 + 1, usize::from(decimal) % MAX_DECIMAL_BYTES + 1);
+    let (exponent, bytes) =
+        (decimal / MAX_DECIMAL_BYTES as u8 + 1, usize::from(decimal) % MAX_DECIMAL_BYTES + 1);
     let mantissa = read_digits(columns, bytes)?;
     // 48 bits times 10^24 are 128 bits at most.
     let mantissa = small(&mantissa).ok_or(ColumnError::Varint)?;

@@ -42,7 +42,13 @@ impl<'a> Rlp<'a> {
         self.0 = rest;
         let string = self.payload(first - STRING)?;
         // A single small byte stands for itself.
-        if let [byte] = string && *byte < STRING { None } else { Some(string) }
+        if let [byte] = string
+            && *byte < STRING
+        {
+            None
+        } else {
+            Some(string)
+        }
     }
 
     fn payload(&mut self, short: u8) -> Option<&'a [u8]> {
@@ -50,9 +56,9 @@ impl<'a> Rlp<'a> {
             short if short <= SHORT => short,
             long => {
                 let digits = self.take(long - SHORT)?;
-                let length = digits.iter().try_fold(0_usize, |sum, digit| {
-                    sum.checked_mul(256)?.checked_add(usize::from(*digit))
-                })?;
+                let length = digits
+                    .iter()
+                    .try_fold(0_usize, |sum, digit| sum.checked_mul(256)?.checked_add(usize::from(*digit)))?;
                 if digits.first() == Some(&0) || length <= SHORT {
                     return None;
                 }

@@ -1,17 +1,17 @@
 //! The columns of a section as byte streams, and how they are stored.
 //!
 //! ```text
-//!   body    =  for each stream: varint (length × 3 + how) │ if how is 2: varint stored length
-//!              varint (stored length of the shared bytes × 2 + 1 if they are compressed) │ the shared bytes
+//!   body    =  for each stream: varint (length × 4 + how) │ if how is 2 or 3: varint stored length
+//!              varint (stored length of the shared bytes × 4 + how) │ the shared bytes
 //!              for each stream that is not shared: its stored bytes
 //! ```
 //!
-//! How: 0 its bytes are the next of the shared ones, 1 they are stored as they are, 2 as a zstd frame of its own. A stream of a few bytes is
-//! not worth a frame of its own. All frames are made with the pinned [`dictionary`].
+//! How: 0 its bytes are the next of the shared ones, 1 they are stored as they are, 2 as a zstd frame, 3 as a zstd frame with the
+//! pinned [`dictionary`]. A stream of a few bytes is not worth a frame of its own.
 
 use std::convert::Infallible;
 
-use super::dictionary;
+use super::dictionary::{self, Packed};
 use crate::columns::{Columns, put_varint};
 use crate::frame::FrameError;
 use crate::payload::SectionError;
@@ -164,16 +164,54 @@ impl<T> Streams<T> {
 /// Where each stream belongs to, in the order in which they are stored.
 #[cfg(feature = "measuring")]
 pub(crate) const NAMES: [&str; 48] = [
-    "section", "shapes", "selectors", "shape", "shape low", "kinds",
-    "nonces", "nonces small", "nonces lead", "nonces second", "nonces rest",
-    "tips", "tips small", "tips lead", "tips second", "tips rest",
-    "fees", "fees small", "fees lead", "fees second", "fees rest",
-    "gas", "gas small", "gas lead", "gas second", "gas rest",
-    "values", "values small", "values lead", "values second", "values rest",
-    "addresses", "to", "to low",
-    "words", "words small", "words lead", "words second", "words rest",
-    "arguments", "arguments low", "left", "wide",
-    "lengths", "bytes", "lists", "opaque", "signatures",
+    "section",
+    "shapes",
+    "selectors",
+    "shape",
+    "shape low",
+    "kinds",
+    "nonces",
+    "nonces small",
+    "nonces lead",
+    "nonces second",
+    "nonces rest",
+    "tips",
+    "tips small",
+    "tips lead",
+    "tips second",
+    "tips rest",
+    "fees",
+    "fees small",
+    "fees lead",
+    "fees second",
+    "fees rest",
+    "gas",
+    "gas small",
+    "gas lead",
+    "gas second",
+    "gas rest",
+    "values",
+    "values small",
+    "values lead",
+    "values second",
+    "values rest",
+    "addresses",
+    "to",
+    "to low",
+    "words",
+    "words small",
+    "words lead",
+    "words second",
+    "words rest",
+    "arguments",
+    "arguments low",
+    "left",
+    "wide",
+    "lengths",
+    "bytes",
+    "lists",
+    "opaque",
+    "signatures",
 ];
 
 /// A stream that is shorter than this shares its frame with others.
@@ -181,13 +219,12 @@ const SHARED_BELOW: usize = 400;
 
 const SHARED: u64 = 0;
 const STORED: u64 = 1;
-const COMPRESSED: u64 = 2;
 
 /// What becomes of a stream.
 enum Stored {
     Shared,
     AsItIs(Vec<u8>),
-    Compressed(Vec<u8>),
+    Compressed(Packed),
 }
 
 /// Appends all streams.
@@ -207,21 +244,20 @@ pub(super) fn close(mut streams: Streams<Vec<u8>>, out: &mut Vec<u8>) {
     let stored = Streams { signatures: (signatures.len() as u64, Stored::AsItIs(signatures)), ..stored };
     let mut bodies = Vec::new();
     stored.map(|(length, stored)| match stored {
-        Stored::Shared => put_varint(out, length * 3 + SHARED),
+        Stored::Shared => put_varint(out, length * 4 + SHARED),
         Stored::AsItIs(raw) => {
-            put_varint(out, length * 3 + STORED);
+            put_varint(out, length * 4 + STORED);
             bodies.extend(raw);
         }
-        Stored::Compressed(packed) => {
-            put_varint(out, length * 3 + COMPRESSED);
-            put_varint(out, packed.len() as u64);
-            bodies.extend(packed);
+        Stored::Compressed(Packed { how, bytes }) => {
+            put_varint(out, length * 4 + how);
+            put_varint(out, bytes.len() as u64);
+            bodies.extend(bytes);
         }
     });
-    let packed = dictionary::compress(&shared);
-    let compressed = u64::from(packed.is_some());
-    let shared = packed.unwrap_or(shared);
-    put_varint(out, shared.len() as u64 * 2 + compressed);
+    let (how, shared) =
+        dictionary::compress(&shared).map_or((STORED, shared), |packed| (packed.how, packed.bytes));
+    put_varint(out, shared.len() as u64 * 4 + how);
     out.extend(shared);
     out.extend(bodies);
 }
@@ -235,12 +271,12 @@ struct Place {
 
 fn read_place(columns: &mut Columns<'_>, budget: &mut usize) -> Result<Place, SectionError> {
     let head = columns.varint()?;
-    let length = usize::try_from(head / 3).unwrap_or(usize::MAX);
+    let length = usize::try_from(head / 4).unwrap_or(usize::MAX);
     take_budget(budget, length)?;
-    let how = head % 3;
+    let how = head % 4;
     let stored = match how {
-        COMPRESSED => usize::try_from(columns.varint()?).unwrap_or(usize::MAX),
-        _ => length,
+        SHARED | STORED => length,
+        _ => usize::try_from(columns.varint()?).unwrap_or(usize::MAX),
     };
     Ok(Place { length, how, stored })
 }
@@ -258,18 +294,25 @@ pub(super) fn open(body: &[u8], budget: &mut usize) -> Result<Streams<Vec<u8>>, 
         Ok::<_, SectionError>(place)
     })?;
     let head = columns.varint()?;
-    let stored = columns.take(usize::try_from(head / 2).unwrap_or(usize::MAX))?;
-    let shared = if head % 2 == 1 { dictionary::decompress(stored, shared_length)? } else { stored.to_vec() };
+    let stored = columns.take(usize::try_from(head / 4).unwrap_or(usize::MAX))?;
+    let shared = open_one(head % 4, stored, shared_length)?;
     let mut shared = Columns(&shared);
     let streams = places.try_map(|place| match place.how {
         SHARED => Ok(shared.take(place.length)?.to_vec()),
-        STORED => Ok(columns.take(place.stored)?.to_vec()),
-        _ => Ok::<_, SectionError>(dictionary::decompress(columns.take(place.stored)?, place.length)?),
+        how => open_one(how, columns.take(place.stored)?, place.length),
     })?;
     if shared.is_empty() && columns.is_empty() {
         Ok(streams)
     } else {
         Err(SectionError::Malformed("bytes behind the columns"))
+    }
+}
+
+fn open_one(how: u64, stored: &[u8], length: usize) -> Result<Vec<u8>, SectionError> {
+    match how {
+        STORED if stored.len() == length => Ok(stored.to_vec()),
+        SHARED | STORED => Err(FrameError::Corrupt.into()),
+        _ => Ok(dictionary::decompress(how, stored, length)?),
     }
 }
 

@@ -121,11 +121,12 @@ impl Column {
             }
             UP | DOWN => {
                 let step = u128::from(columns.words.small.byte()?) + 1;
-                let number = if symbol == UP { self.last.checked_add(step) } else { self.last.checked_sub(step) };
+                let number =
+                    if symbol == UP { self.last.checked_add(step) } else { self.last.checked_sub(step) };
                 self.last = number.ok_or(SectionError::Malformed("a step out of range"))?;
                 word = numbers::word(self.last);
             }
-            ..FREE => {
+            _ if symbol < FREE => {
                 word = numbers::read(&mut columns.words, symbol)?;
                 if let Some(number) = small(&word).filter(|number| *number >= MIN_STEPPED) {
                     self.last = number;
