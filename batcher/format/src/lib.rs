@@ -11,6 +11,7 @@
 //! | [`header`] | [`BatchHeader`], its id and how it must fit its blocks |
 //! | [`batch`] | a batch with its carrier, and the digest that the committee signs |
 //! | [`payload`] | blocks to bytes and back: columns, zstd, one frame a rollup |
+//! | `transactions` | Ethereum transactions in columns, for rollups of kind `evm` |
 //! | [`blob`] | bytes to field elements and back |
 //! | [`kzg`] | commitments, proofs and cell proofs over those |
 //! | [`job`] | the two jobs of a node: [`make`] an encoding, [`check`] a peer's |
@@ -24,6 +25,8 @@ pub mod batch;
 pub mod blob;
 mod columns;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod header;
 pub mod job;
 pub mod kzg;

@@ -7,9 +7,9 @@ use alloy::primitives::{Address, U256, keccak256};
 pub(super) enum Value {
     Word([u8; 32]),
     Bytes(Vec<u8>),
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// Of words only: stands in the head.
-    Tuple(Vec<Value>),
+    Tuple(Vec<Self>),
 }
 
 impl From<U256> for Value {

@@ -227,8 +227,12 @@ enum Stored {
     Compressed(Packed),
 }
 
-/// Appends all streams.
-pub(super) fn close(mut streams: Streams<Vec<u8>>, out: &mut Vec<u8>) {
+/// Appends all streams, compressed as `pack` has it.
+pub(super) fn close(
+    mut streams: Streams<Vec<u8>>,
+    out: &mut Vec<u8>,
+    pack: impl Fn(&[u8]) -> Option<Packed>,
+) {
     let mut shared = Vec::new();
     // Noise: every attempt to compress it is in vain.
     let signatures = std::mem::take(&mut streams.signatures);
@@ -238,7 +242,7 @@ pub(super) fn close(mut streams: Streams<Vec<u8>>, out: &mut Vec<u8>) {
             shared.extend(raw);
             (length, Stored::Shared)
         } else {
-            (length, dictionary::compress(&raw).map_or(Stored::AsItIs(raw), Stored::Compressed))
+            (length, pack(&raw).map_or(Stored::AsItIs(raw), Stored::Compressed))
         }
     });
     let stored = Streams { signatures: (signatures.len() as u64, Stored::AsItIs(signatures)), ..stored };
@@ -255,8 +259,7 @@ pub(super) fn close(mut streams: Streams<Vec<u8>>, out: &mut Vec<u8>) {
             bodies.extend(bytes);
         }
     });
-    let (how, shared) =
-        dictionary::compress(&shared).map_or((STORED, shared), |packed| (packed.how, packed.bytes));
+    let (how, shared) = pack(&shared).map_or((STORED, shared), |packed| (packed.how, packed.bytes));
     put_varint(out, shared.len() as u64 * 4 + how);
     out.extend(shared);
     out.extend(bodies);

@@ -264,6 +264,8 @@ fn the_dictionary_is_pinned() {
 proptest! {
     #[test]
     fn whatever_is_sent_comes_back(all in proptest::collection::vec(sent(), 1..30)) {
+        let stored = encode_stored(&all.iter().collect::<Vec<_>>());
+        prop_assert_eq!(decoded(&stored, all.len(), &mut { BUDGET }), Ok(all.clone()));
         prop_assert_eq!(decoded(&body(&all), all.len(), &mut { BUDGET }), Ok(all));
     }
 
@@ -296,7 +298,7 @@ proptest! {
         let mut streams = streams.into_iter();
         let bent = Streams::<()>::default().map(|()| streams.next().unwrap());
         let mut body = Vec::new();
-        streams::close(bent, &mut body);
+        streams::close(bent, &mut body, dictionary::compress);
         let mut budget = BUDGET;
         if let Ok(read) = decoded(&body, all.len() + more, &mut budget) {
             let bytes: usize = read.iter().map(Bytes::len).sum();
