@@ -1,4 +1,4 @@
-//! Transactions as batches of one block and one rollup.
+//! Transactions as batches of one rollup.
 
 use std::sync::Arc;
 
@@ -29,38 +29,47 @@ pub(crate) fn cut(transactions: &[Bytes], bytes: usize) -> Vec<Vec<Bytes>> {
     batches
 }
 
-/// A batch of one block of these.
-pub(crate) fn batch(transactions: Vec<Bytes>) -> (BatchHeader, Vec<Arc<Block>>) {
-    let mut block = Block {
-        header: Header {
-            version: 1,
-            chain_spec: Digest::ZERO,
-            epoch: Epoch::new(1),
-            height: Height::new(1),
-            parent: Digest::ZERO,
-            time_ms: 1_800_000_000_000,
-            l1_reference: L1Reference::default(),
-            cut: Digest::sha256(&[b"cut"]),
-            tx_root: Digest::ZERO,
-            tx_count: 0,
-            state_root: Digest::sha256(&[b"state"]),
-            seals_batch: true,
-        },
-        sections: vec![RollupSection { rollup: ROLLUP, transactions }],
-    };
-    let tree = block.tree();
-    (block.header.tx_root, block.header.tx_count) = (tree.root(), tree.count());
-    let last = &block.header;
+/// A batch of these, in blocks of at most so many.
+pub(crate) fn batch(transactions: &[Bytes], in_one_block: usize) -> (BatchHeader, Vec<Arc<Block>>) {
+    let mut blocks: Vec<Arc<Block>> = Vec::new();
+    for (number, transactions) in (0_u64..).zip(transactions.chunks(in_one_block)) {
+        let parent = blocks.last().map_or(Digest::ZERO, |block| block.header.hash());
+        blocks.push(Arc::new(block(number, parent, transactions.to_vec())));
+    }
+    let last = &blocks.last().expect("a batch has transactions").header;
     let header = BatchHeader {
         number: 1,
         parent: Digest::ZERO,
         epoch: last.epoch,
-        first_height: last.height,
+        first_height: Height::new(1),
         last_height: last.height,
         last_header: last.hash(),
         last_time_ms: last.time_ms,
         forced_cursor: 0,
         l1_reference: 0,
     };
-    (header, vec![Arc::new(block)])
+    (header, blocks)
+}
+
+fn block(number: u64, parent: Digest, transactions: Vec<Bytes>) -> Block {
+    let mut block = Block {
+        header: Header {
+            version: 1,
+            chain_spec: Digest::ZERO,
+            epoch: Epoch::new(1),
+            height: Height::new(1 + number),
+            parent,
+            time_ms: 1_800_000_000_000 + 40 * number,
+            l1_reference: L1Reference::default(),
+            cut: Digest::sha256(&[b"cut", &number.to_be_bytes()]),
+            tx_root: Digest::ZERO,
+            tx_count: 0,
+            state_root: Digest::sha256(&[b"state", &number.to_be_bytes()]),
+            seals_batch: false,
+        },
+        sections: vec![RollupSection { rollup: ROLLUP, transactions }],
+    };
+    let tree = block.tree();
+    (block.header.tx_root, block.header.tx_count) = (tree.root(), tree.count());
+    block
 }

@@ -57,7 +57,7 @@ pub(crate) fn measure(batches: &[Vec<Bytes>]) -> [Measured; 2] {
 /// The whole payload: with the block's head, and decoded up to the proven header.
 fn run_ours(transactions: &[Bytes]) -> (usize, Duration, Duration) {
     let policies = policies();
-    let (header, blocks) = batch(transactions.to_vec());
+    let (header, blocks) = batch(transactions, usize::MAX);
     let began = Instant::now();
     let payload = payload::encode(&header, &blocks, &policies).expect("the blocks encode");
     let encode = began.elapsed();
@@ -71,6 +71,17 @@ fn run_ours(transactions: &[Bytes]) -> (usize, Duration, Duration) {
         "other transactions"
     );
     (payload.len(), encode, decode)
+}
+
+/// What each block more adds to a payload: its head, mostly.
+pub(crate) fn bytes_of_a_block(transactions: &[Bytes]) -> f64 {
+    let payload = |in_one_block| {
+        let (header, blocks) = batch(transactions, in_one_block);
+        let payload = payload::encode(&header, &blocks, &policies()).expect("the blocks encode");
+        (payload.len() as f64, blocks.len() as f64)
+    };
+    let ((one, _), (many, blocks)) = (payload(usize::MAX), payload(transactions.len().div_ceil(20)));
+    (many - one) / (blocks - 1.0)
 }
 
 fn run_brotli(transactions: &[Bytes]) -> (usize, Duration, Duration) {
