@@ -239,6 +239,29 @@ fn calls_inside_of_calls_are_told_in_words() {
     assert_eq!(decoded(&body(&all), 1, &mut { BUDGET }), Ok(all));
 }
 
+/// More shapes and addresses than one byte tells apart.
+#[test]
+fn large_tables_have_indices_of_two_bytes() {
+    let call = |number: u32| {
+        let recipient = [&[0; 12][..], &Digest::sha256(&[&number.to_be_bytes()]).as_ref()[..20]].concat();
+        Draft { data: [&number.to_be_bytes()[..], &recipient, &recipient].concat(), ..example(3) }.bytes()
+    };
+    let all: Vec<Bytes> = (0..700).map(call).collect();
+    let columns = columns(&all);
+    assert!(columns.opaque.is_empty() && !columns.shape.low.is_empty());
+    assert_eq!(decoded(&body(&all), all.len(), &mut { BUDGET }), Ok(all));
+
+    let addresses =
+        (0..700_u32).map(|number| Digest::sha256(&[&number.to_be_bytes()]).as_ref()[..20].to_vec());
+    let twice: Vec<u8> = addresses.flat_map(|address| [&[0; 12][..], &address].concat()).collect();
+    let call = |words: &[u8]| Draft { data: [&[7; 4], words].concat(), ..example(3) }.bytes();
+    let all: Vec<Bytes> = twice.chunks(320).chain(twice.chunks(640)).map(call).collect();
+    let columns = self::columns(&all);
+    assert!(columns.opaque.is_empty() && !columns.arguments.low.is_empty());
+    assert_eq!(columns.addresses.len(), 703 * 20, "each once, the contract, two of access lists");
+    assert_eq!(decoded(&body(&all), all.len(), &mut { BUDGET }), Ok(all));
+}
+
 /// A few hundred bytes that stand for megabytes: refused before they are there.
 #[test]
 fn what_grows_is_taken_from_the_budget() {
@@ -262,6 +285,25 @@ fn the_dictionary_is_pinned() {
 }
 
 proptest! {
+    #[test]
+    fn every_number_comes_back(mantissa in 0..1_u128 << 48, exponent in 0..25_u32, high: u128, shift in 0..128_u32) {
+        let round = numbers::word(mantissa * 10_u128.pow(exponent));
+        let mut wide = numbers::word(u128::MAX);
+        wide[..16].copy_from_slice(&(high >> shift).to_be_bytes());
+        let mut columns = Streams::<Vec<u8>>::default().values;
+        numbers::put(&mut columns, &round);
+        numbers::put(&mut columns, &wide);
+        if mantissa > 0 && exponent > 8 {
+            prop_assert!(columns.lead.len() + columns.second.len() + columns.rest.len() <= 6 + 32, "zeros are not told");
+        }
+        let streams = Streams { values: columns, ..Streams::default() };
+        let mut read = streams.each_ref().map(|stream| Columns(stream)).values;
+        for number in [round, wide] {
+            let symbol = read.symbols.byte().unwrap();
+            prop_assert_eq!(numbers::read(&mut read, symbol), Ok(number));
+        }
+    }
+
     #[test]
     fn whatever_is_sent_comes_back(all in proptest::collection::vec(sent(), 1..30)) {
         let stored = encode_stored(&all.iter().collect::<Vec<_>>());
