@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::blob::MAX_PAYLOAD_BYTES;
 use crate::columns::Columns;
-use crate::frame::{Frame, put_frame};
+use crate::frame::{Frame, put_frame, put_stored_frame};
 use crate::header::BatchHeader;
 use crate::policies::{Policies, Policy};
 use crate::transactions::Body;
@@ -259,36 +259,73 @@ fn any_change_of_what_a_block_says_breaks_the_header_chain() {
     }
 }
 
-/// One byte of a rollup's stored bytes is damaged: it counts as empty, the others are read, headers are withheld.
-#[test]
-fn a_broken_rollup_is_empty_and_blocks_no_other() {
-    let (header, blocks) = sample();
-    let good = encode(&header, &blocks, &policies()).unwrap();
-    let mut out = vec![VERSION];
-    let mut columns = Columns(&good[1..]);
-    let before = columns.0.len();
+/// The payload with another frame, which `bend` makes of a rollup's frame, in place of that.
+fn with_bent_frame(payload: &[u8], rollup: RollupId, bend: impl Fn(&Frame<'_>) -> Vec<u8>) -> Vec<u8> {
+    let mut columns = Columns(&payload[1..]);
     Frame::read(&mut columns).unwrap();
-    out.extend_from_slice(&good[1..=before - columns.0.len()]);
-    out.extend_from_slice(&columns.array::<2>().unwrap());
-    for place in 0..3 {
-        out.extend_from_slice(&columns.array::<5>().unwrap());
+    let rollups = columns.u16().unwrap();
+    let mut out = payload[..payload.len() - columns.0.len()].to_vec();
+    for _ in 0..rollups {
+        let head = columns.array::<5>().unwrap();
+        out.extend_from_slice(&head);
         let rest = columns.0;
-        Frame::read(&mut columns).unwrap();
-        if place == 0 {
-            put_frame(&mut out, b"\x01\x00\x05garbage");
+        let frame = Frame::read(&mut columns).unwrap();
+        if head[..4] == rollup.get().to_be_bytes() {
+            out.extend(bend(&frame));
         } else {
             out.extend_from_slice(&rest[..rest.len() - columns.0.len()]);
         }
     }
-    let decoded = read(&out, &header).unwrap();
-    assert_eq!(decoded.broken.len(), 1);
-    assert_eq!(decoded.broken[0].0, BLOB);
-    let mut wanted = expected(&blocks);
+    out
+}
+
+fn assert_empty_alone(payload: &[u8], header: &BatchHeader, blocks: &[Arc<Block>], rollup: RollupId) {
+    let decoded = read(payload, header).unwrap();
+    assert_eq!(decoded.broken.iter().map(|(rollup, _)| *rollup).collect::<Vec<_>>(), [rollup]);
+    let mut wanted = expected(blocks);
     for block in &mut wanted {
-        block.sections.retain(|s| s.rollup != BLOB);
+        block.sections.retain(|s| s.rollup != rollup);
         block.header = None;
     }
     assert_eq!(decoded.blocks, wanted);
+}
+
+/// A rollup's stored bytes are damaged: it counts as empty, the others are read, headers are withheld.
+#[test]
+fn a_broken_rollup_is_empty_and_blocks_no_other() {
+    let (header, blocks) = sample();
+    let good = encode(&header, &blocks, &policies()).unwrap();
+    let bent = with_bent_frame(&good, BLOB, |_| {
+        let mut out = Vec::new();
+        put_frame(&mut out, b"\x01\x00\x05garbage");
+        out
+    });
+    assert_empty_alone(&bent, &header, &blocks, BLOB);
+}
+
+/// The same where a rollup's transactions are told in columns: none, too few, too many, others' bytes, more than a batch may hold.
+#[test]
+fn broken_columns_are_empty_and_block_no_other() {
+    let (header, blocks) = mixed_sample();
+    let good = encode(&header, &blocks, &policies()).unwrap();
+    let bends: [fn(&mut Vec<u8>); 6] = [
+        Vec::clear,
+        |body| body.truncate(body.len() - 1),
+        |body| body.push(0),
+        |body| body[0] ^= 1,
+        |body| body.reverse(),
+        |body| drop(body.splice(..0, [0xfe, 0xff, 0xff, 0xff, 0x0f])),
+    ];
+    for bend in bends {
+        let bent = with_bent_frame(&good, ETHEREUM, |frame| {
+            let mut body = frame.open(&mut { MAX_RAW_BYTES }).unwrap().into_owned();
+            bend(&mut body);
+            let mut out = Vec::new();
+            put_stored_frame(&mut out, &body);
+            out
+        });
+        assert_empty_alone(&bent, &header, &blocks, ETHEREUM);
+    }
 }
 
 #[test]
