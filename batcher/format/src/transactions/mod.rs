@@ -118,5 +118,6 @@ pub(crate) fn measure(transactions: &[&Bytes]) -> Vec<(&'static str, Vec<u8>, us
         let stored = dictionary::compress(&raw).map_or(raw.len(), |packed| packed.bytes.len());
         all.push((*names.next().expect("as many names as streams"), raw, stored));
     });
+    assert!(names.next().is_none(), "as many streams as names");
     all
 }
