@@ -23,7 +23,9 @@
 //! *How much.* Amounts are one to three digits with zeros behind them (45 %), have two decimals or are whole gwei (15 %), or are as
 //! precise as the token allows (40 %), as computed amounts are; sizes are log-normal. What a swap asks for at least is always precise.
 //!
-//! *Fees.* The base fee moves by up to 2 % a rollup block of 100 transactions. Wallets offer 1.2 to 2 times the base fee of one of the last blocks, with a tip that is constant, or an estimate that all wallets of one endpoint share for a block; bots have constants of their own.
+//! *Fees.* The base fee moves by up to 2 % a rollup block of 100 transactions. Wallets offer 1.2 to 2 times the base fee of one of
+//! the last blocks, with a tip that is constant, or an estimate that all wallets of one endpoint share for a block; bots have constants of
+//! their own.
 //! Gas limits are what an estimate for that function gives, times 1, 1.2 or 1.5, or round.
 //!
 //! *Types.* 79 % EIP-1559 (3 % of them with an access list), 20 % legacy with EIP-155, 1 % EIP-2930. Signatures are real.
