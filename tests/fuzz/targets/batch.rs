@@ -83,7 +83,7 @@ fn seeds() -> Vec<Vec<u8>> {
         seed(SEALED, &codec::encode(sealed())),
         seed(OTHER_PAYLOAD, &[&header, &payload[..]].concat()),
         seed(COLUMNS, &[&[5], &fuzzing::columns(&transactions(5))[..]].concat()),
-        seed(COLUMNS, &[&[60], &fuzzing::columns(&transactions(60))[..]].concat()),
+        seed(COLUMNS, &[&[30], &fuzzing::columns(&transactions(30))[..]].concat()),
     ]
 }
 
