@@ -32,6 +32,10 @@ fuzz seconds="300" *targets:
 bench:
     cargo run --release -p testnet -- bench --nodes 4 --tx-bytes 512 --rate 2000 --seconds 20 --json
 
+# Bytes and speed of the payload codec beside brotli, as the OP batcher has it; `--short` for a look.
+codec *args:
+    cargo bench -p batcher --bench codec -- {{args}}
+
 # A local network until Ctrl-C.
 testnet *args:
     cargo run --release -p testnet -- {{args}}

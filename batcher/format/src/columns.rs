@@ -27,7 +27,7 @@ pub(crate) const fn varint_length(number: u64) -> usize {
 }
 
 /// What is left to read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Columns<'a>(pub &'a [u8]);
 
 impl<'a> Columns<'a> {

@@ -50,14 +50,23 @@ pub(crate) struct Frame<'a> {
 pub(crate) fn put_frame(out: &mut Vec<u8>, raw: &[u8]) {
     let packed = zstd::bulk::compress(raw, LEVEL).ok().filter(|packed| packed.len() < raw.len());
     let (compression, stored) = packed.as_deref().map_or((STORED, raw), |packed| (ZSTD, packed));
+    put(out, compression, raw.len(), stored);
+}
+
+fn put(out: &mut Vec<u8>, compression: u8, raw_length: usize, stored: &[u8]) {
     out.push(compression);
-    out.extend_from_slice(&length(raw).to_be_bytes());
-    out.extend_from_slice(&length(stored).to_be_bytes());
+    out.extend_from_slice(&length(raw_length).to_be_bytes());
+    out.extend_from_slice(&length(stored.len()).to_be_bytes());
     out.extend_from_slice(stored);
 }
 
-fn length(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).expect("the encoder bounds raw bytes far below 2^32")
+/// Appends `raw` as it is.
+pub(crate) fn put_stored_frame(out: &mut Vec<u8>, raw: &[u8]) {
+    put(out, STORED, raw.len(), raw);
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("the encoder bounds raw bytes far below 2^32")
 }
 
 impl<'a> Frame<'a> {

@@ -11,6 +11,7 @@
 //! | [`header`] | [`BatchHeader`], its id and how it must fit its blocks |
 //! | [`batch`] | a batch with its carrier, and the digest that the committee signs |
 //! | [`payload`] | blocks to bytes and back: columns, zstd, one frame a rollup |
+//! | `transactions` | Ethereum transactions in columns, for rollups of kind `evm` |
 //! | [`blob`] | bytes to field elements and back |
 //! | [`kzg`] | commitments, proofs and cell proofs over those |
 //! | [`job`] | the two jobs of a node: [`make`] an encoding, [`check`] a peer's |
@@ -24,14 +25,19 @@ pub mod batch;
 pub mod blob;
 mod columns;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod header;
 pub mod job;
 pub mod kzg;
+#[cfg(feature = "measuring")]
+pub mod measuring;
 pub mod payload;
 mod policies;
+mod transactions;
 
 pub use batch::{EncodedBatch, SealedBatch, signing_digest};
 pub use header::{BatchHeader, HeaderMismatch};
 pub use job::{CheckError, MakeError, check, make};
 pub use payload::{Content, Context, DecodedBatch, DecodedBlock, DecodedSection};
-pub use policies::Policies;
+pub use policies::{Policies, Policy};

@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use batcher_format::kzg::{Kzg, KzgError};
-use batcher_format::{BatchHeader, CheckError, MakeError, Policies, blob, check, make};
+use batcher_format::{BatchHeader, CheckError, MakeError, Policies, Policy, blob, check, make};
 use bytes::Bytes;
-use ordering_types::chain_spec::DataPolicy;
+use ordering_types::chain_spec::{DataPolicy, RollupKind};
 use ordering_types::{Block, Digest, Epoch, Header, Height, L1Reference, RollupId, RollupSection};
 
 const ROLLUP: RollupId = RollupId::new(1);
 
 fn policies() -> Policies {
-    [(ROLLUP, DataPolicy::Blob)].into_iter().collect()
+    let policy = Policy { kind: RollupKind::Opaque, data: DataPolicy::Blob };
+    [(ROLLUP, policy)].into_iter().collect()
 }
 
 fn block(text: &'static [u8]) -> Arc<Block> {

@@ -4,18 +4,20 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ordering_types::chain_spec::DataPolicy;
+use ordering_types::chain_spec::{DataPolicy, RollupKind};
 use ordering_types::transaction::MAX_TRANSACTION_BYTES;
 use ordering_types::{Digest, Header, Height, L1Reference, RollupId};
 
 use super::{
     Content, DecodedBatch, DecodedBlock, DecodedSection, FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT,
-    LAYOUT_PLAIN, MAX_BLOCKS, MAX_RAW_BYTES, MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION, roots,
+    LAYOUT_PLAIN, LAYOUT_TRANSACTIONS, MAX_BLOCKS, MAX_RAW_BYTES, MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION,
+    roots,
 };
 use crate::columns::{ColumnError, Columns};
 use crate::frame::{Frame, FrameError};
 use crate::header::BatchHeader;
-use crate::policies::Policies;
+use crate::policies::{Policies, Policy};
+use crate::transactions::Body;
 
 /// What a reader knows beside the payload and its batch header.
 #[derive(Clone, Copy, Debug)]
@@ -220,16 +222,19 @@ fn read_rollups(
 
 fn read_rollup(
     layout: u8,
-    policy: Option<DataPolicy>,
+    policy: Option<Policy>,
     frame: &Frame<'_>,
     blocks: usize,
     budget: &mut usize,
     transactions: &mut usize,
 ) -> Result<Vec<(usize, Content)>, SectionError> {
     let policy = policy.ok_or(SectionError::Unknown)?;
-    match (layout, policy) {
-        (LAYOUT_PLAIN, DataPolicy::Blob) => read_plain(frame.open(budget)?, blocks, transactions),
-        (LAYOUT_COMMITMENT, DataPolicy::Committee) => read_commitments(&frame.open(budget)?, blocks),
+    match (layout, policy.data, policy.kind) {
+        (LAYOUT_PLAIN, DataPolicy::Blob, _) => read_plain(frame.open(budget)?, blocks, transactions),
+        (LAYOUT_TRANSACTIONS, DataPolicy::Blob, RollupKind::Evm) => {
+            read_transactions(&frame.open(budget)?, blocks, transactions, budget)
+        }
+        (LAYOUT_COMMITMENT, DataPolicy::Committee, _) => read_commitments(&frame.open(budget)?, blocks),
         _ => Err(SectionError::Layout(layout)),
     }
 }
@@ -241,10 +246,7 @@ fn read_plain(
 ) -> Result<Vec<(usize, Content)>, SectionError> {
     let mut columns = Columns(&raw);
     let places = read_places(&mut columns, blocks)?;
-    let total = places.iter().try_fold(0_usize, |sum, (_, count)| sum.checked_add(*count as usize));
-    let total = total.unwrap_or(usize::MAX);
-    *transactions =
-        transactions.checked_sub(total).ok_or(SectionError::Malformed("too many transactions"))?;
+    let total = take_transactions(&places, transactions)?;
     let mut lengths = Vec::with_capacity(total.min(columns.0.len()));
     for _ in 0..total {
         let length = usize::try_from(columns.varint()?).unwrap_or(usize::MAX);
@@ -254,18 +256,45 @@ fn read_plain(
         lengths.push(length);
     }
     let start = raw.len() - columns.0.len();
-    let data = Bytes::from(raw.into_owned());
-    let mut rest = data.slice(start..);
-    if lengths.iter().sum::<usize>() != rest.len() {
+    let data = Bytes::from(raw.into_owned()).slice(start..);
+    if lengths.iter().sum::<usize>() != data.len() {
         return Err(SectionError::Malformed("lengths do not add up"));
     }
+    Ok(contents(places, lengths, data))
+}
+
+fn read_transactions(
+    body: &[u8],
+    blocks: usize,
+    transactions: &mut usize,
+    budget: &mut usize,
+) -> Result<Vec<(usize, Content)>, SectionError> {
+    let (places, (data, lengths)) = Body::open(body, budget)?.read(budget, |section| {
+        let places = read_places(section, blocks)?;
+        let total = take_transactions(&places, transactions)?;
+        Ok((places, total))
+    })?;
+    Ok(contents(places, lengths, data.into()))
+}
+
+/// Their number, taken from what a batch may have.
+fn take_transactions(places: &[(usize, u32)], transactions: &mut usize) -> Result<usize, SectionError> {
+    let total = places.iter().try_fold(0_usize, |sum, (_, count)| sum.checked_add(*count as usize));
+    let total = total.unwrap_or(usize::MAX);
+    *transactions =
+        transactions.checked_sub(total).ok_or(SectionError::Malformed("too many transactions"))?;
+    Ok(total)
+}
+
+/// Cuts what adds up to `data`.
+fn contents(places: Vec<(usize, u32)>, lengths: Vec<usize>, mut data: Bytes) -> Vec<(usize, Content)> {
     let mut lengths = lengths.into_iter();
     let mut contents = Vec::with_capacity(places.len());
     for (place, count) in places {
-        let taken = lengths.by_ref().take(count as usize).map(|length| rest.split_to(length)).collect();
+        let taken = lengths.by_ref().take(count as usize).map(|length| data.split_to(length)).collect();
         contents.push((place, Content::Data(taken)));
     }
-    Ok(contents)
+    contents
 }
 
 fn read_commitments(raw: &[u8], blocks: usize) -> Result<Vec<(usize, Content)>, SectionError> {

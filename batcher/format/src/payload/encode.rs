@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ordering_types::chain_spec::DataPolicy;
+use ordering_types::chain_spec::{DataPolicy, RollupKind};
 use ordering_types::{Block, Digest, Height, L1Reference, RollupId, merkle};
 
 use super::{
-    FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT, LAYOUT_PLAIN, MAX_BLOCKS, MAX_HEAD_BYTES, MAX_RAW_BYTES,
-    MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION,
+    FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT, LAYOUT_PLAIN, LAYOUT_TRANSACTIONS, MAX_BLOCKS, MAX_HEAD_BYTES,
+    MAX_RAW_BYTES, MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION,
 };
 use crate::columns::{MAX_VARINT_BYTES, put_varint, varint_length};
-use crate::frame::{FRAME_PREFIX_BYTES, put_frame};
+use crate::frame::{FRAME_PREFIX_BYTES, put_frame, put_stored_frame};
 use crate::header::{BatchHeader, HeaderMismatch};
 use crate::policies::Policies;
+use crate::transactions;
 
 /// Bytes of a payload that belong to no block.
 pub const BATCH_OVERHEAD_BYTES: usize = 1 + FRAME_PREFIX_BYTES + MAX_VARINT_BYTES + 2;
@@ -61,7 +62,7 @@ pub enum EncodeError {
 /// [`MAX_PAYLOAD_BYTES`](crate::blob::MAX_PAYLOAD_BYTES) always fits into its blobs: what is sealed can be posted.
 pub fn block_cost(block: &Block, policies: &Policies) -> usize {
     let sections = block.sections.iter().map(|section| {
-        let content = match policies.of_rollup(section.rollup) {
+        let content = match policies.of_rollup(section.rollup).map(|policy| policy.data) {
             Some(DataPolicy::Committee) => 32,
             _ => section.transactions.iter().map(|tx| tx.len() + varint_length(tx.len() as u64)).sum(),
         };
@@ -84,19 +85,31 @@ pub fn encode(
     let heads = heads(blocks)?;
     let rollups = rollups(blocks, policies)?;
     limit("rollups", rollups.len(), MAX_ROLLUPS)?;
-    let raw: Vec<(RollupId, u8, Vec<u8>)> =
-        rollups.into_iter().map(|(id, rollup)| (id, rollup.layout(), rollup.columns())).collect();
-    let total = heads.len() + raw.iter().map(|(_, _, columns)| columns.len()).sum::<usize>();
+    let raw: Vec<(RollupId, RollupColumns<'_>, Vec<u8>)> = rollups
+        .into_iter()
+        .map(|(id, rollup)| {
+            let columns = rollup.columns();
+            (id, rollup, columns)
+        })
+        .collect();
+    let total = heads.len() + raw.iter().map(|(.., columns)| columns.len()).sum::<usize>();
     limit("bytes before compression", total, MAX_RAW_BYTES)?;
 
     let mut out = vec![VERSION];
     put_frame(&mut out, &heads);
     let count = u16::try_from(raw.len()).expect("limited above");
     out.extend_from_slice(&count.to_be_bytes());
-    for (id, layout, columns) in raw {
+    // What readers may still hold beside the columns of all rollups as they are counted above.
+    let mut spare = MAX_RAW_BYTES - total;
+    for (id, rollup, columns) in raw {
         out.extend_from_slice(&id.get().to_be_bytes());
-        out.push(layout);
-        put_frame(&mut out, &columns);
+        if let Some(body) = rollup.transactions(&columns, &mut spare) {
+            out.push(LAYOUT_TRANSACTIONS);
+            put_stored_frame(&mut out, &body);
+        } else {
+            out.push(rollup.layout());
+            put_frame(&mut out, &columns);
+        }
     }
     Ok(out)
 }
@@ -143,7 +156,7 @@ fn heads(blocks: &[Arc<Block>]) -> Result<Vec<u8>, EncodeError> {
 
 /// One rollup's sections, in order of block.
 enum RollupColumns<'a> {
-    Plain(Vec<(usize, &'a [Bytes])>),
+    Plain(RollupKind, Vec<(usize, &'a [Bytes])>),
     Commitment(Vec<(usize, u32, Digest)>),
 }
 
@@ -157,12 +170,12 @@ fn rollups<'a>(
         for section in &block.sections {
             let policy =
                 policies.of_rollup(section.rollup).ok_or(EncodeError::UnknownRollup(section.rollup))?;
-            let columns = rollups.entry(section.rollup).or_insert_with(|| match policy {
-                DataPolicy::Blob => RollupColumns::Plain(Vec::new()),
+            let columns = rollups.entry(section.rollup).or_insert_with(|| match policy.data {
+                DataPolicy::Blob => RollupColumns::Plain(policy.kind, Vec::new()),
                 DataPolicy::Committee => RollupColumns::Commitment(Vec::new()),
             });
             match columns {
-                RollupColumns::Plain(sections) => {
+                RollupColumns::Plain(_, sections) => {
                     transactions += section.transactions.len();
                     limit("transactions", transactions, MAX_TRANSACTIONS)?;
                     sections.push((place, &section.transactions));
@@ -181,7 +194,7 @@ fn rollups<'a>(
 impl RollupColumns<'_> {
     const fn layout(&self) -> u8 {
         match self {
-            Self::Plain(_) => LAYOUT_PLAIN,
+            Self::Plain(..) => LAYOUT_PLAIN,
             Self::Commitment(_) => LAYOUT_COMMITMENT,
         }
     }
@@ -189,8 +202,8 @@ impl RollupColumns<'_> {
     fn columns(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::Plain(sections) => {
-                put_places(&mut out, sections.iter().map(|(place, all)| (*place, all.len() as u64)));
+            Self::Plain(_, sections) => {
+                put_plain_places(&mut out, sections);
                 let transactions = || sections.iter().flat_map(|(_, all)| all.iter());
                 for transaction in transactions() {
                     put_varint(&mut out, transaction.len() as u64);
@@ -208,6 +221,31 @@ impl RollupColumns<'_> {
         }
         out
     }
+
+    /// The body of the layout of transactions, if that is theirs and takes fewer bytes than the plain columns do at worst. It is read
+    /// again: what is sealed must be readable, whatever is in it.
+    fn transactions(&self, plain: &[u8], spare: &mut usize) -> Option<Vec<u8>> {
+        let Self::Plain(RollupKind::Evm, sections) = self else { return None };
+        let all: Vec<&Bytes> = sections.iter().flat_map(|(_, all)| *all).collect();
+        let mut beginning = Vec::new();
+        put_plain_places(&mut beginning, sections);
+        let places = beginning.len();
+        let body = transactions::encode(beginning, &all);
+        let mut budget = (*spare + plain.len()).checked_sub(body.len())?;
+        let opened = transactions::Body::open(&body, &mut budget).ok()?;
+        let read = opened.read(&mut budget, |section| Ok((section.take(places)?.len(), all.len())));
+        let (_, (bytes, lengths)) = read.ok()?;
+        let same = lengths.iter().copied().eq(all.iter().map(|bytes| bytes.len())) && plain.ends_with(&bytes);
+        if !same || body.len() >= plain.len() {
+            return None;
+        }
+        *spare = budget;
+        Some(body)
+    }
+}
+
+fn put_plain_places(out: &mut Vec<u8>, sections: &[(usize, &[Bytes])]) {
+    put_places(out, sections.iter().map(|(place, all)| (*place, all.len() as u64)));
 }
 
 /// The columns of gaps and counts.

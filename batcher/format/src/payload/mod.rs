@@ -1,19 +1,25 @@
 //! Blocks to bytes and back.
 //!
 //! ```text
-//!   payload  =  u8 version (1) │ frame of heads │ u16 rollup count │ rollups, in ascending order
-//!   rollup   =  u32 rollup │ u8 layout (0 plain, 1 commitment) │ frame of its sections
+//!   payload  =  u8 version (2) │ frame of heads │ u16 rollup count │ rollups, in ascending order
+//!   rollup   =  u32 rollup │ u8 layout (0 plain, 1 commitment, 2 transactions) │ frame of its sections
 //!   frame    =  see `frame`: u8 compression │ u32 raw length │ u32 stored length │ stored bytes
 //!
 //!   heads    =  varint n │ n × u16 version │ n × u8 flags │ n × varint time step │ 32 × n cuts │ 32 × n state roots
 //!               │ for every block with flag 2: u64 L1 number, 32 L1 hash
-//!   plain    =  varint s │ s × varint gap │ s × varint count │ lengths, varint each │ transaction bytes
-//!   commitment = varint s │ s × varint gap │ s × varint count │ s × 32 roots
+//!   places   =  varint s │ s × varint gap │ s × varint count
+//!   plain    =  places │ lengths, varint each │ transaction bytes
+//!   commitment   = places │ s × 32 roots
+//!   transactions = see `transactions`: columns of fields, the first of which begins with places
 //! ```
 //!
 //! Flags: 1 seals the batch, 2 the L1 reference differs from the block's before (the first block's: from zero). A time
 //! step is milliseconds since the block before (the first block's: since 1970). `s` counts the blocks that hold
 //! transactions of the rollup, a gap those skipped before each.
+//!
+//! A rollup of policy `committee` has the layout commitment. All others have plain; those of kind `evm` may have
+//! transactions instead, which the encoder takes where it is shorter than the plain columns are before compression. So
+//! [`block_cost`] bounds both. Its frame is never compressed, as its columns are already.
 //!
 //! What is not here is derived: chain specification from the context, epoch and heights from the batch header, each
 //! parent from the block before, `tx_root` and `tx_count` from the sections. So every header hash is recomputed, from
@@ -23,7 +29,8 @@
 //! headers unproven, so they are withheld; the payload itself is still what the committee signed. Signers refuse such
 //! a payload, so this happens only when more than f of them lie, or when the reader is older than the layout.
 //!
-//! Layouts are open: later ones may split known transaction kinds into columns of fields.
+//! **Encoders may differ, readers may not.** Another version of zstd, or a cleverer encoder, makes other bytes of the same
+//! blocks: signers decode and compare. What bytes mean depends on them, on the batch header and on the genesis file alone.
 
 mod decode;
 mod encode;
@@ -47,9 +54,10 @@ pub const MAX_TRANSACTIONS: usize = 1 << 20;
 /// Most rollups with transactions in one batch.
 pub const MAX_ROLLUPS: usize = ordering_types::chain_spec::MAX_ROLLUPS;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const LAYOUT_PLAIN: u8 = 0;
 const LAYOUT_COMMITMENT: u8 = 1;
+const LAYOUT_TRANSACTIONS: u8 = 2;
 const FLAG_SEALS: u8 = 1;
 const FLAG_L1: u8 = 2;
 /// Version, flags, time step, cut, state root, L1 reference.
