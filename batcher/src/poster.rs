@@ -257,30 +257,30 @@ impl Poster {
                 if word(nodes) != view.last_id {
                     return Err(Trouble::Parent { number, nodes, l1: view.last_id });
                 }
-                Ok(Some(Content::Batches(self.find_more(batch).await?)))
+                Ok(Some(Content::Batches(self.find_more(batch).await)))
             }
             batch => self.find_handover(view, batch.map(|batch| batch.header.epoch)).await,
         }
     }
 
-    /// The batches that the nodes have after this one, of its epoch, as many as one transaction carries: L1 is behind.
-    async fn find_more(
-        &self,
-        first: Verified<Arc<SealedBatch>>,
-    ) -> Result<Vec<Verified<Arc<SealedBatch>>>, Trouble> {
+    /// This batch and those that the nodes have after it, of its epoch, as many as one transaction carries: L1 is behind. Whoever holds the
+    /// others back, or lies about them, does not hold this one back.
+    async fn find_more(&self, first: Verified<Arc<SealedBatch>>) -> Vec<Verified<Arc<SealedBatch>>> {
+        let until = tokio::time::Instant::now() + self.rotation.preparation();
         let (mut number, epoch) = (first.header.number, first.header.epoch);
         let mut blobs = first.encoded.commitments.len();
         let mut found = vec![first];
         while blobs < MAX_BLOBS {
             number += 1;
-            let Some(next) = self.nodes.sealed(number).await? else { break };
+            let asked = tokio::time::timeout_at(until, self.nodes.sealed(number)).await;
+            let Ok(Ok(Some(next))) = asked else { break };
             blobs += next.encoded.commitments.len();
             if next.header.epoch != epoch || blobs > MAX_BLOBS {
                 break;
             }
             found.push(next);
         }
-        Ok(found)
+        found
     }
 
     /// The handover that L1 takes before its next batch, which is of the epoch `of` as far as the nodes have it.
