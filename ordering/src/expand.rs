@@ -4,9 +4,12 @@
 //! The lanes of a cut take turns, one chunk each, oldest first, until all are used up. The turn starts at the lane that the parent's
 //! header hash points at, and goes on in ascending order: no proposer chooses it, because the parent is decided before.
 //!
+//! Before them come entries of the forced-inclusion queue, if the cut has some: see [`forced`](crate::forced).
+//!
 //! # What is left out
 //! A transaction of an unknown rollup, and one that the duplicate window (or this block, earlier) has already. Nothing else:
-//! a cut that covers more than the limits is invalid as a whole, so nothing that honest validators took in is lost to them.
+//! a cut that covers more than the limits is invalid as a whole, so nothing that honest validators took in is lost to them. Forced entries are left out
+//! by rules of their own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +17,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ordering_types::block::TxTree;
 use ordering_types::header::PROTOCOL_VERSION;
-use ordering_types::{Chunk, Cut, Digest, Header, LaneTip, RollupId, RollupSection, TxId};
+use ordering_types::transaction::tx_id;
+use ordering_types::{Chunk, Cut, Digest, ForcedEntry, Header, LaneTip, RollupId, RollupSection, TxId};
 
 use crate::api::Covered;
 use crate::epoch::{ClosedBlock, EpochEvent};
+use crate::forced::Intake;
 use crate::ids::IdSet;
 use crate::lane::store::Held;
 use crate::load::Rules;
@@ -34,6 +39,8 @@ pub(crate) struct Expansion {
     pub(crate) cut_bytes: Bytes,
     pub(crate) sections: Vec<RollupSection>,
     pub(crate) tree: TxTree,
+    /// Entries of the forced-inclusion queue that it begins with.
+    pub(crate) forced: Vec<ForcedEntry>,
     /// Ids of the block's transactions.
     pub(crate) ids: Vec<(RollupId, TxId)>,
     /// Chunks that the cut covers.
@@ -83,12 +90,20 @@ pub(crate) fn expand(
     (cut, cut_bytes): (Cut, Bytes),
     lanes: &[Vec<Arc<Held>>],
 ) -> Expansion {
+    let Intake { entries: forced, load, book } = state.intake(&cut.system, rules);
     let covered = interleave(cut.parent, lanes);
     let mut sections: BTreeMap<RollupId, (Vec<Bytes>, Vec<TxId>)> = BTreeMap::new();
-    let count = covered.iter().map(|held| held.ids.len()).sum();
+    let count = forced.len() + covered.iter().map(|held| held.ids.len()).sum::<usize>();
     let (Past::Window(window) | Past::Told(_, window)) = past;
     let mut seen = IdSet::with_capacity(window.hasher(), count);
-    let mut blob_bytes = 0;
+    let mut blob_bytes = load.blob_bytes;
+    for ForcedEntry { rollup, data } in &forced {
+        let id = tx_id(data);
+        let (all, ids) = sections.entry(*rollup).or_default();
+        all.push(data.clone());
+        ids.push(id);
+        let _ = seen.insert(*rollup, id);
+    }
     let mut places = Vec::with_capacity(covered.len());
     for (chunk, held) in (0..).zip(&covered) {
         let mut left_out = Vec::new();
@@ -123,6 +138,8 @@ pub(crate) fn expand(
 
     let tx_root = tree.root();
     let mut after = apply_cut(state, &cut);
+    let forced_cursor = book.done().count;
+    after.replayed.l1.set_forced(book);
     let batch = state.replayed.batch.with(cut.time_ms, blob_bytes, ids.len() as u64);
     let tally = state.tally(&cut.system, rules);
     after.close_block(batch, cut.height, cut.seals_batch, tx_root);
@@ -137,6 +154,7 @@ pub(crate) fn expand(
         parent: cut.parent,
         time_ms: cut.time_ms,
         l1_reference: cut.l1_reference,
+        forced_cursor,
         cut: Digest::sha256(&[&cut_bytes]),
         tx_root,
         tx_count: tree.count(),
@@ -145,13 +163,29 @@ pub(crate) fn expand(
     };
     let hash = header.hash();
     after.header = hash;
-    Expansion { header, hash, cut, cut_bytes, sections, tree, ids, covered, places, state: after, epochs }
+    Expansion {
+        header,
+        hash,
+        cut,
+        cut_bytes,
+        sections,
+        tree,
+        forced,
+        ids,
+        covered,
+        places,
+        state: after,
+        epochs,
+    }
 }
 
-/// Blob bytes that a block over these chunks adds to its batch; decides whether it must seal.
-pub(crate) fn blob_bytes(rules: &Rules, window: &Window, covered: &[Arc<Held>]) -> u64 {
+/// Blob bytes that a block of this intake and over these chunks adds to its batch; decides whether it must seal.
+pub(crate) fn blob_bytes(rules: &Rules, window: &Window, intake: &Intake, covered: &[Arc<Held>]) -> u64 {
     let mut seen = IdSet::new(window.hasher());
-    let mut bytes = 0;
+    for ForcedEntry { rollup, data } in &intake.entries {
+        let _ = seen.insert(*rollup, tx_id(data));
+    }
+    let mut bytes = intake.load.blob_bytes;
     for held in covered {
         for (transaction, id) in held.chunk.transactions().iter().zip(&held.ids) {
             let rollup = transaction.rollup;

@@ -405,6 +405,7 @@ fn block(
             parent,
             time_ms: 1_700_000_000_000 + height,
             l1_reference: L1Reference::default(),
+            forced_cursor: 0,
             cut: Digest::sha256(&[&height.to_be_bytes()]),
             tx_root: Digest::ZERO,
             tx_count: 0,

@@ -117,6 +117,7 @@ fn block_of(height: u64, chunk: &Chunk, sections: Vec<RollupSection>, covered: V
             parent: Digest::ZERO,
             time_ms: height,
             l1_reference: L1Reference::default(),
+            forced_cursor: 0,
             cut: Digest::ZERO,
             tx_root: Digest::ZERO,
             tx_count: 1,
