@@ -81,6 +81,65 @@ pub(crate) enum Past<'a> {
     Told(&'a LeftOut, &'a Window),
 }
 
+/// A block's transactions, as they are put together.
+struct Filling<'a> {
+    rules: &'a Rules,
+    past: Past<'a>,
+    seen: IdSet,
+    sections: BTreeMap<RollupId, (Vec<Bytes>, Vec<TxId>)>,
+    blob_bytes: u64,
+}
+
+impl<'a> Filling<'a> {
+    fn new(rules: &'a Rules, past: Past<'a>, covered: &[Arc<Held>]) -> Self {
+        let (Past::Window(window) | Past::Told(_, window)) = past;
+        let count = covered.iter().map(|held| held.ids.len()).sum();
+        let seen = IdSet::with_capacity(window.hasher(), count);
+        Self { rules, past, seen, sections: BTreeMap::new(), blob_bytes: 0 }
+    }
+
+    fn begin_with(&mut self, forced: &[ForcedEntry], blob_bytes: u64) {
+        for ForcedEntry { rollup, data } in forced {
+            let id = tx_id(data);
+            self.push(*rollup, data, id);
+            let _ = self.seen.insert(*rollup, id);
+        }
+        self.blob_bytes = blob_bytes;
+    }
+
+    /// Adds what the block has of a chunk.
+    fn add(&mut self, chunk: u32, held: &Held) -> Covered {
+        let mut left_out = Vec::new();
+        for (place, (transaction, id)) in (0..).zip(held.chunk.transactions().iter().zip(&held.ids)) {
+            let rollup = transaction.rollup;
+            if self.leaves_out((chunk, place), rollup, *id) {
+                left_out.push(place);
+                continue;
+            }
+            if self.rules.is_blob(rollup) {
+                self.blob_bytes += Chunk::cost(transaction.data.len()) as u64;
+            }
+            self.push(rollup, &transaction.data, *id);
+        }
+        Covered { digest: held.chunk.digest(), left_out }
+    }
+
+    fn leaves_out(&mut self, (chunk, place): (u32, u32), rollup: RollupId, id: TxId) -> bool {
+        match self.past {
+            Past::Window(window) => {
+                !self.rules.knows(rollup) || window.contains(rollup, id) || !self.seen.insert(rollup, id)
+            }
+            Past::Told(told, _) => told.has(chunk, place),
+        }
+    }
+
+    fn push(&mut self, rollup: RollupId, data: &Bytes, id: TxId) {
+        let (all, ids) = self.sections.entry(rollup).or_default();
+        all.push(data.clone());
+        ids.push(id);
+    }
+}
+
 /// Expands a cut whose static rules hold. `lanes` are the chunks of each of its tips.
 pub(crate) fn expand(
     spec: Digest,
@@ -92,42 +151,10 @@ pub(crate) fn expand(
 ) -> Expansion {
     let Intake { entries: forced, load, book } = state.intake(&cut.system, rules);
     let covered = interleave(cut.parent, lanes);
-    let mut sections: BTreeMap<RollupId, (Vec<Bytes>, Vec<TxId>)> = BTreeMap::new();
-    let count = forced.len() + covered.iter().map(|held| held.ids.len()).sum::<usize>();
-    let (Past::Window(window) | Past::Told(_, window)) = past;
-    let mut seen = IdSet::with_capacity(window.hasher(), count);
-    let mut blob_bytes = load.blob_bytes;
-    for ForcedEntry { rollup, data } in &forced {
-        let id = tx_id(data);
-        let (all, ids) = sections.entry(*rollup).or_default();
-        all.push(data.clone());
-        ids.push(id);
-        let _ = seen.insert(*rollup, id);
-    }
-    let mut places = Vec::with_capacity(covered.len());
-    for (chunk, held) in (0..).zip(&covered) {
-        let mut left_out = Vec::new();
-        for (place, (transaction, id)) in (0..).zip(held.chunk.transactions().iter().zip(&held.ids)) {
-            let rollup = transaction.rollup;
-            let is_left_out = match past {
-                Past::Window(window) => {
-                    !rules.knows(rollup) || window.contains(rollup, *id) || !seen.insert(rollup, *id)
-                }
-                Past::Told(told, _) => told.has(chunk, place),
-            };
-            if is_left_out {
-                left_out.push(place);
-                continue;
-            }
-            if rules.is_blob(rollup) {
-                blob_bytes += Chunk::cost(transaction.data.len()) as u64;
-            }
-            let (data, ids) = sections.entry(rollup).or_default();
-            data.push(transaction.data.clone());
-            ids.push(*id);
-        }
-        places.push(Covered { digest: held.chunk.digest(), left_out });
-    }
+    let mut filling = Filling::new(rules, past, &covered);
+    filling.begin_with(&forced, load.blob_bytes);
+    let places = (0..).zip(&covered).map(|(chunk, held)| filling.add(chunk, held)).collect();
+    let Filling { sections, blob_bytes, .. } = filling;
     let tree = TxTree::new(sections.iter().map(|(rollup, (_, ids))| (*rollup, ids.clone())).collect());
     let ids: Vec<_> =
         sections.iter().flat_map(|(rollup, (_, ids))| ids.iter().map(|id| (*rollup, *id))).collect();

@@ -195,7 +195,7 @@ fn opened(payload: &[u8]) -> Vec<Vec<u8>> {
 #[test]
 fn the_format_is_pinned() {
     let (header, blocks) = mixed_sample();
-    let pinned = hex::decode(include_str!("version-2.hex").trim()).unwrap();
+    let pinned = hex::decode(include_str!("version-3.hex").trim()).unwrap();
     assert_eq!(read(&pinned, &header).unwrap().blocks, expected(&blocks));
     let payload = encode(&header, &blocks, &policies()).unwrap();
     assert_eq!(opened(&payload), opened(&pinned), "a new layout needs a new version byte");
@@ -367,10 +367,10 @@ fn what_is_unknown_or_out_of_place_is_named() {
     let (header, blocks) = sample();
     let good = encode(&header, &blocks, &policies()).unwrap();
     let mut newer = good.clone();
-    newer[0] = 3;
-    assert_eq!(read(&newer, &header), Err(PayloadError::Version(3)));
-    newer[0] = 1;
-    assert_eq!(read(&newer, &header), Err(PayloadError::Version(1)));
+    for version in [VERSION + 1, VERSION - 1] {
+        newer[0] = version;
+        assert_eq!(read(&newer, &header), Err(PayloadError::Version(version)));
+    }
     let mut longer = good.clone();
     longer.push(0);
     assert_eq!(read(&longer, &header), Err(PayloadError::Trailing(1)));
