@@ -180,7 +180,9 @@ mod tests {
         assert_eq!(LogPayload::decode(&ready.encode()), Some(ready));
         let data = LogPayload::KeyData { epoch: Epoch::new(7), data: &[2; 40] };
         assert_eq!(LogPayload::decode(&data.encode()), Some(data));
-        assert_eq!(LogPayload::decode(&[9, 9]), None);
+        let forced = LogPayload::Forced(&[3; 40]);
+        assert_eq!(LogPayload::decode(&forced.encode()), Some(forced));
+        assert_eq!(LogPayload::decode(&[10, 9]), None);
     }
 
     #[test]
