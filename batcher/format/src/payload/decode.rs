@@ -33,8 +33,8 @@ pub struct Context<'a> {
 /// Why bytes are no payload of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// A layout that this code does not know: upgrade.
-    #[error("payload version {0} is unknown to this software")]
+    /// Another layout than the genesis file says.
+    #[error("payload version {0} is not that of the genesis file")]
     Version(u8),
     /// The heads' frame.
     #[error("heads: {0}")]

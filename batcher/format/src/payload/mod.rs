@@ -29,6 +29,9 @@
 //! headers unproven, so they are withheld; the payload itself is still what the committee signed. Signers refuse such
 //! a payload, so this happens only when more than f of them lie, or when the reader is older than the layout.
 //!
+//! **Another version comes with another genesis file**, which says from which height on; software that does not know it does not read that file either. So an
+//! unknown version, under a genesis file that some batch has proven, says nothing, and nobody can stop a rollup by signing one.
+//!
 //! **Encoders may differ, readers may not.** Another version of zstd, or a cleverer encoder, makes other bytes of the same
 //! blocks: signers decode and compare. What bytes mean depends on them, on the batch header and on the genesis file alone.
 
