@@ -38,11 +38,13 @@ pub struct FromL1 {
     pub headers: BTreeMap<u64, Digest>,
     /// Batches, in order.
     pub batches: Vec<Load>,
-    /// Entries of the forced-inclusion queue that blocks have.
+    /// Entries of the forced-inclusion queue that batches cover.
+    pub cursor: u64,
+    /// Those that blocks have.
     pub forced: usize,
     /// Those that the committee left out.
     pub omitted: usize,
-    /// Those that escaped.
+    /// Those that had to escape.
     pub escaped: usize,
     /// Rollups that did not decode in some batch.
     pub broken: Vec<String>,
@@ -87,6 +89,7 @@ impl FromL1 {
                 }
             }
         }
+        self.cursor = batch.header.forced_cursor;
         self.forced += batch.forced.len();
         self.omitted += batch.omitted.len();
         let broken = batch.broken.iter();
@@ -107,8 +110,14 @@ impl FromL1 {
     }
 }
 
-/// Derives from the first batch on until `height` is covered, or the deadline. What was read so far is judged either way.
-pub async fn read(spec: Arc<ChainSpec>, l1_url: &str, height: u64, deadline: Instant) -> FromL1 {
+/// Derives from the first batch on until `height` and so many entries of the forced-inclusion queue are covered, or the deadline. What was read so far is
+/// judged either way.
+pub async fn read(
+    spec: Arc<ChainSpec>,
+    l1_url: &str,
+    (height, entries): (u64, u64),
+    deadline: Instant,
+) -> FromL1 {
     let mut found = FromL1::default();
     let config = DeriveConfig {
         rpc: vec![l1_url.to_owned()],
@@ -121,7 +130,7 @@ pub async fn read(spec: Arc<ChainSpec>, l1_url: &str, height: u64, deadline: Ins
         Ok(deriver) => deriver,
         Err(error) => return FromL1 { error: Some(error), ..found },
     };
-    while found.last_height < height && Instant::now() < deadline {
+    while (found.last_height < height || found.cursor < entries) && Instant::now() < deadline {
         match deriver.next().await {
             Ok(Some(derived)) => {
                 found.error = None;
