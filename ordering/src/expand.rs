@@ -25,7 +25,7 @@ use crate::epoch::{ClosedBlock, EpochEvent};
 use crate::forced::Intake;
 use crate::ids::IdSet;
 use crate::lane::store::Held;
-use crate::load::Rules;
+use crate::load::{OnL1, Rules};
 use crate::state::ReplayState;
 use crate::window::Window;
 use crate::wire::LeftOut;
@@ -87,7 +87,7 @@ struct Filling<'a> {
     past: Past<'a>,
     seen: IdSet,
     sections: BTreeMap<RollupId, (Vec<Bytes>, Vec<TxId>)>,
-    blob_bytes: u64,
+    on_l1: OnL1,
 }
 
 impl<'a> Filling<'a> {
@@ -95,16 +95,16 @@ impl<'a> Filling<'a> {
         let (Past::Window(window) | Past::Told(_, window)) = past;
         let count = covered.iter().map(|held| held.ids.len()).sum();
         let seen = IdSet::with_capacity(window.hasher(), count);
-        Self { rules, past, seen, sections: BTreeMap::new(), blob_bytes: 0 }
+        Self { rules, past, seen, sections: BTreeMap::new(), on_l1: OnL1::default() }
     }
 
-    fn begin_with(&mut self, forced: &[ForcedEntry], blob_bytes: u64) {
+    fn begin_with(&mut self, forced: &[ForcedEntry], on_l1: OnL1) {
         for ForcedEntry { rollup, data } in forced {
             let id = tx_id(data);
             self.push(*rollup, data, id);
             let _ = self.seen.insert(*rollup, id);
         }
-        self.blob_bytes = blob_bytes;
+        self.on_l1 = on_l1;
     }
 
     /// Adds what the block has of a chunk.
@@ -116,9 +116,8 @@ impl<'a> Filling<'a> {
                 left_out.push(place);
                 continue;
             }
-            if self.rules.is_blob(rollup) {
-                self.blob_bytes += Chunk::cost(transaction.data.len()) as u64;
-            }
+            let cost = Chunk::cost(transaction.data.len()) as u64;
+            self.on_l1 = self.on_l1.plus(OnL1::of(self.rules.policy(rollup), cost));
             self.push(rollup, &transaction.data, *id);
         }
         Covered { digest: held.chunk.digest(), left_out }
@@ -152,9 +151,9 @@ pub(crate) fn expand(
     let Intake { entries: forced, load, book } = state.intake(&cut.system, rules);
     let covered = interleave(cut.parent, lanes);
     let mut filling = Filling::new(rules, past, &covered);
-    filling.begin_with(&forced, load.blob_bytes);
+    filling.begin_with(&forced, load.on_l1);
     let places = (0..).zip(&covered).map(|(chunk, held)| filling.add(chunk, held)).collect();
-    let Filling { sections, blob_bytes, .. } = filling;
+    let Filling { sections, on_l1, .. } = filling;
     let tree = TxTree::new(sections.iter().map(|(rollup, (_, ids))| (*rollup, ids.clone())).collect());
     let ids: Vec<_> =
         sections.iter().flat_map(|(rollup, (_, ids))| ids.iter().map(|id| (*rollup, *id))).collect();
@@ -167,7 +166,7 @@ pub(crate) fn expand(
     let mut after = apply_cut(state, &cut);
     let forced_cursor = book.done().count;
     after.replayed.l1.set_forced(book);
-    let batch = state.replayed.batch.with(cut.time_ms, blob_bytes, ids.len() as u64);
+    let batch = state.replayed.batch.with(cut.time_ms, on_l1, ids.len() as u64);
     let tally = state.tally(&cut.system, rules);
     after.close_block(batch, cut.height, cut.seals_batch, tx_root);
     let next_batch = after.replayed.batch.number;
@@ -206,18 +205,19 @@ pub(crate) fn expand(
     }
 }
 
-/// Blob bytes that a block of this intake and over these chunks adds to its batch; decides whether it must seal.
-pub(crate) fn blob_bytes(rules: &Rules, window: &Window, intake: &Intake, covered: &[Arc<Held>]) -> u64 {
+/// Bytes on L1 that a block of this intake and over these chunks adds to its batch; decides whether it must seal.
+pub(crate) fn bytes_on_l1(rules: &Rules, window: &Window, intake: &Intake, covered: &[Arc<Held>]) -> OnL1 {
     let mut seen = IdSet::new(window.hasher());
     for ForcedEntry { rollup, data } in &intake.entries {
         let _ = seen.insert(*rollup, tx_id(data));
     }
-    let mut bytes = intake.load.blob_bytes;
+    let mut bytes = intake.load.on_l1;
     for held in covered {
         for (transaction, id) in held.chunk.transactions().iter().zip(&held.ids) {
             let rollup = transaction.rollup;
-            if rules.is_blob(rollup) && !window.contains(rollup, *id) && seen.insert(rollup, *id) {
-                bytes += Chunk::cost(transaction.data.len()) as u64;
+            let cost = OnL1::of(rules.policy(rollup), Chunk::cost(transaction.data.len()) as u64);
+            if cost != OnL1::default() && !window.contains(rollup, *id) && seen.insert(rollup, *id) {
+                bytes = bytes.plus(cost);
             }
         }
     }

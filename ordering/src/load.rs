@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ordering_types::chain_spec::{DataPolicy, Epochs, Limits, Rollup, Validator};
 use ordering_types::preimage::Domain;
 use ordering_types::{ChainSpec, Chunk, RollupId};
+use serde::{Deserialize, Serialize};
 
 use crate::planted::PlantedBug;
 
@@ -49,8 +50,15 @@ impl Rules {
         self.rollups.contains_key(&rollup)
     }
 
-    pub(crate) fn is_blob(&self, rollup: RollupId) -> bool {
-        self.rollups.get(&rollup).is_some_and(|r| r.data == DataPolicy::Blob)
+    /// Where a rollup's data goes; an unknown one's goes nowhere.
+    pub(crate) fn policy(&self, rollup: RollupId) -> Option<DataPolicy> {
+        self.rollups.get(&rollup).map(|rollup| rollup.data)
+    }
+
+    /// Most bytes of one block on L1.
+    pub(crate) const fn on_l1_per_block(&self) -> OnL1 {
+        let Limits { blob_bytes_per_block, calldata_bytes_per_block, .. } = self.limits;
+        OnL1 { blob: blob_bytes_per_block as u64, calldata: calldata_bytes_per_block as u64 }
     }
 
     /// Most weight of one rollup in one block; an unknown one has none.
@@ -64,11 +72,45 @@ impl Rules {
     }
 }
 
+/// Bytes by where they go on L1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OnL1 {
+    pub(crate) blob: u64,
+    pub(crate) calldata: u64,
+}
+
+impl OnL1 {
+    /// So many of a rollup with this policy.
+    pub(crate) const fn of(policy: Option<DataPolicy>, bytes: u64) -> Self {
+        match policy {
+            Some(DataPolicy::Blob) => Self { blob: bytes, calldata: 0 },
+            Some(DataPolicy::Calldata) => Self { blob: 0, calldata: bytes },
+            Some(DataPolicy::Committee) | None => Self { blob: 0, calldata: 0 },
+        }
+    }
+
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self {
+            blob: self.blob.saturating_add(other.blob),
+            calldata: self.calldata.saturating_add(other.calldata),
+        }
+    }
+
+    pub(crate) const fn times(self, factor: u64) -> Self {
+        Self { blob: self.blob.saturating_mul(factor), calldata: self.calldata.saturating_mul(factor) }
+    }
+
+    /// Whether neither is more than in `most`.
+    pub(crate) const fn within(self, most: Self) -> bool {
+        self.blob <= most.blob && self.calldata <= most.calldata
+    }
+}
+
 /// Weight of some chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) bytes: u64,
-    pub(crate) blob_bytes: u64,
+    pub(crate) on_l1: OnL1,
     pub(crate) rollups: BTreeMap<RollupId, u64>,
 }
 
@@ -88,14 +130,12 @@ impl Load {
         if rules.knows(rollup) {
             *self.rollups.entry(rollup).or_default() += cost;
         }
-        if rules.is_blob(rollup) {
-            self.blob_bytes += cost;
-        }
+        self.on_l1 = self.on_l1.plus(OnL1::of(rules.policy(rollup), cost));
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
         self.bytes += other.bytes;
-        self.blob_bytes += other.blob_bytes;
+        self.on_l1 = self.on_l1.plus(other.on_l1);
         for (rollup, bytes) in &other.rollups {
             *self.rollups.entry(*rollup).or_default() += bytes;
         }
@@ -110,7 +150,7 @@ impl Load {
     pub(crate) fn fits_part(&self, rules: &Rules, parts: u64) -> bool {
         let within = |bytes: u64, limit: u64| bytes.saturating_mul(parts) <= limit;
         within(self.bytes, u64::from(rules.limits.block_bytes))
-            && within(self.blob_bytes, u64::from(rules.limits.blob_bytes_per_block))
+            && self.on_l1.times(parts).within(rules.on_l1_per_block())
             && self.rollups.iter().all(|(rollup, bytes)| within(*bytes, rules.quota(*rollup)))
     }
 
@@ -119,8 +159,7 @@ impl Load {
         let cost = Chunk::cost(length) as u64;
         let of_rollup = self.rollups.get(&rollup).copied().unwrap_or_default();
         self.bytes + cost <= u64::from(rules.limits.block_bytes)
-            && (!rules.is_blob(rollup)
-                || self.blob_bytes + cost <= u64::from(rules.limits.blob_bytes_per_block))
+            && self.on_l1.plus(OnL1::of(rules.policy(rollup), cost)).within(rules.on_l1_per_block())
             && of_rollup + cost <= rules.quota(rollup)
     }
 

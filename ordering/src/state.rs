@@ -4,7 +4,7 @@
 //!   state root = SHA-256( "mpc-sequencer/state/6" │ epochs with their committees │ what is seen on L1
 //!     │ u32 lanes   │ lanes × (u16 validator │ u64 incarnation │ u64 sequence │ 32 digest)
 //!     │ u32 senders │ senders × (u16 validator │ u64 sequence)
-//!     │ u64 batch │ u64 first height │ u64 first time │ u32 blocks │ u64 blob bytes │ u64 transactions │ 32 window
+//!     │ u64 batch │ u64 first height │ u64 first time │ u32 blocks │ u64 blob bytes │ u64 calldata bytes │ u64 transactions │ 32 window
 //!     │ u32 failed  │ failed × (u16 validator │ u8 failures │ u64 since height)
 //!     │ u32 skipped │ skipped × u16 validator )
 //! ```
@@ -26,7 +26,7 @@ use crate::committee::Members;
 use crate::epoch::{ClosedBlock, EpochBook, EpochEvent, Tally};
 use crate::forced::Intake;
 use crate::l1::L1Book;
-use crate::load::Rules;
+use crate::load::{OnL1, Rules};
 use crate::planted::PlantedBug;
 use crate::reputation::{Record, Reputation, Rotation};
 
@@ -48,21 +48,28 @@ pub(crate) struct BatchCursor {
     /// Zero until the first block.
     pub(crate) first_time_ms: u64,
     pub(crate) blocks: u32,
-    pub(crate) blob_bytes: u64,
+    pub(crate) on_l1: OnL1,
     pub(crate) transactions: u64,
 }
 
 impl BatchCursor {
     const fn starting(number: u64, first_height: Height) -> Self {
-        Self { number, first_height, first_time_ms: 0, blocks: 0, blob_bytes: 0, transactions: 0 }
+        Self {
+            number,
+            first_height,
+            first_time_ms: 0,
+            blocks: 0,
+            on_l1: OnL1 { blob: 0, calldata: 0 },
+            transactions: 0,
+        }
     }
 
     /// With one more block in it.
-    pub(crate) const fn with(self, time_ms: u64, blob_bytes: u64, transactions: u64) -> Self {
+    pub(crate) const fn with(self, time_ms: u64, on_l1: OnL1, transactions: u64) -> Self {
         Self {
             first_time_ms: if self.blocks == 0 { time_ms } else { self.first_time_ms },
             blocks: self.blocks.saturating_add(1),
-            blob_bytes: self.blob_bytes.saturating_add(blob_bytes),
+            on_l1: self.on_l1.plus(on_l1),
             transactions: self.transactions.saturating_add(transactions),
             ..self
         }
@@ -70,8 +77,11 @@ impl BatchCursor {
 
     /// Whether it must end here: another block might not fit.
     pub(crate) fn must_seal(&self, limits: &Limits) -> bool {
-        let room = limits.blob_bytes_per_batch.saturating_sub(limits.blob_bytes_per_block);
-        self.blob_bytes > u64::from(room) || self.blocks >= limits.blocks_per_batch
+        let room = OnL1 {
+            blob: limits.blob_bytes_per_batch.saturating_sub(limits.blob_bytes_per_block).into(),
+            calldata: limits.calldata_bytes_per_batch.saturating_sub(limits.calldata_bytes_per_block).into(),
+        };
+        !self.on_l1.within(room) || self.blocks >= limits.blocks_per_batch
     }
 
     /// Whether a proposer ends it at this time.
@@ -186,7 +196,8 @@ impl ReplayState {
         bytes.extend_from_slice(&batch.first_height.get().to_be_bytes());
         bytes.extend_from_slice(&batch.first_time_ms.to_be_bytes());
         bytes.extend_from_slice(&batch.blocks.to_be_bytes());
-        bytes.extend_from_slice(&batch.blob_bytes.to_be_bytes());
+        bytes.extend_from_slice(&batch.on_l1.blob.to_be_bytes());
+        bytes.extend_from_slice(&batch.on_l1.calldata.to_be_bytes());
         bytes.extend_from_slice(&batch.transactions.to_be_bytes());
         bytes.extend_from_slice(window.as_ref());
         bytes.extend_from_slice(&count(reputation.records.len()));
@@ -360,7 +371,9 @@ mod tests {
         assert!(roots.insert(other.root()));
         other.replayed.system.insert(ValidatorId::new(1), 1);
         assert!(roots.insert(other.root()));
-        other.replayed.batch = other.replayed.batch.with(5, 6, 7);
+        other.replayed.batch = other.replayed.batch.with(5, OnL1 { blob: 6, calldata: 0 }, 7);
+        assert!(roots.insert(other.root()));
+        other.replayed.batch = other.replayed.batch.with(5, OnL1 { blob: 0, calldata: 6 }, 7);
         assert!(roots.insert(other.root()));
         other.replayed.window = Digest::sha256(&[b"w"]);
         assert!(roots.insert(other.root()));
@@ -381,7 +394,7 @@ mod tests {
         assert!(roots.insert(other.root()));
     }
 
-    const PINNED: &str = "ecc49911e832137f28e15892dcc0969c0b2248ce393ffb854065a1404de05475";
+    const PINNED: &str = "d16452c85e64f92746aed41c6e413652499be1ee5a4148e48cf584b6eadf8bf2";
 
     #[test]
     fn only_the_newest_lanes_of_a_validator_stay_open() {
@@ -402,17 +415,22 @@ mod tests {
         let limits = Limits {
             blob_bytes_per_batch: 100,
             blob_bytes_per_block: 40,
+            calldata_bytes_per_batch: 30,
+            calldata_bytes_per_block: 10,
             blocks_per_batch: 3,
             batch_interval_ms: 1_000,
             ..Limits::default()
         };
         let start = BatchCursor::starting(1, Height::new(1));
-        assert!(!start.with(0, 60, 1).must_seal(&limits));
-        assert!(start.with(0, 61, 1).must_seal(&limits));
-        let three = start.with(0, 0, 0).with(0, 0, 0).with(0, 0, 0);
+        let with = |blob, calldata| start.with(0, OnL1 { blob, calldata }, 1);
+        assert!(!with(60, 20).must_seal(&limits));
+        assert!(with(61, 20).must_seal(&limits));
+        assert!(with(60, 21).must_seal(&limits));
+        let nothing = OnL1::default();
+        let three = start.with(0, nothing, 0).with(0, nothing, 0).with(0, nothing, 0);
         assert!(three.must_seal(&limits));
-        assert!(!start.with(500, 0, 0).should_seal(1_499, &limits));
-        assert!(start.with(500, 0, 0).should_seal(1_500, &limits));
+        assert!(!start.with(500, nothing, 0).should_seal(1_499, &limits));
+        assert!(start.with(500, nothing, 0).should_seal(1_500, &limits));
     }
 
     #[test]

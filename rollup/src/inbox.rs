@@ -1,6 +1,6 @@
 //! The contract's face, generated from its interface, and conversions to our types.
 
-use alloy::primitives::{B256, Bytes, U256};
+use alloy::primitives::{B256, U256};
 use batcher_format::{BatchHeader, SealedBatch};
 use ordering_types::{Digest, Epoch, GroupKey, GroupSignature, Height, SignedHandover};
 
@@ -65,7 +65,7 @@ pub fn post_call(batch: &SealedBatch) -> Option<ISequencerInbox::postCall> {
     Some(ISequencerInbox::postCall {
         header: (&batch.header).into(),
         calldataHash: word(batch.encoded.calldata_hash()),
-        inlineData: Bytes::new(),
+        inlineData: batch.encoded.inline.clone().into(),
         signature: signature_words(&batch.signature)?,
     })
 }
@@ -93,7 +93,7 @@ pub fn post_calldata_call(batch: &SealedBatch) -> Option<ISequencerInbox::postCa
         header: (&batch.header).into(),
         blobHashes: batch.encoded.blob_hashes().into_iter().map(word).collect(),
         payload: batch.encoded.payload.clone().into(),
-        inlineData: Bytes::new(),
+        inlineData: batch.encoded.inline.clone().into(),
         signature: signature_words(&batch.signature)?,
     })
 }

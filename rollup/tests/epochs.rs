@@ -129,7 +129,12 @@ fn batch(number: u64, epoch: u64, signer: u64) -> SealedBatch {
         forced_cursor: 0,
         l1_reference: 0,
     };
-    let encoded = EncodedBatch { payload: Bytes::new(), commitments: Vec::new(), proofs: Vec::new() };
+    let encoded = EncodedBatch {
+        payload: Bytes::new(),
+        inline: Bytes::new(),
+        commitments: Vec::new(),
+        proofs: Vec::new(),
+    };
     let unsigned = GroupSignature::new([0; 65]);
     let mut batch = SealedBatch { header, encoded: Arc::new(encoded), signature: unsigned };
     batch.signature = sign(signer, batch.digest(&network().domain()));

@@ -205,7 +205,12 @@ fn what_the_group_signs_needs_the_key_of_the_epoch_that_it_names() {
             forced_cursor: 0,
             l1_reference: 0,
         };
-        let encoded = EncodedBatch { payload: Bytes::new(), commitments: Vec::new(), proofs: Vec::new() };
+        let encoded = EncodedBatch {
+            payload: Bytes::new(),
+            inline: Bytes::new(),
+            commitments: Vec::new(),
+            proofs: Vec::new(),
+        };
         let unsigned = GroupSignature::new([0; 65]);
         let mut batch = SealedBatch { header, encoded: Arc::new(encoded), signature: unsigned };
         batch.signature = sign(signer, batch.digest(&network.domain()));

@@ -55,6 +55,8 @@ pub(crate) const PASSWORD: &str = "password";
 pub const ALPHA: RollupId = RollupId::new(1);
 /// The second EVM rollup.
 pub const BETA: RollupId = RollupId::new(2);
+/// An EVM rollup whose data stays on L1 for ever, in calldata.
+pub const GAMMA: RollupId = RollupId::new(5);
 /// The opaque rollup of the bench, whose data stays with the committee.
 pub const BULK: RollupId = RollupId::new(3);
 
@@ -134,6 +136,7 @@ pub fn rollups(limits: &Limits, variant: Variant) -> Vec<Rollup> {
         data,
         quota_bytes_per_block: match data {
             DataPolicy::Blob => limits.blob_bytes_per_block,
+            DataPolicy::Calldata => limits.calldata_bytes_per_block,
             DataPolicy::Committee => limits.block_bytes,
         },
     };
@@ -149,6 +152,7 @@ pub fn rollups(limits: &Limits, variant: Variant) -> Vec<Rollup> {
     let mut all = vec![
         evm(ALPHA, "alpha", 900_001, first),
         evm(BETA, "beta", 900_002, DataPolicy::Blob),
+        evm(GAMMA, "gamma", 900_005, DataPolicy::Calldata),
         // As much as there is. A lane may have its share of a block in undecided chunks: 4 MiB of 16 with four lanes, which at 120,000
         // transactions of 512 bytes a second are a quarter of a second's.
         opaque(BULK, "bulk", 900_003, limits.block_bytes),

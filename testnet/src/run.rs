@@ -14,7 +14,7 @@ use crate::cli::{CheckError, UpArgs};
 use crate::contract::L1Error;
 use crate::exit::Exit;
 use crate::forcer::Forcer;
-use crate::genesis::{ALPHA, BETA, MNEMONIC, Variant, senders};
+use crate::genesis::{ALPHA, BETA, GAMMA, MNEMONIC, Variant, senders};
 use crate::judge::{self, Committees, Evidence, FromL1};
 use crate::layout::Size;
 use crate::load::{self, Book, Load, Source, Transfers};
@@ -27,6 +27,8 @@ use crate::screen::Screen;
 use crate::session::{Session, SessionError, Stop, Wanted, describe};
 use crate::stages::{self, StartError, Up};
 
+/// The rollup whose data goes into calldata has so many times less of the load.
+const CALLDATA_IS_DEARER: f64 = 10.0;
 /// How often the network is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// While things are broken on purpose, posting is measured in slots: look more often.
@@ -185,10 +187,11 @@ async fn body(
 
 fn start_load(args: &UpArgs, up: &Up, book: Arc<Mutex<Book>>) -> Result<Load, UpError> {
     let mut streams = Vec::new();
-    for rollup in [ALPHA, BETA] {
+    let tps = f64::from(args.tps);
+    for (rollup, tps) in [(ALPHA, tps), (BETA, tps), (GAMMA, tps / CALLDATA_IS_DEARER)] {
         let chain_id = up.spec.rollup(rollup).map_or(0, |rollup| rollup.chain_id);
         let transfers = Transfers::new(chain_id, &senders()?);
-        streams.push((Source::transfers(rollup, transfers), f64::from(args.tps)));
+        streams.push((Source::transfers(rollup, transfers), tps));
     }
     let plan = load::Plan {
         network: ClientNetwork::new(Arc::clone(&up.spec)),

@@ -59,11 +59,11 @@ fn run_ours(transactions: &[Bytes]) -> (usize, Duration, Duration) {
     let policies = policies();
     let (header, blocks) = batch(transactions, usize::MAX);
     let began = Instant::now();
-    let payload = payload::encode(&header, &blocks, &policies).expect("the blocks encode");
+    let payload = payload::encode(&header, &blocks, &policies).expect("the blocks encode").payload;
     let encode = began.elapsed();
     let context = Context { parent_header: Digest::ZERO, chain_spec: Digest::ZERO, policies: &policies };
     let began = Instant::now();
-    let decoded = payload::decode(&payload, &header, &context).expect("the payload decodes");
+    let decoded = payload::decode((&payload, &[]), &header, &context).expect("the payload decodes");
     let decode = began.elapsed();
     assert_eq!(decoded.broken, []);
     assert!(
@@ -77,7 +77,7 @@ fn run_ours(transactions: &[Bytes]) -> (usize, Duration, Duration) {
 pub(crate) fn bytes_of_a_block(transactions: &[Bytes]) -> f64 {
     let payload = |in_one_block| {
         let (header, blocks) = batch(transactions, in_one_block);
-        let payload = payload::encode(&header, &blocks, &policies()).expect("the blocks encode");
+        let payload = payload::encode(&header, &blocks, &policies()).expect("the blocks encode").payload;
         (payload.len() as f64, blocks.len() as f64)
     };
     let ((one, _), (many, blocks)) = (payload(usize::MAX), payload(transactions.len().div_ceil(20)));

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ordering_types::Block;
 
 use crate::batch::EncodedBatch;
@@ -52,8 +51,7 @@ pub fn make(
     policies: &Policies,
 ) -> Result<EncodedBatch, MakeError> {
     header.check_blocks(blocks)?;
-    let payload = payload::encode(header, blocks, policies)?;
-    Ok(Kzg::shared().commit_and_prove(Bytes::from(payload))?)
+    Ok(Kzg::shared().commit_and_prove(payload::encode(header, blocks, policies)?)?)
 }
 
 /// Decodes an encoding, compares it with our own blocks and verifies its proofs. Never commits again itself.
@@ -68,7 +66,7 @@ pub fn check(
         HeaderMismatch::Range { first: header.first_height, last: header.last_height, got: blocks.len() };
     let first = &blocks.first().ok_or(range)?.header;
     let context = Context { parent_header: first.parent, chain_spec: first.chain_spec, policies };
-    let decoded = payload::decode(&encoded.payload, header, &context)?;
+    let decoded = payload::decode((&encoded.payload, &encoded.inline), header, &context)?;
     if let Some((rollup, error)) = decoded.broken.into_iter().next() {
         return Err(CheckError::Section(rollup, error));
     }

@@ -11,6 +11,7 @@ use c_kzg::{Bytes48, KzgSettings};
 
 use crate::batch::{EncodedBatch, POINT_BYTES};
 use crate::blob::{self, Blob, BlobError, MAX_BLOBS};
+use crate::payload::Encoded;
 
 /// Precomputation for processes that only verify: small tables, fast to load.
 pub const PRECOMPUTE_VERIFY: u64 = 0;
@@ -73,7 +74,7 @@ impl Kzg {
     }
 
     /// Packs a payload, commits to its blobs and proves them.
-    pub fn commit_and_prove(self, payload: Bytes) -> Result<EncodedBatch, KzgError> {
+    pub fn commit_and_prove(self, Encoded { payload, inline }: Encoded) -> Result<EncodedBatch, KzgError> {
         let (mut commitments, mut proofs) = (Vec::new(), Vec::new());
         for blob in blob::pack(&payload)? {
             let commitment = self.0.blob_to_kzg_commitment(blob.as_kzg()).map_err(library)?.to_bytes();
@@ -82,7 +83,7 @@ impl Kzg {
             commitments.push(Bytes::copy_from_slice(&commitment.into_inner()));
             proofs.push(Bytes::copy_from_slice(&proof.into_inner()));
         }
-        Ok(EncodedBatch { payload, commitments, proofs })
+        Ok(EncodedBatch { payload, inline, commitments, proofs })
     }
 
     /// The commitment to one blob.

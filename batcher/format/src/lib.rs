@@ -39,5 +39,5 @@ mod transactions;
 pub use batch::{EncodedBatch, SealedBatch, signing_digest};
 pub use header::{BatchHeader, HeaderMismatch};
 pub use job::{CheckError, MakeError, check, make};
-pub use payload::{Content, Context, DecodedBatch, DecodedBlock, DecodedSection};
+pub use payload::{Content, Context, DecodedBatch, DecodedBlock, DecodedSection, Encoded};
 pub use policies::{Policies, Policy};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ordering_types::{Cut, LaneTip, ParentCommit, SystemMessage};
 
-use crate::expand::{blob_bytes, first_lane};
+use crate::expand::{bytes_on_l1, first_lane};
 use crate::lane::store::Held;
 use crate::load::{Load, Rules};
 use crate::state::ReplayState;
@@ -55,7 +55,7 @@ pub(crate) fn build(
     let forced = intake.entries.len() as u64;
     let transactions = forced + covered.iter().map(|held| held.ids.len() as u64).sum::<u64>();
     let batch =
-        state.replayed.batch.with(time_ms, blob_bytes(rules, window, &intake, &covered), transactions);
+        state.replayed.batch.with(time_ms, bytes_on_l1(rules, window, &intake, &covered), transactions);
     let ends_epoch = state.tally(&system, rules).agreed.is_some();
     let seals_batch = ends_epoch || batch.should_seal(time_ms, &rules.limits);
     Cut {

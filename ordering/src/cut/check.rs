@@ -8,7 +8,7 @@ use ordering_types::cut::MAX_CUT_BYTES;
 use ordering_types::preimage::Domain;
 use ordering_types::{CommitCertificate, Cut, Height, LaneId, Round, Signature, SystemMessage, ValidatorId};
 
-use crate::expand::blob_bytes;
+use crate::expand::bytes_on_l1;
 use crate::lane::store::Held;
 use crate::load::Rules;
 use crate::state::ReplayState;
@@ -175,7 +175,7 @@ pub(crate) fn check_covered(
         return Err(CutError::TooHeavy);
     }
     let covered = crate::expand::interleave(cut.parent, lanes);
-    let bytes = blob_bytes(rules, window, &intake, &covered);
+    let bytes = bytes_on_l1(rules, window, &intake, &covered);
     let batch = state.replayed.batch.with(cut.time_ms, bytes, 0);
     if batch.must_seal(&rules.limits) && !cut.seals_batch {
         return Err(CutError::Unsealed);

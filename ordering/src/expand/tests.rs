@@ -116,16 +116,16 @@ fn duplicates_and_unknown_rollups_are_left_out() {
         expanded(parent(0), &Window::new(hasher(), 10, vec![(Height::new(1), vec![old])]), &lanes);
     assert_eq!(texts(&expansion), ["x", "y"]);
     assert_eq!(expansion.header.tx_count, 2);
-    assert_eq!(expansion.state.replayed.batch.blob_bytes, 18, "eight and one byte each");
+    assert_eq!(expansion.state.replayed.batch.on_l1.blob, 18, "eight and one byte each");
     assert_eq!(expansion.ids.len(), 2);
     let covered: Vec<_> = expansion.covered.clone();
-    let again = blob_bytes(
+    let again = bytes_on_l1(
         &rules(),
         &Window::new(hasher(), 10, vec![(Height::new(1), vec![old])]),
         &Intake::default(),
         &covered,
     );
-    assert_eq!(again, 18, "what decides on sealing is what expansion counts");
+    assert_eq!(again.blob, 18, "what decides on sealing is what expansion counts");
     let left_out: Vec<_> = expansion.places.iter().map(|place| place.left_out.as_slice()).collect();
     assert_eq!(left_out, [[1, 2], [0, 2]], "whoever stores the block puts it together from the rest");
 }
@@ -142,7 +142,7 @@ fn the_header_commits_to_tree_cut_and_state() {
     assert_eq!(expansion.state.tip(lanes[0][0].chunk.lane()).0, LaneSequence::new(1));
     assert_eq!(
         expansion.hash.to_string(),
-        "8ef1fd0d8b984dc1f195ec6c22877bc4170898083d766930d5f3185c7df8f2b7",
+        "cab47dc76238871a3dd56cd839f2d8b6e525a656a06b7db4042b38559feaab45",
         "the way from a cut to a header hash is agreed by everyone"
     );
 }
@@ -175,5 +175,5 @@ fn forced_entries_come_first_and_keep_their_bytes_out_of_lanes() {
     assert_eq!((expansion.forced, expansion.header.forced_cursor), (entries[..2].to_vec(), 3));
     assert_eq!(expansion.state.replayed.l1.forced().done(), end);
     let costs = ["f1", "old", "a", "b"].map(|text| Chunk::cost(text.len()) as u64);
-    assert_eq!(expansion.state.replayed.batch.blob_bytes, costs.iter().sum::<u64>());
+    assert_eq!(expansion.state.replayed.batch.on_l1.blob, costs.iter().sum::<u64>());
 }

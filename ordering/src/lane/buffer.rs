@@ -16,12 +16,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ordering_types::chain_spec::DataPolicy;
 use ordering_types::chunk::{MAX_CHUNK_BYTES, MAX_CHUNK_TRANSACTIONS};
 use ordering_types::{Chunk, Epoch, RollupId, Time, Transaction, TxId};
 
 use crate::ids::{IdHasher, IdSet};
 use crate::lane::store::Held;
-use crate::load::{Load, Rules};
+use crate::load::{Load, OnL1, Rules};
 use crate::settings::Settings;
 
 /// A rollup may have so many of its quotas waiting in one node.
@@ -91,7 +92,7 @@ struct Queue {
 #[derive(Clone, Copy, Debug, Default)]
 struct Active {
     all: u64,
-    blob: u64,
+    on_l1: OnL1,
 }
 
 /// The buffer.
@@ -201,22 +202,23 @@ impl Buffer {
             return;
         }
         queue.counted = active;
-        let change = |sum: u64| {
-            let quota = rules.quota(rollup);
-            if active { sum.saturating_add(quota) } else { sum.saturating_sub(quota) }
-        };
-        self.active.all = change(self.active.all);
-        if rules.is_blob(rollup) {
-            self.active.blob = change(self.active.blob);
-        }
+        let quota = rules.quota(rollup);
+        let change = |sum: u64, by: u64| if active { sum.saturating_add(by) } else { sum.saturating_sub(by) };
+        let (sum, by) = (self.active.on_l1, OnL1::of(rules.policy(rollup), quota));
+        self.active.all = change(self.active.all, quota);
+        self.active.on_l1 =
+            OnL1 { blob: change(sum.blob, by.blob), calldata: change(sum.calldata, by.calldata) };
     }
 
     /// How much of a rollup may be in undecided chunks of this lane.
     fn share(&self, rollup: RollupId, rules: &Rules) -> u64 {
         let quota = rules.quota(rollup);
         let mut share = quota.min(part(u64::from(rules.limits.block_bytes), quota, self.active.all));
-        if rules.is_blob(rollup) {
-            share = share.min(part(u64::from(rules.limits.blob_bytes_per_block), quota, self.active.blob));
+        let (limits, active) = (rules.on_l1_per_block(), self.active.on_l1);
+        match rules.policy(rollup) {
+            Some(DataPolicy::Blob) => share = share.min(part(limits.blob, quota, active.blob)),
+            Some(DataPolicy::Calldata) => share = share.min(part(limits.calldata, quota, active.calldata)),
+            Some(DataPolicy::Committee) | None => {}
         }
         share / self.members.max(1)
     }

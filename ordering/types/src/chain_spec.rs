@@ -21,6 +21,8 @@ pub const MAX_ROLLUPS: usize = 1_024;
 /// Bytes that the blobs of one batch hold (six blobs of 130,048 usable bytes, less what a payload begins with). What
 /// is sealed must always fit, compressed or not.
 pub const BATCH_CAPACITY_BYTES: u64 = 6 * 130_048 - 256;
+/// Bytes that one L1 transaction carries for rollups with data policy `calldata`: pools take 128 KiB, and the call has some words beside it.
+pub const INLINE_CAPACITY_BYTES: u64 = 100_000;
 /// Most bytes that one block takes in a batch beside its transactions.
 pub const BLOCK_OVERHEAD_BYTES: u64 = 128;
 /// Most bytes that one rollup takes in one block of a batch beside its transactions.
@@ -40,8 +42,10 @@ pub enum RollupKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataPolicy {
-    /// On L1, in blobs.
+    /// On L1, in blobs, which L1 forgets after some weeks.
     Blob,
+    /// On L1, in the calldata of the transaction that posts the batch, for ever.
+    Calldata,
     /// With the committee; L1 has only the commitment (a validium).
     Committee,
 }
@@ -90,6 +94,10 @@ pub struct Limits {
     pub blob_bytes_per_block: u32,
     /// A batch is sealed before the raw bytes bound for blobs in it could exceed this.
     pub blob_bytes_per_batch: u32,
+    /// Most bytes of transactions with data policy `calldata` that one block may hold.
+    pub calldata_bytes_per_block: u32,
+    /// A batch is sealed before the raw bytes bound for calldata in it could exceed this.
+    pub calldata_bytes_per_batch: u32,
     /// Most blocks in one batch.
     pub blocks_per_batch: u32,
     /// A batch is sealed by the first block whose time is this long after the batch's first block.
@@ -109,6 +117,9 @@ impl Default for Limits {
             blob_bytes_per_block: 256 << 10,
             // The rest of six blobs is for the heads of its blocks.
             blob_bytes_per_batch: 512 << 10,
+            calldata_bytes_per_block: 16 << 10,
+            // The rest of a transaction is for what names the blocks, of three rollups.
+            calldata_bytes_per_batch: 40 << 10,
             blocks_per_batch: 256,
             batch_interval_ms: 4_000,
             idle_block_interval_ms: 1_000,
@@ -290,6 +301,15 @@ pub enum ChainSpecError {
         /// Bytes of the fullest batch.
         got: u64,
     },
+    /// A batch whose calldata no transaction could carry.
+    #[error(
+        "a full batch could need {got} bytes of calldata, a transaction holds {INLINE_CAPACITY_BYTES}: lower \
+         calldata_bytes_per_batch or blocks_per_batch, or serve fewer rollups with policy calldata"
+    )]
+    InlineSize {
+        /// Bytes of the fullest batch.
+        got: u64,
+    },
     /// Numbers that contradict each other.
     #[error("limits: {0}")]
     Limits(&'static str),
@@ -344,7 +364,20 @@ impl ChainSpec {
         if got > BATCH_CAPACITY_BYTES {
             return Err(ChainSpecError::BatchSize { got });
         }
-        Ok(())
+        self.validate_inline_size()
+    }
+
+    /// The same of what goes into calldata, if any rollup has that policy.
+    fn validate_inline_size(&self) -> Result<(), ChainSpecError> {
+        let inline = self.rollups.iter().filter(|rollup| rollup.data == DataPolicy::Calldata).count();
+        let inline = u64::try_from(inline).unwrap_or(u64::MAX);
+        if inline == 0 {
+            return Ok(());
+        }
+        let heads = inline.saturating_mul(SECTION_OVERHEAD_BYTES);
+        let heads = heads.saturating_mul(u64::from(self.limits.blocks_per_batch));
+        let got = heads.saturating_add(u64::from(self.limits.calldata_bytes_per_batch));
+        if got > INLINE_CAPACITY_BYTES { Err(ChainSpecError::InlineSize { got }) } else { Ok(()) }
     }
 
     /// SHA-256 over the canonical encoding: validators and rollups in ascending order of id.
@@ -380,9 +413,11 @@ impl Limits {
     /// Largest transaction of this rollup that a block can hold, in bytes.
     pub fn largest_transaction(&self, rollup: &Rollup) -> usize {
         let mut weight = rollup.quota_bytes_per_block.min(self.block_bytes);
-        if rollup.data == DataPolicy::Blob {
-            weight = weight.min(self.blob_bytes_per_block);
-        }
+        weight = match rollup.data {
+            DataPolicy::Blob => weight.min(self.blob_bytes_per_block),
+            DataPolicy::Calldata => weight.min(self.calldata_bytes_per_block),
+            DataPolicy::Committee => weight,
+        };
         (weight as usize).saturating_sub(Chunk::cost(0)).min(MAX_TRANSACTION_BYTES)
     }
 
@@ -392,6 +427,7 @@ impl Limits {
             self.chunks_per_lane_per_cut,
             self.block_bytes,
             self.blob_bytes_per_block,
+            self.calldata_bytes_per_block,
             self.blocks_per_batch,
             self.batch_interval_ms,
             self.idle_block_interval_ms,
@@ -401,6 +437,11 @@ impl Limits {
         }
         if self.blob_bytes_per_batch < self.blob_bytes_per_block {
             return Err(ChainSpecError::Limits("blob_bytes_per_batch must hold blob_bytes_per_block"));
+        }
+        if self.calldata_bytes_per_batch < self.calldata_bytes_per_block {
+            return Err(ChainSpecError::Limits(
+                "calldata_bytes_per_batch must hold calldata_bytes_per_block",
+            ));
         }
         Ok(())
     }
@@ -539,6 +580,11 @@ mod tests {
         let many_blocks = Limits { blocks_per_batch: 4_096, ..Limits::default() };
         assert!(matches!(spec(3, many_blocks).validate(), Err(ChainSpecError::BatchSize { .. })));
         assert!(matches!(spec(200, Limits::default()).validate(), Err(ChainSpecError::BatchSize { .. })));
+        let mut inline = spec(3, Limits::default());
+        inline.rollups.iter_mut().for_each(|rollup| rollup.data = DataPolicy::Calldata);
+        assert_eq!(inline.validate(), Ok(()));
+        inline.limits.calldata_bytes_per_batch = 64 << 10;
+        assert!(matches!(inline.validate(), Err(ChainSpecError::InlineSize { .. })));
         let large = Limits { blob_bytes_per_batch: 1 << 20, ..Limits::default() };
         assert!(matches!(spec(1, large).validate(), Err(ChainSpecError::BatchSize { .. })));
     }

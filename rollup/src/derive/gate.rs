@@ -70,7 +70,15 @@ mod tests {
         };
         let carrier =
             Carrier { blob_hashes: Vec::new(), calldata_hash: Digest::ZERO, inline_hash: Digest::ZERO };
-        InboxEvent::Posted(Posted { number, id: header.id(), header, carrier, payload: None, pending })
+        InboxEvent::Posted(Posted {
+            number,
+            id: header.id(),
+            header,
+            carrier,
+            payload: None,
+            inline: bytes::Bytes::new(),
+            pending,
+        })
     }
 
     fn key() -> InboxEvent {

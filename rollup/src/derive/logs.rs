@@ -12,7 +12,7 @@ use ordering_types::{Address, Digest, Epoch, ForcedEntry, Height, RollupId};
 use serde_json::json;
 
 use crate::inbox::ISequencerInbox::{
-    BatchData, BatchPosted, Escaped, ForcedEnqueued, Initialised, Recovered, Rotated,
+    BatchData, BatchPosted, Escaped, ForcedEnqueued, Initialised, InlineData, Recovered, Rotated,
 };
 use crate::inbox::digest;
 use crate::l1::{Rpc, RpcError};
@@ -89,6 +89,8 @@ pub(super) struct Posted {
     pub(super) carrier: Carrier,
     /// Its payload, if the call itself carried it.
     pub(super) payload: Option<Bytes>,
+    /// Its inline data; empty if there is none.
+    pub(super) inline: Bytes,
     /// It has no effect yet.
     pub(super) pending: bool,
 }
@@ -101,14 +103,16 @@ pub(super) struct Logs {
     queue: VecDeque<Log>,
     /// The payload that was logged last: that of the batch that is logged next.
     data: Option<Data>,
+    /// The same of inline data.
+    inline: Option<Data>,
 }
 
-/// A payload in the log.
+/// A payload, or inline data, in the log.
 #[derive(Debug)]
 struct Data {
     transaction: B256,
     number: u64,
-    payload: Bytes,
+    bytes: Bytes,
 }
 
 impl Data {
@@ -119,7 +123,7 @@ impl Data {
 
 impl Logs {
     pub(super) const fn new(inbox: Address, first_block: u64) -> Self {
-        Self { inbox, next_block: first_block, queue: VecDeque::new(), data: None }
+        Self { inbox, next_block: first_block, queue: VecDeque::new(), data: None, inline: None }
     }
 
     /// The next event up to the L1 block `head`, or `None` when there is none.
@@ -131,8 +135,11 @@ impl Logs {
         loop {
             while let Some(log) = self.queue.pop_front() {
                 match read(&log) {
-                    Some((place, Read::Data { number, payload })) => {
-                        self.data = Some(Data { transaction: place.transaction, number, payload });
+                    Some((place, Read::Data { number, bytes })) => {
+                        self.data = Some(Data { transaction: place.transaction, number, bytes });
+                    }
+                    Some((place, Read::Inline { number, bytes })) => {
+                        self.inline = Some(Data { transaction: place.transaction, number, bytes });
                     }
                     Some((place, Read::Event(event))) => {
                         return Ok(Some((place, self.complete(&place, *event))));
@@ -151,6 +158,7 @@ impl Logs {
                 "topics": [[
                     BatchPosted::SIGNATURE_HASH,
                     BatchData::SIGNATURE_HASH,
+                    InlineData::SIGNATURE_HASH,
                     Escaped::SIGNATURE_HASH,
                     ForcedEnqueued::SIGNATURE_HASH,
                     Initialised::SIGNATURE_HASH,
@@ -163,13 +171,15 @@ impl Logs {
         }
     }
 
-    /// With the payload that was logged before it, if that is its own.
+    /// With what was logged before it, if that is its own.
     fn complete(&mut self, place: &Place, event: InboxEvent) -> InboxEvent {
-        let data = self.data.take();
+        let (data, inline) = (self.data.take(), self.inline.take());
         match event {
             InboxEvent::Posted(posted) => {
-                let own = data.filter(|data| data.of(place, &posted));
-                InboxEvent::Posted(Posted { payload: own.map(|data| data.payload), ..posted })
+                let own =
+                    |data: Option<Data>| data.filter(|data| data.of(place, &posted)).map(|data| data.bytes);
+                let (payload, inline) = (own(data), own(inline).unwrap_or_default());
+                InboxEvent::Posted(Posted { payload, inline, ..posted })
             }
             other => other,
         }
@@ -182,7 +192,12 @@ enum Read {
     /// The payload of the batch that is logged next.
     Data {
         number: u64,
-        payload: Bytes,
+        bytes: Bytes,
+    },
+    /// Its inline data.
+    Inline {
+        number: u64,
+        bytes: Bytes,
     },
 }
 
@@ -209,7 +224,11 @@ fn read_event(log: &Log) -> Option<Read> {
     Some(Read::Event(Box::new(match *log.topic0()? {
         BatchData::SIGNATURE_HASH => {
             let event = BatchData::decode_log(&log.inner).ok()?.data;
-            return Some(Read::Data { number: event.number, payload: event.payload.0 });
+            return Some(Read::Data { number: event.number, bytes: event.payload.0 });
+        }
+        InlineData::SIGNATURE_HASH => {
+            let event = InlineData::decode_log(&log.inner).ok()?.data;
+            return Some(Read::Inline { number: event.number, bytes: event.data.0 });
         }
         Escaped::SIGNATURE_HASH => {
             let Escaped { from, to, .. } = Escaped::decode_log(&log.inner).ok()?.data;
@@ -235,6 +254,7 @@ fn read_event(log: &Log) -> Option<Read> {
                     inline_hash: digest(event.inlineHash),
                 },
                 payload: None,
+                inline: Bytes::new(),
                 pending: event.pending,
             })
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alloy::consensus::Transaction as _;
 use alloy::primitives::{B256, Bytes as AbiBytes, U256};
 use alloy::rpc::types::{Header as L1Header, Transaction as L1Transaction};
+use batcher_format::batch::inline_hash;
 use batcher_format::blob::BlobError;
 use batcher_format::payload::{PayloadError, SectionError};
 use batcher_format::{
@@ -182,6 +183,8 @@ pub struct DerivedBatch {
     pub blobs: usize,
     /// Bytes of its payload.
     pub payload_bytes: usize,
+    /// Bytes of its inline data: of rollups with policy `calldata`.
+    pub inline_bytes: usize,
     /// Its blocks.
     pub blocks: Vec<DecodedBlock>,
     /// Rollups that count as empty in it.
@@ -430,7 +433,7 @@ impl Deriver {
 
         let Carried { blobs, payload } = self.carried(place, event).await?;
         let payload_bytes = payload.as_ref().map_or(0, Bytes::len);
-        let (decoded, unreadable) = match self.read(payload, &header) {
+        let (decoded, unreadable) = match self.read(payload, &event.inline, &header) {
             Ok(decoded) => {
                 self.is_network |= decoded.broken.is_empty();
                 (decoded, None)
@@ -451,6 +454,7 @@ impl Deriver {
             l1_transaction: place.transaction,
             blobs,
             payload_bytes,
+            inline_bytes: event.inline.len(),
             blocks,
             broken,
             unreadable,
@@ -462,6 +466,7 @@ impl Deriver {
     fn read(
         &self,
         payload: Result<Bytes, BlobError>,
+        inline: &[u8],
         header: &BatchHeader,
     ) -> Result<DecodedBatch, Unreadable> {
         let context = Context {
@@ -469,11 +474,15 @@ impl Deriver {
             chain_spec: self.network.hash(),
             policies: &self.policies,
         };
-        Ok(payload::decode(&payload?, header, &context)?)
+        Ok(payload::decode((&payload?, inline), header, &context)?)
     }
 
     /// What carries a batch.
     async fn carried(&self, place: Place, event: &Posted) -> Result<Carried, DeriveError> {
+        if inline_hash(&event.inline) != event.carrier.inline_hash {
+            let what = "the logged inline data is not the signed one";
+            return Err(DeriveError::Chain { number: event.number, what });
+        }
         if let Some(payload) = &event.payload {
             if Digest::keccak256(&[payload]) != event.carrier.calldata_hash {
                 let what = "the logged payload is not the signed one";

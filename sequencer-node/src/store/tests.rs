@@ -162,8 +162,12 @@ fn sealed(number: u64, first: u64, last: u64) -> Arc<SealedBatch> {
         forced_cursor: 0,
         l1_reference: 0,
     };
-    let encoded =
-        EncodedBatch { payload: Bytes::from_static(b"blobs"), commitments: Vec::new(), proofs: Vec::new() };
+    let encoded = EncodedBatch {
+        payload: Bytes::from_static(b"blobs"),
+        inline: Bytes::new(),
+        commitments: Vec::new(),
+        proofs: Vec::new(),
+    };
     Arc::new(SealedBatch { header, encoded: Arc::new(encoded), signature: GroupSignature::new([3; 65]) })
 }
 

@@ -317,6 +317,7 @@ fn cpu_us_per_tx(cpu: Duration, ordered: u64) -> f64 {
 const fn policy_name(policy: DataPolicy) -> &'static str {
     match policy {
         DataPolicy::Blob => "blob",
+        DataPolicy::Calldata => "calldata",
         DataPolicy::Committee => "committee",
     }
 }

@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_millis(200);
 pub struct Load {
     /// Its number.
     pub number: u64,
-    /// Bytes of its payload.
+    /// Bytes of its payload and its inline data.
     pub payload_bytes: usize,
     /// Its blobs.
     pub blobs: usize,
@@ -103,7 +103,7 @@ impl FromL1 {
         self.epoch = batch.header.epoch.get();
         self.batches.push(Load {
             number: batch.header.number,
-            payload_bytes: batch.payload_bytes,
+            payload_bytes: batch.payload_bytes + batch.inline_bytes,
             blobs: batch.blobs,
             transactions,
         });

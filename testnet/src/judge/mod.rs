@@ -148,7 +148,7 @@ fn derived(evidence: &Evidence<'_>) -> Check {
     let promise = "everything told ordered is on L1, in that order, exactly once";
     let Evidence { ledger, from_l1, spec, .. } = evidence;
     let on_l1 = |rollup: &ordering_types::RollupId| {
-        spec.rollup(*rollup).is_some_and(|r| r.data == ordering_types::chain_spec::DataPolicy::Blob)
+        spec.rollup(*rollup).is_some_and(|r| r.data != ordering_types::chain_spec::DataPolicy::Committee)
     };
     let mut told = ledger.ordered.clone();
     told.retain(|rollup, _| on_l1(rollup));

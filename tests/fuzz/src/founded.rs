@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use batcher_format::{EncodedBatch, Policies, SealedBatch, payload};
+use batcher_format::{Encoded, EncodedBatch, Policies, SealedBatch, payload};
 use bytes::Bytes;
 use node_core::api::{Class, Founding, Input, Job, JobResult, Output, Recipient, Record, Recovered};
 use node_core::{Config, NodeCore, Settings};
@@ -231,14 +231,14 @@ pub fn work(job: Job, policies: &Policies) -> JobResult {
     match job {
         Job::Encode { id, header, blocks } => {
             let result = payload::encode(&header, &blocks, policies).map_err(|why| why.to_string());
-            JobResult::Encoded { id, result: result.map(|bytes| Arc::new(carrier(bytes.into()))) }
+            JobResult::Encoded { id, result: result.map(|encoded| Arc::new(carrier(encoded))) }
         }
         Job::Check { id, .. } => JobResult::Checked { id, result: Ok(()) },
     }
 }
 
-fn carrier(payload: Bytes) -> EncodedBatch {
+fn carrier(Encoded { payload, inline }: Encoded) -> EncodedBatch {
     let digest = Digest::sha256(&[&payload]);
     let point = Bytes::from([digest.as_ref(), &[0; 16]].concat());
-    EncodedBatch { payload, commitments: vec![point.clone()], proofs: vec![point] }
+    EncodedBatch { payload, inline, commitments: vec![point.clone()], proofs: vec![point] }
 }

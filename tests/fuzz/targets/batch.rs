@@ -90,7 +90,7 @@ fn seeds() -> Vec<Vec<u8>> {
 fn decode(bytes: &[u8], header: &BatchHeader) {
     let context =
         Context { parent_header: Digest::ZERO, chain_spec: NETWORK.spec.hash(), policies: &POLICIES };
-    let Ok(batch) = payload::decode(bytes, header, &context) else { return };
+    let Ok(batch) = payload::decode((bytes, &[]), header, &context) else { return };
     assert_eq!(batch.blocks.len() as u64, header.block_count());
     let proven = batch.blocks.iter().all(|block| block.header.is_some());
     assert_eq!(proven, batch.broken.is_empty(), "headers are proven exactly if every rollup decoded");

@@ -15,8 +15,9 @@ use ordering_types::{
 use super::l1::L1_BLOCK;
 use super::plan::Plan;
 
-/// Rollups of every simulated network: one whose data goes to L1, one whose data stays with the committee.
-pub const ROLLUPS: [(u32, DataPolicy); 2] = [(1, DataPolicy::Blob), (2, DataPolicy::Committee)];
+/// Rollups of every simulated network: one for each place where data may go.
+pub const ROLLUPS: [(u32, DataPolicy); 3] =
+    [(1, DataPolicy::Blob), (2, DataPolicy::Committee), (3, DataPolicy::Calldata)];
 
 /// Epochs of a few seconds, and ceremonies that fit into them.
 const SHORT: Epochs =

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use batcher_format::{Context, EncodedBatch, Policies, payload};
+use batcher_format::{Context, Encoded, EncodedBatch, Policies, payload};
 use bytes::Bytes;
 use node_core::api::{Job, JobResult};
 use ordering_types::{ChainSpec, Digest};
@@ -14,7 +14,7 @@ pub fn run(job: Job, spec: &ChainSpec) -> JobResult {
     match job {
         Job::Encode { id, header, blocks } => {
             let result = payload::encode(&header, &blocks, &policies)
-                .map(|bytes| Arc::new(commit(bytes.into())))
+                .map(|encoded| Arc::new(commit(encoded)))
                 .map_err(|e| e.to_string());
             JobResult::Encoded { id, result }
         }
@@ -25,11 +25,11 @@ pub fn run(job: Job, spec: &ChainSpec) -> JobResult {
     }
 }
 
-/// The carrier of a payload, with hashes in place of commitments and proofs.
-pub(super) fn commit(payload: Bytes) -> EncodedBatch {
+/// The carrier of a batch, with hashes in place of commitments and proofs.
+pub(super) fn commit(Encoded { payload, inline }: Encoded) -> EncodedBatch {
     let digest = Digest::sha256(&[&payload]);
     let commitment = Bytes::from([digest.as_ref(), &[0; 16]].concat());
-    EncodedBatch { payload, commitments: vec![commitment.clone()], proofs: vec![commitment] }
+    EncodedBatch { payload, inline, commitments: vec![commitment.clone()], proofs: vec![commitment] }
 }
 
 fn check(
@@ -41,13 +41,15 @@ fn check(
     let first = blocks.first().ok_or("a batch without blocks")?;
     let context =
         Context { parent_header: first.header.parent, chain_spec: first.header.chain_spec, policies };
-    let decoded = payload::decode(&encoded.payload, header, &context).map_err(|e| e.to_string())?;
+    let decoded =
+        payload::decode((&encoded.payload, &encoded.inline), header, &context).map_err(|e| e.to_string())?;
     let same = decoded.blocks.len() == blocks.len()
         && decoded.blocks.iter().zip(blocks).all(|(a, b)| a.header.as_ref() == Some(&b.header));
     if !same {
         return Err("decodes to other blocks".to_owned());
     }
-    if commit(encoded.payload.clone()) != *encoded {
+    let EncodedBatch { payload, inline, .. } = encoded.clone();
+    if commit(Encoded { payload, inline }) != *encoded {
         return Err("commitment of other bytes".to_owned());
     }
     Ok(())

@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::byzantine::{Scene, Sent};
 use super::disk::Disk;
 use super::faults::Faults;
-use super::genesis::{genesis, id, sight};
+use super::genesis::{ROLLUPS, genesis, id, sight};
 use super::l1::{L1, L1_BLOCK};
 use super::network::Network;
 use super::node::Node;
@@ -864,7 +864,7 @@ impl<'a> World<'a> {
 }
 
 fn rollup_of(number: u64) -> RollupId {
-    RollupId::new(1 + (number % 2) as u32)
+    RollupId::new(1 + (number % ROLLUPS.len() as u64) as u32)
 }
 
 /// What no queue has.

@@ -75,6 +75,9 @@ pub enum SectionError {
     /// Not a rollup of the chain specification.
     #[error("not a rollup of the chain specification")]
     Unknown,
+    /// In the payload, where its data policy says inline, or the other way round.
+    #[error("not where the rollup's data policy says")]
+    Place,
     /// A layout that this code does not know, or that is not of the rollup's data policy.
     #[error("layout {0} is unknown or not of the rollup's data policy")]
     Layout(u8),
@@ -102,9 +105,9 @@ const fn column_text(error: ColumnError) -> &'static str {
     }
 }
 
-/// Reads a payload and proves it against its batch header.
+/// Reads a payload and its inline data and proves them against their batch header.
 pub fn decode(
-    payload: &[u8],
+    (payload, inline): (&[u8], &[u8]),
     header: &BatchHeader,
     context: &Context<'_>,
 ) -> Result<DecodedBatch, PayloadError> {
@@ -115,10 +118,17 @@ pub fn decode(
         return Err(PayloadError::Version(version));
     }
     let heads = read_heads(&Frame::read(&mut columns)?.open(&mut budget)?, header.block_count())?;
-    let (mut sections, broken) = read_rollups(&mut columns, heads.len(), &mut budget, context.policies)?;
-    if !columns.is_empty() {
-        return Err(PayloadError::Trailing(columns.0.len()));
+    let mut reading = Reading::new(heads.len(), budget, context.policies);
+    reading.part(&mut columns, false)?;
+    if !inline.is_empty() {
+        let mut columns = Columns(inline);
+        let version = columns.byte()?;
+        if version != VERSION {
+            return Err(PayloadError::Version(version));
+        }
+        reading.part(&mut columns, true)?;
     }
+    let Reading { mut sections, broken, .. } = reading;
     let mut height = header.first_height;
     let mut blocks = Vec::with_capacity(heads.len());
     for (place, head) in heads.iter().enumerate() {
@@ -196,53 +206,89 @@ fn read_heads(raw: &[u8], expected: u64) -> Result<Vec<Head>, PayloadError> {
 /// Sections by place of their block, in ascending order of rollup.
 type Sections = BTreeMap<usize, Vec<DecodedSection>>;
 
-fn read_rollups(
-    columns: &mut Columns<'_>,
+/// The rollups of a batch, as they are read.
+struct Reading<'a> {
     blocks: usize,
-    budget: &mut usize,
-    policies: &Policies,
-) -> Result<(Sections, Vec<(RollupId, SectionError)>), PayloadError> {
-    let count = usize::from(columns.u16()?);
-    if count > MAX_ROLLUPS {
-        return Err(PayloadError::Malformed("too many rollups"));
-    }
-    let mut sections = Sections::new();
-    let mut broken = Vec::new();
-    let mut transactions = MAX_TRANSACTIONS;
-    let mut previous = None;
-    for _ in 0..count {
-        let rollup = RollupId::new(columns.u32()?);
-        if previous.is_some_and(|previous| previous >= rollup) {
-            return Err(PayloadError::Malformed("rollups are not in strictly ascending order"));
+    policies: &'a Policies,
+    /// What may still be held decompressed.
+    budget: usize,
+    /// How many may still come.
+    transactions: usize,
+    sections: Sections,
+    broken: Vec<(RollupId, SectionError)>,
+}
+
+impl<'a> Reading<'a> {
+    const fn new(blocks: usize, budget: usize, policies: &'a Policies) -> Self {
+        Self {
+            blocks,
+            policies,
+            budget,
+            transactions: MAX_TRANSACTIONS,
+            sections: Sections::new(),
+            broken: Vec::new(),
         }
-        previous = Some(rollup);
-        let layout = columns.byte()?;
-        let frame = Frame::read(columns)?;
-        let policy = policies.of_rollup(rollup);
-        match read_rollup(layout, policy, &frame, blocks, budget, &mut transactions) {
-            Ok(contents) => {
-                for (place, content) in contents {
-                    sections.entry(place).or_default().push(DecodedSection { rollup, content });
-                }
+    }
+
+    /// Reads the rollups of the payload or of the inline data, to its end.
+    fn part(&mut self, columns: &mut Columns<'_>, is_inline: bool) -> Result<(), PayloadError> {
+        let count = usize::from(columns.u16()?);
+        if count > MAX_ROLLUPS {
+            return Err(PayloadError::Malformed("too many rollups"));
+        }
+        let mut previous = None;
+        for _ in 0..count {
+            let rollup = RollupId::new(columns.u32()?);
+            if previous.is_some_and(|previous| previous >= rollup) {
+                return Err(PayloadError::Malformed("rollups are not in strictly ascending order"));
             }
-            Err(error) => broken.push((rollup, error)),
+            previous = Some(rollup);
+            let layout = columns.byte()?;
+            let frame = Frame::read(columns)?;
+            match self.rollup((rollup, is_inline), layout, &frame) {
+                Ok(contents) => self.add(rollup, contents),
+                Err(error) => self.broken.push((rollup, error)),
+            }
+        }
+        if columns.is_empty() { Ok(()) } else { Err(PayloadError::Trailing(columns.0.len())) }
+    }
+
+    fn rollup(
+        &mut self,
+        (rollup, is_inline): (RollupId, bool),
+        layout: u8,
+        frame: &Frame<'_>,
+    ) -> Result<Vec<(usize, Content)>, SectionError> {
+        let policy = self.policies.of_rollup(rollup).ok_or(SectionError::Unknown)?;
+        if (policy.data == DataPolicy::Calldata) != is_inline {
+            return Err(SectionError::Place);
+        }
+        read_rollup(layout, policy, frame, self.blocks, &mut self.budget, &mut self.transactions)
+    }
+
+    /// In ascending order of rollup, whichever part they come from.
+    fn add(&mut self, rollup: RollupId, contents: Vec<(usize, Content)>) {
+        for (place, content) in contents {
+            let sections = self.sections.entry(place).or_default();
+            let at = sections.partition_point(|section| section.rollup < rollup);
+            sections.insert(at, DecodedSection { rollup, content });
         }
     }
-    Ok((sections, broken))
 }
 
 fn read_rollup(
     layout: u8,
-    policy: Option<Policy>,
+    policy: Policy,
     frame: &Frame<'_>,
     blocks: usize,
     budget: &mut usize,
     transactions: &mut usize,
 ) -> Result<Vec<(usize, Content)>, SectionError> {
-    let policy = policy.ok_or(SectionError::Unknown)?;
     match (layout, policy.data, policy.kind) {
-        (LAYOUT_PLAIN, DataPolicy::Blob, _) => read_plain(frame.open(budget)?, blocks, transactions),
-        (LAYOUT_TRANSACTIONS, DataPolicy::Blob, RollupKind::Evm) => {
+        (LAYOUT_PLAIN, DataPolicy::Blob | DataPolicy::Calldata, _) => {
+            read_plain(frame.open(budget)?, blocks, transactions)
+        }
+        (LAYOUT_TRANSACTIONS, DataPolicy::Blob | DataPolicy::Calldata, RollupKind::Evm) => {
             read_transactions(&frame.open(budget)?, blocks, transactions, budget)
         }
         (LAYOUT_COMMITMENT, DataPolicy::Committee, _) => read_commitments(&frame.open(budget)?, blocks),

@@ -8,9 +8,10 @@ use ordering_types::chain_spec::{DataPolicy, RollupKind};
 use ordering_types::{Block, Digest, Height, L1Reference, RollupId, merkle};
 
 use super::{
-    FLAG_FORCED, FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT, LAYOUT_PLAIN, LAYOUT_TRANSACTIONS, MAX_BLOCKS,
-    MAX_HEAD_BYTES, MAX_RAW_BYTES, MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION,
+    Encoded, FLAG_FORCED, FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT, LAYOUT_PLAIN, LAYOUT_TRANSACTIONS,
+    MAX_BLOCKS, MAX_HEAD_BYTES, MAX_RAW_BYTES, MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION,
 };
+use crate::batch::MAX_INLINE_BYTES;
 use crate::columns::{MAX_VARINT_BYTES, put_varint, varint_length};
 use crate::frame::{FRAME_PREFIX_BYTES, put_frame, put_stored_frame};
 use crate::header::{BatchHeader, HeaderMismatch};
@@ -19,6 +20,8 @@ use crate::transactions;
 
 /// Bytes of a payload that belong to no block.
 pub const BATCH_OVERHEAD_BYTES: usize = 1 + FRAME_PREFIX_BYTES + MAX_VARINT_BYTES + 2;
+/// Bytes of inline data that belong to no rollup.
+const INLINE_OVERHEAD_BYTES: usize = 1 + 2;
 /// Bytes that a rollup takes in a batch beside its sections.
 const ROLLUP_OVERHEAD_BYTES: usize = 4 + 1 + FRAME_PREFIX_BYTES + MAX_VARINT_BYTES;
 /// Gap and count of a section.
@@ -27,6 +30,7 @@ const SECTION_OVERHEAD_BYTES: usize = 3 + 5;
 // The genesis file's limits are checked with these: what may be sealed must fit into the blobs.
 const _: () = {
     use ordering_types::chain_spec as agreed;
+    assert!(agreed::INLINE_CAPACITY_BYTES as usize + INLINE_OVERHEAD_BYTES <= MAX_INLINE_BYTES);
     assert!(MAX_HEAD_BYTES as u64 <= agreed::BLOCK_OVERHEAD_BYTES);
     assert!((ROLLUP_OVERHEAD_BYTES + SECTION_OVERHEAD_BYTES + 32) as u64 <= agreed::SECTION_OVERHEAD_BYTES);
     assert!(agreed::BATCH_CAPACITY_BYTES as usize + BATCH_OVERHEAD_BYTES <= crate::blob::MAX_PAYLOAD_BYTES);
@@ -67,19 +71,23 @@ pub fn block_cost(block: &Block, policies: &Policies) -> usize {
     let sections = block.sections.iter().map(|section| {
         let content = match policies.of_rollup(section.rollup).map(|policy| policy.data) {
             Some(DataPolicy::Committee) => 32,
-            _ => section.transactions.iter().map(|tx| tx.len() + varint_length(tx.len() as u64)).sum(),
+            // In the inline data, which has a limit of its own.
+            Some(DataPolicy::Calldata) => return 0,
+            Some(DataPolicy::Blob) | None => {
+                section.transactions.iter().map(|tx| tx.len() + varint_length(tx.len() as u64)).sum()
+            }
         };
         ROLLUP_OVERHEAD_BYTES + SECTION_OVERHEAD_BYTES + content
     });
     MAX_HEAD_BYTES + sections.sum::<usize>()
 }
 
-/// The payload of these blocks.
+/// The bytes of these blocks.
 pub fn encode(
     header: &BatchHeader,
     blocks: &[Arc<Block>],
     policies: &Policies,
-) -> Result<Vec<u8>, EncodeError> {
+) -> Result<Encoded, EncodeError> {
     if header.block_count() != blocks.len() as u64 || blocks.is_empty() {
         let (first, last) = (header.first_height, header.last_height);
         return Err(HeaderMismatch::Range { first, last, got: blocks.len() }.into());
@@ -88,33 +96,53 @@ pub fn encode(
     let heads = heads(blocks)?;
     let rollups = rollups(blocks, policies)?;
     limit("rollups", rollups.len(), MAX_ROLLUPS)?;
-    let raw: Vec<(RollupId, RollupColumns<'_>, Vec<u8>)> = rollups
-        .into_iter()
-        .map(|(id, rollup)| {
-            let columns = rollup.columns();
-            (id, rollup, columns)
-        })
-        .collect();
-    let total = heads.len() + raw.iter().map(|(.., columns)| columns.len()).sum::<usize>();
+    let raw: Vec<Raw<'_>> = rollups.into_iter().map(|(id, rollup)| Raw::new(id, rollup, policies)).collect();
+    let total = heads.len() + raw.iter().map(|one| one.columns.len()).sum::<usize>();
     limit("bytes before compression", total, MAX_RAW_BYTES)?;
 
-    let mut out = vec![VERSION];
-    put_frame(&mut out, &heads);
-    let count = u16::try_from(raw.len()).expect("limited above");
-    out.extend_from_slice(&count.to_be_bytes());
     // What readers may still hold beside the columns of all rollups as they are counted above.
     let mut spare = MAX_RAW_BYTES - total;
-    for (id, rollup, columns) in raw {
+    let (inlined, carried): (Vec<_>, Vec<_>) = raw.into_iter().partition(|one| one.is_inline);
+    let mut payload = vec![VERSION];
+    put_frame(&mut payload, &heads);
+    put_part(&mut payload, &carried, &mut spare);
+    let mut inline = Vec::new();
+    if !inlined.is_empty() {
+        inline.push(VERSION);
+        put_part(&mut inline, &inlined, &mut spare);
+        limit("bytes of inline data", inline.len(), MAX_INLINE_BYTES)?;
+    }
+    Ok(Encoded { payload: payload.into(), inline: inline.into() })
+}
+
+/// A rollup before compression.
+struct Raw<'a> {
+    id: RollupId,
+    is_inline: bool,
+    rollup: RollupColumns<'a>,
+    columns: Vec<u8>,
+}
+
+impl<'a> Raw<'a> {
+    fn new(id: RollupId, rollup: RollupColumns<'a>, policies: &Policies) -> Self {
+        let is_inline = policies.of_rollup(id).is_some_and(|policy| policy.data == DataPolicy::Calldata);
+        Self { id, is_inline, columns: rollup.columns(), rollup }
+    }
+}
+
+fn put_part(out: &mut Vec<u8>, rollups: &[Raw<'_>], spare: &mut usize) {
+    let count = u16::try_from(rollups.len()).expect("limited by the caller");
+    out.extend_from_slice(&count.to_be_bytes());
+    for Raw { id, rollup, columns, .. } in rollups {
         out.extend_from_slice(&id.get().to_be_bytes());
-        if let Some(body) = rollup.transactions(&columns, &mut spare) {
+        if let Some(body) = rollup.transactions(columns, spare) {
             out.push(LAYOUT_TRANSACTIONS);
-            put_stored_frame(&mut out, &body);
+            put_stored_frame(out, &body);
         } else {
             out.push(rollup.layout());
-            put_frame(&mut out, &columns);
+            put_frame(out, columns);
         }
     }
-    Ok(out)
 }
 
 const fn limit(what: &'static str, got: usize, limit: usize) -> Result<(), EncodeError> {
@@ -184,7 +212,7 @@ fn rollups<'a>(
             let policy =
                 policies.of_rollup(section.rollup).ok_or(EncodeError::UnknownRollup(section.rollup))?;
             let columns = rollups.entry(section.rollup).or_insert_with(|| match policy.data {
-                DataPolicy::Blob => RollupColumns::Plain(policy.kind, Vec::new()),
+                DataPolicy::Blob | DataPolicy::Calldata => RollupColumns::Plain(policy.kind, Vec::new()),
                 DataPolicy::Committee => RollupColumns::Commitment(Vec::new()),
             });
             match columns {

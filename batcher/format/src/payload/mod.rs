@@ -1,7 +1,9 @@
 //! Blocks to bytes and back.
 //!
 //! ```text
-//!   payload  =  u8 version (3) │ frame of heads │ u16 rollup count │ rollups, in ascending order
+//!   payload  =  u8 version (3) │ frame of heads │ part
+//!   inline   =  u8 version (3) │ part                       of rollups with policy `calldata`; nothing at all if there are none
+//!   part     =  u16 rollup count │ rollups, in ascending order
 //!   rollup   =  u32 rollup │ u8 layout (0 plain, 1 commitment, 2 transactions) │ frame of its sections
 //!   frame    =  see `frame`: u8 compression │ u32 raw length │ u32 stored length │ stored bytes
 //!
@@ -17,7 +19,8 @@
 //! so many entries. A time step is milliseconds since the block before (the first block's: since 1970). `s` counts the blocks that hold
 //! transactions of the rollup, a gap those skipped before each.
 //!
-//! A rollup of policy `committee` has the layout commitment. All others have plain; those of kind `evm` may have
+//! Rollups of policy `calldata` stand in the inline data, which is logged on L1, and all others in the payload. One of policy `committee` has the layout
+//! commitment. All others have plain; those of kind `evm` may have
 //! transactions instead, which the encoder takes where it is shorter than the plain columns are before compression. So
 //! [`block_cost`] bounds both. Its frame is never compressed, as its columns are already.
 //!
@@ -67,10 +70,19 @@ const FLAG_FORCED: u8 = 4;
 /// Version, flags, time step, cut, state root, L1 reference, forced cursor.
 const MAX_HEAD_BYTES: usize = 2 + 1 + MAX_VARINT_BYTES + 32 + 32 + 8 + 32 + MAX_VARINT_BYTES;
 
+/// Blocks as bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// For blobs or calldata.
+    pub payload: Bytes,
+    /// For the log, whatever carries the payload; empty if no rollup wants that.
+    pub inline: Bytes,
+}
+
 /// What L1 has of one rollup in one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Its transactions, in order (data policy `blob`).
+    /// Its transactions, in order (data policies `blob` and `calldata`).
     Data(Vec<Bytes>),
     /// Only what commits to them (data policy `committee`).
     Commitment {

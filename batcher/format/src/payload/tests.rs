@@ -8,6 +8,7 @@ use ordering_types::{Block, Digest, Epoch, Header, Height, L1Reference, RollupId
 use proptest::prelude::*;
 
 use super::*;
+use crate::batch::MAX_INLINE_BYTES;
 use crate::blob::MAX_PAYLOAD_BYTES;
 use crate::columns::Columns;
 use crate::frame::{Frame, put_frame, put_stored_frame};
@@ -125,17 +126,30 @@ fn mixed_sample() -> (BatchHeader, Vec<Arc<Block>>) {
     ])
 }
 
+/// The payload of blocks without inline data.
+fn encode(header: &BatchHeader, blocks: &[Arc<Block>], policies: &Policies) -> Result<Vec<u8>, EncodeError> {
+    let encoded = super::encode(header, blocks, policies)?;
+    assert!(encoded.inline.is_empty());
+    Ok(encoded.payload.to_vec())
+}
+
 fn read(payload: &[u8], header: &BatchHeader) -> Result<DecodedBatch, PayloadError> {
-    let policies = policies();
-    let context =
-        Context { parent_header: digest("before", 0), chain_spec: digest("spec", 0), policies: &policies };
-    decode(payload, header, &context)
+    read_both((payload, &[]), header, &policies())
+}
+
+fn read_both(
+    bytes: (&[u8], &[u8]),
+    header: &BatchHeader,
+    policies: &Policies,
+) -> Result<DecodedBatch, PayloadError> {
+    let context = Context { parent_header: digest("before", 0), chain_spec: digest("spec", 0), policies };
+    decode(bytes, header, &context)
 }
 
 /// What a reader must find: data where the policy says blob, the commitment elsewhere.
 fn expected(blocks: &[Arc<Block>]) -> Vec<DecodedBlock> {
     let content = |section: &RollupSection| match policies().of_rollup(section.rollup).unwrap().data {
-        DataPolicy::Blob => Content::Data(section.transactions.clone()),
+        DataPolicy::Blob | DataPolicy::Calldata => Content::Data(section.transactions.clone()),
         DataPolicy::Committee => Content::Commitment {
             count: section.transactions.len() as u32,
             root: ordering_types::merkle::root(&section.leaves()),
@@ -380,6 +394,59 @@ fn what_is_unknown_or_out_of_place_is_named() {
     let unknown = batch(vec![vec![section(RollupId::new(77), &[b"x"])]]);
     let error = encode(&unknown.0, &unknown.1, &policies());
     assert_eq!(error, Err(EncodeError::UnknownRollup(RollupId::new(77))));
+}
+
+/// [`policies`], but for one rollup.
+fn policies_with(rollup: RollupId, kind: RollupKind, data: DataPolicy) -> Policies {
+    let of = |one: RollupId| (one, policies().of_rollup(one).unwrap());
+    let others = [BLOB, OTHER, ETHEREUM, PRIVATE].into_iter().map(of);
+    others.chain([(rollup, Policy { kind, data })]).collect()
+}
+
+/// Its bytes are nowhere else, and it takes its place among the others again.
+#[test]
+fn what_a_rollup_wants_in_calldata_is_inline() {
+    let (header, blocks) = mixed_sample();
+    for (rollup, kind, layout) in
+        [(ETHEREUM, RollupKind::Evm, LAYOUT_TRANSACTIONS), (BLOB, RollupKind::Opaque, LAYOUT_PLAIN)]
+    {
+        let policies = policies_with(rollup, kind, DataPolicy::Calldata);
+        let Encoded { payload, inline } = super::encode(&header, &blocks, &policies).unwrap();
+        assert!(
+            layouts(&payload).len() == 3
+                && inline[3..8] == [&rollup.get().to_be_bytes()[..], &[layout]].concat()
+        );
+        let decoded = read_both((&payload, &inline), &header, &policies).unwrap();
+        assert_eq!((decoded.blocks, decoded.broken), (expected(&blocks), vec![]));
+    }
+}
+
+#[test]
+fn inline_data_that_is_missing_forged_or_out_of_place_is_named() {
+    let (header, blocks) = sample();
+    let inlined = policies_with(BLOB, RollupKind::Opaque, DataPolicy::Calldata);
+    let Encoded { payload, inline } = super::encode(&header, &blocks, &inlined).unwrap();
+    let read = |payload: &[u8], inline: &[u8], policies| read_both((payload, inline), &header, policies);
+    assert!(matches!(read(&payload, &[], &inlined), Err(PayloadError::LastHeader { .. })), "withheld");
+    let all = encode(&header, &blocks, &policies()).unwrap();
+    assert_eq!(read(&all, &[], &inlined).unwrap().broken, [(BLOB, SectionError::Place)]);
+    let carried = policies();
+    assert_eq!(read(&payload, &inline, &carried).unwrap().broken, [(BLOB, SectionError::Place)]);
+    let longer = [&inline[..], &[0]].concat();
+    assert_eq!(read(&payload, &longer, &inlined), Err(PayloadError::Trailing(1)));
+    let newer = [&[VERSION + 1], &inline[1..]].concat();
+    assert_eq!(read(&payload, &newer, &inlined), Err(PayloadError::Version(VERSION + 1)));
+    for end in 1..inline.len() {
+        assert!(read(&payload, &inline[..end], &inlined).is_err(), "cut at {end}");
+    }
+    let heavy = batch(vec![vec![RollupSection { rollup: BLOB, transactions: noise(MAX_INLINE_BYTES) }]]);
+    let error = super::encode(&heavy.0, &heavy.1, &inlined);
+    assert!(matches!(error, Err(EncodeError::Limit { what: "bytes of inline data", .. })), "{error:?}");
+}
+
+/// So many bytes that do not compress.
+fn noise(bytes: usize) -> Vec<Bytes> {
+    (0..bytes as u64 / 32 + 1).map(|n| Bytes::copy_from_slice(digest("noise", n).as_ref())).collect()
 }
 
 /// A rollup that changed its policy to `committee` must not be read from L1 as if it had not.

@@ -10,6 +10,7 @@ use ordering_types::{
 use super::*;
 use crate::cut::build::build;
 use crate::ids::tests::hasher;
+use crate::load::OnL1;
 
 const ROLLUP: RollupId = RollupId::new(1);
 
@@ -249,7 +250,7 @@ fn a_batch_that_could_overflow_must_be_sealed() {
     let (rules, window) = (rules(), Window::new(hasher(), 10, vec![]));
     let lanes = [chunks(1, 1, 440)];
     let mut state = state();
-    state.replayed.batch = state.replayed.batch.with(0, 100, 0);
+    state.replayed.batch = state.replayed.batch.with(0, OnL1 { blob: 100, calldata: 0 }, 0);
     let mut cut = good();
     assert_eq!(check_covered(&cut, &lanes, &rules, &state, &window), Err(CutError::Unsealed));
     cut.seals_batch = true;

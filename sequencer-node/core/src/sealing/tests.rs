@@ -47,6 +47,7 @@ fn encoding(text: &'static str) -> EncodedBatch {
     let commitment = Bytes::from([text.as_bytes(), &[0; 48]].concat()).slice(..48);
     EncodedBatch {
         payload: Bytes::from_static(text.as_bytes()),
+        inline: Bytes::new(),
         commitments: vec![commitment.clone()],
         proofs: vec![commitment],
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use batcher_format::Encoded;
 use node_core::api::JobResult;
 
 use super::Scene;
@@ -12,13 +13,21 @@ use crate::sim::prover;
 pub(super) fn work(scene: &mut Scene<'_>, result: JobResult) -> JobResult {
     match result {
         JobResult::Encoded { id, result: Ok(encoded) } => {
-            let mut payload = encoded.payload.to_vec();
-            let place = below(scene.rng, payload.len());
-            if let Some(byte) = payload.get_mut(place) {
+            let (mut payload, mut inline) = (encoded.payload.to_vec(), encoded.inline.to_vec());
+            let bend_inline = !inline.is_empty() && below(scene.rng, 2) == 0;
+            let bent = if bend_inline { &mut inline } else { &mut payload };
+            let place = below(scene.rng, bent.len());
+            if let Some(byte) = bent.get_mut(place) {
                 *byte ^= 1 << below(scene.rng, 8);
             }
             scene.faults.count("lie: batch encoding");
-            JobResult::Encoded { id, result: Ok(Arc::new(prover::commit(payload.into()))) }
+            JobResult::Encoded {
+                id,
+                result: Ok(Arc::new(prover::commit(Encoded {
+                    payload: payload.into(),
+                    inline: inline.into(),
+                }))),
+            }
         }
         // It says that it checked what others made, and did not.
         JobResult::Checked { id, .. } => JobResult::Checked { id, result: Ok(()) },

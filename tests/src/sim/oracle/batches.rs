@@ -90,7 +90,8 @@ impl Batches {
     fn says(&self, batch: &SealedBatch, blocks: &[&Block]) -> bool {
         let parent_header = blocks.first().map_or(Digest::ZERO, |b| b.header.parent);
         let context = Context { parent_header, chain_spec: self.chain_spec, policies: &self.policies };
-        let Ok(decoded) = payload::decode(&batch.encoded.payload, &batch.header, &context) else {
+        let bytes = (batch.encoded.payload.as_ref(), batch.encoded.inline.as_ref());
+        let Ok(decoded) = payload::decode(bytes, &batch.header, &context) else {
             return false;
         };
         decoded.blocks.len() == blocks.len()
