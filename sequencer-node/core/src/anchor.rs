@@ -223,7 +223,7 @@ mod tests {
         let queue = (ordering_types::QueueMark::default(), 0_u64);
         let l1 = (None::<u64>, 0_u64, None::<Digest>, 0_u64, queue);
         let lanes = BTreeMap::<ordering_types::LaneId, (ordering_types::LaneSequence, Digest)>::new();
-        let batch = (4_u64, Height::new(41), 0_u64, 0_u32, 0_u64, 0_u64);
+        let batch = (4_u64, Height::new(41), 0_u64, 0_u32, [0_u64; 2], 0_u64);
         let reputation = (BTreeMap::<ValidatorId, (u8, Height)>::new(), Vec::<ValidatorId>::new());
         let system = BTreeMap::<ValidatorId, u64>::new();
         let snapshot = codec::encode(&(book, l1, lanes, system, batch, Digest::ZERO, reputation));
