@@ -137,9 +137,10 @@ pub(super) fn batch(
         hash[0] = 1;
         blobs.extend(hash);
     }
-    let fits_calldata = encoded.payload.len() <= 120_000;
+    let fits_calldata = encoded.payload.len() + encoded.inline.len() <= 120_000;
     let calldata = if fits_calldata { keccak(&[&encoded.payload]) } else { Digest::ZERO };
-    let carrier = keccak(&[keccak(&[&blobs]).as_bytes(), calldata.as_bytes(), &[0; 32]]);
+    let inline = if encoded.inline.is_empty() { Digest::ZERO } else { keccak(&[&encoded.inline]) };
+    let carrier = keccak(&[keccak(&[&blobs]).as_bytes(), calldata.as_bytes(), inline.as_bytes()]);
     let content = keccak(&[id.as_bytes(), carrier.as_bytes()]);
     signed(domain, 2, &[number(epoch), number(batch), content.to_bytes()])
 }
