@@ -241,6 +241,9 @@ impl Flight {
                 let before = std::mem::replace(&mut self.stage, Stage::Stranded);
                 if !in_pool {
                     self.stage = Stage::Gone;
+                } else if call.is_some() && self.hashes.is_empty() {
+                    // It never got past something that we do not know.
+                    (self.call, self.since) = (None, now);
                 }
                 call.filter(|_| before != Stage::Stranded).map(|call| Event::Lost { call })
             }
@@ -277,7 +280,9 @@ impl Flight {
     fn is_wanted(&mut self, now: Time, call: Call, in_pool: bool) -> Option<Event> {
         let before = self.stage;
         self.stage = match before {
-            Stage::Flying(Due::Nothing) if !in_pool => Stage::Flying(Due::Resend(now)),
+            // Whatever was to be outbid is gone, and nothing of this call was ever accepted.
+            Stage::Flying(Due::Outbid) if !in_pool && self.hashes.is_empty() => Stage::Gone,
+            Stage::Flying(Due::Nothing | Due::Outbid) if !in_pool => Stage::Flying(Due::Resend(now)),
             Stage::Flying(due) => Stage::Flying(due),
             Stage::Stranded if in_pool => Stage::Flying(Due::Nothing),
             _ if in_pool => {
