@@ -202,8 +202,8 @@ pub(super) struct Flight {
     pub(super) fees: Fees,
     /// Every version that was sent, newest last.
     pub(super) hashes: Vec<B256>,
-    /// Whether a pool has ever said that it has one of them.
-    pub(super) accepted: bool,
+    /// Whether whatever a pool holds under this nonce must be one of them.
+    pub(super) known: bool,
     /// When its newest version was sent, or when it became the first of those that wait.
     pub(super) since: Time,
     /// Whether nothing of its account waits before it.
@@ -219,7 +219,7 @@ impl Flight {
             nonce,
             fees: Fees::default(),
             hashes: vec![],
-            accepted: false,
+            known: false,
             since: now,
             first: false,
             stage: Stage::Stranded,
@@ -252,7 +252,7 @@ impl Flight {
                 let before = std::mem::replace(&mut self.stage, Stage::Stranded);
                 if !in_pool {
                     self.stage = Stage::Gone;
-                } else if call.is_some() && !self.accepted {
+                } else if call.is_some() && !self.known {
                     // What the pool has may be something that we do not know, and that it never got past.
                     (self.call, self.since) = (None, now);
                 }
@@ -292,7 +292,7 @@ impl Flight {
         let before = self.stage;
         self.stage = match before {
             // Whatever was to be outbid is gone, and nothing of this call was ever accepted.
-            Stage::Flying(Due::Outbid) if !in_pool && !self.accepted => Stage::Gone,
+            Stage::Flying(Due::Outbid) if !in_pool && self.hashes.is_empty() => Stage::Gone,
             Stage::Flying(Due::Nothing | Due::Outbid) if !in_pool => Stage::Flying(Due::Resend(now)),
             Stage::Flying(due) => Stage::Flying(due),
             Stage::Stranded if in_pool => Stage::Flying(Due::Nothing),

@@ -327,10 +327,14 @@ impl Txm {
         let since = same.filter(|before| before.fees == fees).map_or(now, |before| before.since);
         let mut hashes = same.map(|before| before.hashes.clone()).unwrap_or_default();
         hashes.extend(hash.filter(|hash| !hashes.contains(hash)));
-        let accepted = due == Due::Nothing || same.is_some_and(|before| before.accepted);
+        let known = match due {
+            Due::Nothing => true,
+            Due::Resend(_) => before.as_ref().is_none_or(|before| before.known),
+            Due::Outbid => false,
+        };
         let (account, call, stage) = (call.account, Some(call), Stage::Flying(due));
         let first = !self.waiting(account).any(|flight| flight.nonce < nonce);
-        self.flights.push(Flight { call, account, nonce, fees, hashes, accepted, since, first, stage });
+        self.flights.push(Flight { call, account, nonce, fees, hashes, known, since, first, stage });
         self.flights.sort_by_key(|flight| (flight.account, flight.nonce));
     }
 
