@@ -110,6 +110,14 @@ async fn what_cannot_start_says_why() {
             "install the system's CA certificates",
         ),
         (Box::new(|_, command| _ = command.arg("--index").arg("1")), "batcher index 1 of 1"),
+        (
+            Box::new(|folder, command| _ = command.arg("--calldata-keystore").arg(folder.join("key.json"))),
+            "pays for blobs already",
+        ),
+        (
+            Box::new(|folder, command| _ = command.arg("--calldata-keystore").arg(folder.join("none.json"))),
+            "none.json",
+        ),
         (Box::new(|_, command| _ = command.env("BATCHER_L2", "x")), "BATCHER_L2"),
         (Box::new(|_, command| _ = command.arg("--frobnicate")), "--frobnicate"),
         (Box::new(|folder, _| write(folder.join("batcher.toml"), "inbox = 1").unwrap()), "inbox"),
