@@ -105,8 +105,10 @@ impl Poster {
     }
 
     async fn work(&mut self) -> Result<(), Trouble> {
+        let head = self.l1.survey().await?;
         self.check_chain().await?;
-        self.look().await?;
+        self.board.heard(Side::L1);
+        self.look(head).await?;
         self.keep_flying().await;
         while self.launch().await? {}
         Ok(())
@@ -153,9 +155,7 @@ impl Poster {
     }
 
     /// Reads L1 if it has a new block, or if something is open.
-    async fn look(&mut self) -> Result<(), Trouble> {
-        let head = self.l1.survey().await?;
-        self.board.heard(Side::L1);
+    async fn look(&mut self, head: Head) -> Result<(), Trouble> {
         if self.seen.as_ref().is_some_and(|(seen, ..)| *seen == head) && !self.txm.wants_news() {
             return Ok(());
         }

@@ -167,8 +167,8 @@ async fn an_empty_account_is_an_alarm() {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
     let lines = tokio::task::spawn_blocking(move || {
-        let alarm = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(60)).ok());
-        let alarm = alarm.skip_while(|line| !line.contains("ERROR")).next();
+        let mut lines = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(60)).ok());
+        let alarm = lines.find(|line| line.contains("ERROR"));
         // Some polls later it has not been said again.
         let more = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(2)).ok());
         (alarm, more.filter(|line| line.contains("ERROR")).count())

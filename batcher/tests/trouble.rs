@@ -289,12 +289,30 @@ async fn an_endpoint_that_fails_or_lies_stops_nothing() {
     batcher.task.abort();
 }
 
+/// An endpoint of another chain, far higher than ours, is told by its chain id.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_of_another_chain_is_not_asked() {
+    let network = Network::start().await;
+    let options = dev_l1::Options { chain_id: 7, listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
+    let other = dev_l1::DevL1::spawn(options).await.unwrap();
+    let _: Value = Rpc::new(&[other.url()]).unwrap().call("dev_mine", json!([900])).await.unwrap();
+    let spec = &network.spec;
+    let urls = [other.url(), network.l1.url()];
+    let l1 = L1::new(&urls, spec.l1_chain_id, *spec.inbox.as_bytes(), account(0)).unwrap();
+    let rotation = Rotation::new(0, 1, Duration::ZERO).unwrap();
+    let batcher = start_on(&network, l1, std::slice::from_ref(&network.node), rotation);
+    network.seal(200);
+    derived(&network, 1).await;
+    batcher.task.abort();
+    other.stop().await;
+}
+
 /// The next endpoint is asked less than a second after the failure is seen; what hangs is seen after [`HANGS_AFTER`].
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_endpoint_is_asked_at_once() {
     let (network, urls) = three().await;
     for kind in LIES {
-        let endpoints = Endpoints::new(&urls).unwrap();
+        let endpoints = Endpoints::new(&urls, network.l1.chain_id()).unwrap();
         let truth = endpoints.survey().await.unwrap();
         lie(&urls[0], kind, 600).await;
         if kind == "stuckHead" {

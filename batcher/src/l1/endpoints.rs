@@ -6,6 +6,7 @@
 //! | says nothing for [`HANGS_AFTER`] ([`SEND_HANGS_AFTER`] for a transaction with its blobs, and where there is no other endpoint) | [`AWAY`] |
 //! | answers with what is no answer | [`AWAY`] |
 //! | says "internal error" or "limit exceeded" where another one answers | [`AWAY`] |
+//! | is of another chain | always |
 //! | has a head that is behind, ahead of or beside the others' ([`heads`](super::heads)) | as long as that is so |
 //!
 //! A refusal in any other words is an answer. When all are away, all are tried: a client that knows no good endpoint has nothing to lose.
@@ -55,6 +56,8 @@ struct State {
     away_until: Option<Instant>,
     /// By the last survey.
     verdict: Verdict,
+    /// Whether it is of the right chain, once it was asked.
+    right_chain: Option<bool>,
 }
 
 impl Endpoint {
@@ -90,6 +93,21 @@ impl Endpoint {
         }
     }
 
+    /// Whether it is of this chain. Asked once.
+    async fn check_chain(&self, chain_id: u64) -> Result<bool, RpcError> {
+        let known = self.state().right_chain;
+        if let Some(right) = known {
+            return Ok(right);
+        }
+        let got: U64 = self.call("eth_chainId", &json!([])).await?;
+        let right = got.to::<u64>() == chain_id;
+        self.state().right_chain = Some(right);
+        if !right {
+            tracing::warn!(endpoint = self.name, chain_id, %got, "L1 endpoint is of another chain: it is not asked");
+        }
+        Ok(right)
+    }
+
     async fn call<T: DeserializeOwned>(&self, method: &'static str, params: &Value) -> Result<T, RpcError> {
         let long = self.is_alone || method == "eth_sendRawTransaction";
         let patience = if long { SEND_HANGS_AFTER } else { HANGS_AFTER };
@@ -109,6 +127,7 @@ impl Endpoint {
 /// One or more endpoints of one L1.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
+    chain_id: u64,
     all: Arc<[Endpoint]>,
     current: Arc<AtomicUsize>,
 }
@@ -120,21 +139,26 @@ struct Block {
 }
 
 impl Endpoints {
-    /// In order of preference, the first [`MAX_ENDPOINTS`] of them.
+    /// Of this chain, in order of preference, the first [`MAX_ENDPOINTS`] of them.
     ///
     /// # Errors
     /// None, or one that is no URL.
-    pub fn new(urls: &[String]) -> Result<Self, EndpointError> {
+    pub fn new(urls: &[String], chain_id: u64) -> Result<Self, EndpointError> {
         if urls.is_empty() {
             return Err(EndpointError::NoEndpoint);
         }
         let endpoint = |url: &String| {
             let rpc = Rpc::new(std::slice::from_ref(url))?.answers_up_to(MAX_ANSWER_BYTES);
-            let state = Mutex::new(State { failures: 0, away_until: None, verdict: Verdict::Good });
+            let state = Mutex::new(State {
+                failures: 0,
+                away_until: None,
+                verdict: Verdict::Good,
+                right_chain: None,
+            });
             Ok(Endpoint { rpc, name: endpoint_name(url)?, is_alone: urls.len() == 1, state })
         };
         let all = urls.iter().take(MAX_ENDPOINTS).map(endpoint).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { all: all.into(), current: Arc::default() })
+        Ok(Self { chain_id, all: all.into(), current: Arc::default() })
     }
 
     /// How many can be asked now.
@@ -220,10 +244,15 @@ impl Endpoints {
     async fn ask_all(&self, at: Value, asked: impl Fn(usize) -> bool) -> Vec<Option<Head>> {
         let mut asking = JoinSet::new();
         for index in (0..self.all.len()).filter(|index| asked(*index)) {
-            let (all, params) = (Arc::clone(&self.all), json!([at, false]));
+            let (all, params, chain_id) = (Arc::clone(&self.all), json!([at, false]), self.chain_id);
             asking.spawn(async move {
                 let endpoint = all.get(index).filter(|endpoint| !endpoint.is_away())?;
-                match endpoint.call::<Block>("eth_getBlockByNumber", &params).await {
+                let block = match endpoint.check_chain(chain_id).await {
+                    Ok(true) => endpoint.call::<Block>("eth_getBlockByNumber", &params).await,
+                    Ok(false) => return None,
+                    Err(error) => Err(error),
+                };
+                match block {
                     Ok(block) => Some((index, Head::from(block))),
                     Err(error) => {
                         if !endpoint.is_alone {

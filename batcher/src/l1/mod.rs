@@ -104,7 +104,7 @@ impl L1 {
         signer: PrivateKeySigner,
     ) -> Result<Self, EndpointError> {
         let signers = BTreeMap::from([(Account::Blobs, signer)]);
-        Ok(Self { endpoints: Endpoints::new(endpoints)?, inbox: inbox.into(), chain_id, signers })
+        Ok(Self { endpoints: Endpoints::new(endpoints, chain_id)?, inbox: inbox.into(), chain_id, signers })
     }
 
     /// With an account of its own for what has no blobs.
