@@ -154,11 +154,12 @@ async fn several_transactions_fly_when_l1_is_behind() {
     batcher.task.abort();
 }
 
-/// Two batchers come back from the same outage: neither burns gas in the other's way.
+/// Two batchers come back from the same outage: neither burns gas in the other's way. (Patient ones: cell proofs of fifteen batches take a
+/// busy machine a while, which must not be taken for death.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_batchers_catch_up_without_burning_gas() {
     let network = Network::start().await;
-    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, SLOT * 5));
+    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, SLOT * 20));
     network.seal(200);
     derived(&network, 1).await;
     dev(&network, "dev_outage", json!([600])).await;
@@ -295,7 +296,7 @@ async fn an_endpoint_of_another_chain_is_not_asked() {
     let network = Network::start().await;
     let options = dev_l1::Options { chain_id: 7, listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
     let other = dev_l1::DevL1::spawn(options).await.unwrap();
-    let _: Value = Rpc::new(&[other.url()]).unwrap().call("dev_mine", json!([900])).await.unwrap();
+    let _: Value = Rpc::new(&[other.url()]).unwrap().call("dev_mine", json!([50])).await.unwrap();
     let spec = &network.spec;
     let urls = [other.url(), network.l1.url()];
     let l1 = L1::new(&urls, spec.l1_chain_id, *spec.inbox.as_bytes(), account(0)).unwrap();
