@@ -9,7 +9,7 @@ use std::time::Duration;
 use alloy::primitives::U256;
 use alloy::sol_types::SolCall;
 use batcher_format::kzg::Kzg;
-use batcher_format::{BatchHeader, EncodedBatch, Policies, SealedBatch, signing_digest};
+use batcher_format::{BatchHeader, Encoded, EncodedBatch, Policies, SealedBatch, signing_digest};
 use bytes::Bytes;
 use ordering_types::{Block, Digest, Epoch, Header, Height, L1Reference, RollupSection};
 use rollup::derive::{Derived, DerivedBatch, Deriver, Escape};
@@ -95,7 +95,8 @@ impl Censor<'_> {
     /// Signs and posts something that says nothing.
     async fn post_garbage(&mut self, cursor: u64) {
         let header = self.batch(&self.blocks(cursor, &[&[]]));
-        let encoded = Kzg::shared().commit_and_prove(Bytes::from_static(b"no payload")).unwrap();
+        let garbage = Encoded { payload: Bytes::from_static(b"no payload"), inline: Bytes::new() };
+        let encoded = Kzg::shared().commit_and_prove(garbage).unwrap();
         self.post_encoded(header, encoded).await;
     }
 
