@@ -36,7 +36,7 @@ fn transaction(nonce: u64, input: Vec<u8>) -> Bytes {
     let key = SigningKey::from_slice(&[9; 32]).unwrap();
     let sign = |hash: alloy_primitives::B256| key.sign_prehash_recoverable(hash.as_slice()).unwrap().into();
     let (to, input) = (Address::repeat_byte(5).into(), input.into());
-    let signed: TxEnvelope = if nonce % 3 == 0 {
+    let signed: TxEnvelope = if nonce.is_multiple_of(3) {
         let tx = TxLegacy { chain_id: Some(10), nonce, gas_limit: 90_000, to, input, ..Default::default() };
         let signature = sign(tx.signature_hash());
         tx.into_signed(signature).into()
@@ -250,8 +250,8 @@ fn the_largest_channel_is_read() {
     let mut execution = Execution::new(&l1);
     let block = execution.build(&l1, vec![vec![2; MAX_RLP_BYTES - 200].into()]);
     let next = execution.build(&l1, vec![transaction(1, vec![])]);
-    post(&mut l1, &channel(&[block.clone()]));
-    post(&mut l1, &channel(&[next.clone()]));
+    post(&mut l1, &channel(std::slice::from_ref(&block)));
+    post(&mut l1, &channel(std::slice::from_ref(&next)));
     let out = derived(&l1, Rules::Isthmus);
     assert!(out == [block, next], "{} blocks", out.len());
 }
