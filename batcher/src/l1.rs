@@ -14,6 +14,7 @@ use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolInterface};
 use batcher_format::SealedBatch;
+use batcher_format::batch::versioned_hash;
 use batcher_format::blob;
 use batcher_format::kzg::{Kzg, KzgError};
 use ordering_types::{Epoch, GroupKey, SignedHandover};
@@ -47,6 +48,8 @@ pub enum Task {
     Rotate(RotateTask),
     /// Batches, one after the other.
     Post(Arc<PostTask>),
+    /// Frames of an OP Stack rollup, for an inbox that is no contract of ours (see [`crate::op`]).
+    Frames(Arc<FramesTask>),
 }
 
 /// A handover.
@@ -73,6 +76,14 @@ impl PostTask {
     }
 }
 
+/// Blobs without a call.
+#[derive(Debug)]
+pub struct FramesTask {
+    input: Bytes,
+    hashes: Vec<B256>,
+    sidecar: BlobTransactionSidecarEip7594,
+}
+
 /// Why a batch or a handover cannot become a transaction.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
@@ -90,6 +101,9 @@ pub enum TaskError {
         /// Why.
         error: KzgError,
     },
+    /// The same, of frames.
+    #[error("frames: {0}")]
+    Frames(KzgError),
 }
 
 impl Task {
@@ -136,11 +150,30 @@ impl Task {
         Ok(Some(Self::Post(Arc::new(PostTask { numbers, input, hashes, sidecar }))))
     }
 
+    /// The transaction of these blobs, which nobody but us posts. Makes cell proofs, about 0.4 s a blob: not for an async thread.
+    pub fn frames(carried: &[batcher_format::blob::Blob], kzg: Kzg) -> Result<Self, TaskError> {
+        let (mut blobs, mut commitments, mut proofs, mut hashes) = (vec![], vec![], vec![], vec![]);
+        for blob in carried {
+            let commitment = kzg.commit(blob).map_err(TaskError::Frames)?;
+            proofs.extend(kzg.cell_proofs(blob).map_err(TaskError::Frames)?.into_iter().map(Bytes48::new));
+            hashes.push(word(versioned_hash(&commitment)));
+            commitments.push(Bytes48::new(commitment));
+            blobs.push(Blob::from_slice(blob.as_bytes()));
+        }
+        let sidecar = BlobTransactionSidecarEip7594::new(blobs, commitments, proofs);
+        Ok(Self::Frames(Arc::new(FramesTask { input: Bytes::new(), hashes, sidecar })))
+    }
+
     /// Number of blobs.
     pub fn blobs(&self) -> usize {
+        self.carried().map_or(0, |(hashes, _)| hashes.len())
+    }
+
+    fn carried(&self) -> Option<(&Vec<B256>, &BlobTransactionSidecarEip7594)> {
         match self {
-            Self::Initialise(_) | Self::Rotate(_) => 0,
-            Self::Post(post) => post.hashes.len(),
+            Self::Initialise(_) | Self::Rotate(_) => None,
+            Self::Post(post) => Some((&post.hashes, &post.sidecar)),
+            Self::Frames(frames) => Some((&frames.hashes, &frames.sidecar)),
         }
     }
 
@@ -149,6 +182,7 @@ impl Task {
             Self::Initialise(input) => input,
             Self::Rotate(rotate) => &rotate.input,
             Self::Post(post) => &post.input,
+            Self::Frames(frames) => &frames.input,
         }
     }
 }
@@ -162,6 +196,7 @@ impl fmt::Display for Task {
                 write!(f, "batch {}", post.numbers.start())
             }
             Self::Post(post) => write!(f, "batches {} to {}", post.numbers.start(), post.numbers.end()),
+            Self::Frames(frames) => write!(f, "frames in {} blobs", frames.hashes.len()),
         }
     }
 }
@@ -238,6 +273,8 @@ impl L1 {
             Task::Initialise(_) => self.next_number(tag).await? > 0,
             Task::Rotate(rotate) => self.epoch(tag).await? >= rotate.epoch,
             Task::Post(post) => self.next_number(tag).await? > *post.numbers.end(),
+            // Nobody else has the key that readers want.
+            Task::Frames(_) => false,
         })
     }
 
@@ -322,8 +359,8 @@ impl L1 {
             "maxFeePerGas": U256::from(market.cap),
             "maxPriorityFeePerGas": U256::from(market.tip),
         });
-        if let (Task::Post(post), Value::Object(fields)) = (task, &mut call) {
-            fields.insert("blobVersionedHashes".to_owned(), json!(post.hashes));
+        if let (Some((hashes, _)), Value::Object(fields)) = (task.carried(), &mut call) {
+            fields.insert("blobVersionedHashes".to_owned(), json!(hashes));
             fields.insert("maxFeePerBlobGas".to_owned(), json!(U256::from(market.blob)));
         }
         Ok(self.rpc.call::<U64>("eth_estimateGas", json!([call, "latest"])).await?.to())
@@ -356,8 +393,8 @@ impl L1 {
     fn sign(&self, task: &Task, nonce: u64, fees: Fees, gas: u64) -> Result<(B256, Vec<u8>), String> {
         let sign = |hash: B256| self.signer.sign_hash_sync(&hash).map_err(|error| error.to_string());
         let input = task.input().clone();
-        match task {
-            Task::Initialise(_) | Task::Rotate(_) => {
+        match task.carried() {
+            None => {
                 let tx = TxEip1559 {
                     chain_id: self.chain_id,
                     nonce,
@@ -373,7 +410,7 @@ impl L1 {
                 let signed = tx.into_signed(signature);
                 Ok((*signed.hash(), signed.encoded_2718()))
             }
-            Task::Post(post) => {
+            Some((hashes, sidecar)) => {
                 let tx = TxEip4844 {
                     chain_id: self.chain_id,
                     nonce,
@@ -383,13 +420,13 @@ impl L1 {
                     to: self.inbox,
                     value: U256::ZERO,
                     access_list: Default::default(),
-                    blob_versioned_hashes: post.hashes.clone(),
+                    blob_versioned_hashes: hashes.clone(),
                     max_fee_per_blob_gas: fees.blob,
                     input,
                 };
                 let signature = sign(tx.signature_hash())?;
                 let hash = *tx.clone().into_signed(signature).hash();
-                let with_blobs = TxEip4844WithSidecar::from_tx_and_sidecar(tx, post.sidecar.clone());
+                let with_blobs = TxEip4844WithSidecar::from_tx_and_sidecar(tx, sidecar.clone());
                 Ok((hash, with_blobs.into_signed(signature).encoded_2718()))
             }
         }

@@ -124,7 +124,7 @@ impl Board {
     pub fn mined(&self, task: &Task, hash: B256, gas: u64) {
         let posted = match task {
             Task::Post(post) => post.numbers().clone().count() as u64,
-            Task::Initialise(_) | Task::Rotate(_) => 0,
+            Task::Initialise(_) | Task::Rotate(_) | Task::Frames(_) => 0,
         };
         let rotations = u64::from(matches!(task, Task::Rotate(_)));
         self.gas.inc_by(gas);

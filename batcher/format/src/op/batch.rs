@@ -48,7 +48,17 @@ pub enum BatchError {
     Deposit(usize),
 }
 
+/// Most bytes of a batch beside its transactions: fields and the heads of lists.
+const OVERHEAD_BYTES: usize = 128;
+/// Most bytes of an RLP head.
+const HEAD_BYTES: usize = 9;
+
 impl L2Block {
+    /// No batch of it takes more bytes.
+    pub fn most_bytes(&self) -> usize {
+        self.transactions.iter().map(|one| one.len() + HEAD_BYTES).sum::<usize>() + OVERHEAD_BYTES
+    }
+
     /// Appends it to a stream of batches; appends nothing if it is none.
     pub(super) fn put(&self, stream: &mut Vec<u8>) -> Result<(), BatchError> {
         let mut transactions = Vec::with_capacity(self.transactions.iter().map(|one| one.len() + 4).sum());

@@ -109,6 +109,11 @@ proptest! {
             .zip(&lengths)
             .map(|(number, lengths)| block(number, lengths.iter().map(|length| transaction(*length, seed)).collect()))
             .collect();
+        for block in &blocks {
+            let mut stream = Vec::new();
+            block.put(&mut stream).unwrap();
+            prop_assert!(stream.len() <= block.most_bytes());
+        }
         prop_assert_eq!(blocks_of(&transactions_of(&blocks)), blocks);
     }
 
