@@ -129,3 +129,80 @@ fn raw(index: usize, transaction: &Value) -> Result<Vec<u8>, BlockError> {
 const fn digest(hash: B256) -> Digest {
     Digest::new(hash.0)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use alloy::consensus::{SignableTransaction, TxEip1559, TxLegacy};
+    use alloy::signers::SignerSync;
+    use alloy::signers::local::PrivateKeySigner;
+    use batcher_format::op::L1Origin;
+    use serde_json::json;
+
+    use super::*;
+
+    fn signed() -> [TxEnvelope; 2] {
+        let signer = PrivateKeySigner::from_slice(&[7; 32]).unwrap();
+        let legacy = TxLegacy { chain_id: Some(10), nonce: 4, gas_limit: 21_000, ..Default::default() };
+        let signature = signer.sign_hash_sync(&legacy.signature_hash()).unwrap();
+        let typed = TxEip1559 { chain_id: 10, nonce: 5, input: vec![1, 2, 3].into(), ..Default::default() };
+        let other = signer.sign_hash_sync(&typed.signature_hash()).unwrap();
+        [legacy.into_signed(signature).into(), typed.into_signed(other).into()]
+    }
+
+    fn deposit(input: Vec<u8>) -> Value {
+        json!({ "type": "0x7e", "hash": B256::repeat_byte(9), "sourceHash": B256::ZERO, "mint": "0x0", "input": Bytes::from(input) })
+    }
+
+    fn l1_info() -> Value {
+        let mut calldata = l1_info::SELECTORS[1].to_vec();
+        calldata.extend([0; 24]);
+        calldata.extend(77_u64.to_be_bytes());
+        calldata.extend([0; 64]);
+        calldata.extend([8; 32]);
+        calldata.extend([0; 44]);
+        deposit(calldata)
+    }
+
+    fn block(transactions: &[Value]) -> RpcBlock {
+        serde_json::from_value(json!({
+            "number": "0x10",
+            "hash": B256::repeat_byte(1),
+            "parentHash": B256::repeat_byte(2),
+            "timestamp": "0x65",
+            "gasUsed": "0x0",
+            "transactions": transactions,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn deposits_are_left_to_derivation_and_the_rest_is_as_it_was_signed() {
+        let [first, second] = signed();
+        let (one, two) = (serde_json::to_value(&first).unwrap(), serde_json::to_value(&second).unwrap());
+        let built = block(&[l1_info(), deposit(vec![1]), one, two]).read().unwrap();
+        let transactions: Vec<bytes::Bytes> = vec![first.encoded_2718().into(), second.encoded_2718().into()];
+        assert_eq!(built.id, BlockId { number: 16, hash: Digest::new([1; 32]) });
+        assert_eq!(built.ids, transactions.iter().map(|one| tx_id(one)).collect::<Vec<_>>());
+        let origin = L1Origin { number: 77, hash: Digest::new([8; 32]) };
+        let wanted = L2Block { parent: Digest::new([2; 32]), timestamp: 101, origin, transactions };
+        assert_eq!(built.block, wanted);
+    }
+
+    #[test]
+    fn what_cannot_be_posted_is_said() {
+        let [first, _] = signed();
+        let mut one = serde_json::to_value(&first).unwrap();
+        assert_eq!(block(&[]).read(), Err(BlockError::NoL1Info));
+        assert_eq!(block(std::slice::from_ref(&one)).read(), Err(BlockError::NoL1Info));
+        let older = deposit([vec![0x01, 0x5d, 0x8e, 0xb9], vec![0; 256]].concat());
+        assert_eq!(block(&[older]).read(), Err(BlockError::L1Info(L1InfoError::Selector)));
+        one["nonce"] = json!("0x5");
+        assert_eq!(block(&[l1_info(), one.clone()]).read(), Err(BlockError::Hash(1)));
+        one["type"] = json!("0x55");
+        let error = block(&[l1_info(), one]).read().unwrap_err();
+        assert!(matches!(error, BlockError::Transaction { index: 1, .. }), "{error}");
+        let many = vec![l1_info(); MAX_TRANSACTIONS + 1];
+        assert_eq!(block(&many).read(), Err(BlockError::TooMany(MAX_TRANSACTIONS + 1)));
+    }
+}

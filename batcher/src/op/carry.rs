@@ -7,6 +7,7 @@ use alloy::primitives::B256;
 use batcher_format::blob::Blob;
 use batcher_format::kzg::Kzg;
 use ordering_types::Time;
+use rollup::l1::RpcError;
 
 use crate::l1::{L1, Task, TaskError};
 use crate::txm::{Input, Limits, Outcome, Output, Txm};
@@ -32,6 +33,17 @@ pub enum CarryError {
     /// Cell proofs cannot be made.
     #[error("{0}")]
     Task(#[from] TaskError),
+    /// L1 does not answer.
+    #[error("{0}")]
+    L1(#[from] RpcError),
+    /// It is another one.
+    #[error("the L1 endpoint is of chain {got}, the chain specification says {expected}: point it elsewhere")]
+    WrongChain {
+        /// What the chain specification says.
+        expected: u64,
+        /// What the endpoint says.
+        got: u64,
+    },
     /// The inbox is a contract that refuses the transaction.
     #[error("L1 refuses a transaction to the inbox: {0}")]
     Rejected(String),
@@ -47,6 +59,8 @@ pub enum CarryError {
 #[derive(Debug)]
 pub struct Carrier {
     l1: L1,
+    chain_id: u64,
+    chain_checked: bool,
     txm: Txm,
     kzg: Kzg,
     poll: Duration,
@@ -56,9 +70,22 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// Sends to the inbox of `l1`. `poll`: the longest time between two looks at L1.
-    pub fn new(l1: L1, limits: Limits, kzg: Kzg, poll: Duration) -> Self {
-        Self { l1, txm: Txm::new(limits), kzg, poll, clock: Time::default(), trouble: None }
+    /// Sends to the inbox of `l1`, which must be of this chain. `poll`: the longest time between two looks at L1.
+    pub fn new(l1: L1, chain_id: u64, limits: Limits, kzg: Kzg, poll: Duration) -> Self {
+        let (txm, clock) = (Txm::new(limits), Time::default());
+        Self { l1, chain_id, chain_checked: false, txm, kzg, poll, clock, trouble: None }
+    }
+
+    async fn check_chain(&mut self) -> Result<(), CarryError> {
+        if self.chain_checked {
+            return Ok(());
+        }
+        let (expected, got) = (self.chain_id, self.l1.chain_id().await?);
+        if got != expected {
+            return Err(CarryError::WrongChain { expected, got });
+        }
+        self.chain_checked = true;
+        Ok(())
     }
 
     fn now(&mut self) -> Time {
@@ -99,6 +126,7 @@ impl Carrier {
 
 impl Carry for Carrier {
     async fn carry(&mut self, blobs: Vec<Blob>) -> Result<Landed, CarryError> {
+        self.check_chain().await?;
         let kzg = self.kzg;
         let task = tokio::task::spawn_blocking(move || Task::frames(&blobs, kzg)).await??;
         let mut input = Input::Begin;

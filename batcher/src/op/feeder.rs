@@ -143,14 +143,19 @@ impl<C: Carry> Feeder<C> {
         loop {
             let turn = self.turn(&mut tell).await;
             self.report(turn.err());
-            let pause = tokio::time::sleep(self.plan.poll);
-            match &mut self.run {
-                Some(run) => tokio::select! {
-                    () = pause => {}
-                    () = run.followed.read() => {}
-                },
-                None => pause.await,
-            }
+            self.rest().await;
+        }
+    }
+
+    /// Until the next turn: reads the order.
+    pub async fn rest(&mut self) {
+        let pause = tokio::time::sleep(self.plan.poll);
+        match &mut self.run {
+            Some(run) => tokio::select! {
+                () = pause => {}
+                () = run.followed.read() => {}
+            },
+            None => pause.await,
         }
     }
 
@@ -173,7 +178,8 @@ impl<C: Carry> Feeder<C> {
         self.clock
     }
 
-    async fn turn(&mut self, tell: &mut impl FnMut(Posted)) -> Result<(), Trouble> {
+    /// Does what can be done now.
+    pub async fn turn(&mut self, tell: &mut impl FnMut(Posted)) -> Result<(), Trouble> {
         self.check_chain().await?;
         let heads = self.execution.heads().await?;
         if let Some(why) = self.is_stale(heads).await? {

@@ -31,7 +31,8 @@ pub(crate) fn run_from_args(args: Vec<OsString>) -> ExitCode {
     };
     prepare_process();
     let until_stdin_ends = flags.exit_on_stdin_eof;
-    let config = match settings::load(flags) {
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let config = match settings::load(flags, variables) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("batcher op: {error}");
@@ -71,7 +72,7 @@ async fn work(config: Config, stop: watch::Receiver<bool>) -> Result<()> {
     let loading = tokio::task::spawn_blocking(|| Kzg::load(PRECOMPUTE_PROVE));
     let feeding = async {
         let poll = plan.poll;
-        let carrier = Carrier::new(l1, limits, loading.await?, poll);
+        let carrier = Carrier::new(l1, spec.l1_chain_id, limits, loading.await?, poll);
         Feeder::new(plan, execution, nodes, carrier).run(tell).await;
         Result::<()>::Ok(())
     };

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::Address;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use ordering_types::{ChainSpec, Height, RollupId};
 use serde::Deserialize;
 
@@ -131,8 +131,17 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// Puts all sources together.
-pub fn load(flags: Flags) -> Result<Config, ConfigError> {
+/// Puts all sources together. `variables`: names of the environment's variables, to find misspelt ones.
+pub fn load(flags: Flags, variables: impl Iterator<Item = String>) -> Result<Config, ConfigError> {
+    let command = Flags::command();
+    let known = |name: &str| {
+        command.get_arguments().any(|argument| argument.get_env().is_some_and(|env| env == name))
+    };
+    for name in variables {
+        if name.starts_with("BATCHER_OP_") && !known(&name) {
+            return Err(ConfigError::UnknownVariable(name));
+        }
+    }
     let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
     build(flags.settings.or(file))
 }
@@ -222,4 +231,49 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
 
 fn nonempty(key: &'static str, list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
     list.filter(|list| !list.is_empty()).ok_or(ConfigError::Missing(key))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn try_file(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("op.toml");
+        std::fs::write(&path, text).unwrap();
+        let flags = Flags { config: Some(path), ..Flags::default() };
+        load(flags, std::iter::empty())
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, wanted) in [
+            ("l2 = []", "l2"),
+            ("inbox = \"0x12\"", "inbox"),
+            ("", "chain_spec is not set"),
+            ("chain_spec = \"none.toml\"", "none.toml"),
+        ] {
+            let error = try_file(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+        let error = load(Flags::default(), ["BATCHER_OP_TYPO".to_owned()].into_iter()).unwrap_err();
+        assert!(error.to_string().contains("BATCHER_OP_TYPO"), "{error}");
+        let others = ["BATCHER_OP_L1".to_owned(), "BATCHER_L1".to_owned(), "PATH".to_owned()];
+        let error = load(Flags::default(), others.into_iter()).unwrap_err();
+        assert!(error.to_string().contains("chain_spec"), "{error}");
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_every_key_has_a_variable() {
+        let flag = Settings { rollup: Some(1), ..Settings::default() };
+        let file = Settings { rollup: Some(2), order_from: Some(3), ..Settings::default() };
+        let both = flag.or(file);
+        assert_eq!((both.rollup, both.order_from), (Some(1), Some(3)));
+        let command = Flags::command();
+        for argument in command.get_arguments().filter(|argument| argument.get_id() != "exit_on_stdin_eof") {
+            let wanted = format!("BATCHER_OP_{}", argument.get_id().as_str().to_uppercase());
+            assert_eq!(argument.get_env().unwrap(), wanted.as_str());
+        }
+    }
 }
