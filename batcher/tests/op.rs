@@ -5,6 +5,10 @@
 mod committee;
 mod support;
 
+use std::fs::{Permissions, set_permissions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -435,4 +439,55 @@ async fn an_execution_node_of_another_chain_is_found_out() {
     node.0.lock().unwrap().chain_id = 10;
     let trouble = next_trouble(&mut feeder).await;
     assert!(matches!(trouble, Trouble::WrongChain { expected: 9_001, got: 10 }), "{trouble}");
+}
+
+/// As an operator starts it: a file, flags, a line of JSON, an end; and mistakes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_posts_and_says_what() {
+    let (order, node) = ordered_and_built();
+    let chain = Chain::dev_with_id(spec().l1_chain_id).await;
+    let folder = tempfile::tempdir().unwrap();
+    let private = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        set_permissions(folder.path().join(name), Permissions::from_mode(0o600)).unwrap();
+    };
+    let secret = account(0).to_bytes();
+    let mut rng = rand::thread_rng();
+    eth_keystore::encrypt_key(folder.path(), &mut rng, secret, "open sesame", Some("key.json")).unwrap();
+    set_permissions(folder.path().join("key.json"), Permissions::from_mode(0o600)).unwrap();
+    private("password", "open sesame\n");
+    private("chain-spec.toml", &toml::to_string(&spec()).unwrap());
+    let (nodes, execution) = (order.serve(), node.serve().await);
+    let l1 = chain.url();
+    private(
+        "op.toml",
+        &format!(
+            "chain_spec = \"chain-spec.toml\"\nrollup = 1\nnodes = [\"{nodes}\"]\nexecution = [\"{execution}\"]\nl1 = [\"{l1}\"]\n\
+             keystore = \"key.json\"\npassword_file = \"password\"\nl1_slot_ms = 1000\nchannel_ms = 300\n"
+        ),
+    );
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_batcher"));
+        command.arg("op").arg("--config").arg(folder.path().join("op.toml")).arg("--exit-on-stdin-eof");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let mistake = command().output().unwrap();
+    assert_eq!(mistake.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&mistake.stderr).contains("inbox is not set"));
+
+    let inbox = INBOX.to_string();
+    let mut child = command().args(["--inbox", &inbox]).spawn().unwrap();
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take().unwrap());
+    let reading =
+        tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next().unwrap().unwrap());
+    let line =
+        tokio::time::timeout(Duration::from_secs(60), reading).await.expect("it never says so").unwrap();
+    let said: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&said["blocks"], &said["left_out"]), (&json!([1, 3]), &json!(1)), "{line}");
+    assert_eq!(sent_to(&chain, INBOX).await.len(), 1);
+    drop(stdin);
+    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    let status = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it never ends").unwrap();
+    assert!(status.success());
 }

@@ -43,7 +43,7 @@ pub fn origin(calldata: &[u8]) -> Result<L1Origin, L1InfoError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use alloy::primitives::keccak256;
 
