@@ -9,7 +9,7 @@ use ordering_types::{Digest, Time};
 
 use super::block::{BlockId, Built};
 
-/// A channel with so many bytes of blocks is closed: compressed, it fills some blobs, and none of the wait is for better compression.
+/// A channel with so many bytes of blocks is closed: it fills some blobs, and takes five seconds to compress at most.
 pub const ENOUGH_BYTES: usize = 1 << 20;
 /// Most blocks of one channel: an hour of them at one a second.
 pub const MAX_BLOCKS: usize = 3_600;
