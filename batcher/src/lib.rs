@@ -26,14 +26,17 @@
 //! **State.** All of it is on L1 (next number, nonce) and with the nodes (batches); nothing is on disk. A batcher that
 //! is killed at any point is started again and goes on from there.
 
+pub mod carrier;
 pub mod config;
 mod connections;
 pub mod http;
 pub mod key;
 pub mod l1;
+mod lacking;
 pub mod op;
 pub mod poster;
 mod run;
+mod spending;
 pub mod status;
 pub mod turn;
 pub mod txm;

@@ -1,107 +1,49 @@
-//! The loop: what does L1 lack, is it our turn, and the transaction manager does the rest.
+//! The loop: look at L1, keep what flies flying, and send what L1 lacks next when it is our turn.
 
-use std::fmt;
+mod candidate;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alloy::primitives::{B256, U256};
-use batcher_format::SealedBatch;
-use batcher_format::blob::MAX_BLOBS;
 use batcher_format::kzg::Kzg;
-use ordering_types::{Digest, Epoch, Time};
+use ordering_types::Time;
 use rollup::client::Nodes;
-use rollup::inbox::word;
-use rollup::verify::Verified;
-use tokio::task::JoinError;
 
-use crate::l1::{InboxView, L1, Task, TaskError};
+use self::candidate::Candidate;
+use crate::l1::{Head, InboxView, L1, Simulation, Task};
+use crate::lacking::{Source, Trouble};
+use crate::spending::Spending;
 use crate::status::{Board, Side};
 use crate::turn::Rotation;
-use crate::txm::{Input, Limits, Outcome, Output, Txm};
+use crate::txm::{Account, Call, Event, Kind, Limits, Pause, Place, Send, SendFailure, Snapshot, Txm};
 
 /// Polls of a slot: how often L1 and the nodes are asked for news.
 const POLLS_PER_SLOT: u32 = 8;
 const SHORTEST_POLL: Duration = Duration::from_millis(100);
 const LONGEST_POLL: Duration = Duration::from_secs(2);
-
-/// What came of a moment's work, when it is not a transaction.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error("{0}")]
-    L1(#[from] rollup::l1::RpcError),
-    #[error("the L1 endpoint is of chain {got}, the chain specification says {expected}: point it elsewhere")]
-    WrongChain { expected: u64, got: u64 },
-    #[error("nodes: {0}")]
-    Nodes(#[from] rollup::client::RequestError),
-    #[error(
-        "batch {number} of the nodes continues {nodes}, L1 has {l1}: the L1 was reorganised, or it is another network's"
-    )]
-    Parent { number: u64, nodes: Digest, l1: B256 },
-    #[error(
-        "batch {number} of the nodes is of epoch {nodes}, L1 has the key of epoch {l1}, and no handover leads from there to batch {number}"
-    )]
-    Epoch { number: u64, nodes: Epoch, l1: Epoch },
-    #[error("{0}")]
-    Task(#[from] TaskError),
-    #[error("worker thread: {0}")]
-    Worker(#[from] JoinError),
-}
-
-/// Where L1 is: what it takes next is either the handover to the epoch after this one or the batch of this number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    epoch: Epoch,
-    /// 0 before `initialise`.
-    number: u64,
-}
-
-/// What L1 lacks next, and since when it could have had it.
-struct Candidate {
-    place: Place,
-    since: Time,
-    /// After another batcher's transaction was seen in the pool: it gets as long as a batcher whose turn it is.
-    not_before: Time,
-    content: Content,
-}
-
-/// A candidate becomes a task when its time is near: cell proofs cost a third of a second a blob.
-enum Content {
-    /// At least one, in order.
-    Batches(Vec<Verified<Arc<SealedBatch>>>),
-    Ready(Task),
-}
-
-impl fmt::Display for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Batches(all) => match all.as_slice() {
-                [one] => write!(f, "batch {}", one.header.number),
-                all => write!(f, "{} batches", all.len()),
-            },
-            Self::Ready(task) => task.fmt(f),
-        }
-    }
-}
-
-impl Candidate {
-    const fn new(place: Place, since: Time, content: Content) -> Self {
-        Self { place, since, not_before: since, content }
-    }
-}
+/// The chain's blob schedule is read again after this: it changes at forks.
+const SCHEDULE_AGAIN: Duration = Duration::from_secs(600);
 
 /// One batcher.
 pub struct Poster {
     l1: L1,
-    nodes: Nodes,
+    source: Source,
     rotation: Rotation,
     board: Arc<Board>,
     kzg: Kzg,
     poll: Duration,
     txm: Txm,
     chain_checked: bool,
+    /// Most blobs of a transaction, and when that was read.
+    blob_limit: Option<(usize, Time)>,
+    /// L1 as of the block that was looked at last.
+    seen: Option<(Head, InboxView, Snapshot)>,
+    /// By the ids that the transaction manager knows them by.
+    tasks: BTreeMap<u64, Task>,
+    next_id: u64,
     candidate: Option<Candidate>,
-    /// What the transaction manager works on.
-    task: Option<Task>,
+    spending: BTreeMap<Account, Spending>,
     clock: Time,
 }
 
@@ -118,15 +60,19 @@ impl Poster {
     ) -> Self {
         Self {
             l1,
-            nodes,
+            source: Source { nodes, patience: rotation.preparation() },
             rotation,
             board,
             kzg,
             poll: (slot / POLLS_PER_SLOT).clamp(SHORTEST_POLL, LONGEST_POLL),
             txm: Txm::new(limits),
             chain_checked: false,
+            blob_limit: None,
+            seen: None,
+            tasks: BTreeMap::new(),
+            next_id: 0,
             candidate: None,
-            task: None,
+            spending: BTreeMap::new(),
             clock: Time::default(),
         }
     }
@@ -134,8 +80,8 @@ impl Poster {
     /// Works until dropped. May be dropped at any await: nothing is kept that L1 does not have.
     pub async fn run(mut self) {
         loop {
-            let pause = self.turn().await;
-            tokio::time::sleep(pause).await;
+            self.turn().await;
+            tokio::time::sleep(self.poll).await;
         }
     }
 
@@ -147,219 +93,265 @@ impl Poster {
         self.clock
     }
 
-    /// Does what can be done now; returns how long to sleep.
-    async fn turn(&mut self) -> Duration {
-        if self.task.is_none() {
-            match self.choose().await {
-                Ok(Some(task)) => {
-                    self.board.update(|status| status.trouble = None);
-                    self.task = Some(task);
-                    self.drive(Input::Begin).await;
-                }
-                Ok(None) => self.board.update(|status| status.trouble = None),
-                Err(trouble) => self.report(&trouble.to_string()),
-            }
-        } else {
-            self.drive(Input::Wake).await;
-        }
-        let now = self.now();
-        match self.txm.next_deadline() {
-            _ if self.task.is_none() => self.poll,
-            Some(deadline) => deadline.since(now).min(self.poll),
-            None => Duration::ZERO,
-        }
+    /// Does what can be done now.
+    async fn turn(&mut self) {
+        let done = self.work().await;
+        let pause = self.txm.pause().cloned().map(Trouble::from);
+        let trouble = done.err().or(pause);
+        self.report(trouble.as_ref());
+        self.board.bumps(self.txm.bumps());
+        self.board.endpoints(self.l1.good_endpoints());
+        self.board.update(|status| status.in_flight = self.txm.flying().count());
     }
 
-    /// Logs new trouble once, however long it lasts.
-    fn report(&self, trouble: &str) {
-        if self.board.status().trouble.as_deref() != Some(trouble) {
-            tracing::warn!(trouble, "cannot post now; will keep trying");
-            self.board.update(|status| {
-                status.trouble = Some(trouble.to_owned());
-                status.activity = "waiting for trouble to pass".to_owned();
-            });
-        }
-    }
-
-    /// The next call, if there is one and its time has come.
-    async fn choose(&mut self) -> Result<Option<Task>, Trouble> {
+    async fn work(&mut self) -> Result<(), Trouble> {
         self.check_chain().await?;
-        let view = self.l1.view().await?;
-        let balance = self.l1.balance().await?;
-        self.board.heard(Side::L1);
-        self.board.update(|status| {
-            status.next_number = view.next_number;
-            status.epoch = view.epoch.get();
-            status.balance_eth = Some(ether(balance));
-        });
-        let place = Place { epoch: view.epoch, number: view.next_number };
-        if self.candidate.as_ref().is_none_or(|candidate| candidate.place != place) {
-            self.candidate = None;
-            let content = self.find(view).await?;
-            self.candidate = content.map(|content| Candidate::new(place, self.now(), content));
-        }
-        let now = self.now();
-        let Some(candidate) = &mut self.candidate else {
-            self.board.update(|status| status.activity = "nothing to post".to_owned());
-            return Ok(None);
-        };
-        let (waited, delay) = (now.since(candidate.since), self.rotation.delay(candidate.place.number));
-        if waited + self.rotation.preparation() >= delay
-            && let Content::Batches(batches) = &candidate.content
-        {
-            let (batches, kzg) = (batches.iter().map(|one| Arc::clone(one)).collect::<Vec<_>>(), self.kzg);
-            let made = tokio::task::spawn_blocking(move || Task::post(&batches, kzg)).await??;
-            if let Some(task) = made {
-                candidate.content = Content::Ready(task);
-            }
-            return Ok(None);
-        }
-        if waited < delay || now < candidate.not_before {
-            let activity = format!("another batcher's turn: {}", candidate.content);
-            self.board.update(|status| status.activity = activity);
-            return Ok(None);
-        }
-        match &candidate.content {
-            Content::Ready(task) => {
-                self.board.update(|status| status.activity = format!("posting {task}"));
-                Ok(Some(task.clone()))
-            }
-            Content::Batches(_) => Ok(None),
-        }
-    }
-
-    async fn check_chain(&mut self) -> Result<(), Trouble> {
-        if self.chain_checked {
-            return Ok(());
-        }
-        let (expected, got) = (self.nodes.network().spec().l1_chain_id, self.l1.chain_id().await?);
-        if got != expected {
-            return Err(Trouble::WrongChain { expected, got });
-        }
-        self.chain_checked = true;
+        self.look().await?;
+        self.keep_flying().await;
+        while self.launch().await? {}
         Ok(())
     }
 
-    /// Asks the nodes for what L1 lacks.
-    async fn find(&self, view: InboxView) -> Result<Option<Content>, Trouble> {
-        let Some(key) = view.key else {
-            let founding = self.nodes.founding().await?;
-            self.board.heard(Side::Nodes);
-            return Ok(founding.map(|founding| Content::Ready(Task::initialise(&founding))));
-        };
-        // L1 decides whose signatures count: what came before need not be learnt, and the members may have replaced a key.
-        self.nodes.trust(view.epoch, key, None);
-        let batch = self.nodes.sealed(view.next_number).await?;
-        self.board.heard(Side::Nodes);
-        match batch {
-            Some(batch) if batch.header.epoch == view.epoch => {
-                let (number, nodes) = (view.next_number, batch.header.parent);
-                if word(nodes) != view.last_id {
-                    return Err(Trouble::Parent { number, nodes, l1: view.last_id });
+    /// Logs new trouble once, however long it lasts.
+    fn report(&self, trouble: Option<&Trouble>) {
+        let text = trouble.map(ToString::to_string);
+        let out_of_money = matches!(trouble, Some(Trouble::Pause(Pause::OutOfMoney(_))));
+        if let Some(text) = text.as_ref().filter(|text| self.board.status().trouble.as_ref() != Some(text)) {
+            match trouble {
+                Some(Trouble::Pause(Pause::OutOfMoney(account))) => {
+                    let address = self.l1.address(*account).unwrap_or_default();
+                    tracing::error!(%address, "{text}");
                 }
-                Ok(Some(Content::Batches(self.find_more(batch).await)))
+                Some(Trouble::Rejected { .. }) => {
+                    tracing::error!("{text}: check that inbox and chain specification belong together");
+                }
+                _ => tracing::warn!(trouble = text, "cannot post now; will keep trying"),
             }
-            batch => self.find_handover(view, batch.map(|batch| batch.header.epoch)).await,
         }
-    }
-
-    /// This batch and those that the nodes have after it, of its epoch, as many as one transaction carries: L1 is behind. Whoever holds the
-    /// others back, or lies about them, does not hold this one back.
-    async fn find_more(&self, first: Verified<Arc<SealedBatch>>) -> Vec<Verified<Arc<SealedBatch>>> {
-        let until = tokio::time::Instant::now() + self.rotation.preparation();
-        let (mut number, epoch) = (first.header.number, first.header.epoch);
-        let mut blobs = first.encoded.commitments.len();
-        let mut found = vec![first];
-        while blobs < MAX_BLOBS {
-            number += 1;
-            let asked = tokio::time::timeout_at(until, self.nodes.sealed(number)).await;
-            let Ok(Ok(Some(next))) = asked else { break };
-            blobs += next.encoded.commitments.len();
-            if next.header.epoch != epoch || blobs > MAX_BLOBS {
-                break;
+        self.board.update(|status| {
+            status.out_of_money = out_of_money;
+            if text.is_some() {
+                status.activity = "waiting for trouble to pass".to_owned();
             }
-            found.push(next);
-        }
-        found
+            status.trouble = text;
+        });
     }
 
-    /// The handover that L1 takes before its next batch, which is of the epoch `of` as far as the nodes have it.
-    async fn find_handover(&self, view: InboxView, of: Option<Epoch>) -> Result<Option<Content>, Trouble> {
-        let succession = self.nodes.handover(view.epoch.next()).await?;
-        self.board.heard(Side::Nodes);
-        let number = view.next_number;
-        match (succession.filter(|next| next.signed.handover.first_batch == number), of) {
-            (Some(next), _) => Ok(Some(Content::Ready(Task::rotate(&next.signed)?))),
-            (None, Some(nodes)) => Err(Trouble::Epoch { number, nodes, l1: view.epoch }),
-            (None, None) => Ok(None),
+    async fn check_chain(&mut self) -> Result<(), Trouble> {
+        let now = self.now();
+        if !self.chain_checked {
+            let (expected, got) = (self.source.nodes.network().spec().l1_chain_id, self.l1.chain_id().await?);
+            if got != expected {
+                return Err(Trouble::WrongChain { expected, got });
+            }
+            self.chain_checked = true;
         }
+        if self.blob_limit.is_none_or(|(_, read)| now.since(read) >= SCHEDULE_AGAIN) {
+            self.blob_limit = Some((self.l1.blob_limit().await?, now));
+        }
+        Ok(())
     }
 
-    /// Feeds the transaction manager and does what it says until it waits or is done.
-    async fn drive(&mut self, input: Input) {
-        let Some(task) = self.task.clone() else { return };
-        let mut input = Some(input);
-        while let Some(next) = input.take() {
+    /// Reads L1 if it has a new block, or if something is open.
+    async fn look(&mut self) -> Result<(), Trouble> {
+        let head = self.l1.survey().await?;
+        self.board.heard(Side::L1);
+        if self.seen.as_ref().is_some_and(|(seen, ..)| *seen == head) && !self.txm.wants_news() {
+            return Ok(());
+        }
+        let (view, snapshot) = self.l1.read(head, &self.txm.watched()).await?;
+        let now = self.now();
+        for event in self.txm.observe(now, snapshot.clone()) {
+            self.book(event);
+        }
+        let wanted: Vec<u64> = self.txm.calls().collect();
+        self.tasks.retain(|id, _| wanted.contains(id));
+        self.show(now, view, &snapshot);
+        self.seen = Some((head, view, snapshot));
+        Ok(())
+    }
+
+    fn show(&self, now: Time, view: InboxView, snapshot: &Snapshot) {
+        let balance = |account: Account| snapshot.accounts.get(&account).map(|standing| standing.balance);
+        let days = snapshot
+            .accounts
+            .iter()
+            .filter_map(|(account, standing)| self.spending.get(account)?.days_left(now, standing.balance));
+        let days = days.reduce(f64::min);
+        self.board.update(|status| {
+            status.next_number = view.next_number;
+            status.epoch = view.epoch.get();
+            status.balance_eth = balance(Account::Blobs).map(crate::spending::ether);
+            status.calldata_balance_eth = balance(Account::Calldata).map(crate::spending::ether);
+            status.days_of_funds = days;
+        });
+    }
+
+    /// Sends again what has to be.
+    async fn keep_flying(&mut self) {
+        loop {
             let now = self.now();
-            let Some(output) = self.txm.handle(now, next) else { break };
-            input = match output {
-                Output::Look => Some(Input::Looked(self.l1.look(&task).await)),
-                Output::Send { nonce, fees, gas } => {
-                    tracing::info!(nonce, ?fees, gas, blobs = task.blobs(), "sending {task}");
-                    Some(Input::Sent(self.l1.send(&task, nonce, fees, gas, self.txm.has_sent()).await))
-                }
-                Output::Check(hashes) => Some(Input::Checked(self.l1.check(&task, &hashes).await)),
-                Output::Finished(outcome) => {
-                    self.finished(&task, outcome);
-                    None
-                }
-            };
-        }
-        self.board.bumps(self.txm.bumps());
-        match self.txm.pause() {
-            Some(pause) => self.report(&pause.to_string()),
-            None => self.board.heard(Side::L1),
+            let Some(send) = self.txm.next_send(now) else { break };
+            let Some(task) = self.tasks.get(&send.call.id).cloned() else { break };
+            self.send(&task, send).await;
         }
     }
 
-    fn finished(&mut self, task: &Task, outcome: Outcome) {
-        self.task = None;
+    /// Signs, sends and tells the transaction manager.
+    async fn send(&mut self, task: &Task, send: Send) -> Option<SendFailure> {
+        tracing::info!(nonce = send.nonce, fees = ?send.fees, gas = send.call.gas, blobs = task.blobs(), "sending {task}");
+        let answer = self.l1.send(task, &send).await;
+        let now = self.now();
+        self.txm.sent(now, send, answer.clone());
+        answer.err()
+    }
+
+    /// Sends what L1 lacks, if it is time; returns whether more may follow at once.
+    async fn launch(&mut self) -> Result<bool, Trouble> {
+        let Some((_, view, _)) = self.seen else { return Ok(false) };
+        let now = self.now();
+        if !self.txm.has_room(now) {
+            return Ok(self.idle("waiting for L1 to take what was sent"));
+        }
+        let place = Place { epoch: view.epoch, number: self.txm.next_number() };
+        if self.candidate.as_ref().is_none_or(|candidate| candidate.place != place) {
+            self.candidate = self.find(view, place).await?;
+        }
+        let Some(candidate) = &self.candidate else {
+            self.txm.nothing_to_send();
+            return Ok(self.idle("nothing to post"));
+        };
+        let wait = candidate.wait(now, &self.rotation);
+        if wait <= self.rotation.preparation() {
+            self.prepare().await?;
+        }
+        let Some(candidate) = &self.candidate else { return Ok(false) };
+        if !wait.is_zero() {
+            let activity = format!("another batcher's turn: {candidate}");
+            return Ok(self.idle(&activity));
+        }
+        match candidate.ready(self.market(), self.txm.carrier()) {
+            Some(task) => self.start(task, view).await,
+            None => Ok(false),
+        }
+    }
+
+    fn idle(&self, activity: &str) -> bool {
+        self.board.update(|status| activity.clone_into(&mut status.activity));
+        false
+    }
+
+    fn market(&self) -> crate::txm::Market {
+        self.seen.as_ref().map(|(.., snapshot)| snapshot.market).unwrap_or_default()
+    }
+
+    async fn find(&mut self, view: InboxView, place: Place) -> Result<Option<Candidate>, Trouble> {
+        let before =
+            |task: &&Task| task.last_number().is_some_and(|last| last.saturating_add(1) == place.number);
+        let ahead = (place.number > view.next_number)
+            .then(|| self.tasks.values().find(before).map(|task| (place.number, task.last_id())))
+            .flatten();
+        if place.number > view.next_number && ahead.is_none() {
+            return Ok(None);
+        }
+        let limit = self.blob_limit.map_or(1, |(limit, _)| limit);
+        let lack = self.source.next(view, ahead, limit).await?;
+        self.board.heard(Side::Nodes);
+        let has_calldata_account = self.l1.plain_account() == Account::Calldata;
+        let now = self.now();
+        Ok(lack.map(|lack| Candidate::new(place, now, lack, has_calldata_account, ahead.is_some())))
+    }
+
+    /// Makes cell proofs, if blobs are what it will be.
+    async fn prepare(&mut self) -> Result<(), Trouble> {
+        let (market, carrier) = (self.market(), self.txm.carrier());
+        let Some(candidate) = &mut self.candidate else { return Ok(()) };
+        if let Some(batches) = candidate.unprepared(market, carrier) {
+            let kzg = self.kzg;
+            let made = tokio::task::spawn_blocking(move || Task::post(&batches, kzg)).await??;
+            candidate.prepared(made);
+        }
+        Ok(())
+    }
+
+    /// Sends it for the first time, if L1 would take it.
+    async fn start(&mut self, task: Task, view: InboxView) -> Result<bool, Trouble> {
+        let account = if task.kind() == Kind::Blob { Account::Blobs } else { self.l1.plain_account() };
+        let gas = match self.simulate(&task, account, view).await? {
+            Simulation::Succeeds(gas) => gas,
+            Simulation::Past => {
+                self.lost(&task);
+                return Ok(false);
+            }
+            Simulation::Rejected(why) => {
+                self.candidate = None;
+                return Err(Trouble::Rejected { what: task, why });
+            }
+        };
+        let (id, goal, kind, blob_gas) = (self.next_id, task.goal(), task.kind(), task.blob_gas());
+        let now = self.now();
+        let call = Call { id, goal, account, kind, gas, blob_gas };
+        let Some(send) = self.txm.begin(now, call) else { return Ok(false) };
+        self.next_id += 1;
+        self.tasks.insert(id, task.clone());
+        let failure = self.send(&task, send).await;
+        if self.txm.calls().any(|known| known == id) {
+            self.candidate = None;
+            return Ok(failure.is_none());
+        }
+        self.tasks.remove(&id);
+        if failure == Some(SendFailure::LostRace) {
+            self.lost(&task);
+        }
+        Ok(false)
+    }
+
+    /// What comes after others that are on their way cannot be simulated.
+    async fn simulate(&self, task: &Task, account: Account, view: InboxView) -> Result<Simulation, Trouble> {
+        let Some((.., snapshot)) = &self.seen else { return Ok(Simulation::Past) };
+        if task.first_number().is_some_and(|first| first > view.next_number) {
+            return Ok(Simulation::Succeeds(task.ample_gas()));
+        }
+        let fees = snapshot.market.generous(task.kind());
+        let balance = snapshot.accounts.get(&account).map(|standing| standing.balance).unwrap_or_default();
+        let simulated = self.l1.simulate(task, account, fees, balance).await;
+        simulated.map_err(|trouble| Trouble::Simulation(trouble.0))
+    }
+
+    fn lost(&mut self, task: &Task) {
+        tracing::debug!("{task}: another batcher was first");
+        self.board.lost_race();
         let not_before = self.now() + self.rotation.takeover();
-        match outcome {
-            Outcome::Mined { hash, gas } => {
-                tracing::info!(%hash, gas, blobs = task.blobs(), "{task} took effect");
-                self.board.mined(task, hash, gas);
-                self.candidate = None;
-            }
-            Outcome::Reverted { hash, gas } => {
-                tracing::warn!(%hash, gas, "{task} was mined without effect: another batcher was first");
-                self.board.reverted(gas);
-                self.candidate = None;
-            }
-            Outcome::Obsolete => {
-                tracing::debug!("{task}: another batcher was first");
-                self.board.lost_race();
-                if let Some(candidate) = &mut self.candidate {
-                    candidate.not_before = not_before;
+        if let Some(candidate) = &mut self.candidate {
+            candidate.not_before = not_before;
+        }
+    }
+
+    fn book(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Mined { call, hash, receipt } => {
+                self.spending.entry(call.account).or_default().note(now, receipt.cost);
+                let (what, gas, blobs) = (call.goal, receipt.gas, call.blobs());
+                if receipt.success {
+                    tracing::info!(%hash, gas, blobs, "{what} took effect");
+                    self.board.mined(&call, hash, gas);
+                } else {
+                    tracing::warn!(%hash, gas, "{what} was mined without effect: another batcher was first");
+                    self.board.reverted(gas);
                 }
             }
-            Outcome::Rejected(why) => {
-                tracing::error!(
-                    why,
-                    what = %task,
-                    "the contract refuses what the committee signed: check that inbox and chain specification belong together"
-                );
-                self.report(&format!("the contract refuses {task}: {why}"));
-                self.candidate = None;
+            Event::Lost { call } => {
+                tracing::debug!("{}: another batcher was first", call.goal);
+                self.board.lost_race();
+            }
+            Event::Reorganised { call } => {
+                tracing::warn!("L1 was reorganised and has {} no more: it is posted again", call.goal);
+                self.board.reorganised();
             }
         }
-        self.board.update(|status| status.activity = "looking for what is next".to_owned());
         if let Ok(line) = serde_json::to_string(&self.board.status()) {
             println!("{line}");
         }
     }
-}
-
-fn ether(wei: U256) -> f64 {
-    wei.to_string().parse::<f64>().unwrap_or(f64::MAX) / 1e18
 }

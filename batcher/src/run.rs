@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use alloy::signers::local::PrivateKeySigner;
 use batcher_format::kzg::{Kzg, PRECOMPUTE_PROVE};
 use clap::Parser;
 use color_eyre::eyre::{Context, Result};
@@ -18,6 +20,7 @@ use crate::config::{self, Config, Flags};
 use crate::l1::L1;
 use crate::poster::Poster;
 use crate::status::Board;
+use crate::txm::Account;
 use crate::{http, key};
 
 /// Exit code for settings that cannot be, so that a supervisor need not try again.
@@ -84,11 +87,14 @@ fn run(config: Config, until_stdin_ends: bool) -> Result<()> {
 }
 
 async fn work(config: Config, stop: watch::Receiver<bool>) -> Result<()> {
-    let (keystore, password) = (config.keystore.clone(), config.password_file.clone());
-    let signer = tokio::task::spawn_blocking(move || key::load(&keystore, &password)).await??;
+    let signer = load_key(config.keystore.clone(), config.password_file.clone()).await?;
     let spec = &config.spec;
-    let l1 = L1::new(&config.l1, spec.l1_chain_id, *spec.inbox.as_bytes(), signer)?;
+    let mut l1 = L1::new(&config.l1, spec.l1_chain_id, *spec.inbox.as_bytes(), signer)?;
+    if let Some((keystore, password)) = config.calldata_keystore.clone() {
+        l1 = l1.with_calldata_account(load_key(keystore, password).await?).wrap_err("calldata_keystore")?;
+    }
     let board = Arc::new(Board::new(l1.account())?);
+    board.update(|status| status.calldata_account = l1.address(Account::Calldata));
     let nodes = Nodes::new(Network::new(Arc::clone(spec)), &config.nodes)?;
     let server = match config.metrics {
         Some(address) => {
@@ -115,6 +121,10 @@ async fn work(config: Config, stop: watch::Receiver<bool>) -> Result<()> {
         server.await?.wrap_err("metrics server")?;
     }
     Ok(())
+}
+
+async fn load_key(keystore: PathBuf, password: PathBuf) -> Result<PrivateKeySigner> {
+    Ok(tokio::task::spawn_blocking(move || key::load(&keystore, &password)).await??)
 }
 
 pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {

@@ -8,7 +8,7 @@ use prometheus::core::{Atomic, GenericCounter, GenericGauge};
 use prometheus::{Gauge, IntCounter, IntGauge, Registry, TextEncoder};
 use serde::Serialize;
 
-use crate::l1::Task;
+use crate::txm::{Call, Goal, Kind};
 
 /// A batcher that has not heard from L1 or any node for this long is not ready.
 const STALE_AFTER: Duration = Duration::from_secs(30);
@@ -20,6 +20,16 @@ pub struct Status {
     pub account: Address,
     /// Its money, in ether; `None` before L1 answered.
     pub balance_eth: Option<f64>,
+    /// The account that pays for calldata, if there is one.
+    pub calldata_account: Option<Address>,
+    /// Its money, in ether.
+    pub calldata_balance_eth: Option<f64>,
+    /// Days that the money lasts at the pace of the last day; the shorter of both accounts'.
+    pub days_of_funds: Option<f64>,
+    /// Whether an account cannot pay for what is to be posted.
+    pub out_of_money: bool,
+    /// Transactions that wait for a block.
+    pub in_flight: usize,
     /// What it is doing, in a few words.
     pub activity: String,
     /// The number that L1's next batch must have; 0 before `initialise`.
@@ -28,6 +38,10 @@ pub struct Status {
     pub epoch: u64,
     /// Batches posted by this process.
     pub posted: u64,
+    /// Those of them that calldata carried.
+    pub in_calldata: u64,
+    /// Transactions that a reorganisation of L1 undid, and that were sent again.
+    pub reorganised: u64,
     /// Handovers to a next epoch's key posted by this process.
     pub rotations: u64,
     /// Newest transaction of this process that took effect.
@@ -49,6 +63,12 @@ pub struct Board {
     status: Mutex<(Status, Seen)>,
     next_number: IntGauge,
     balance: Gauge,
+    days_of_funds: Gauge,
+    out_of_money: IntGauge,
+    in_flight: IntGauge,
+    in_calldata: IntCounter,
+    reorganised: IntCounter,
+    endpoints: IntGauge,
     epoch: IntGauge,
     posted: IntCounter,
     rotations: IntCounter,
@@ -83,6 +103,16 @@ impl Board {
         Ok(Self {
             next_number: gauge(&registry, "next_number", "Number that L1's next batch must have")?,
             balance: gauge(&registry, "balance_eth", "Money of the paying account, in ether")?,
+            days_of_funds: gauge(
+                &registry,
+                "days_of_funds",
+                "Days that the money lasts at the pace of the last day; -1 if nothing was spent",
+            )?,
+            out_of_money: gauge(&registry, "out_of_money", "Whether an account cannot pay")?,
+            in_flight: gauge(&registry, "in_flight", "Transactions that wait for a block")?,
+            in_calldata: counter(&registry, "in_calldata_total", "Batches posted to effect in calldata")?,
+            reorganised: counter(&registry, "reorganised_total", "Transactions that a reorganisation undid")?,
+            endpoints: gauge(&registry, "l1_endpoints", "L1 endpoints that can be asked")?,
             epoch: gauge(&registry, "epoch", "Epoch of L1's key")?,
             posted: counter(&registry, "posted_total", "Batches posted to effect")?,
             rotations: counter(&registry, "rotations_total", "Handovers posted to effect")?,
@@ -108,6 +138,9 @@ impl Board {
         self.next_number.set(i64::try_from(guard.0.next_number).unwrap_or(i64::MAX));
         self.epoch.set(i64::try_from(guard.0.epoch).unwrap_or(i64::MAX));
         self.balance.set(guard.0.balance_eth.unwrap_or_default());
+        self.days_of_funds.set(guard.0.days_of_funds.unwrap_or(-1.0));
+        self.out_of_money.set(i64::from(guard.0.out_of_money));
+        self.in_flight.set(i64::try_from(guard.0.in_flight).unwrap_or(i64::MAX));
     }
 
     /// A side has answered.
@@ -120,19 +153,19 @@ impl Board {
         }
     }
 
-    /// The transaction of this task took effect.
-    pub fn mined(&self, task: &Task, hash: B256, gas: u64) {
-        let posted = match task {
-            Task::Post(post) => post.numbers().clone().count() as u64,
-            Task::Initialise(_) | Task::Rotate(_) | Task::Frames(_) => 0,
-        };
-        let rotations = u64::from(matches!(task, Task::Rotate(_)));
+    /// The transaction of this call took effect.
+    pub fn mined(&self, call: &Call, hash: B256, gas: u64) {
+        let posted = call.goal.batches();
+        let in_calldata = if call.kind == Kind::Plain { posted } else { 0 };
+        let rotations = u64::from(matches!(call.goal, Goal::Epoch(_)));
         self.gas.inc_by(gas);
-        self.blobs.inc_by(task.blobs() as u64);
+        self.blobs.inc_by(call.blobs());
         self.posted.inc_by(posted);
+        self.in_calldata.inc_by(in_calldata);
         self.rotations.inc_by(rotations);
         self.update(|status| {
             status.posted += posted;
+            status.in_calldata += in_calldata;
             status.rotations += rotations;
             status.last_transaction = Some(hash);
             status.last_gas = gas;
@@ -144,6 +177,17 @@ impl Board {
         self.gas.inc_by(gas);
         self.reverted.inc();
         self.update(|status| status.reverted += 1);
+    }
+
+    /// L1 has a transaction no more.
+    pub fn reorganised(&self) {
+        self.reorganised.inc();
+        self.update(|status| status.reorganised += 1);
+    }
+
+    /// So many L1 endpoints can be asked.
+    pub fn endpoints(&self, good: usize) {
+        self.endpoints.set(i64::try_from(good).unwrap_or(i64::MAX));
     }
 
     /// Another batcher was first.
@@ -166,7 +210,9 @@ impl Board {
     pub fn not_ready(&self) -> Option<String> {
         let (status, seen) = self.lock().clone();
         let stale = |heard: Option<Instant>| heard.is_none_or(|at| at.elapsed() > STALE_AFTER);
-        let why = if stale(seen.l1) {
+        let why = if status.out_of_money {
+            Some("nothing can be posted")
+        } else if stale(seen.l1) {
             Some("no usable L1 endpoint")
         } else if stale(seen.nodes) {
             Some("no node answers")

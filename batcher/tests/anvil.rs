@@ -13,8 +13,7 @@ use std::sync::Arc;
 use alloy::primitives::{Address, B256, Bytes, U64, hex};
 use alloy::rpc::types::Log;
 use alloy::sol_types::{SolCall, SolError, SolEvent};
-use batcher::l1::{L1, Task};
-use batcher::txm::{Check, Facts, Look};
+use batcher::l1::{L1, Simulation, Task};
 use batcher_format::kzg::Kzg;
 use batcher_format::{BatchHeader, SealedBatch, signing_digest};
 use ordering_types::{Epoch, GroupSignature};
@@ -305,22 +304,22 @@ async fn both_refuse_forgeries_and_repetitions() {
     let (good_task, forged_task) = (task(&good).await, task(&forged).await);
     for network in &networks {
         let l1 = network.as_seen_by(OTHER_PAYER);
-        let Ok(Look::Wanted(facts)) = l1.look(&good_task).await else {
+        let Simulation::Succeeds(gas) = network.simulate(&l1, &good_task).await else {
             panic!("the true signature is refused")
         };
-        assert!(
-            matches!(l1.look(&forged_task).await, Ok(Look::Rejected(why)) if why.contains("InvalidGroup"))
-        );
+        let refused = network.simulate(&l1, &forged_task).await;
+        assert!(matches!(refused, Simulation::Rejected(why) if why.contains("InvalidGroup")));
         check_forgery(network, &good, &forged).await;
-        assert_eq!(mine(&l1, &forged_task, facts).await, (false, facts.nonce));
-        assert_eq!(mine(&l1, &good_task, facts).await, (true, facts.nonce + 1));
+        let nonce = network.signed(&l1, &good_task, gas, true).await.nonce;
+        assert_eq!(mine(network, &l1, &forged_task, gas).await, (false, nonce));
+        assert_eq!(mine(network, &l1, &good_task, gas).await, (true, nonce + 1));
         derived(network, 2).await;
 
         let refusal = simulate(network, &good).await.unwrap_err();
         let error = WrongNumber::abi_decode(&revert_data(&refusal)).unwrap();
         assert_eq!((error.expected, error.got), (3, 2));
-        assert_eq!(l1.look(&good_task).await, Ok(Look::Obsolete));
-        assert_eq!(mine(&l1, &good_task, facts).await, (false, facts.nonce + 2));
+        assert_eq!(network.simulate(&l1, &good_task).await, Simulation::Past);
+        assert_eq!(mine(network, &l1, &good_task, gas).await, (false, nonce + 2));
         network.check_derivation().await;
     }
     let gas = check_receipts(ours, theirs).await;
@@ -370,14 +369,10 @@ async fn task(batch: &SealedBatch) -> Task {
 
 /// Sends what the batcher's own checks would keep back, and waits until it is mined: whether it succeeded, and its
 /// nonce.
-async fn mine(l1: &L1, task: &Task, facts: Facts) -> (bool, u64) {
-    let Ok(Check::Waiting { nonce, .. }) = l1.check(task, &[]).await else { panic!("no nonce") };
-    let hash = l1.send(task, nonce, facts.market, facts.gas, true).await.unwrap();
-    let success = until("a mined transaction", async || match l1.check(task, &[hash]).await {
-        Ok(Check::Mined { success, .. }) => Some(success),
-        _ => None,
-    });
-    (success.await, nonce)
+async fn mine(network: &Network, l1: &L1, task: &Task, gas: u64) -> (bool, u64) {
+    let send = network.signed(l1, task, gas, true).await;
+    let hash = l1.send(task, &send).await.unwrap();
+    (network.mined(l1, hash).await, send.nonce)
 }
 
 /// Calls `post` with the batch's blobs and changes nothing.

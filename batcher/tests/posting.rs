@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use alloy::sol_types::SolCall;
-use batcher::l1::Task;
-use batcher::txm::{Check, Look};
+use batcher::l1::{Simulation, Task};
 use batcher_format::SealedBatch;
 use batcher_format::kzg::Kzg;
 use rollup::inbox::post_calldata_call;
@@ -75,13 +74,11 @@ async fn a_series_goes_on_after_what_another_batcher_posted_of_it() {
         let l1 = network.as_seen_by(payer);
         let made = tokio::task::spawn_blocking(move || Task::post(&batches, Kzg::shared()).unwrap());
         let task = made.await.unwrap().unwrap();
-        let Ok(Look::Wanted(facts)) = l1.look(&task).await else { panic!("{task} is not wanted") };
-        let hash = l1.send(&task, facts.nonce, facts.market, facts.gas, true).await.unwrap();
-        until("a mined transaction", async || match l1.check(&task, &[hash]).await {
-            Ok(Check::Mined { success, .. }) => Some(success),
-            _ => None,
-        })
-        .await
+        let Simulation::Succeeds(gas) = network.simulate(&l1, &task).await else {
+            panic!("{task} is not wanted")
+        };
+        let hash = l1.send(&task, &network.signed(&l1, &task, gas, true).await).await.unwrap();
+        network.mined(&l1, hash).await
     };
     let sealed = |numbers: std::ops::RangeInclusive<u64>| numbers.map(|n| network.sealed(n)).collect();
     assert!(post(1, sealed(2..=2)).await);

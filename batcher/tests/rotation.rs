@@ -9,9 +9,9 @@ use std::time::Duration;
 use alloy::primitives::Address;
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
-use batcher::l1::{L1, Task};
+use batcher::l1::{L1, Simulation, Task};
 use batcher::turn::Rotation;
-use batcher::txm::{Check, Facts, Look, SendFailure};
+use batcher::txm::SendFailure;
 use ordering_types::{Epoch, GroupSignature, SignedHandover};
 use rollup::client::{Nodes, RequestError};
 use rollup::inbox::ISequencerInbox::{BatchPosted, Rotated};
@@ -177,22 +177,16 @@ async fn a_handover_that_is_on_its_way_is_not_sent_again() {
     automine(false).await;
     let (first, second) = (network.as_seen_by(1), network.as_seen_by(2));
     let send = async |l1: &L1| {
-        let Ok(Look::Wanted(Facts { nonce, market, gas, .. })) = l1.look(&task).await else {
-            panic!("wanted")
-        };
-        l1.send(&task, nonce, market, gas, false).await
+        let Simulation::Succeeds(gas) = network.simulate(l1, &task).await else { panic!("wanted") };
+        l1.send(&task, &network.signed(l1, &task, gas, false).await).await
     };
     let hash = send(&first).await.unwrap();
     assert_eq!(send(&second).await, Err(SendFailure::LostRace));
-    assert!(matches!(second.check(&task, &[]).await, Ok(Check::Waiting { obsolete: false, .. })));
+    assert!(!second.is_past(task.goal(), "latest").await.unwrap());
     automine(true).await;
-    let mined = until("a block with it", async || match first.check(&task, &[hash]).await.unwrap() {
-        Check::Mined { success, .. } => Some(success),
-        Check::Waiting { .. } => None,
-    });
-    assert!(mined.await);
-    assert!(matches!(second.check(&task, &[]).await, Ok(Check::Waiting { obsolete: true, .. })));
-    assert_eq!(second.look(&task).await, Ok(Look::Obsolete));
+    assert!(network.mined(&first, hash).await);
+    assert!(second.is_past(task.goal(), "latest").await.unwrap());
+    assert_eq!(network.simulate(&second, &task).await, Simulation::Past);
 }
 
 /// L1 says which key is in force: a batcher that starts late needs no handover from before.

@@ -2,10 +2,12 @@
 //!
 //! ```toml
 //! chain_spec = "chain-spec.toml"             # the network's genesis file
-//! l1 = ["http://127.0.0.1:8545"]             # JSON-RPC endpoints, in order of preference
+//! l1 = ["http://127.0.0.1:8545"]             # JSON-RPC endpoints, in order of preference; three outvote one that lies
 //! nodes = ["127.0.0.1:9201"]                 # client ports of nodes, host:port
 //! keystore = "batcher.json"                  # Ethereum keystore of the paying account, mode 600
 //! password_file = "batcher.password"         # its password, mode 600
+//! calldata_keystore = "calldata.json"        # another account: calldata where it is cheaper than blobs; default: blobs alone
+//! calldata_password_file = "batcher.password" # default: password_file
 //! index = 0                                  # this batcher among `count`, from 0
 //! count = 1
 //! metrics = "127.0.0.1:9501"                 # /metrics, /livez, /readyz, /status; "off" for none
@@ -82,6 +84,8 @@ pub struct Config {
     pub keystore: PathBuf,
     /// Password file.
     pub password_file: PathBuf,
+    /// Keystore and password file of the account for calldata, if there is one.
+    pub calldata_keystore: Option<(PathBuf, PathBuf)>,
     /// Place among the batchers.
     pub rotation: Rotation,
     /// Where metrics are served, if at all.

@@ -11,6 +11,7 @@ use ordering_types::ChainSpec;
 use serde::Deserialize;
 
 use super::{Config, ConfigError};
+use crate::l1::MAX_ENDPOINTS;
 use crate::turn::Rotation;
 use crate::txm::Limits;
 
@@ -41,6 +42,12 @@ pub struct Settings {
     /// File with the keystore's password.
     #[arg(long, env = "BATCHER_PASSWORD_FILE")]
     pub password_file: Option<PathBuf>,
+    /// Ethereum keystore of another account, which pays for calldata where that is cheaper than blobs; without it there are only blobs.
+    #[arg(long, env = "BATCHER_CALLDATA_KEYSTORE")]
+    pub calldata_keystore: Option<PathBuf>,
+    /// File with that keystore's password; default: the same as the other's.
+    #[arg(long, env = "BATCHER_CALLDATA_PASSWORD_FILE")]
+    pub calldata_password_file: Option<PathBuf>,
     /// Place of this batcher among `count`, from 0.
     #[arg(long, env = "BATCHER_INDEX")]
     pub index: Option<u64>,
@@ -80,13 +87,15 @@ pub struct Flags {
 }
 
 /// Names of all `BATCHER_*` variables.
-const VARIABLES: [&str; 13] = [
+const VARIABLES: [&str; 15] = [
     "BATCHER_CONFIG",
     "BATCHER_CHAIN_SPEC",
     "BATCHER_L1",
     "BATCHER_NODES",
     "BATCHER_KEYSTORE",
     "BATCHER_PASSWORD_FILE",
+    "BATCHER_CALLDATA_KEYSTORE",
+    "BATCHER_CALLDATA_PASSWORD_FILE",
     "BATCHER_INDEX",
     "BATCHER_COUNT",
     "BATCHER_METRICS",
@@ -110,7 +119,13 @@ pub fn load(flags: Flags, variables: impl Iterator<Item = String>) -> Result<Con
 fn read_file(path: &Path) -> Result<Settings, ConfigError> {
     let mut settings: Settings = read_toml(path)?;
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    let paths = [&mut settings.chain_spec, &mut settings.keystore, &mut settings.password_file];
+    let paths = [
+        &mut settings.chain_spec,
+        &mut settings.keystore,
+        &mut settings.password_file,
+        &mut settings.calldata_keystore,
+        &mut settings.calldata_password_file,
+    ];
     for relative in paths.into_iter().flatten() {
         *relative = folder.join(&*relative);
     }
@@ -132,6 +147,8 @@ impl Settings {
             nodes: self.nodes.or(other.nodes),
             keystore: self.keystore.or(other.keystore),
             password_file: self.password_file.or(other.password_file),
+            calldata_keystore: self.calldata_keystore.or(other.calldata_keystore),
+            calldata_password_file: self.calldata_password_file.or(other.calldata_password_file),
             index: self.index.or(other.index),
             count: self.count.or(other.count),
             metrics: self.metrics.or(other.metrics),
@@ -157,12 +174,15 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
     let takeover = settings.takeover_ms.map_or(slot * 3 / 4, Duration::from_millis);
     let pause = (slot / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     let gwei = |value: Option<u64>| u128::from(value.unwrap_or(500)) * GWEI;
+    let password_file = settings.password_file.ok_or(missing("password_file"))?;
+    let calldata_password = settings.calldata_password_file.unwrap_or_else(|| password_file.clone());
     Ok(Config {
         spec: Arc::new(spec),
         l1: endpoints(settings.l1)?,
         nodes: nonempty("nodes", settings.nodes)?,
         keystore: settings.keystore.ok_or(missing("keystore"))?,
-        password_file: settings.password_file.ok_or(missing("password_file"))?,
+        password_file,
+        calldata_keystore: settings.calldata_keystore.map(|keystore| (keystore, calldata_password)),
         rotation: Rotation::new(settings.index.unwrap_or(0), settings.count.unwrap_or(1), takeover)?,
         metrics: metrics(settings.metrics)?,
         slot,
@@ -182,6 +202,10 @@ fn nonempty(key: &'static str, list: Option<Vec<String>>) -> Result<Vec<String>,
 
 fn endpoints(list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
     let list = nonempty("l1", list)?;
+    if list.len() > MAX_ENDPOINTS {
+        let why = format!("{} endpoints, at most {MAX_ENDPOINTS} are used", list.len());
+        return Err(ConfigError::Value { key: "l1", why });
+    }
     let spoken = |text: &str| text.parse().is_ok_and(|url: Url| matches!(url.scheme(), "http" | "https"));
     match list.iter().find(|text| !spoken(text)) {
         None => Ok(list),
@@ -233,6 +257,9 @@ mod tests {
             let error = endpoints(Some(list)).unwrap_err().to_string();
             assert_eq!(error, format!("l1: {bad:?} is not an http:// or https:// URL"));
         }
+        let many = vec!["http://127.0.0.1:8545".to_owned(); MAX_ENDPOINTS + 1];
+        let error = endpoints(Some(many)).unwrap_err().to_string();
+        assert_eq!(error, "l1: 9 endpoints, at most 8 are used");
         assert!(metrics(Some("9501".to_owned())).is_err());
         assert_eq!(metrics(Some("off".to_owned())).unwrap(), None);
     }

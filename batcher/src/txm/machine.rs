@@ -1,256 +1,37 @@
-//! States and transitions.
-
-use std::time::Duration;
+//! The transactions of both accounts, and what is sent next.
 
 use alloy::primitives::{B256, U256};
 use ordering_types::Time;
 
-/// The three prices of a transaction, in wei. The last one is 0 for one without blobs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fees {
-    /// Priority fee per gas.
-    pub tip: u128,
-    /// Most per gas, priority fee included.
-    pub cap: u128,
-    /// Most per blob gas.
-    pub blob: u128,
-}
+use super::answers::{Pause, Place, SendFailure, Snapshot, Standing};
+use super::fees::{Fees, Limits};
+use super::flight::{Account, Call, Due, Event, Flight, Goal, Kind, Send, Stage};
 
-impl Fees {
-    const fn doubled(self) -> Self {
-        Self {
-            tip: self.tip.saturating_mul(2),
-            cap: self.cap.saturating_mul(2),
-            blob: self.blob.saturating_mul(2),
-        }
-    }
+/// Most transactions that wait for a block. (geth's pool takes sixteen with blobs from one account.)
+pub const MAX_IN_FLIGHT: usize = 4;
+/// Mined transactions that are remembered, to be known again if L1 drops their blocks and the pool takes them back.
+pub const MAX_LANDED: usize = 32;
 
-    fn at_least(self, other: Self) -> Self {
-        Self { tip: self.tip.max(other.tip), cap: self.cap.max(other.cap), blob: self.blob.max(other.blob) }
-    }
-}
-
-/// What the operator allows, and how patient the machine is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most per gas, wei.
-    pub max_cap: u128,
-    /// Most per blob gas, wei.
-    pub max_blob: u128,
-    /// Fees double when a transaction is not mined for this long.
-    pub resubmit_after: Duration,
-    /// Receipts are looked for this often.
-    pub check_every: Duration,
-    /// Pause after trouble.
-    pub pause: Duration,
-}
-
-/// What L1 says about a call that is still needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// Next nonce by mined transactions.
-    pub nonce: u64,
-    /// Next nonce with those in the pool.
-    pub pending_nonce: u64,
-    /// Prices that get a transaction mined soon.
-    pub market: Fees,
-    /// The account's money, wei.
-    pub balance: U256,
-    /// Gas limit of the call.
-    pub gas: u64,
-    /// Blob gas of the call.
-    pub blob_gas: u64,
-}
-
-/// Answer to [`Output::Look`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// The call would succeed now.
-    Wanted(Facts),
-    /// Somebody has done it already.
-    Obsolete,
-    /// The contract refuses it for another reason.
-    Rejected(String),
-}
-
-/// Answer to [`Output::Check`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// One of the transactions is in a block.
-    Mined {
-        /// Which.
-        hash: B256,
-        /// Whether the call succeeded.
-        success: bool,
-        /// Gas that it used.
-        gas: u64,
-    },
-    /// None is.
-    Waiting {
-        /// Next nonce by mined transactions.
-        nonce: u64,
-        /// Whether somebody else has done the call.
-        obsolete: bool,
-    },
-}
-
-/// L1 did not answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble(pub String);
-
-/// Why a send was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SendFailure {
-    /// Not sent: the pool holds another batcher's call that does the same.
-    LostRace,
-    /// No answer: it may have been accepted.
-    Unanswered(B256),
-    /// "replacement transaction underpriced"
-    Underpriced,
-    /// "transaction underpriced", fee cap below the base fee.
-    BelowMarket,
-    /// "nonce too low"
-    NonceTooLow,
-    /// "nonce too high", gapped.
-    NonceTooHigh,
-    /// "insufficient funds"
-    InsufficientFunds,
-    /// "address already reserved": the pool holds a transaction of another kind from this account.
-    Reserved,
-    /// Anything else.
-    Refused(String),
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// Get the call onto L1 (when idle; ignored otherwise).
-    Begin,
-    /// L1's answer to [`Output::Look`].
-    Looked(Result<Look, Trouble>),
-    /// L1's answer to [`Output::Send`]: the transaction's hash ("already known" counts as accepted).
-    Sent(Result<B256, SendFailure>),
-    /// L1's answer to [`Output::Check`].
-    Checked(Result<Check, Trouble>),
-    /// The deadline has come.
-    Wake,
-}
-
-/// What the host does next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Read nonce, prices and money; simulate the call.
-    Look,
-    /// Sign and send the call.
-    Send {
-        /// Its nonce.
-        nonce: u64,
-        /// Its prices.
-        fees: Fees,
-        /// Its gas limit.
-        gas: u64,
-    },
-    /// Look for receipts of these, newest last.
-    Check(Vec<B256>),
-    /// The call is over.
-    Finished(Outcome),
-}
-
-/// How a call ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Mined, and it took effect.
-    Mined {
-        /// The transaction.
-        hash: B256,
-        /// Gas that it used.
-        gas: u64,
-    },
-    /// Mined without effect: gas is burnt.
-    Reverted {
-        /// The transaction.
-        hash: B256,
-        /// Gas that it used.
-        gas: u64,
-    },
-    /// Somebody else was first; nothing of ours was mined.
-    Obsolete,
-    /// The contract refuses the call.
-    Rejected(String),
-}
-
-/// Why the machine pauses.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Pause {
-    /// L1 does not answer.
-    #[error("{0}")]
-    Unreachable(String),
-    /// The account cannot pay.
-    #[error("out of money: send ether to the batcher's account, posting then goes on by itself")]
-    OutOfMoney,
-    /// The market is above what the operator allows.
-    #[error("L1 is dearer than max_fee_gwei or max_blob_fee_gwei allow: raise them, or wait")]
-    TooExpensive,
-    /// The pool holds another kind of transaction of this account.
-    #[error("the L1 pool holds another kind of transaction of this account: is somebody else using its key?")]
-    Reserved,
-    /// L1 refuses the transaction.
-    #[error("L1 refuses the transaction: {0}")]
-    Refused(String),
-    /// The nonce moved, or prices did.
-    #[error("nonce or prices on L1 have moved")]
-    Stale,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
-    Idle,
-    Looking,
-    Sending { nonce: u64, fees: Fees, gas: u64 },
-    Waiting { next_check: Time, obsolete: bool },
-    Checking { obsolete: bool },
-    Pausing { until: Time, why: Pause },
-}
-
-/// What is, or may be, in the pool under one nonce.
-#[derive(Clone, Debug)]
-struct Flight {
-    nonce: u64,
-    fees: Fees,
-    gas: u64,
-    /// Every version sent, newest last. Empty for what an earlier run left, or for another call.
-    hashes: Vec<B256>,
-    sent: Time,
-    /// The newest version may not have arrived.
-    unsure: bool,
-}
-
-/// The transaction manager of one account.
+/// The transaction manager.
 #[derive(Debug)]
 pub struct Txm {
     limits: Limits,
-    state: State,
-    flight: Option<Flight>,
+    /// By account and nonce.
+    flights: Vec<Flight>,
+    seen: Snapshot,
+    pause: Option<(Time, Pause)>,
     bumps: u64,
 }
 
 impl Txm {
-    /// Idle.
-    pub const fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Idle, flight: None, bumps: 0 }
+    /// Nothing on its way.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, flights: Vec::new(), seen: Snapshot::default(), pause: None, bumps: 0 }
     }
 
-    /// Whether it waits for a call.
-    pub fn is_idle(&self) -> bool {
-        self.state == State::Idle
-    }
-
-    /// Why it pauses, if it does.
-    pub const fn pause(&self) -> Option<&Pause> {
-        match &self.state {
-            State::Pausing { why, .. } => Some(why),
-            _ => None,
-        }
+    /// Why nothing was sent at last, if so.
+    pub fn pause(&self) -> Option<&Pause> {
+        self.pause.as_ref().map(|(_, why)| why)
     }
 
     /// How often fees were doubled.
@@ -258,206 +39,328 @@ impl Txm {
         self.bumps
     }
 
-    /// When it wants to be woken.
-    pub const fn next_deadline(&self) -> Option<Time> {
-        match &self.state {
-            State::Waiting { next_check, .. } => Some(*next_check),
-            State::Pausing { until, .. } => Some(*until),
-            _ => None,
+    /// The transactions whose receipts are of interest.
+    pub fn watched(&self) -> Vec<B256> {
+        let open = self.flights.iter().filter(|flight| flight.stage != Stage::Landed);
+        open.flat_map(|flight| flight.hashes.iter().copied()).collect()
+    }
+
+    /// The calls whose bytes may be wanted again.
+    pub fn calls(&self) -> impl Iterator<Item = u64> + '_ {
+        let waiting = self.flights.iter().filter(|flight| flight.waits());
+        waiting.filter_map(|flight| flight.call).map(|call| call.id)
+    }
+
+    /// Whether L1 is to be looked at even if it has no new block.
+    pub fn wants_news(&self) -> bool {
+        let open = |flight: &Flight| match flight.stage {
+            Stage::Taken(_) => true,
+            Stage::Flying(due) => due != Due::Nothing,
+            Stage::Stranded | Stage::Landed | Stage::Gone => false,
+        };
+        self.pause.is_some() || self.flights.iter().any(open)
+    }
+
+    /// Takes in what L1 is like now.
+    pub fn observe(&mut self, now: Time, seen: Snapshot) -> Vec<Event> {
+        let patience = self.limits.resubmit_after;
+        let events =
+            self.flights.iter_mut().filter_map(|flight| flight.observe(now, &seen, patience)).collect();
+        self.flights.retain(|flight| flight.stage != Stage::Gone);
+        self.seen = seen;
+        self.strand_doubles();
+        self.ground_gapped();
+        self.forget_landed();
+        self.note_unknown(now);
+        self.mark_first(now);
+        events
+    }
+
+    /// What L1 said was mined, and is not after all, must not come back beside another carrier of the same batches.
+    fn strand_doubles(&mut self) {
+        let flying: Vec<Call> = self.flying().collect();
+        for flight in self.flights.iter_mut().filter(|flight| flight.flies()) {
+            let Some(call) = flight.call else { continue };
+            if flying
+                .iter()
+                .any(|other| other.id > call.id && other.kind != call.kind && other.goal.overlaps(call.goal))
+            {
+                flight.stage = Stage::Stranded;
+            }
         }
     }
 
-    /// Takes an input. Answers that do not belong to the state are stale and ignored.
-    pub fn handle(&mut self, now: Time, input: Input) -> Option<Output> {
-        match (self.state.clone(), input) {
-            (State::Idle, Input::Begin) => {
-                // Whatever is still in the pool was another call's: its receipts say nothing about this one.
-                if let Some(flight) = &mut self.flight {
-                    flight.hashes.clear();
-                    flight.unsure = false;
+    /// Behind a nonce that nothing of ours uses any more nothing can be mined, nor be in geth's pool: what was there is wanted anew. (A
+    /// reorganisation has undone it, and another batcher was first with what was before it.)
+    fn ground_gapped(&mut self) {
+        for (account, standing) in &self.seen.accounts {
+            let mut next = standing.nonce.max(standing.pending);
+            let waits = |flight: &Flight| flight.account == *account && flight.waits();
+            while self.flights.iter().any(|flight| waits(flight) && flight.nonce == next) {
+                next = next.saturating_add(1);
+            }
+            self.flights.retain(|flight| !waits(flight) || flight.nonce < next);
+        }
+    }
+
+    fn forget_landed(&mut self) {
+        let landed = self.flights.iter().filter(|flight| flight.stage == Stage::Landed).count();
+        let mut spare = landed.saturating_sub(MAX_LANDED);
+        self.flights.retain(|flight| {
+            let forget = flight.stage == Stage::Landed && spare > 0;
+            spare -= usize::from(forget);
+            !forget
+        });
+    }
+
+    /// What the pool holds of ours without our knowing: an earlier run's.
+    fn note_unknown(&mut self, now: Time) {
+        for (account, standing) in &self.seen.accounts {
+            let most = standing.nonce.saturating_add(MAX_IN_FLIGHT as u64);
+            for nonce in standing.nonce..standing.pending.min(most) {
+                let known = |flight: &Flight| flight.account == *account && flight.nonce == nonce;
+                if !self.flights.iter().any(known) {
+                    self.flights.push(Flight::unknown(*account, nonce, now));
                 }
-                Some(self.look())
             }
-            (State::Looking, Input::Looked(answer)) => self.looked(now, answer),
-            (State::Sending { nonce, fees, gas }, Input::Sent(answer)) => {
-                self.sent(now, nonce, fees, gas, answer)
+        }
+        self.flights.sort_by_key(|flight| (flight.account, flight.nonce));
+    }
+
+    /// Patience with a transaction counts from when nothing waits before it.
+    fn mark_first(&mut self, now: Time) {
+        let mut before = None;
+        for flight in self.flights.iter_mut().filter(|flight| flight.waits()) {
+            let first = before.replace(flight.account) != Some(flight.account);
+            if first && !flight.first && flight.flies() {
+                flight.since = now;
             }
-            (State::Checking { obsolete }, Input::Checked(answer)) => self.checked(now, obsolete, answer),
-            (State::Waiting { next_check, obsolete }, Input::Wake) if now >= next_check => {
-                Some(self.check(obsolete))
-            }
-            (State::Pausing { until, .. }, Input::Wake) if now >= until => Some(self.look_or_check()),
-            _ => None,
+            flight.first = first;
         }
     }
 
-    fn looked(&mut self, now: Time, answer: Result<Look, Trouble>) -> Option<Output> {
-        let facts = match answer {
-            Err(Trouble(why)) => return self.rest(now, Pause::Unreachable(why)),
-            Ok(Look::Rejected(why)) => return Some(self.finish(Outcome::Rejected(why))),
-            Ok(Look::Obsolete) if self.has_hashes() => return Some(self.check(true)),
-            Ok(Look::Obsolete) => return Some(self.finish(Outcome::Obsolete)),
-            Ok(Look::Wanted(facts)) => facts,
+    /// The batch that the next call begins with: what L1 takes next, or what follows on those that fly.
+    pub fn next_number(&self) -> u64 {
+        let last = |flight: &Flight| match flight.call?.goal {
+            Goal::Batches { last, .. } => Some(last.saturating_add(1)),
+            Goal::FirstKey | Goal::Epoch(_) | Goal::Frames => None,
         };
-        if self.flight.as_ref().is_some_and(|flight| flight.nonce < facts.nonce) {
-            self.flight = None;
-        }
-        if self.flight.is_none() && facts.pending_nonce > facts.nonce {
-            self.flight = Some(Flight {
-                nonce: facts.nonce,
-                fees: Fees::default(),
-                gas: facts.gas,
-                hashes: Vec::new(),
-                sent: now,
-                unsure: false,
-            });
-            return self.wait(now);
-        }
-        let fees = match &self.flight {
-            Some(flight) => {
-                self.bumps += 1;
-                flight.fees.doubled().at_least(facts.market)
-            }
-            None => facts.market,
-        };
-        if fees.cap > self.limits.max_cap || fees.blob > self.limits.max_blob {
-            return self.rest(now, Pause::TooExpensive);
-        }
-        let cost =
-            U256::from(fees.cap) * U256::from(facts.gas) + U256::from(fees.blob) * U256::from(facts.blob_gas);
-        if facts.balance < cost {
-            return self.rest(now, Pause::OutOfMoney);
-        }
-        Some(self.send(facts.nonce, fees, facts.gas))
+        let flying = self.flights.iter().filter(|flight| flight.flies());
+        flying.filter_map(last).max().unwrap_or_default().max(self.seen.place.number)
     }
 
-    fn sent(
-        &mut self,
-        now: Time,
-        nonce: u64,
-        fees: Fees,
-        gas: u64,
-        answer: Result<B256, SendFailure>,
-    ) -> Option<Output> {
-        match answer {
-            Ok(hash) => {
-                self.fly(now, nonce, fees, gas, Some(hash), false);
-                self.wait(now)
+    /// Where the contract was when it was last looked at.
+    pub const fn place(&self) -> Place {
+        self.seen.place
+    }
+
+    /// Who carries what flies: whatever is sent beside it has the same account and kind, or the order were open. What an earlier run left
+    /// in the pool may be the next batch, so it is that account's turn, too, until it is gone.
+    pub fn carrier(&self) -> Option<(Account, Kind)> {
+        let flying = self.flying().next().map(|call| (call.account, call.kind));
+        let left = self.flights.iter().find(|flight| flight.waits() && flight.call.is_none());
+        flying.or_else(|| left.map(|flight| (flight.account, flight.account.usual_kind())))
+    }
+
+    /// Whether another call can be sent now.
+    pub fn has_room(&self, now: Time) -> bool {
+        let flying = self.flights.iter().filter(|flight| flight.flies()).count();
+        flying < MAX_IN_FLIGHT
+            && !self.is_paused(now)
+            && self.flights.iter().all(|flight| self.lets_others_by(flight, now))
+    }
+
+    fn lets_others_by(&self, flight: &Flight, now: Time) -> bool {
+        match (flight.stage, flight.call) {
+            // What an earlier run left may be the very call that is wanted next.
+            (Stage::Stranded, None) => now.since(flight.since) >= self.limits.resubmit_after,
+            // Only batches follow one another.
+            (Stage::Flying(due), Some(call)) => {
+                due == Due::Nothing && matches!(call.goal, Goal::Batches { .. })
             }
-            Err(SendFailure::Unanswered(hash)) => {
-                self.fly(now, nonce, fees, gas, Some(hash), true);
-                self.wait(now)
-            }
-            Err(SendFailure::LostRace) => Some(self.finish(Outcome::Obsolete)),
-            Err(SendFailure::Underpriced) => {
-                // Something is there at a price we do not know: count ours as its price, so that the next one doubles.
-                self.fly(now, nonce, fees, gas, None, false);
-                Some(self.look())
-            }
-            Err(SendFailure::NonceTooLow) if self.has_hashes() => Some(self.check(false)),
-            Err(SendFailure::NonceTooLow | SendFailure::NonceTooHigh | SendFailure::BelowMarket) => {
-                self.rest(now, Pause::Stale)
-            }
-            Err(SendFailure::InsufficientFunds) => self.rest(now, Pause::OutOfMoney),
-            Err(SendFailure::Reserved) => self.rest(now, Pause::Reserved),
-            Err(SendFailure::Refused(why)) => self.rest(now, Pause::Refused(why)),
+            _ => true,
         }
     }
 
-    fn checked(&mut self, now: Time, was_obsolete: bool, answer: Result<Check, Trouble>) -> Option<Output> {
-        let (nonce, obsolete) = match answer {
-            Err(Trouble(why)) => return self.rest(now, Pause::Unreachable(why)),
-            Ok(Check::Mined { hash, success, gas }) => {
-                self.flight = None;
-                let outcome =
-                    if success { Outcome::Mined { hash, gas } } else { Outcome::Reverted { hash, gas } };
-                return Some(self.finish(outcome));
-            }
-            Ok(Check::Waiting { nonce, obsolete }) => (nonce, obsolete || was_obsolete),
-        };
-        if obsolete && (was_obsolete || !self.has_hashes()) && !self.receipt_is_late(now, nonce) {
-            return Some(self.finish(Outcome::Obsolete));
-        }
-        if obsolete {
-            self.state = State::Waiting { next_check: now + self.limits.check_every, obsolete };
+    fn is_paused(&self, now: Time) -> bool {
+        self.pause.as_ref().is_some_and(|(until, _)| *until > now)
+    }
+
+    /// A call that is not on its way yet; `None` if it cannot go now ([`Self::pause`] says why).
+    pub fn begin(&mut self, now: Time, call: Call) -> Option<Send> {
+        if !self.fits(call) || !self.has_room(now) {
             return None;
         }
-        let Some(flight) = self.flight.as_mut() else { return Some(self.look()) };
-        if nonce > flight.nonce {
-            self.flight = None;
-            return Some(self.look());
+        let standing = self.standing(call.account)?;
+        let waiting = self.flights.iter().filter(|f| f.account == call.account && f.waits());
+        // A nonce that nobody needs is used again, unless something wanted waits behind it.
+        let (mut nonce, mut replaced) = (standing.nonce, None);
+        for flight in waiting {
+            replaced = match replaced {
+                Some(earlier) if !flight.flies() => Some(earlier),
+                _ => (!flight.flies()).then_some(flight),
+            };
+            nonce = flight.nonce.saturating_add(1);
         }
-        if now.since(flight.sent) >= self.limits.resubmit_after {
-            return Some(self.look());
+        let (nonce, old) = replaced.map_or((nonce, None), |flight| (flight.nonce, Some(flight.clone())));
+        if old.as_ref().and_then(|old| old.call).is_some_and(|old| old.kind != call.kind) {
+            return self.rest(now, Pause::OtherKind);
         }
-        if flight.unsure {
-            let (nonce, fees, gas) = (flight.nonce, flight.fees, flight.gas);
-            return Some(self.send(nonce, fees, gas));
+        let Some(quote) = self.seen.market.quote(call.kind, &self.limits) else {
+            return self.rest(now, Pause::TooExpensive);
+        };
+        let fees = old.as_ref().map_or(quote, |old| old.fees.doubled().at_least(quote));
+        let send = Send { call, nonce, fees, again: false };
+        self.afford(now, send, old.map(|old| old.cost()))
+    }
+
+    fn fits(&self, call: Call) -> bool {
+        let batches = matches!(call.goal, Goal::Batches { .. });
+        let beside = |flying: Call| batches && (flying.account, flying.kind) == (call.account, call.kind);
+        let left = |flight: &Flight| flight.waits() && flight.call.is_none();
+        self.flying().all(beside)
+            && self.flights.iter().filter(|f| left(f)).all(|f| f.account == call.account)
+    }
+
+    /// What must be sent again, or at a higher price.
+    pub fn next_send(&mut self, now: Time) -> Option<Send> {
+        if self.is_paused(now) {
+            return None;
         }
-        self.wait(now)
+        let (flight, call, bump) = self.flights.iter().find_map(|flight| {
+            let bump = self.is_due(flight, now)?;
+            let call = flight.call?;
+            // The pool keeps the kinds apart: what waits before it has to go first.
+            let other_kind = |before: &Flight| {
+                before.nonce < flight.nonce && before.call.is_some_and(|before| before.kind != call.kind)
+            };
+            (!self.waiting(flight.account).any(other_kind)).then_some((flight, call, bump))
+        })?;
+        let (nonce, old, cost) = (flight.nonce, flight.fees, flight.cost());
+        let fees = if bump { self.outbid(old, call.kind) } else { old };
+        self.afford(now, Send { call, nonce, fees, again: true }, Some(cost))
     }
 
-    /// Whether the nonce of the present call is mined, without a receipt so far: endpoints show a block's state before
-    /// its receipts, some by a tenth of a second and more.
-    fn receipt_is_late(&self, now: Time, nonce: u64) -> bool {
-        self.flight.as_ref().is_some_and(|flight| {
-            !flight.hashes.is_empty()
-                && nonce > flight.nonce
-                && now.since(flight.sent) < self.limits.resubmit_after
-        })
+    /// Whether it must be sent, and then whether at a higher price.
+    fn is_due(&self, flight: &Flight, now: Time) -> Option<bool> {
+        let call = flight.call?;
+        let late = now.since(flight.since) >= self.limits.resubmit_after;
+        match flight.stage {
+            Stage::Flying(Due::Resend(at)) if at <= now => Some(false),
+            Stage::Flying(Due::Outbid) => Some(true),
+            // Who waits for another one's nonce is not too cheap, as far as its fees go.
+            Stage::Flying(Due::Nothing) if late => {
+                (flight.first || !self.seen.market.takes(call.kind, flight.fees)).then_some(true)
+            }
+            _ => None,
+        }
     }
 
-    /// Whether the pool may hold the present call.
-    pub fn has_sent(&self) -> bool {
-        self.has_hashes()
+    fn outbid(&self, old: Fees, kind: Kind) -> Fees {
+        let quote = self.seen.market.quote(kind, &self.limits).unwrap_or_default();
+        old.doubled().at_least(quote)
     }
 
-    fn has_hashes(&self) -> bool {
-        self.flight.as_ref().is_some_and(|flight| !flight.hashes.is_empty())
+    /// The send, unless it is dearer than allowed, or than what the account has beside the rest of its transactions.
+    fn afford(&mut self, now: Time, send: Send, replaced: Option<U256>) -> Option<Send> {
+        if self.limits.allow(send.fees).is_none() {
+            return self.rest(now, Pause::TooExpensive);
+        }
+        let bound: U256 = self.waiting(send.call.account).map(Flight::cost).sum();
+        let needed = bound.saturating_sub(replaced.unwrap_or_default())
+            + send.fees.cost(send.call.gas, send.call.blob_gas);
+        if self.standing(send.call.account).is_none_or(|standing| standing.balance < needed) {
+            return self.rest(now, Pause::OutOfMoney(send.call.account));
+        }
+        Some(send)
     }
 
-    fn look(&mut self) -> Output {
-        self.state = State::Looking;
-        Output::Look
+    fn waiting(&self, account: Account) -> impl Iterator<Item = &Flight> {
+        self.flights.iter().filter(move |flight| flight.account == account && flight.waits())
     }
 
-    fn check(&mut self, obsolete: bool) -> Output {
-        self.state = State::Checking { obsolete };
-        Output::Check(self.flight.as_ref().map(|flight| flight.hashes.clone()).unwrap_or_default())
+    fn standing(&self, account: Account) -> Option<Standing> {
+        self.seen.accounts.get(&account).copied()
     }
 
-    fn look_or_check(&mut self) -> Output {
-        if self.has_hashes() { self.check(false) } else { self.look() }
+    /// What the pool said to a send.
+    pub fn sent(&mut self, now: Time, send: Send, answer: Result<B256, SendFailure>) {
+        let retry = now + self.limits.check_every;
+        match answer {
+            Ok(hash) => {
+                self.pause = None;
+                self.record(now, send, Some(hash), Due::Nothing);
+            }
+            Err(SendFailure::Unanswered(hash)) => self.record(now, send, Some(hash), Due::Resend(retry)),
+            // Something is there at a price that we do not know: count ours as its price, so that the next one doubles.
+            Err(SendFailure::Underpriced) => self.record(now, send, None, Due::Outbid),
+            Err(SendFailure::LostRace) => {}
+            Err(SendFailure::NonceTooLow) => self.rest_with(now, send, Due::Resend(retry), Pause::Stale),
+            Err(SendFailure::NonceTooHigh) => {
+                self.resend_before(now, send);
+                self.rest_with(now, send, Due::Resend(retry), Pause::Stale);
+            }
+            Err(SendFailure::BelowMarket) => self.rest_with(now, send, Due::Outbid, Pause::Stale),
+            Err(SendFailure::InsufficientFunds) => {
+                let why = Pause::OutOfMoney(send.call.account);
+                self.rest_with(now, send, Due::Resend(retry), why);
+            }
+            Err(SendFailure::Reserved) => self.rest_with(now, send, Due::Resend(retry), Pause::Reserved),
+            Err(SendFailure::Refused(why)) => {
+                self.rest_with(now, send, Due::Resend(retry), Pause::Refused(why))
+            }
+        }
     }
 
-    fn send(&mut self, nonce: u64, fees: Fees, gas: u64) -> Output {
-        self.state = State::Sending { nonce, fees, gas };
-        Output::Send { nonce, fees, gas }
+    /// A version of the call that is, or may be, in the pool. Sent again it keeps its time.
+    fn record(&mut self, now: Time, send: Send, hash: Option<B256>, due: Due) {
+        let Send { call, nonce, fees, .. } = send;
+        let place = self.flights.iter().position(|f| f.account == call.account && f.nonce == nonce);
+        let before = place.map(|place| self.flights.remove(place));
+        self.bumps += u64::from(before.as_ref().is_some_and(|before| before.fees != fees));
+        let same = before.as_ref().filter(|before| before.call.is_some_and(|old| old.id == call.id));
+        let since = same.filter(|before| before.fees == fees).map_or(now, |before| before.since);
+        let mut hashes = same.map(|before| before.hashes.clone()).unwrap_or_default();
+        hashes.extend(hash.filter(|hash| !hashes.contains(hash)));
+        let (account, call, stage) = (call.account, Some(call), Stage::Flying(due));
+        let first = !self.waiting(account).any(|flight| flight.nonce < nonce);
+        self.flights.push(Flight { call, account, nonce, fees, hashes, since, first, stage });
+        self.flights.sort_by_key(|flight| (flight.account, flight.nonce));
     }
 
-    /// Records what is now in the pool. A resend of the same version keeps its time.
-    fn fly(&mut self, now: Time, nonce: u64, fees: Fees, gas: u64, hash: Option<B256>, unsure: bool) {
-        let before = self.flight.take().filter(|flight| flight.nonce == nonce);
-        let again =
-            before.as_ref().is_some_and(|flight| hash.is_some_and(|h| flight.hashes.last() == Some(&h)));
-        let sent = before.as_ref().filter(|_| again).map_or(now, |flight| flight.sent);
-        let mut hashes = before.map(|flight| flight.hashes).unwrap_or_default();
-        hashes.extend(hash.filter(|_| !again));
-        self.flight = Some(Flight { nonce, fees, gas, hashes, sent, unsure });
+    /// The pool lacks something before it.
+    fn resend_before(&mut self, now: Time, send: Send) {
+        let before = |flight: &&mut Flight| flight.account == send.call.account && flight.nonce < send.nonce;
+        for flight in self.flights.iter_mut().filter(before) {
+            if flight.stage == Stage::Flying(Due::Nothing) {
+                flight.stage = Stage::Flying(Due::Resend(now));
+            }
+        }
     }
 
-    fn wait(&mut self, now: Time) -> Option<Output> {
-        self.state = State::Waiting { next_check: now + self.limits.check_every, obsolete: false };
+    /// A pause; what was sent before is tried again after it, a new call is asked for again.
+    fn rest_with(&mut self, now: Time, send: Send, due: Due, why: Pause) {
+        let this = |flight: &&mut Flight| flight.account == send.call.account && flight.nonce == send.nonce;
+        if send.again
+            && let Some(flight) = self.flights.iter_mut().find(this)
+        {
+            flight.stage = Stage::Flying(due);
+        }
+        let _: Option<Send> = self.rest(now, why);
+    }
+
+    fn rest<T>(&mut self, now: Time, why: Pause) -> Option<T> {
+        self.pause = Some((now + self.limits.pause, why));
         None
     }
 
-    fn rest(&mut self, now: Time, why: Pause) -> Option<Output> {
-        self.state = State::Pausing { until: now + self.limits.pause, why };
-        None
+    /// Nothing is wanted: whatever was in the way is no trouble any more.
+    pub fn nothing_to_send(&mut self) {
+        self.pause = None;
     }
 
-    fn finish(&mut self, outcome: Outcome) -> Output {
-        self.state = State::Idle;
-        Output::Finished(outcome)
+    /// Every transaction that waits for a block and is wanted, as (account, kind, goal).
+    pub fn flying(&self) -> impl Iterator<Item = Call> + '_ {
+        self.flights.iter().filter(|flight| flight.flies()).filter_map(|flight| flight.call)
     }
 }

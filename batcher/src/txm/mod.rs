@@ -1,42 +1,42 @@
-//! The transaction manager: gets one call onto L1, or finds out that nobody needs it any more.
+//! The transaction manager: gets calls onto L1, several at once when L1 is behind, or finds out that nobody needs them any more.
 //!
-//! A pure machine. The host calls [`Txm::handle`] with what L1 said or that time has passed; at most one output comes
-//! back, and the host does it and hands in the answer. It sleeps until [`Txm::next_deadline`] when there is none.
+//! A pure machine that goes by what *is*, not by what has happened: the host reads L1 as of one block ([`Snapshot`]) and hands it to
+//! [`Txm::observe`]; the machine compares it with what it has sent. So a reorganisation, a pool that forgot, a restart and an endpoint that
+//! was wrong a moment ago are all the same to it: a difference between L1 and what is wanted.
 //!
 //! ```text
-//!            Begin          wanted: price it           accepted
-//!   Idle ───────────▶ Looking ───────────▶ Sending ───────────▶ Waiting ──▶ Checking ──▶ Finished
-//!                        ▲  ▲                 │ underpriced        ▲           │ │
-//!                        │  └─────────────────┘ (double)           └───────────┘ │ too long: double
-//!                        └──────────────────────────────────────────────────────-┘
-//!   any of them: Pausing on trouble, then on where it was
+//!   observe(snapshot) ─▶ events          what was mined, lost, undone
+//!   next_send()       ─▶ a transaction   again, or at twice the price
+//!   has_room(), begin(call) ─▶ a transaction   L1's next call, or what follows on those that fly
+//!   sent(transaction, the pool's answer)
+//!
+//!   a transaction:    begin ─▶ flying ──▶ taken ──▶ landed ──▶ forgotten
+//!                               ▲  │  nonce     receipt  │
+//!                               │  │  is used            │ L1 was reorganised
+//!                               │  └─▶ stranded ─▶ gone  │
+//!                               └────────────────────────┘
 //! ```
 //!
-//! | L1 says | done |
-//! |---|---|
-//! | accepted, already known | wait for it |
-//! | the pool holds another batcher's call | finished, nothing sent |
-//! | no answer to a send | wait, and send the same bytes again |
-//! | replacement underpriced | double all three fees and send again |
-//! | fee below the market | look again and price anew |
-//! | nonce too low | look for our receipt, then look again |
-//! | nonce too high | look again |
-//! | address already reserved | wait for the account's other transaction |
-//! | insufficient funds, too expensive | pause, look again; nothing is given up |
-//! | not mined for long | double all three fees (what geth wants of blob transactions) |
-//! | mined | finished |
-//! | mined and reverted | finished; the host reads L1 again |
-//! | not needed any more | look for our receipt once more, as long as our nonce is mined: it may be late |
-//! | still not needed | finished; the nonce is taken by the next call at doubled fees, so that nothing is burnt |
-//! | unknown transaction of ours in the pool | give it time, then replace it |
+//! **Rules.** What flies together has one account, one kind and one order, that of the batches: a later one that is mined before an
+//! earlier one would revert. So handovers fly alone, and blobs and calldata take turns, never both at once. At most [`MAX_IN_FLIGHT`]
+//! transactions wait. When an earlier one fails after all, the contract refuses the later ones at its first check and they are sent again.
+//! A nonce that nobody needs any more is used for the next call, at twice the fees.
 //!
-//! **Restart.** There is nothing to recover: the nonce is read from L1, and what an earlier run left in the pool is the
-//! last row of the table.
+//! **What L1 answers, and what is done** is a table in `batcher/README.md`, each row with its test.
+//!
+//! **Restart.** There is nothing to recover: nonces are read from L1, and what an earlier run left in the pool is given time and then
+//! replaced.
 
+mod answers;
+mod fees;
+mod flight;
 mod machine;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use machine::{
-    Check, Facts, Fees, Input, Limits, Look, Outcome, Output, Pause, SendFailure, Trouble, Txm,
-};
+pub use answers::{Pause, Place, Receipt, SendFailure, Snapshot, Standing, Trouble};
+pub use fees::{Fees, Limits, Market};
+pub use flight::{Account, Call, Event, Goal, Kind, Send};
+pub use machine::{MAX_IN_FLIGHT, MAX_LANDED, Txm};

@@ -58,6 +58,14 @@ pub(super) fn name(url: &Url) -> String {
     url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
+/// What an endpoint is called in errors: `host:port`, without what may be a key.
+///
+/// # Errors
+/// Not an `http` or `https` URL.
+pub fn endpoint_name(text: &str) -> Result<String, EndpointError> {
+    parse_url(text).map(|url| name(&url))
+}
+
 /// A client for these endpoints. On a machine without CA certificates there is none for HTTPS, but there is for plain HTTP.
 pub(super) fn client(endpoints: &[Url]) -> Result<Client, EndpointError> {
     let plain = endpoints.iter().all(|url| url.scheme() == "http");

@@ -7,7 +7,7 @@ mod rpc;
 #[cfg(feature = "fuzzing")]
 pub(crate) use beacon::read_any_answer;
 pub use beacon::{Beacon, BeaconError};
-pub use http::{EndpointError, HttpError};
+pub use http::{EndpointError, HttpError, endpoint_name};
 #[cfg(feature = "fuzzing")]
 pub(crate) use rpc::read_answer;
 pub use rpc::{Rpc, RpcError, RpcRefusal};
