@@ -161,12 +161,13 @@ impl Poster {
         }
         let (view, snapshot) = self.l1.read(head, &self.txm.watched()).await?;
         let now = self.now();
-        for event in self.txm.observe(now, snapshot.clone()) {
+        let events = self.txm.observe(now, snapshot.clone());
+        self.show(now, view, &snapshot);
+        for event in events {
             self.book(event);
         }
         let wanted: Vec<u64> = self.txm.calls().collect();
         self.tasks.retain(|id, _| wanted.contains(id));
-        self.show(now, view, &snapshot);
         self.seen = Some((head, view, snapshot));
         Ok(())
     }
@@ -184,6 +185,7 @@ impl Poster {
             status.balance_eth = balance(Account::Blobs).map(crate::spending::ether);
             status.calldata_balance_eth = balance(Account::Calldata).map(crate::spending::ether);
             status.days_of_funds = days;
+            status.in_flight = self.txm.flying().count();
         });
     }
 

@@ -206,6 +206,8 @@ pub(super) struct Flight {
     pub(super) fees: Fees,
     /// Every version that was sent, newest last.
     pub(super) hashes: Vec<B256>,
+    /// Whether whatever a pool holds under this nonce must be one of them.
+    pub(super) known: bool,
     /// When its newest version was sent, or when it became the first of those that wait.
     pub(super) since: Time,
     /// Whether nothing of its account waits before it.
@@ -215,8 +217,17 @@ pub(super) struct Flight {
 
 impl Flight {
     pub(super) fn unknown(account: Account, nonce: u64, now: Time) -> Self {
-        let (call, fees) = (None, Fees::default());
-        Self { call, account, nonce, fees, hashes: vec![], since: now, first: false, stage: Stage::Stranded }
+        Self {
+            call: None,
+            account,
+            nonce,
+            fees: Fees::default(),
+            hashes: vec![],
+            known: false,
+            since: now,
+            first: false,
+            stage: Stage::Stranded,
+        }
     }
 
     /// In the pool, as far as we know.
@@ -245,6 +256,9 @@ impl Flight {
                 let before = std::mem::replace(&mut self.stage, Stage::Stranded);
                 if !in_pool {
                     self.stage = Stage::Gone;
+                } else if call.is_some() && !self.known {
+                    // What the pool has may be something that we do not know, and that it never got past.
+                    (self.call, self.since) = (None, now);
                 }
                 call.filter(|_| before != Stage::Stranded).map(|call| Event::Lost { call })
             }
@@ -281,7 +295,9 @@ impl Flight {
     fn is_wanted(&mut self, now: Time, call: Call, in_pool: bool) -> Option<Event> {
         let before = self.stage;
         self.stage = match before {
-            Stage::Flying(Due::Nothing) if !in_pool => Stage::Flying(Due::Resend(now)),
+            // Whatever was to be outbid is gone, and nothing of this call was ever accepted.
+            Stage::Flying(Due::Outbid) if !in_pool && self.hashes.is_empty() => Stage::Gone,
+            Stage::Flying(Due::Nothing | Due::Outbid) if !in_pool => Stage::Flying(Due::Resend(now)),
             Stage::Flying(due) => Stage::Flying(due),
             Stage::Stranded if in_pool => Stage::Flying(Due::Nothing),
             _ if in_pool => {

@@ -174,6 +174,8 @@ impl Txm {
         match (flight.stage, flight.call) {
             // What an earlier run left may be the very call that is wanted next.
             (Stage::Stranded, None) => now.since(flight.since) >= self.limits.resubmit_after,
+            // L1 brought it back beside another carrier: one of them has to go first.
+            (Stage::Stranded, Some(call)) => call.goal.is_past(self.seen.place),
             // Only batches follow one another.
             (Stage::Flying(due), Some(call)) => {
                 due == Due::Nothing && matches!(call.goal, Goal::Batches { .. })
@@ -246,7 +248,10 @@ impl Txm {
         let call = flight.call?;
         let late = now.since(flight.since) >= self.limits.resubmit_after;
         match flight.stage {
-            Stage::Flying(Due::Resend(at)) if at <= now => Some(false),
+            // What the pool may lack is priced anew if it is too cheap by now.
+            Stage::Flying(Due::Resend(at)) if at <= now => {
+                Some(!self.seen.market.takes(call.kind, flight.fees))
+            }
             Stage::Flying(Due::Outbid) => Some(true),
             // Who waits for another one's nonce is not too cheap, as far as its fees go.
             Stage::Flying(Due::Nothing) if late => {
@@ -322,9 +327,14 @@ impl Txm {
         let since = same.filter(|before| before.fees == fees).map_or(now, |before| before.since);
         let mut hashes = same.map(|before| before.hashes.clone()).unwrap_or_default();
         hashes.extend(hash.filter(|hash| !hashes.contains(hash)));
+        let known = match due {
+            Due::Nothing => true,
+            Due::Resend(_) => before.as_ref().is_none_or(|before| before.known),
+            Due::Outbid => false,
+        };
         let (account, call, stage) = (call.account, Some(call), Stage::Flying(due));
         let first = !self.waiting(account).any(|flight| flight.nonce < nonce);
-        self.flights.push(Flight { call, account, nonce, fees, hashes, since, first, stage });
+        self.flights.push(Flight { call, account, nonce, fees, hashes, known, since, first, stage });
         self.flights.sort_by_key(|flight| (flight.account, flight.nonce));
     }
 

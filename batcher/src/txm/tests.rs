@@ -164,15 +164,14 @@ fn every_refusal_of_a_first_send_has_its_row() {
 #[test]
 fn every_refusal_of_a_resend_has_its_row() {
     use SendFailure as F;
-    for (failure, factor) in [
-        (F::BelowMarket, 2),
-        (F::NonceTooLow, 1),
-        (F::NonceTooHigh, 1),
-        (F::InsufficientFunds, 1),
-        (F::Reserved, 1),
-        (F::Refused("txpool is full".to_owned()), 1),
-        (F::Unanswered(hash(1)), 1),
-        (F::Underpriced, 2),
+    for failure in [
+        F::BelowMarket,
+        F::NonceTooLow,
+        F::NonceTooHigh,
+        F::InsufficientFunds,
+        F::Reserved,
+        F::Refused("txpool is full".to_owned()),
+        F::Unanswered(hash(1)),
     ] {
         let mut txm = flying();
         // The pool has dropped it.
@@ -183,8 +182,24 @@ fn every_refusal_of_a_resend_has_its_row() {
         assert!(txm.wants_news(), "{failure:?}");
         txm.observe(at(5), seen(5, 7, 7));
         let next = txm.next_send(at(5)).unwrap();
-        assert_eq!((next.nonce, next.fees), (7, fees(factor)), "{failure:?}");
+        assert_eq!((next.nonce, next.fees), (7, fees(1)), "{failure:?}");
     }
+    let mut txm = flying();
+    txm.observe(at(1), seen(5, 7, 7));
+    let send = txm.next_send(at(1)).unwrap();
+    txm.sent(at(1), send, Err(F::Underpriced));
+    assert_eq!(txm.next_send(at(1)).unwrap().fees, fees(2));
+}
+
+/// A pool that dropped it in a spike would only refuse it again.
+#[test]
+fn what_is_sent_again_in_a_spike_is_priced_anew() {
+    let mut txm = flying();
+    let mut spike = seen(5, 7, 7);
+    spike.market.base = 30 * GWEI;
+    txm.observe(at(1), spike);
+    let send = txm.next_send(at(1)).unwrap();
+    assert_eq!(send.fees, Fees { cap: 61 * GWEI, ..fees(2) });
 }
 
 #[test]

@@ -21,6 +21,14 @@ impl Chain {
         Self::Dev(DevL1::spawn(options).await.unwrap())
     }
 
+    /// The same chain at so many addresses.
+    pub(crate) async fn dev_with_endpoints(count: usize) -> Self {
+        let listen = ([127, 0, 0, 1], 0).into();
+        let also_listen = vec![listen; count - 1];
+        let options = Options { listen, also_listen, block_time: SLOT, ..Options::default() };
+        Self::Dev(DevL1::spawn(options).await.unwrap())
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Dev(_) => "dev-l1",

@@ -158,10 +158,15 @@ pub(crate) fn account(index: u32) -> PrivateKeySigner {
 impl Network {
     /// L1 up, contract deployed, a node listening; the founding ceremony is over.
     pub(crate) async fn start() -> Self {
+        Self::start_on(Chain::dev().await).await
+    }
+
+    /// As [`Self::start`], on this L1.
+    pub(crate) async fn start_on(chain: Chain) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let store = Arc::new(Mutex::new(Store::default()));
         let node = serve(Arc::clone(&store));
-        let network = Self::on(Chain::dev().await, Arc::new(Committee::new()), store, node).await;
+        let network = Self::on(chain, Arc::new(Committee::new()), store, node).await;
         let founding = network.committee.founding(&network.spec);
         network.store.lock().unwrap().founding = Some(founding);
         network

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod call;
+mod config;
 mod dev;
 mod error;
 mod faults;
@@ -150,6 +151,7 @@ fn identity(node: &Node, method: &str, params: &Params) -> Option<Result<Value, 
         "net_peerCount" => Ok(json!("0x0")),
         "web3_clientVersion" => Ok(json!(concat!("dev-l1/v", env!("CARGO_PKG_VERSION")))),
         "web3_sha3" => params.required::<Bytes>(0).map(|data| json!(keccak256(data))),
+        "eth_config" => Ok(config::answer(&node.read().chain)),
         "eth_syncing" => Ok(json!(false)),
         "eth_accounts" => Ok(json!([])),
         "eth_getLogs" => logs::get_logs(node, params),
