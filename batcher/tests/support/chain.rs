@@ -12,12 +12,7 @@ pub(crate) enum Chain {
 
 impl Chain {
     pub(crate) async fn dev() -> Self {
-        Self::dev_with_id(DEFAULT_CHAIN_ID).await
-    }
-
-    pub(crate) async fn dev_with_id(chain_id: u64) -> Self {
-        let listen = ([127, 0, 0, 1], 0).into();
-        let options = Options { listen, block_time: SLOT, chain_id, ..Options::default() };
+        let options = Options { listen: ([127, 0, 0, 1], 0).into(), block_time: SLOT, ..Options::default() };
         Self::Dev(DevL1::spawn(options).await.unwrap())
     }
 
