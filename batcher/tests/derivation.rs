@@ -204,7 +204,8 @@ async fn an_error_at_a_change_of_keys_loses_nothing() {
     let mut deriver = Deriver::new(config).unwrap();
     for number in 1..=2 {
         assert!(matches!(deriver.next().await, Err(DeriveError::Reorganised(_))));
-        assert_eq!(deriver.next().await.unwrap().unwrap().header.number, number);
+        let batch = deriver.next().await.unwrap().unwrap().batch().unwrap();
+        assert_eq!(batch.header.number, number);
     }
     assert!(deriver.next().await.unwrap().is_none());
 }

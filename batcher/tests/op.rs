@@ -30,6 +30,7 @@ use batcher_format::blob::Blob;
 use batcher_format::kzg::Kzg;
 use batcher_format::op::{ChannelBuilder, L2Block};
 use committee::{ROLLUP, certify, header, listen, network, spec, welcome};
+use dev_l1::{DevL1, Options};
 use ordering_types::{Block, Digest, Header, Height, RollupSection, ValidatorId};
 use rollup::client::Nodes;
 use rollup::l1::{Beacon, Rpc};
@@ -39,7 +40,7 @@ use rollup::wire::{
 };
 use serde_json::{Value, json};
 use support::chain::Chain;
-use support::{account, until};
+use support::{SLOT, account, until};
 
 /// Time of the rollup's first block, seconds.
 const GENESIS: u64 = 1_700_000_000;
@@ -445,7 +446,10 @@ async fn an_execution_node_of_another_chain_is_found_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_program_posts_and_says_what() {
     let (order, node) = ordered_and_built();
-    let chain = Chain::dev_with_id(spec().l1_chain_id).await;
+    let listen = ([127, 0, 0, 1], 0).into();
+    let (block_time, chain_id) = (SLOT, spec().l1_chain_id);
+    let options = Options { listen, block_time, chain_id, ..Options::default() };
+    let chain = Chain::Dev(DevL1::spawn(options).await.unwrap());
     let folder = tempfile::tempdir().unwrap();
     let private = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).unwrap();

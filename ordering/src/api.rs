@@ -12,11 +12,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ordering_types::block::TxTree;
 use ordering_types::{
-    Block, Chunk, CommitCertificate, Cut, Digest, Epoch, Header, Height, RollupId, TxId, ValidatorId,
+    Block, Chunk, CommitCertificate, Cut, Digest, Epoch, ForcedEntry, Header, Height, RollupId, TxId,
+    ValidatorId,
 };
 
 pub use crate::committee::Members;
 pub use crate::epoch::{CeremonyStart, EpochBook, EpochEvent, EpochStart};
+pub use crate::forced::ForcedBook;
 pub use crate::l1::L1Book;
 
 /// Who a message is for.
@@ -167,6 +169,8 @@ pub struct Decided {
     pub cut_bytes: Bytes,
     /// The chunks that the cut covers, in the order in which the block has their transactions.
     pub covered: Vec<Covered>,
+    /// Entries of the forced-inclusion queue with which the block begins: they stand before its other transactions.
+    pub forced: Vec<ForcedEntry>,
     /// What a restart at the next height needs beside the ids of recent transactions; opaque.
     pub snapshot: Bytes,
 }

@@ -1,5 +1,5 @@
-//! What the committee has agreed to see on L1: the newest finalized block that a quorum reported alike, the registry of validators after it, and
-//! up to which epoch the inbox followed the handovers.
+//! What the committee has agreed to see on L1: the newest finalized block that a quorum reported alike, the registry of validators after it,
+//! up to which epoch the inbox followed the handovers, and the forced-inclusion queue.
 //!
 //! # Rules
 //! 1. A member reports finalized L1 blocks whose numbers [`report_blocks`](ordering_types::chain_spec::L1View::report_blocks) divides, in the log. Of each
@@ -8,6 +8,7 @@
 //!    whose own endpoint is dead, or lies, goes along with the others. The reference never goes back; without a quorum it stands still.
 //! 3. The reports have only the root of the registry. Who has the list tells it in the log; it counts if it has the agreed root. Whatever needs the list before
 //!    somebody told it, takes the one before.
+//! 4. Of the queue they have a mark: see [`forced`](crate::forced).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use ordering_types::chain_spec::{Committee, Validator};
 use ordering_types::{Digest, Epoch, L1Reference, L1Report, Registry, SystemMessage, ValidatorId};
 use serde::{Deserialize, Serialize};
 
+use crate::forced::ForcedBook;
 use crate::load::Rules;
 use crate::state::count;
 
@@ -33,6 +35,7 @@ pub struct L1Book {
     /// Root of the newest list that was told.
     listed: Option<Digest>,
     candidates: Vec<Validator>,
+    forced: ForcedBook,
 }
 
 impl L1Book {
@@ -72,10 +75,20 @@ impl L1Book {
         self.candidates.get(place)
     }
 
-    /// Root of the list that is agreed on and that nobody has told yet.
+    /// How far the forced-inclusion queue is worked off.
+    pub const fn forced(&self) -> &ForcedBook {
+        &self.forced
+    }
+
+    /// What was worked off with a block.
+    pub(crate) fn set_forced(&mut self, forced: ForcedBook) {
+        self.forced = forced;
+    }
+
+    /// Root of the list that is agreed on and that nobody has told yet; none where there is no registry.
     pub fn missing_list(&self) -> Option<Digest> {
         let root = self.agreed?.registry;
-        (self.listed != Some(root)).then_some(root)
+        (root != Digest::ZERO && self.listed != Some(root)).then_some(root)
     }
 
     /// Whether this validator has reported this block or a newer one, or the reference is there already.
@@ -122,6 +135,7 @@ impl L1Book {
         let alike = self.reports.values().filter(|reports| reports.contains(&report)).count();
         if alike >= members.quorum() {
             self.agreed = Some(report);
+            self.forced.add_mark(report.queue);
             for reports in self.reports.values_mut() {
                 reports.retain(|other| other.block.number > number);
             }
@@ -139,7 +153,7 @@ impl L1Book {
 
     /// For the state root: every field, in order, with counts before lists and texts.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let Self { agreed, reports, listed, candidates } = self;
+        let Self { agreed, reports, listed, candidates, forced } = self;
         out.extend([agreed.is_some(), listed.is_some()].map(u8::from));
         out.extend(agreed.iter().flat_map(L1Report::encode));
         out.extend(listed.iter().flat_map(|root| root.to_bytes()));
@@ -156,6 +170,7 @@ impl L1Book {
             out.extend_from_slice(&count(address.len()));
             out.extend_from_slice(address.as_bytes());
         }
+        forced.write(out);
     }
 }
 

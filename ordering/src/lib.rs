@@ -13,6 +13,7 @@ mod cut;
 pub mod epoch;
 mod expand;
 mod fetch;
+pub mod forced;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod ids;

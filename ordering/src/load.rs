@@ -60,12 +60,7 @@ impl Rules {
 
     /// Largest transaction of a rollup that can ever be ordered, in bytes.
     pub(crate) fn largest_transaction(&self, rollup: RollupId) -> usize {
-        let mut weight = self.quota(rollup).min(u64::from(self.limits.block_bytes));
-        if self.is_blob(rollup) {
-            weight = weight.min(u64::from(self.limits.blob_bytes_per_block));
-        }
-        let weight = usize::try_from(weight).unwrap_or(usize::MAX);
-        weight.saturating_sub(Chunk::cost(0)).min(ordering_types::transaction::MAX_TRANSACTION_BYTES)
+        self.rollups.get(&rollup).map_or(0, |rollup| self.limits.largest_transaction(rollup))
     }
 }
 

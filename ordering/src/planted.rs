@@ -37,4 +37,6 @@ pub enum PlantedBug {
     UnreadyDrawn,
     /// Lanes of those who left the committee are closed at once.
     LanesCut,
+    /// Whatever is told of the forced-inclusion queue is believed.
+    ForcedUnproven,
 }

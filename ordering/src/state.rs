@@ -1,7 +1,7 @@
 //! What replay needs: the state after a block, and its root.
 //!
 //! ```text
-//!   state root = SHA-256( "mpc-sequencer/state/5" │ epochs with their committees │ what is seen on L1
+//!   state root = SHA-256( "mpc-sequencer/state/6" │ epochs with their committees │ what is seen on L1
 //!     │ u32 lanes   │ lanes × (u16 validator │ u64 incarnation │ u64 sequence │ 32 digest)
 //!     │ u32 senders │ senders × (u16 validator │ u64 sequence)
 //!     │ u64 batch │ u64 first height │ u64 first time │ u32 blocks │ u64 blob bytes │ u64 transactions │ 32 window
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::committee::Members;
 use crate::epoch::{ClosedBlock, EpochBook, EpochEvent, Tally};
+use crate::forced::Intake;
 use crate::l1::L1Book;
 use crate::load::Rules;
 use crate::planted::PlantedBug;
@@ -166,7 +167,7 @@ impl ReplayState {
     /// The commitment in the header; see the module's layout.
     pub(crate) fn root(&self) -> Digest {
         let Replayed { epochs, l1, tips, system, batch, window, reputation } = &self.replayed;
-        let mut bytes = b"mpc-sequencer/state/5".to_vec();
+        let mut bytes = b"mpc-sequencer/state/6".to_vec();
         epochs.write(&mut bytes);
         l1.write(&mut bytes);
         bytes.extend_from_slice(&count(tips.len()));
@@ -209,6 +210,11 @@ impl ReplayState {
     /// The L1 block that the next block refers to.
     pub(crate) fn l1_reference(&self) -> L1Reference {
         self.replayed.l1.reference()
+    }
+
+    /// What a block with these messages takes from the forced-inclusion queue.
+    pub(crate) fn intake(&self, messages: &[SystemMessage], rules: &Rules) -> Intake {
+        self.replayed.l1.forced().intake(messages, rules)
     }
 
     /// The epoch of the next block.
@@ -331,7 +337,8 @@ impl ReplayState {
 mod tests {
     use std::collections::BTreeSet;
 
-    use ordering_types::{Incarnation, SecretKey};
+    use crate::forced::ForcedBook;
+    use ordering_types::{Incarnation, QueueMark, SecretKey};
 
     use super::*;
 
@@ -364,13 +371,17 @@ mod tests {
         assert!(roots.insert(other.root()));
         other.replayed.reputation.skipped.insert(ValidatorId::new(1));
         assert!(roots.insert(other.root()));
+        let mut book = ForcedBook::default();
+        book.add_mark(QueueMark { count: 2, accumulator: Digest::ZERO });
+        other.replayed.l1.set_forced(book);
+        assert!(roots.insert(other.root()));
         let key = SecretKey::from_bytes([1; 32]).unwrap().public_key();
         let members = Members::new(Committee::new([(ValidatorId::new(1), key)].into()));
         other.replayed.epochs = EpochBook::genesis(members);
         assert!(roots.insert(other.root()));
     }
 
-    const PINNED: &str = "8e4515902d85a9b7cdee580b7e4be40b6837f7815647049be99754290e714270";
+    const PINNED: &str = "ecc49911e832137f28e15892dcc0969c0b2248ce393ffb854065a1404de05475";
 
     #[test]
     fn only_the_newest_lanes_of_a_validator_stay_open() {
@@ -416,6 +427,7 @@ mod tests {
             parent: Digest::ZERO,
             time_ms: 77,
             l1_reference: L1Reference::default(),
+            forced_cursor: 0,
             cut: Digest::ZERO,
             tx_root: Digest::ZERO,
             tx_count: 0,

@@ -8,15 +8,14 @@ use rand_core::{OsRng, RngCore};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::cli::RunArgs;
-use crate::core_api::L1Sight;
 use crate::evidence::{EvidenceFolder, Slasher};
 use crate::exit::{Exit, Failure};
 use crate::front::Front;
 use crate::ingress::Ingress;
-use crate::l1::{self, Contract, L1State, L1Status, RegistryState};
+use crate::l1::{self, L1Feed, L1State, L1Status, RegistryState};
 use crate::membership::{self, MembershipError};
 use crate::network::{ChunksPort, Directory, Network, NetworkError, NetworkOptions};
 use crate::pump::{self, Clock, Handle, Pump, PumpOptions};
@@ -47,7 +46,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArgs) -> Result<(), Failure> {
     setup.probe_ports()?;
     let slasher = slasher(setup)?;
-    let (l1, sights) = runtime.block_on(watch_l1(setup))?;
+    let (l1, feed) = runtime.block_on(watch_l1(setup))?;
     let mut clock = Clock::default();
     let options = store::OpenOptions {
         folder: &setup.config.data_dir,
@@ -62,7 +61,7 @@ fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArg
         runtime.spawn(slasher.run());
     }
     runtime.block_on(async {
-        let (network, pump, handle, reader) = start_core(setup, opened, clock, sights).await?;
+        let (network, pump, handle, reader) = start_core(setup, opened, clock, feed).await?;
         let doors = Doors::open(setup, telemetry, &network, handle, reader, l1).await?;
         doors.announce(setup, &network, args.json);
         let (stop, ended) = (stop_signal(args.exit_on_stdin_eof)?, pump.ended());
@@ -82,8 +81,8 @@ fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArg
     })
 }
 
-/// Checks the L1 endpoint once, then keeps looking, and follows the registry.
-async fn watch_l1(setup: &Setup) -> Result<(L1Status, mpsc::Receiver<L1Sight>), Failure> {
+/// Checks the L1 endpoint once, then keeps looking, and follows the contracts.
+async fn watch_l1(setup: &Setup) -> Result<(L1Status, L1Feed), Failure> {
     let expected = setup.spec.l1_chain_id;
     let first = setup.check_l1().await?;
     if let Some(Err(error)) = &first {
@@ -94,8 +93,8 @@ async fn watch_l1(setup: &Setup) -> Result<(L1Status, mpsc::Receiver<L1Sight>), 
     if let Some(endpoint) = setup.config.l1.endpoint.clone() {
         tokio::spawn(l1::watch_endpoint(endpoint, expected, sender));
     }
-    let (sights, registry) = follow_registry(setup);
-    Ok((L1Status { endpoint: receiver, registry }, sights))
+    let (feed, registry) = follow_contracts(setup);
+    Ok((L1Status { endpoint: receiver, registry }, feed))
 }
 
 /// Who takes evidence to L1, if the config names an account for it.
@@ -108,26 +107,21 @@ fn slasher(setup: &Setup) -> Result<Option<Slasher>, Failure> {
     Ok(Some(Slasher::new(&setup.config.data_dir, Arc::clone(&setup.spec), contract, payer)))
 }
 
-/// Follows the registry at final blocks, if there is one to follow.
-fn follow_registry(setup: &Setup) -> (mpsc::Receiver<L1Sight>, watch::Receiver<RegistryState>) {
-    let idle = |state| (mpsc::channel(1).1, watch::channel(state).1);
-    let (Some(endpoint), Some(registry)) = (&setup.config.l1.endpoint, setup.spec.registry) else {
-        return idle(RegistryState::NotConfigured);
-    };
-    match Contract::new(endpoint, &setup.spec, registry) {
-        Ok(contract) => l1::follow(contract, setup.spec.l1.report_blocks),
-        Err(error) => {
-            tracing::warn!(%error, "the registry on L1 cannot be followed");
-            idle(RegistryState::Failing { why: error.to_string(), block: None })
-        }
-    }
+/// Follows inbox and registry at final blocks, if there is an endpoint to follow them through.
+fn follow_contracts(setup: &Setup) -> (L1Feed, watch::Receiver<RegistryState>) {
+    let idle = |state| (L1Feed::idle(), watch::channel(state).1);
+    let Some(endpoint) = &setup.config.l1.endpoint else { return idle(RegistryState::NotConfigured) };
+    l1::follow(endpoint, &setup.spec).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the contracts on L1 cannot be followed");
+        idle(RegistryState::Failing { why: error.to_string(), block: None })
+    })
 }
 
 async fn start_core(
     setup: &Setup,
     opened: Opened,
     mut clock: Clock,
-    sights: mpsc::Receiver<L1Sight>,
+    l1: L1Feed,
 ) -> Result<(Network, Pump, Handle, Reader), Failure> {
     let Opened { store, reader, recovered, incarnation } = opened;
     let config = node_core::Config {
@@ -162,7 +156,7 @@ async fn start_core(
         clock,
         outbound: network.sender(),
         inbox,
-        sights,
+        l1,
         store,
         reader: reader.clone(),
         evidence: EvidenceFolder::new(&setup.config.data_dir, Arc::clone(&setup.spec)),

@@ -12,10 +12,11 @@ use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner};
 use alloy::sol_types::{SolCall, SolEvent, SolValue};
 use alloy::transports::TransportError;
 use ordering_types::Digest;
-use rollup::inbox::ISequencerInbox::{BatchPosted, Rotated, initialisedCall};
+use rollup::inbox::ISequencerInbox::{BatchPosted, Rotated, initialisedCall, queueCall};
 use rollup::registry::IValidatorRegistry::{Founder, Status, Validator, validatorCall};
 use serde::{Deserialize, Serialize};
 
+use crate::genesis::FORCED_FEE_WEI;
 use crate::layout::MAX_NODES;
 
 const INBOX: &str = include_str!("../../batcher/contracts/artifacts/SequencerInbox.json");
@@ -35,8 +36,8 @@ pub enum L1Error {
     /// A contract answered with something else than its interface says.
     #[error("L1 contract: {0}")]
     Contract(#[from] alloy::sol_types::Error),
-    /// The deployment reverted.
-    #[error("the contract's constructor reverted in transaction {0}")]
+    /// The contract refuses the call, or its own deployment.
+    #[error("L1 reverted transaction {0}")]
     Reverted(alloy::primitives::TxHash),
     /// The mnemonic is none.
     #[error("the mnemonic gives no account {index}: {reason}")]
@@ -129,6 +130,12 @@ impl L1 {
         Ok(initialisedCall::abi_decode_returns(&self.provider.call(call).await?)?)
     }
 
+    /// Entries that were ever put into the inbox's forced-inclusion queue.
+    pub async fn forced(&self, inbox: Address) -> Result<u64, L1Error> {
+        let call = TransactionRequest::default().with_to(inbox).with_input(queueCall {}.abi_encode());
+        Ok(queueCall::abi_decode_returns(&self.provider.call(call).await?)?.count)
+    }
+
     /// Its newest final block.
     pub async fn finalized(&self) -> Result<u64, L1Error> {
         let block = self.provider.get_block_by_number(BlockNumberOrTag::Finalized).await?;
@@ -213,7 +220,7 @@ impl L1 {
 
 /// Seconds without batch or rotation after which n − f validators may install a new key, longer than any fault that is tried out here;
 /// seconds after which a forced entry is overdue, and after which it can escape: the least; wei that one costs.
-const TERMS: (u64, u64, u64, u64) = (3_600, 60, 120, 100_000_000_000_000);
+const TERMS: (u64, u64, u64, u64) = (3_600, 60, 120, FORCED_FEE_WEI);
 
 /// Wei that each validator has at stake: little, the accounts have ten thousand ether.
 pub const STAKE_WEI: u64 = 1_000_000_000_000_000_000;

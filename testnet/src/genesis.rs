@@ -35,6 +35,10 @@ pub const FIRST_BATCHER: u32 = 1;
 pub const FIRST_SENDER: u32 = 3;
 /// Accounts that send transactions on the rollups.
 pub const SENDERS: u32 = 4;
+/// Account that puts transactions into the forced-inclusion queue.
+pub const FORCER: u32 = 7;
+/// Least fee of an entry of that queue, wei.
+pub const FORCED_FEE_WEI: u64 = 100_000_000_000_000;
 /// First account of the validators' owners; node `n` belongs to account `FIRST_OWNER + n - 1`.
 pub const FIRST_OWNER: u32 = 10;
 /// Accounts that are funded: those above, and an owner for every node that there may be.

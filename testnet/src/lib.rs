@@ -6,6 +6,7 @@
 //!           ├─ stages   bring-up: keys, L1, contracts, nodes, key ceremony, first block, first batch
 //!           ├─ membership   validators that join and leave, by the node's own commands
 //!           ├─ load     open-loop clients over QUIC, and the books of what they were told
+//!           ├─ forcer   transactions that go through L1's queue
 //!           ├─ relay    delay, jitter, loss and cuts between the nodes
 //!           ├─ chaos    a timetable of kills and restarts, and what they cost
 //!           ├─ observe ─▶ screen
@@ -27,6 +28,7 @@ mod client;
 pub mod contract;
 pub mod control;
 mod exit;
+mod forcer;
 pub mod genesis;
 pub mod holder;
 pub mod judge;

@@ -13,6 +13,7 @@ use crate::chaos::{self, Aftermath, Outcome};
 use crate::cli::{CheckError, UpArgs};
 use crate::contract::L1Error;
 use crate::exit::Exit;
+use crate::forcer::Forcer;
 use crate::genesis::{ALPHA, BETA, MNEMONIC, Variant, senders};
 use crate::judge::{self, Committees, Evidence, FromL1};
 use crate::layout::Size;
@@ -173,8 +174,11 @@ async fn body(
         let processes = (Arc::clone(&session.network), Arc::clone(&session.membership));
         tokio::spawn(chaos::execute(plan, began, processes, observer.clone()))
     });
+    let chain_id = up.spec.rollup(ALPHA).map_or(0, |rollup| rollup.chain_id);
+    let forcer = Forcer::start(&session.ports.l1_url(), up.inbox, ALPHA, chain_id)?;
     watch(args, &observer, began).await;
     load.end();
+    drop(forcer);
     let run = Run { size, began, ended: Instant::now(), chaos };
     finish(args, session, &up, &observer, load, run).await
 }
@@ -274,7 +278,9 @@ async fn finish(
         let book = locked(load.book());
         (book.ledger(), book.counts())
     };
-    let from_l1 = drain_to_l1(up, observer, judge::last_with_transactions(&ledger)).await;
+    let (l1, inbox) = observer.l1();
+    let forced = l1.forced(inbox).await?;
+    let from_l1 = drain_to_l1(up, observer, (judge::last_with_transactions(&ledger), forced)).await;
     let last = observer.look().await;
     let batches = observer.batches();
     let committees = match args.epoch {
@@ -289,6 +295,7 @@ async fn finish(
         from_l1: &from_l1,
         batches: &batches,
         endpoints: live_endpoints(session, &last),
+        forced,
         died: session.network.lock().await.deaths(),
         committees,
         epochs: args.epoch.map(|epoch| least_epochs(run.ended.duration_since(run.began), epoch)),
@@ -356,8 +363,8 @@ fn least_epochs(lasted: Duration, epoch: Duration) -> u64 {
     u64::try_from(whole - whole.div_ceil(10)).unwrap_or(u64::MAX)
 }
 
-/// Reads L1 until it covers `height`, and keeps looking meanwhile: batches and slots are still counted.
-async fn drain_to_l1(up: &Up, observer: &Observer, height: u64) -> FromL1 {
+/// Reads L1 until it covers this height and so many forced entries, and keeps looking meanwhile: batches and slots are still counted.
+async fn drain_to_l1(up: &Up, observer: &Observer, until: (u64, u64)) -> FromL1 {
     let deadline = Instant::now() + L1_DRAIN;
     let looking = async {
         loop {
@@ -366,7 +373,7 @@ async fn drain_to_l1(up: &Up, observer: &Observer, height: u64) -> FromL1 {
         }
     };
     tokio::select! {
-        found = judge::read(Arc::clone(&up.spec), observer.l1_url(), height, deadline) => found,
+        found = judge::read(Arc::clone(&up.spec), observer.l1_url(), until, deadline) => found,
         () = looking => unreachable!("looking never ends"),
     }
 }

@@ -61,6 +61,7 @@ fn block(number: u64, parent: Digest, transactions: Vec<Bytes>) -> Block {
             parent,
             time_ms: 1_800_000_000_000 + 40 * number,
             l1_reference: L1Reference::default(),
+            forced_cursor: 0,
             cut: Digest::sha256(&[b"cut", &number.to_be_bytes()]),
             tx_root: Digest::ZERO,
             tx_count: 0,

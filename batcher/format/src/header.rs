@@ -50,7 +50,7 @@ pub enum HeaderMismatch {
         /// Index of the block.
         place: usize,
     },
-    /// Hash, time or L1 reference of the last block differ from the header's.
+    /// Hash, time, L1 reference or forced cursor of the last block differ from the header's.
     #[error("{0} of the last block is not the batch header's")]
     Last(&'static str),
 }
@@ -83,9 +83,6 @@ impl BatchHeader {
     }
 
     /// Checks that it is the header of exactly these blocks.
-    ///
-    /// The forced cursor is zero until forced inclusion exists; nothing in a block contradicts another value yet, so
-    /// a signer derives the header itself and compares.
     pub fn check_blocks(&self, blocks: &[Arc<Block>]) -> Result<(), HeaderMismatch> {
         let (first, last) = (self.first_height, self.last_height);
         let range = HeaderMismatch::Range { first, last, got: blocks.len() };
@@ -113,6 +110,9 @@ impl BatchHeader {
         }
         if last.l1_reference.number != self.l1_reference {
             return Err(HeaderMismatch::Last("L1 reference"));
+        }
+        if last.forced_cursor != self.forced_cursor {
+            return Err(HeaderMismatch::Last("forced cursor"));
         }
         Ok(())
     }

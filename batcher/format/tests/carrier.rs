@@ -26,6 +26,7 @@ fn block(text: &'static [u8]) -> Arc<Block> {
             parent: Digest::ZERO,
             time_ms: 5,
             l1_reference: L1Reference::default(),
+            forced_cursor: 0,
             cut: Digest::ZERO,
             tx_root: Digest::ZERO,
             tx_count: 1,

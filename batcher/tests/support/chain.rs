@@ -1,5 +1,7 @@
 //! The L1s that a test runs on: the development L1 in this process, or anvil in another.
 
+use std::time::Duration;
+
 use dev_l1::{DEFAULT_CHAIN_ID, DevL1, Handle, Options};
 
 use super::SLOT;
@@ -12,12 +14,12 @@ pub(crate) enum Chain {
 
 impl Chain {
     pub(crate) async fn dev() -> Self {
-        Self::dev_with_id(DEFAULT_CHAIN_ID).await
+        Self::dev_every(SLOT).await
     }
 
-    pub(crate) async fn dev_with_id(chain_id: u64) -> Self {
-        let listen = ([127, 0, 0, 1], 0).into();
-        let options = Options { listen, block_time: SLOT, chain_id, ..Options::default() };
+    /// With a block each time: its clock goes a second with each.
+    pub(crate) async fn dev_every(block_time: Duration) -> Self {
+        let options = Options { listen: ([127, 0, 0, 1], 0).into(), block_time, ..Options::default() };
         Self::Dev(DevL1::spawn(options).await.unwrap())
     }
 

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use alloy::consensus::{SignableTransaction, TxEip1559};
 use alloy::eips::eip2718::Encodable2718;
-use alloy::primitives::{Address, TxKind, U256, hex};
+use alloy::primitives::{Address, Bytes, TxKind, U64, U256, hex};
 use alloy::rpc::types::TransactionReceipt;
 use alloy::signers::SignerSync;
 use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
-use alloy::sol_types::SolValue;
+use alloy::sol_types::{SolCall, SolValue};
 use batcher_format::{BatchHeader, Policies, SealedBatch, signing_digest};
 use chain::Chain;
 use frost_secp256k1 as frost;
@@ -28,9 +28,14 @@ use ordering_types::{
     NextEpoch, RollupId, RollupSection, SecretKey, SignedHandover, Succession, ValidatorId,
 };
 use rollup::derive::{DeriveConfig, Deriver, Finality};
+use rollup::inbox::ISequencerInbox::initialiseCall;
 use rollup::l1::Rpc;
 use rollup::wire::{self, Founding, Opening, Request, Response};
 use serde_json::{Value, json};
+
+/// Recovery, inclusion and escape, in seconds; the fee of an entry, in wei.
+type Terms = (u64, u64, u64, u64);
+const TERMS: Terms = (3_600, 3_600, 7_200, 1_000_000_000);
 
 pub(crate) const SLOT: Duration = Duration::from_secs(1);
 pub(crate) const BLOB_ROLLUP: RollupId = RollupId::new(1);
@@ -166,7 +171,7 @@ impl Network {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let store = Arc::new(Mutex::new(Store::default()));
         let node = serve(Arc::clone(&store));
-        let network = Self::on(chain, Arc::new(Committee::new()), store, node).await;
+        let network = Self::on(chain, Arc::new(Committee::new()), store, node, TERMS).await;
         let founding = network.committee.founding(&network.spec);
         network.store.lock().unwrap().founding = Some(founding);
         network
@@ -175,17 +180,45 @@ impl Network {
     /// The same committee, node and contract on another L1: whatever is sealed is valid on both.
     pub(crate) async fn again_on(&self, l1: Chain) -> Self {
         let (committee, store) = (Arc::clone(&self.committee), Arc::clone(&self.store));
-        let twin = Self::on(l1, committee, store, self.node.clone()).await;
+        let twin = Self::on(l1, committee, store, self.node.clone(), TERMS).await;
         assert_eq!(twin.spec.hash(), self.spec.hash(), "the contract has another address there");
         twin
     }
 
-    async fn on(l1: Chain, committee: Arc<Committee>, store: Arc<Mutex<Store>>, node: String) -> Self {
+    /// On an L1 that makes a minute in two seconds, with the shortest delays that the contract allows. Nobody serves anything.
+    pub(crate) async fn hurried() -> Self {
+        let (l1, store) = (Chain::dev_every(Duration::from_millis(30)).await, Arc::default());
+        Self::on(l1, Arc::new(Committee::new()), store, String::new(), (3_600, 60, 120, 1_000_000_000)).await
+    }
+
+    async fn on(
+        l1: Chain,
+        committee: Arc<Committee>,
+        store: Arc<Mutex<Store>>,
+        node: String,
+        terms: Terms,
+    ) -> Self {
         let rpc = Rpc::new(&[l1.url()]).unwrap();
-        let (inbox, deployed) = deploy(&rpc, &committee, l1.chain_id()).await;
+        let (inbox, deployed) = deploy(&rpc, &committee, l1.chain_id(), terms).await;
         let spec = Arc::new(spec(&committee, l1.chain_id(), inbox));
         spec.validate().unwrap();
         Self { l1, rpc, spec, committee, store, node, deployed }
+    }
+
+    /// Puts the first key into the inbox, from an account that nobody else uses.
+    pub(crate) async fn initialise(&self, payer: u32) {
+        let founding = self.committee.founding(&self.spec);
+        let (x, y) = founding.key.coordinates();
+        let call = initialiseCall {
+            keyX: U256::from_be_bytes(x),
+            keyY: U256::from_be_bytes(y),
+            signatures: founding
+                .signatures
+                .values()
+                .map(|one| Bytes::copy_from_slice(one.as_bytes()))
+                .collect(),
+        };
+        assert!(self.call_inbox(payer, call.abi_encode()).await.status());
     }
 
     /// Begins the next epoch after the newest batch, and lets the node serve the handover.
@@ -255,10 +288,16 @@ impl Network {
         Arc::clone(&self.store.lock().unwrap().sealed[&number])
     }
 
-    /// Calls the inbox from an account that has sent nothing yet.
+    /// Calls the inbox from an account that nobody else uses.
     pub(crate) async fn call_inbox(&self, payer: u32, input: Vec<u8>) -> TransactionReceipt {
+        self.pay_inbox(payer, U256::ZERO, input).await
+    }
+
+    /// The same, with money.
+    pub(crate) async fn pay_inbox(&self, payer: u32, value: U256, input: Vec<u8>) -> TransactionReceipt {
         let inbox = Address::from(*self.spec.inbox.as_bytes());
-        send(&self.rpc, &account(payer), (self.spec.l1_chain_id, TxKind::Call(inbox)), input).await
+        let to = (self.spec.l1_chain_id, TxKind::Call(inbox));
+        send(&self.rpc, &account(payer), to, value, input).await
     }
 
     pub(crate) fn deriver(&self) -> Deriver {
@@ -277,7 +316,8 @@ impl Network {
         let mut deriver = self.deriver();
         let mut heights = Vec::new();
         let mut transactions = Vec::new();
-        while let Some(batch) = deriver.next().await.unwrap() {
+        while let Some(derived) = deriver.next().await.unwrap() {
+            let batch = derived.batch().expect("nobody has called escape");
             assert_eq!(batch.proof, rollup::derive::Proof::Signature);
             assert!(batch.broken.is_empty());
             assert_eq!(batch.transactions(PRIVATE_ROLLUP).count(), 0, "data of a committee rollup is on L1");
@@ -317,20 +357,24 @@ impl Network {
     }
 }
 
-/// Sends a first transaction of an account, and waits until it is mined.
+/// Sends an account's next transaction, and waits until it is mined.
 async fn send(
     rpc: &Rpc,
     signer: &PrivateKeySigner,
     (chain_id, to): (u64, TxKind),
+    value: U256,
     input: Vec<u8>,
 ) -> TransactionReceipt {
+    let count =
+        rpc.call::<U64>("eth_getTransactionCount", json!([signer.address(), "latest"])).await.unwrap();
     let tx = TxEip1559 {
         chain_id,
+        nonce: count.to(),
         gas_limit: 5_000_000,
         max_fee_per_gas: 100_000_000_000,
         max_priority_fee_per_gas: 1_000_000_000,
         to,
-        value: U256::ZERO,
+        value,
         input: input.into(),
         ..TxEip1559::default()
     };
@@ -343,7 +387,7 @@ async fn send(
     .await
 }
 
-async fn deploy(rpc: &Rpc, committee: &Committee, chain_id: u64) -> (Address, u64) {
+async fn deploy(rpc: &Rpc, committee: &Committee, chain_id: u64, terms: Terms) -> (Address, u64) {
     let artifact = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/contracts/artifacts/SequencerInbox.json"
@@ -355,10 +399,8 @@ async fn deploy(rpc: &Rpc, committee: &Committee, chain_id: u64) -> (Address, u6
         .iter()
         .map(|key| Address::from(*key.public_key().address().as_bytes()))
         .collect();
-    // Recovery, inclusion and escape, in seconds; the fee of an entry, in wei.
-    let terms = (3_600_u64, 3_600_u64, 7_200_u64, 1_000_000_000_u64);
     code.extend((founders, terms).abi_encode_params());
-    let receipt = send(rpc, &account(9), (chain_id, TxKind::Create), code).await;
+    let receipt = send(rpc, &account(9), (chain_id, TxKind::Create), U256::ZERO, code).await;
     assert!(receipt.status());
     (receipt.contract_address.unwrap(), receipt.block_number.unwrap())
 }
@@ -410,6 +452,7 @@ fn block(
             parent,
             time_ms: 1_700_000_000_000 + height,
             l1_reference: L1Reference::default(),
+            forced_cursor: 0,
             cut: Digest::sha256(&[&height.to_be_bytes()]),
             tx_root: Digest::ZERO,
             tx_count: 0,

@@ -30,6 +30,7 @@ fn checkpoint(height: u64, signers: &[u16]) -> Checkpoint {
         parent: Digest::ZERO,
         time_ms: 77,
         l1_reference: L1Reference::default(),
+        forced_cursor: 0,
         cut: Digest::ZERO,
         tx_root: Digest::ZERO,
         tx_count: 0,

@@ -38,7 +38,8 @@ pub(crate) fn build(
     let capped = from.iter().chain(before).map(|lane| lane.get(..per_lane).unwrap_or(lane));
     let turn = |ready| Turn { ready, taken: 0, load: Load::default(), open: true };
     let mut turns: Vec<Turn<'_>> = capped.map(turn).collect();
-    let mut load = Load::default();
+    let intake = state.intake(&system, rules);
+    let mut load = intake.load.clone();
     fill(&mut turns, &mut load, rules, state.committee().len().max(1) as u64);
     fill(&mut turns, &mut load, rules, 1);
 
@@ -51,8 +52,10 @@ pub(crate) fn build(
     tips.sort_unstable();
 
     let time_ms = now_ms.max(state.time_ms);
-    let transactions = covered.iter().map(|held| held.ids.len() as u64).sum();
-    let batch = state.replayed.batch.with(time_ms, blob_bytes(rules, window, &covered), transactions);
+    let forced = intake.entries.len() as u64;
+    let transactions = forced + covered.iter().map(|held| held.ids.len() as u64).sum::<u64>();
+    let batch =
+        state.replayed.batch.with(time_ms, blob_bytes(rules, window, &intake, &covered), transactions);
     let ends_epoch = state.tally(&system, rules).agreed.is_some();
     let seals_batch = ends_epoch || batch.should_seal(time_ms, &rules.limits);
     Cut {

@@ -10,7 +10,7 @@ use ordering_types::{CommitCertificate, Cut, Height, LaneId, Round, Signature, S
 
 use crate::expand::blob_bytes;
 use crate::lane::store::Held;
-use crate::load::{Load, Rules};
+use crate::load::Rules;
 use crate::state::ReplayState;
 use crate::system::MAX_SYSTEM_BYTES_PER_CUT;
 use crate::window::Window;
@@ -166,7 +166,8 @@ pub(crate) fn check_covered(
     state: &ReplayState,
     window: &Window,
 ) -> Result<(), CutError> {
-    let mut load = Load::default();
+    let intake = state.intake(&cut.system, rules);
+    let mut load = intake.load.clone();
     for held in lanes.iter().flatten() {
         load.add(&held.load);
     }
@@ -174,7 +175,7 @@ pub(crate) fn check_covered(
         return Err(CutError::TooHeavy);
     }
     let covered = crate::expand::interleave(cut.parent, lanes);
-    let bytes = blob_bytes(rules, window, &covered);
+    let bytes = blob_bytes(rules, window, &intake, &covered);
     let batch = state.replayed.batch.with(cut.time_ms, bytes, 0);
     if batch.must_seal(&rules.limits) && !cut.seals_batch {
         return Err(CutError::Unsealed);

@@ -2,8 +2,8 @@
 
 use ordering_types::chain_spec::{Committee, DataPolicy, Rollup, RollupKind};
 use ordering_types::{
-    Address, ChainSpec, Epoch, Height, Incarnation, L1Reference, LaneId, LaneSequence, Transaction,
-    ValidatorId,
+    Address, ChainSpec, Epoch, ForcedMessage, Height, Incarnation, L1Reference, LaneId, LaneSequence,
+    QueueMark, Signature, SystemMessage, Transaction, ValidatorId,
 };
 
 use super::*;
@@ -53,6 +53,15 @@ fn lane(validator: u16, chunks: &[&[(RollupId, &str)]]) -> Vec<Arc<Held>> {
 fn expanded(parent: Digest, window: &Window, lanes: &[Vec<Arc<Held>>]) -> Expansion {
     let mut state = ReplayState::genesis(&Committee::new(BTreeMap::new()));
     state.header = parent;
+    expanded_with(&state, window, lanes, vec![])
+}
+
+fn expanded_with(
+    state: &ReplayState,
+    window: &Window,
+    lanes: &[Vec<Arc<Held>>],
+    system: Vec<SystemMessage>,
+) -> Expansion {
     let newest = |lane: &Vec<Arc<Held>>| {
         let chunk = &lane.last().unwrap().chunk;
         LaneTip { lane: chunk.lane(), sequence: chunk.sequence(), digest: chunk.digest() }
@@ -60,16 +69,16 @@ fn expanded(parent: Digest, window: &Window, lanes: &[Vec<Arc<Held>>]) -> Expans
     let cut = Cut {
         height: Height::new(1),
         epoch: Epoch::new(0),
-        parent,
+        parent: state.header,
         parent_commit: None,
         time_ms: 5,
         l1_reference: L1Reference::default(),
         seals_batch: false,
         tips: lanes.iter().map(newest).collect(),
-        system: vec![],
+        system,
     };
     let bytes = Bytes::from(cut.encode());
-    expand(Digest::ZERO, &rules(), &state, Past::Window(window), (cut, bytes), lanes)
+    expand(Digest::ZERO, &rules(), state, Past::Window(window), (cut, bytes), lanes)
 }
 
 fn texts(expansion: &Expansion) -> Vec<String> {
@@ -110,7 +119,12 @@ fn duplicates_and_unknown_rollups_are_left_out() {
     assert_eq!(expansion.state.replayed.batch.blob_bytes, 18, "eight and one byte each");
     assert_eq!(expansion.ids.len(), 2);
     let covered: Vec<_> = expansion.covered.clone();
-    let again = blob_bytes(&rules(), &Window::new(hasher(), 10, vec![(Height::new(1), vec![old])]), &covered);
+    let again = blob_bytes(
+        &rules(),
+        &Window::new(hasher(), 10, vec![(Height::new(1), vec![old])]),
+        &Intake::default(),
+        &covered,
+    );
     assert_eq!(again, 18, "what decides on sealing is what expansion counts");
     let left_out: Vec<_> = expansion.places.iter().map(|place| place.left_out.as_slice()).collect();
     assert_eq!(left_out, [[1, 2], [0, 2]], "whoever stores the block puts it together from the rest");
@@ -128,7 +142,38 @@ fn the_header_commits_to_tree_cut_and_state() {
     assert_eq!(expansion.state.tip(lanes[0][0].chunk.lane()).0, LaneSequence::new(1));
     assert_eq!(
         expansion.hash.to_string(),
-        "aec16fba72e7ccd3e070a9f560d83c6dbef59e9664040392e7cc569e512f6a0e",
+        "8ef1fd0d8b984dc1f195ec6c22877bc4170898083d766930d5f3185c7df8f2b7",
         "the way from a cut to a header hash is agreed by everyone"
     );
+}
+
+/// They stand first, whatever the window has; what a lane has of them as well is a duplicate.
+#[test]
+fn forced_entries_come_first_and_keep_their_bytes_out_of_lanes() {
+    let entry =
+        |text: &'static str| ForcedEntry { rollup: ROLLUP, data: Bytes::from_static(text.as_bytes()) };
+    let entries = vec![entry("f1"), entry("old"), ForcedEntry { rollup: UNKNOWN, ..entry("f2") }];
+    let end = entries.iter().fold(QueueMark::default(), |at, entry| at.with(&entry.leaf()));
+    let message = ForcedMessage { from: QueueMark::default(), entries: entries.clone(), leaves: vec![] };
+    let payload = [&[crate::forced::FORCED], message.encode().as_slice()].concat();
+    let said = SystemMessage {
+        sender: ValidatorId::new(1),
+        sequence: 1,
+        payload,
+        signature: Signature::new([0; 65]),
+    };
+    let mut state = ReplayState::genesis(&Committee::new(BTreeMap::new()));
+    let mut book = state.replayed.l1.forced().clone();
+    book.add_mark(end);
+    state.replayed.l1.set_forced(book);
+
+    let old = (ROLLUP, ordering_types::transaction::tx_id(b"old"));
+    let window = Window::new(hasher(), 10, vec![(Height::new(1), vec![old])]);
+    let lanes = [lane(1, &[&[(ROLLUP, "a"), (ROLLUP, "f1"), (ROLLUP, "b")]])];
+    let expansion = expanded_with(&state, &window, &lanes, vec![said]);
+    assert_eq!(texts(&expansion), ["f1", "old", "a", "b"]);
+    assert_eq!((expansion.forced, expansion.header.forced_cursor), (entries[..2].to_vec(), 3));
+    assert_eq!(expansion.state.replayed.l1.forced().done(), end);
+    let costs = ["f1", "old", "a", "b"].map(|text| Chunk::cost(text.len()) as u64);
+    assert_eq!(expansion.state.replayed.batch.blob_bytes, costs.iter().sum::<u64>());
 }

@@ -1,5 +1,5 @@
 use ordering_types::registry::peer_id;
-use ordering_types::{Registered, SecretKey, Signature};
+use ordering_types::{QueueMark, Registered, SecretKey, Signature};
 
 use super::*;
 use crate::load::tests::generous_rules;
@@ -29,7 +29,8 @@ fn committee(n: u8) -> Committee {
 
 fn report(number: u64, fork: u8, registry: &Registry) -> L1Report {
     let hash = Digest::sha256(&[&number.to_be_bytes(), &[fork]]);
-    L1Report { block: L1Reference { number, hash }, registry: registry.root(), epoch: Epoch::new(0) }
+    let (block, registry) = (L1Reference { number, hash }, registry.root());
+    L1Report { block, registry, epoch: Epoch::new(0), queue: QueueMark::default() }
 }
 
 fn message(sender: u8, kind: u8, bytes: &[u8]) -> SystemMessage {

@@ -116,6 +116,7 @@ impl Ordering {
             cut: e.cut.clone(),
             cut_bytes: e.cut_bytes.clone(),
             covered: e.places.clone(),
+            forced: e.forced.clone(),
             snapshot: Bytes::from(e.state.snapshot()),
         });
         self.outputs.push_back(Output::Persist(Record::Decided(Arc::clone(&decided))));

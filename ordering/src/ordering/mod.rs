@@ -179,8 +179,8 @@ impl Ordering {
     ) -> Result<Self, StartError> {
         spec.validate()?;
         let (spec_hash, domain, mut rules) = (spec.hash(), spec.domain(), Rules::new(&spec));
-        let of_committees = [PlantedBug::UnreadyDrawn, PlantedBug::LanesCut];
-        rules.lacking = of_committees.into_iter().find(|bug| settings.lacks(*bug));
+        let of_replay = [PlantedBug::UnreadyDrawn, PlantedBug::LanesCut, PlantedBug::ForcedUnproven];
+        rules.lacking = of_replay.into_iter().find(|bug| settings.lacks(*bug));
         let state = recover_state(&recovered, spec_hash, &domain, &spec)?;
         // One that is not known yet has joined since.
         if state.key_of(me).is_some_and(|known| *known != key.public_key()) {

@@ -72,6 +72,7 @@ fn item(height: u64, parent: Digest, parent_commit: Option<ParentCommit>) -> Syn
         parent,
         time_ms: height,
         l1_reference: cut.l1_reference,
+        forced_cursor: 0,
         cut: Digest::sha256(&[&bytes]),
         tx_root: Digest::ZERO,
         tx_count: 0,

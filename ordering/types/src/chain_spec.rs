@@ -10,7 +10,8 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::preimage::Domain;
-use crate::{Address, Digest, PublicKey, RollupId, ValidatorId, codec};
+use crate::transaction::MAX_TRANSACTION_BYTES;
+use crate::{Address, Chunk, Digest, PublicKey, RollupId, ValidatorId, codec};
 
 /// Most validators that a genesis file may name.
 pub const MAX_VALIDATORS: usize = 100;
@@ -364,6 +365,11 @@ impl ChainSpec {
         Committee::new(self.validators.iter().map(|v| (v.id, v.key)).collect())
     }
 
+    /// Largest transaction of a rollup that can ever be ordered, in bytes; zero for a rollup that is not served.
+    pub fn largest_transaction(&self, id: RollupId) -> usize {
+        self.rollup(id).map_or(0, |rollup| self.limits.largest_transaction(rollup))
+    }
+
     /// One rollup.
     pub fn rollup(&self, id: RollupId) -> Option<&Rollup> {
         self.rollups.iter().find(|r| r.id == id)
@@ -371,6 +377,15 @@ impl ChainSpec {
 }
 
 impl Limits {
+    /// Largest transaction of this rollup that a block can hold, in bytes.
+    pub fn largest_transaction(&self, rollup: &Rollup) -> usize {
+        let mut weight = rollup.quota_bytes_per_block.min(self.block_bytes);
+        if rollup.data == DataPolicy::Blob {
+            weight = weight.min(self.blob_bytes_per_block);
+        }
+        (weight as usize).saturating_sub(Chunk::cost(0)).min(MAX_TRANSACTION_BYTES)
+    }
+
     fn validate(&self) -> Result<(), ChainSpecError> {
         let at_least_one = [
             self.duplicate_window_blocks,

@@ -1,8 +1,8 @@
 //! The block header: what the committee votes on, signs, and what a light client needs.
 //!
 //! ```text
-//!   "mpc-sequencer/header/1" │ u16 version │ 32 chain spec │ u64 epoch │ u64 height │ 32 parent │ u64 time (ms)
-//!   │ u64 L1 number │ 32 L1 hash │ 32 cut │ 32 tx_root │ u32 tx_count │ 32 state_root │ u8 seals_batch
+//!   "mpc-sequencer/header/2" │ u16 version │ 32 chain spec │ u64 epoch │ u64 height │ 32 parent │ u64 time (ms)
+//!   │ u64 L1 number │ 32 L1 hash │ u64 forced cursor │ 32 cut │ 32 tx_root │ u32 tx_count │ 32 state_root │ u8 seals_batch
 //! ```
 //!
 //! The hash is SHA-256 over this layout. It is also the *value id* of consensus, so a commit certificate proves
@@ -15,7 +15,7 @@ use crate::{Digest, Epoch, Height};
 /// Version of the protocol that this code speaks.
 pub const PROTOCOL_VERSION: u16 = 1;
 
-const DOMAIN: &[u8] = b"mpc-sequencer/header/1";
+const DOMAIN: &[u8] = b"mpc-sequencer/header/2";
 
 /// A finalized L1 block that the committee agreed to look at; all zero until there is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub struct Header {
     pub time_ms: u64,
     /// The L1 block that the committee looked at.
     pub l1_reference: L1Reference,
+    /// Entries of the forced-inclusion queue that the blocks up to this one have consumed.
+    pub forced_cursor: u64,
     /// SHA-256 of the decided cut's bytes.
     pub cut: Digest,
     /// Merkle root over rollups, each a Merkle root over its transactions.
@@ -68,6 +70,7 @@ impl Header {
             &self.time_ms.to_be_bytes(),
             &self.l1_reference.number.to_be_bytes(),
             self.l1_reference.hash.as_ref(),
+            &self.forced_cursor.to_be_bytes(),
             self.cut.as_ref(),
             self.tx_root.as_ref(),
             &self.tx_count.to_be_bytes(),

@@ -15,6 +15,8 @@
 //! | [`vote`], [`certificate`] | signed votes, and quorums of them |
 //! | [`preimage`] | every byte string that anyone in the network ever signs |
 //! | [`group`] | the committee's one key and its FROST signatures |
+//! | [`forced`] | the forced-inclusion queue of L1 |
+//! | [`registry`] | the registry of L1, and reports of what is seen there |
 //! | [`handover`] | from one epoch's committee and key to the next |
 //! | [`chain_spec`] | the genesis file: validators, rollups, limits |
 //! | [`time`] | the clock that hosts hand to pure cores |
@@ -27,6 +29,7 @@ pub mod chunk;
 pub mod codec;
 pub mod cut;
 pub mod digest;
+pub mod forced;
 pub mod group;
 pub mod handover;
 pub mod header;
@@ -45,6 +48,7 @@ pub use chain_spec::ChainSpec;
 pub use chunk::Chunk;
 pub use cut::{Cut, LaneTip, ParentCommit, SystemMessage};
 pub use digest::Digest;
+pub use forced::{ForcedEntry, ForcedLeaf, ForcedMessage, ForcedTelling, QueueMark};
 pub use group::{GroupKey, GroupSignature};
 pub use handover::{EpochVote, Handover, NextEpoch, SharedKey, SignedHandover, Succession};
 pub use header::{Header, L1Reference};

@@ -3,6 +3,7 @@
 //! ```text
 //!   root    keccak256( abi.encode( (uint16 id, address node, bytes32 keccak256(endpoint))[] ) ), as ValidatorRegistry.root()
 //!   report  u64 L1 block number │ 32 L1 block hash │ after that block: 32 root of the registry │ u64 epoch of the inbox
+//!             │ u64 entries of the forced-inclusion queue │ 32 its accumulator
 //! ```
 //!
 //! L1 knows a validator by the address of its key. The key itself is in the endpoint, whose last part is `/p2p/` and the libp2p
@@ -13,14 +14,14 @@ use serde::{Deserialize, Serialize};
 use crate::chain_spec::{MAX_VALIDATORS, Validator};
 use crate::codec::{self, DecodeError};
 use crate::preimage::number_word;
-use crate::{Address, Digest, Epoch, L1Reference, PublicKey, ValidatorId};
+use crate::{Address, Digest, Epoch, L1Reference, PublicKey, QueueMark, ValidatorId};
 
 /// Most bytes of an endpoint; the contract's limit.
 pub const MAX_ENDPOINT_BYTES: usize = 256;
 /// Most bytes of an encoded registry.
 pub const MAX_REGISTRY_BYTES: usize = MAX_VALIDATORS * (MAX_ENDPOINT_BYTES + 32) + 8;
 /// Bytes of an encoded [`L1Report`].
-pub const L1_REPORT_LEN: usize = 8 + 32 + 32 + 8;
+pub const L1_REPORT_LEN: usize = 8 + 32 + 32 + 8 + 8 + 32;
 
 /// What stands before a compressed secp256k1 key in its peer id: identity multihash, length 37, protobuf fields type 2 and data.
 const PEER_ID_HEAD: [u8; 6] = [0x00, 0x25, 0x08, 0x02, 0x12, 0x21];
@@ -137,27 +138,34 @@ pub fn peer_id(key: &PublicKey) -> String {
 pub struct L1Report {
     /// The block.
     pub block: L1Reference,
-    /// [`Registry::root`] after it.
+    /// [`Registry::root`] after it; zero if the network has no registry.
     pub registry: Digest,
     /// Whose key the inbox has then: all handovers up to it, and all batches before, are final.
     pub epoch: Epoch,
+    /// The forced-inclusion queue after it.
+    pub queue: QueueMark,
 }
 
 impl L1Report {
     /// The fixed layout.
     pub fn encode(&self) -> Vec<u8> {
         let (number, epoch) = (self.block.number.to_be_bytes(), self.epoch.get().to_be_bytes());
-        [number.as_slice(), self.block.hash.as_ref(), self.registry.as_ref(), &epoch].concat()
+        let queue = self.queue.to_bytes();
+        [number.as_slice(), self.block.hash.as_ref(), self.registry.as_ref(), &epoch, &queue].concat()
     }
 
     /// Reads the layout; `None` for other bytes.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (number, rest) = bytes.split_first_chunk::<8>()?;
         let (hash, rest) = rest.split_first_chunk::<32>()?;
-        let (registry, epoch) = rest.split_first_chunk::<32>()?;
+        let (registry, rest) = rest.split_first_chunk::<32>()?;
+        let (epoch, rest) = rest.split_first_chunk::<8>()?;
+        let (count, accumulator) = rest.split_first_chunk::<8>()?;
         let block = L1Reference { number: u64::from_be_bytes(*number), hash: Digest::new(*hash) };
-        let epoch = Epoch::new(u64::from_be_bytes(epoch.try_into().ok()?));
-        Some(Self { block, registry: Digest::new(*registry), epoch })
+        let epoch = Epoch::new(u64::from_be_bytes(*epoch));
+        let accumulator = Digest::new(accumulator.try_into().ok()?);
+        let queue = QueueMark { count: u64::from_be_bytes(*count), accumulator };
+        Some(Self { block, registry: Digest::new(*registry), epoch, queue })
     }
 }
 
@@ -224,7 +232,8 @@ mod tests {
     #[test]
     fn a_report_survives_and_cut_or_longer_ones_are_none() {
         let block = L1Reference { number: 77, hash: Digest::sha256(&[b"block"]) };
-        let report = L1Report { block, registry: Digest::sha256(&[b"root"]), epoch: Epoch::new(3) };
+        let queue = QueueMark { count: 4, accumulator: Digest::sha256(&[b"queue"]) };
+        let report = L1Report { block, registry: Digest::sha256(&[b"root"]), epoch: Epoch::new(3), queue };
         let bytes = report.encode();
         assert_eq!(bytes.len(), L1_REPORT_LEN);
         assert_eq!(L1Report::decode(&bytes), Some(report));

@@ -22,8 +22,8 @@ impl Gate {
         let stays_open = self.open == self.held.len();
         let opens = match &event {
             InboxEvent::Posted(posted) => !posted.pending,
-            InboxEvent::Escaped => true,
-            InboxEvent::Key(_) => stays_open,
+            InboxEvent::Escaped { .. } => true,
+            InboxEvent::Key(_) | InboxEvent::Enqueued { .. } => stays_open,
         };
         self.held.push_back((place, event));
         if opens {
@@ -87,7 +87,8 @@ mod tests {
             names.push(match event {
                 InboxEvent::Posted(posted) => posted.number.to_string(),
                 InboxEvent::Key(_) => "key".to_owned(),
-                InboxEvent::Escaped => "escape".to_owned(),
+                InboxEvent::Escaped { .. } => "escape".to_owned(),
+                InboxEvent::Enqueued { index, .. } => format!("entry {index}"),
             });
             gate.pass();
         }
@@ -105,7 +106,7 @@ mod tests {
         assert_eq!(passed(&events), ["1"]);
         let covered = [events.as_slice(), &[batch(4, false)]].concat();
         assert_eq!(passed(&covered), ["1", "2", "key", "3", "4"]);
-        let escaped = [events.as_slice(), &[InboxEvent::Escaped, batch(4, true)]].concat();
+        let escaped = [events.as_slice(), &[InboxEvent::Escaped { from: 0, to: 1 }, batch(4, true)]].concat();
         assert_eq!(passed(&escaped), ["1", "2", "key", "3", "escape"]);
     }
 }

@@ -8,10 +8,12 @@ use alloy::sol_types::SolEvent;
 use batcher_format::BatchHeader;
 use batcher_format::batch::Carrier;
 use bytes::Bytes;
-use ordering_types::{Address, Digest, Epoch, Height};
+use ordering_types::{Address, Digest, Epoch, ForcedEntry, Height, RollupId};
 use serde_json::json;
 
-use crate::inbox::ISequencerInbox::{BatchData, BatchPosted, Escaped, Initialised, Recovered, Rotated};
+use crate::inbox::ISequencerInbox::{
+    BatchData, BatchPosted, Escaped, ForcedEnqueued, Initialised, Recovered, Rotated,
+};
 use crate::inbox::digest;
 use crate::l1::{Rpc, RpcError};
 
@@ -31,8 +33,17 @@ pub(super) struct Place {
 pub(super) enum InboxEvent {
     Key(KeyEvent),
     Posted(Posted),
-    /// All batches so far take effect, though entries of the queue are overdue that they do not cover.
-    Escaped,
+    /// All batches so far take effect, and then the entries of the queue from the one index up to the other.
+    Escaped {
+        from: u64,
+        to: u64,
+    },
+    /// Another entry of the queue.
+    Enqueued {
+        index: u64,
+        entry: ForcedEntry,
+        accumulator: Digest,
+    },
 }
 
 /// A key that took effect.
@@ -141,6 +152,7 @@ impl Logs {
                     BatchPosted::SIGNATURE_HASH,
                     BatchData::SIGNATURE_HASH,
                     Escaped::SIGNATURE_HASH,
+                    ForcedEnqueued::SIGNATURE_HASH,
                     Initialised::SIGNATURE_HASH,
                     Rotated::SIGNATURE_HASH,
                     Recovered::SIGNATURE_HASH,
@@ -199,7 +211,18 @@ fn read_event(log: &Log) -> Option<Read> {
             let event = BatchData::decode_log(&log.inner).ok()?.data;
             return Some(Read::Data { number: event.number, payload: event.payload.0 });
         }
-        Escaped::SIGNATURE_HASH => InboxEvent::Escaped,
+        Escaped::SIGNATURE_HASH => {
+            let Escaped { from, to, .. } = Escaped::decode_log(&log.inner).ok()?.data;
+            InboxEvent::Escaped { from, to }
+        }
+        ForcedEnqueued::SIGNATURE_HASH => {
+            let event = ForcedEnqueued::decode_log(&log.inner).ok()?.data;
+            InboxEvent::Enqueued {
+                index: event.index,
+                entry: ForcedEntry { rollup: RollupId::new(event.rollup), data: event.data.0 },
+                accumulator: digest(event.accumulator),
+            }
+        }
         BatchPosted::SIGNATURE_HASH => {
             let event = BatchPosted::decode_log(&log.inner).ok()?.data;
             InboxEvent::Posted(Posted {

@@ -13,21 +13,26 @@
 //! contract's own check is relied on: [`Proof::Contract`]).
 //!
 //! A batch that leaves an overdue entry of the forced-inclusion queue uncovered is *pending*: it is handed out once it takes effect, in order, with
-//! the batch that covers what is overdue, or with an escape.
+//! the batch that covers what is overdue, or with an escape. Entries of the queue have their effect whatever the committee does: see the rules of
+//! [`ForcedPlace`] and [`Escape`].
 //!
-//! A rollup's part that does not decode counts as empty for that rollup ([`DerivedBatch::broken`]); everything
+//! A rollup's part that does not decode counts as empty for that rollup ([`DerivedBatch::broken`]), and a payload that does not, or does not say what
+//! was signed, for all of them ([`DerivedBatch::unreadable`]): more than f members lie then, and the rollups go on. Everything
 //! else that does not fit is an error, and the deriver stays where it is: after an L1 reorg, start a new one.
 
+mod forced;
 mod gate;
 mod keys;
 mod logs;
 mod posted;
 mod reader;
 
+pub use forced::{ForcedPlace, ForcedTransaction, QueueError};
 pub use keys::KeyError;
 pub use logs::MAX_LOG_RANGE;
 #[cfg(feature = "fuzzing")]
 pub(crate) use logs::read_log;
 pub use reader::{
-    DeriveConfig, DeriveError, DerivedBatch, DerivedTransaction, Deriver, Finality, Proof, Url,
+    DeriveConfig, DeriveError, Derived, DerivedBatch, DerivedTransaction, Deriver, Escape, Finality, Proof,
+    Unreadable, Url,
 };

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use alloy::consensus::Transaction as _;
 use alloy::primitives::{B256, Bytes as AbiBytes, U256};
 use alloy::rpc::types::{Header as L1Header, Transaction as L1Transaction};
+use batcher_format::blob::BlobError;
 use batcher_format::payload::{PayloadError, SectionError};
-use batcher_format::{BatchHeader, Content, Context, DecodedBlock, Policies, blob, payload, signing_digest};
+use batcher_format::{
+    BatchHeader, Content, Context, DecodedBatch, DecodedBlock, Policies, blob, payload, signing_digest,
+};
 use bytes::Bytes;
 use ordering_types::{ChainSpec, Digest, Epoch, GroupKey, Height, RollupId};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::forced::{ForcedPlace, ForcedTransaction, Queue, QueueError};
 use super::gate::Gate;
 use super::keys::{KeyError, Next, Present};
 use super::logs::{InboxEvent, KeyEvent, Logs, Place, Posted};
@@ -98,21 +102,16 @@ pub enum DeriveError {
     /// A group signature that does not verify: the endpoint lies.
     #[error("the group signature of batch {0} does not verify")]
     Signature(u64),
-    /// Blobs that hold no payload.
-    #[error("batch {number}: {error}")]
-    Blobs {
-        /// Its number.
-        number: u64,
-        /// Why.
-        error: blob::BlobError,
-    },
-    /// A payload that does not say what the batch header says.
+    /// The forced-inclusion queue is not what batches and escapes say.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// Before any payload was read, one that does not say what the batch header says: then the genesis file is most likely another network's.
     #[error("batch {number}: {error}")]
     Payload {
         /// Its number.
         number: u64,
         /// Why.
-        error: PayloadError,
+        error: Unreadable,
     },
 }
 
@@ -123,6 +122,47 @@ pub enum Proof {
     Signature,
     /// The contract's check only: the batch was posted through another contract.
     Contract,
+}
+
+/// Why a signed payload says nothing. An unknown version is no exception: another version comes with another genesis file, which says from when on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Blobs that hold no payload.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// A payload that does not say what the batch header says.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+}
+
+/// What comes next.
+#[derive(Clone, Debug)]
+pub enum Derived {
+    /// A batch.
+    Batch(Box<DerivedBatch>),
+    /// Entries of the forced-inclusion queue that no batch covered in time.
+    Escape(Escape),
+}
+
+impl Derived {
+    /// The batch, if it is one.
+    pub fn batch(self) -> Option<DerivedBatch> {
+        match self {
+            Self::Batch(batch) => Some(*batch),
+            Self::Escape(_) => None,
+        }
+    }
+}
+
+/// Entries of the forced-inclusion queue that have their effect here, whatever batches say of them later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escape {
+    /// The batch after which they do; 0 before the first.
+    pub after_batch: u64,
+    /// L1 block in which somebody called `escape`.
+    pub l1_block: u64,
+    /// They, in order.
+    pub transactions: Vec<ForcedTransaction>,
 }
 
 /// One batch, as L1 has it.
@@ -146,6 +186,12 @@ pub struct DerivedBatch {
     pub blocks: Vec<DecodedBlock>,
     /// Rollups that count as empty in it.
     pub broken: Vec<(RollupId, SectionError)>,
+    /// Why it has no blocks, if it has none.
+    pub unreadable: Option<Unreadable>,
+    /// Entries of the forced-inclusion queue that it covers and has, in order.
+    pub forced: Vec<ForcedPlace>,
+    /// Those that it covers and does not have. They have their effect after its last block.
+    pub omitted: Vec<ForcedTransaction>,
 }
 
 /// One transaction of one rollup, at its place in the order.
@@ -155,29 +201,54 @@ pub struct DerivedTransaction {
     pub height: Height,
     /// Time of that block, milliseconds since 1970.
     pub time_ms: u64,
-    /// Its place among the rollup's transactions in the block.
+    /// Its place among the rollup's transactions in the block; what has its effect after a batch counts as the last block's.
     pub index: u32,
     /// Its bytes.
     pub data: Bytes,
+    /// Its index in the forced-inclusion queue, if it came from there. What came from there may have been ordered before: nobody could tell
+    /// from L1 alone.
+    pub forced: Option<u64>,
 }
 
 impl DerivedBatch {
-    /// One rollup's transactions, in order. None for data policy `committee`: L1 has only [`Content::Commitment`].
+    /// One rollup's transactions, in order. None but omitted ones for data policy `committee`: L1 has only [`Content::Commitment`].
     pub fn transactions(&self, rollup: RollupId) -> impl Iterator<Item = DerivedTransaction> + '_ {
-        self.blocks.iter().flat_map(move |block| {
-            let contents = block.sections.iter().filter(move |section| section.rollup == rollup);
-            let data = contents.flat_map(|section| match &section.content {
-                Content::Data(all) => all.as_slice(),
-                Content::Commitment { .. } => &[],
-            });
-            data.zip(0..).map(|(data, index)| DerivedTransaction {
-                height: block.height,
-                time_ms: block.time_ms,
-                index,
-                data: data.clone(),
-            })
+        let ordered = self.blocks.iter().flat_map(move |block| self.of_block(block, rollup));
+        let (height, time_ms) = (self.header.last_height, self.header.last_time_ms);
+        let last = self.blocks.last().map_or(0, |block| of_rollup(block, rollup).count());
+        let omitted = self.omitted.iter().filter(move |one| one.rollup == rollup);
+        let omitted = omitted.zip(u32::try_from(last).unwrap_or(u32::MAX)..).map(move |(one, index)| {
+            DerivedTransaction { height, time_ms, index, data: one.data.clone(), forced: Some(one.index) }
+        });
+        ordered.chain(omitted)
+    }
+
+    fn of_block<'a>(
+        &'a self,
+        block: &'a DecodedBlock,
+        rollup: RollupId,
+    ) -> impl Iterator<Item = DerivedTransaction> + 'a {
+        let first = self.forced.partition_point(|one| one.height < block.height);
+        let forced = self.forced.get(first..).unwrap_or_default().iter();
+        let forced = forced.take_while(|one| one.height == block.height);
+        let mut forced = forced.filter(move |one| one.rollup == rollup && !one.escaped).map(|one| one.index);
+        of_rollup(block, rollup).zip(0..).map(move |(data, index)| DerivedTransaction {
+            height: block.height,
+            time_ms: block.time_ms,
+            index,
+            data: data.clone(),
+            forced: forced.next(),
         })
     }
+}
+
+/// What L1 has of one rollup in one block.
+fn of_rollup(block: &DecodedBlock, rollup: RollupId) -> impl Iterator<Item = &Bytes> {
+    let sections = block.sections.iter().filter(move |section| section.rollup == rollup);
+    sections.flat_map(|section| match &section.content {
+        Content::Data(all) => all.as_slice(),
+        Content::Commitment { .. } => &[],
+    })
 }
 
 /// The newest batch that was derived.
@@ -187,6 +258,24 @@ struct Tip {
     id: Digest,
     last_height: Height,
     last_header: Digest,
+}
+
+impl Tip {
+    const fn of(batch: &DerivedBatch) -> Self {
+        let DerivedBatch { header, id, .. } = batch;
+        Self {
+            number: header.number,
+            id: *id,
+            last_height: header.last_height,
+            last_header: header.last_header,
+        }
+    }
+}
+
+/// A batch's bytes, and how many blobs carry them: none if L1 has logged them.
+struct Carried {
+    blobs: usize,
+    payload: Result<Bytes, BlobError>,
 }
 
 /// Reads batches one after the other.
@@ -201,6 +290,9 @@ pub struct Deriver {
     chain_checked: bool,
     present: Option<Present>,
     tip: Tip,
+    /// Whether some batch has proven that the genesis file is the network's.
+    is_network: bool,
+    queue: Queue,
     /// Events that were taken from the logs and have not had their effect yet: an error in between loses nothing.
     gate: Gate,
 }
@@ -224,6 +316,8 @@ impl Deriver {
             chain_checked: false,
             present: None,
             tip: Tip::default(),
+            is_network: false,
+            queue: Queue::default(),
             gate: Gate::default(),
         })
     }
@@ -243,9 +337,9 @@ impl Deriver {
         self.present.map(|Present { epoch, key, committee }| Keys::trusted(epoch, key, Some(committee)))
     }
 
-    /// The next batch, or `None` if L1 has no further one yet. After an error that passes (an endpoint down, a blob
+    /// The next batch or escape, or `None` if L1 has no further one yet. After an error that passes (an endpoint down, a blob
     /// not served), calling again goes on at the same place.
-    pub async fn next(&mut self) -> Result<Option<DerivedBatch>, DeriveError> {
+    pub async fn next(&mut self) -> Result<Option<Derived>, DeriveError> {
         self.check_chain().await?;
         let head = self.head().await?;
         loop {
@@ -254,23 +348,34 @@ impl Deriver {
                 self.gate.take(place, event);
             }
             let Some((place, event)) = self.gate.front().cloned() else { return Ok(None) };
-            let derived = match event {
-                InboxEvent::Posted(event) => Some(self.derive(place, &event).await?),
-                InboxEvent::Key(event) => {
-                    self.present = Some(self.change_key(place, event).await?);
-                    None
-                }
-                InboxEvent::Escaped => None,
-            };
+            let derived = self.effect(place, event).await?;
             self.gate.pass();
-            if let Some(derived) = derived {
-                self.tip = Tip {
-                    number: derived.header.number,
-                    id: derived.id,
-                    last_height: derived.header.last_height,
-                    last_header: derived.header.last_header,
-                };
-                return Ok(Some(derived));
+            if derived.is_some() {
+                return Ok(derived);
+            }
+        }
+    }
+
+    /// What an event means now.
+    async fn effect(&mut self, place: Place, event: InboxEvent) -> Result<Option<Derived>, DeriveError> {
+        match event {
+            InboxEvent::Posted(event) => {
+                let batch = self.derive(place, &event).await?;
+                self.tip = Tip::of(&batch);
+                Ok(Some(Derived::Batch(Box::new(batch))))
+            }
+            InboxEvent::Key(event) => {
+                self.present = Some(self.change_key(place, event).await?);
+                Ok(None)
+            }
+            InboxEvent::Enqueued { index, entry, accumulator } => {
+                self.queue.push(index, entry, accumulator)?;
+                Ok(None)
+            }
+            InboxEvent::Escaped { from, to } => {
+                let transactions = self.queue.escape((from, to), self.network.spec())?;
+                let (after_batch, l1_block) = (self.tip.number, place.block_number);
+                Ok(Some(Derived::Escape(Escape { after_batch, l1_block, transactions })))
             }
         }
     }
@@ -318,20 +423,26 @@ impl Deriver {
         })
     }
 
-    async fn derive(&self, place: Place, event: &Posted) -> Result<DerivedBatch, DeriveError> {
+    async fn derive(&mut self, place: Place, event: &Posted) -> Result<DerivedBatch, DeriveError> {
         let header = event.header.clone();
         self.check_follows(event)?;
         let proof = self.check_signature(place, event).await?;
 
-        let number = header.number;
-        let (payload, blobs) = self.payload(place, event).await?;
-        let context = Context {
-            parent_header: self.tip.last_header,
-            chain_spec: self.network.hash(),
-            policies: &self.policies,
+        let Carried { blobs, payload } = self.carried(place, event).await?;
+        let payload_bytes = payload.as_ref().map_or(0, Bytes::len);
+        let (decoded, unreadable) = match self.read(payload, &header) {
+            Ok(decoded) => {
+                self.is_network |= decoded.broken.is_empty();
+                (decoded, None)
+            }
+            // What nobody has proven yet may be another network's.
+            Err(error) if !self.is_network => {
+                return Err(DeriveError::Payload { number: header.number, error });
+            }
+            Err(error) => (DecodedBatch { blocks: Vec::new(), broken: Vec::new() }, Some(error)),
         };
-        let decoded = payload::decode(&payload, &header, &context)
-            .map_err(|error| DeriveError::Payload { number, error })?;
+        let DecodedBatch { mut blocks, broken } = decoded;
+        let covered = self.queue.cover(&header, &mut blocks, self.network.spec())?;
         Ok(DerivedBatch {
             id: header.id(),
             header,
@@ -339,28 +450,42 @@ impl Deriver {
             l1_block: place.block_number,
             l1_transaction: place.transaction,
             blobs,
-            payload_bytes: payload.len(),
-            blocks: decoded.blocks,
-            broken: decoded.broken,
+            payload_bytes,
+            blocks,
+            broken,
+            unreadable,
+            forced: covered.places,
+            omitted: covered.omitted,
         })
     }
 
-    /// A batch's bytes, and how many blobs carry them: none if L1 has logged them.
-    async fn payload(&self, place: Place, event: &Posted) -> Result<(Bytes, usize), DeriveError> {
+    fn read(
+        &self,
+        payload: Result<Bytes, BlobError>,
+        header: &BatchHeader,
+    ) -> Result<DecodedBatch, Unreadable> {
+        let context = Context {
+            parent_header: self.tip.last_header,
+            chain_spec: self.network.hash(),
+            policies: &self.policies,
+        };
+        Ok(payload::decode(&payload?, header, &context)?)
+    }
+
+    /// What carries a batch.
+    async fn carried(&self, place: Place, event: &Posted) -> Result<Carried, DeriveError> {
         if let Some(payload) = &event.payload {
             if Digest::keccak256(&[payload]) != event.carrier.calldata_hash {
                 let what = "the logged payload is not the signed one";
                 return Err(DeriveError::Chain { number: event.number, what });
             }
-            return Ok((payload.clone(), 0));
+            return Ok(Carried { blobs: 0, payload: Ok(payload.clone()) });
         }
         let block: Option<L1Block> =
             self.rpc.call("eth_getBlockByHash", json!([place.block_hash, false])).await?;
         let block = block.ok_or(DeriveError::Reorganised(place.block_hash))?;
         let blobs = self.beacon.blobs(block.header.timestamp, &event.carrier.blob_hashes).await?;
-        let unpacked = blob::unpack(&blobs);
-        let payload = unpacked.map_err(|error| DeriveError::Blobs { number: event.number, error })?;
-        Ok((payload.into(), blobs.len()))
+        Ok(Carried { blobs: blobs.len(), payload: blob::unpack(&blobs).map(Bytes::from) })
     }
 
     /// The contract enforces the same; an endpoint that hides or invents events does not pass.

@@ -99,6 +99,7 @@ pub(crate) fn header(epoch: u64, height: u64, parent: Digest) -> Header {
         parent,
         time_ms: height,
         l1_reference: L1Reference::default(),
+        forced_cursor: 0,
         cut: Digest::ZERO,
         tx_root: block::tx_root([]),
         tx_count: 0,

@@ -181,6 +181,7 @@ mod tests {
             parent: Digest::ZERO,
             time_ms: 7,
             l1_reference: L1Reference::default(),
+            forced_cursor: 0,
             cut: Digest::ZERO,
             tx_root: Digest::ZERO,
             tx_count: 0,
@@ -219,7 +220,8 @@ mod tests {
     fn checkpoint_of(before: Vec<EpochStart>, present: EpochStart) -> Checkpoint {
         let nothing = (None::<u64>, None::<u64>, None::<u64>, None::<u64>, [0_u64; 3], None::<u64>);
         let book = (present, nothing, before);
-        let l1 = (None::<u64>, 0_u64, None::<Digest>, 0_u64);
+        let queue = (ordering_types::QueueMark::default(), 0_u64);
+        let l1 = (None::<u64>, 0_u64, None::<Digest>, 0_u64, queue);
         let lanes = BTreeMap::<ordering_types::LaneId, (ordering_types::LaneSequence, Digest)>::new();
         let batch = (4_u64, Height::new(41), 0_u64, 0_u32, 0_u64, 0_u64);
         let reputation = (BTreeMap::<ValidatorId, (u8, Height)>::new(), Vec::<ValidatorId>::new());

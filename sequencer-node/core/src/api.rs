@@ -22,8 +22,8 @@ pub use ordering::epoch::REMEMBERED_EPOCHS;
 use ordering_types::chain_spec::{Committee, Validator};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{
-    Block, Digest, Epoch, GroupKey, GroupSignature, Handover, Height, L1Reference, Registry, SharedKey,
-    Signature, Succession, ValidatorId,
+    Block, Digest, Epoch, ForcedMessage, GroupKey, GroupSignature, Handover, Height, L1Reference, QueueMark,
+    Registry, SharedKey, Signature, Succession, ValidatorId,
 };
 use zeroize::Zeroizing;
 
@@ -43,6 +43,8 @@ pub enum Input {
     JobDone(JobResult),
     /// What this node's own L1 endpoint shows.
     L1(L1Sight),
+    /// Answer to [`Output::ReadQueue`], as the own L1 endpoint has it: it is checked here.
+    Queue(ForcedMessage),
     /// The deadline has come (an early one is harmless).
     Wake,
 }
@@ -52,10 +54,12 @@ pub enum Input {
 pub struct L1Sight {
     /// The block. Only those whose numbers the genesis file's `report_blocks` divides are reported.
     pub block: L1Reference,
-    /// The active validators after it.
-    pub registry: Arc<Registry>,
+    /// The active validators after it; none where the network has no registry.
+    pub registry: Option<Arc<Registry>>,
     /// Whose key the inbox has after it.
     pub epoch: Epoch,
+    /// The forced-inclusion queue after it.
+    pub queue: QueueMark,
 }
 
 /// Whom this node talks to.
@@ -101,6 +105,14 @@ pub enum Output {
         to: ValidatorId,
         /// Number of the batch.
         number: u64,
+    },
+    /// Read the forced-inclusion queue on L1 between these two, and hand back what [`ForcedTelling`](ordering_types::ForcedTelling) makes of it as
+    /// [`Input::Queue`]. Not answering is allowed; a new question replaces the one before.
+    ReadQueue {
+        /// Entries up to here are ordered.
+        from: QueueMark,
+        /// Up to here they are agreed on.
+        to: QueueMark,
     },
     /// Work too heavy for the core's thread: run [`Job::run`] anywhere and hand the result back.
     Job(Job),

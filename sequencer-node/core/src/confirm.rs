@@ -132,6 +132,7 @@ mod tests {
             parent: Digest::ZERO,
             time_ms,
             l1_reference: L1Reference::default(),
+            forced_cursor: 0,
             cut: Digest::ZERO,
             tx_root: Digest::ZERO,
             tx_count: 0,

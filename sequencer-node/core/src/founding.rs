@@ -117,6 +117,7 @@ impl Founding {
             | LogPayload::Handover { .. }
             | LogPayload::L1Report(_)
             | LogPayload::Registry(_)
+            | LogPayload::Forced(_)
             | LogPayload::Ready { .. }
             | LogPayload::KeyData { .. } => Vec::new(),
         }

@@ -23,6 +23,7 @@ use crate::entropy::Entropy;
 use crate::evidence::Evidence;
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
 use crate::keyring::Keyring;
+use crate::node::forced::Telling;
 use crate::node::peers::PeersFrom;
 use crate::node::registry::Sights;
 use crate::node::seeds::Seeds;
@@ -34,6 +35,7 @@ use crate::status::Status;
 use crate::wire::{LogPayload, PeerMessage};
 
 mod epochs;
+mod forced;
 mod keys;
 mod peers;
 mod registry;
@@ -73,6 +75,7 @@ pub struct NodeCore {
     rotation: Option<Rotation>,
     /// What the own L1 endpoint shows.
     sights: Sights,
+    telling: Option<Telling>,
     /// The epoch for which this node said to be ready.
     ready_for: Option<Epoch>,
     seeds: Seeds,
@@ -138,6 +141,7 @@ impl NodeCore {
             due_ms: None,
             rotation: None,
             sights: Sights::default(),
+            telling: None,
             ready_for: None,
             key_data_told: None,
             seeds: Seeds::recover(&recovered.ceremony_seeds)?,
@@ -197,6 +201,7 @@ impl NodeCore {
                 self.on_sealing(events, now);
             }
             Input::L1(sight) => self.on_sight(sight, now),
+            Input::Queue(message) => self.on_queue(&message, now),
             Input::Wake => self.on_time(now),
         }
         self.drain_parts(now);
@@ -323,6 +328,7 @@ impl NodeCore {
             LogPayload::FoundingVote { .. }
             | LogPayload::L1Report(_)
             | LogPayload::Registry(_)
+            | LogPayload::Forced(_)
             | LogPayload::Ready { .. }
             | LogPayload::KeyData { .. } => {}
         }

@@ -19,6 +19,10 @@ pub enum PlantedBug {
     SharesErasedEarly,
     /// Every share of a signature is wrong, and vouched for.
     WrongShares,
+    /// What the own endpoint shows of the forced-inclusion queue is told unchecked.
+    QueueUnchecked,
+    /// Nobody tells the entries of the forced-inclusion queue.
+    ForcedUntold,
 }
 
 #[cfg(feature = "planted-bugs")]

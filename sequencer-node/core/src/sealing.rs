@@ -262,7 +262,7 @@ impl Sealing {
             last_height: last.header.height,
             last_header: last.header.hash(),
             last_time_ms: last.header.time_ms,
-            forced_cursor: 0,
+            forced_cursor: last.header.forced_cursor,
             l1_reference: last.header.l1_reference.number,
         };
         self.parent = header.id();

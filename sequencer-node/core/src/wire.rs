@@ -4,6 +4,7 @@
 use batcher_format::{EncodedBatch, SealedBatch};
 use bytes::Bytes;
 use ordering::epoch::{EPOCH_VOTE, KEY_DATA, READY};
+use ordering::forced::FORCED;
 use ordering::l1::{L1_REPORT, REGISTRY};
 use ordering_types::codec::{self, DecodeError};
 use ordering_types::{Epoch, EpochVote, GroupSignature, L1Report, SharedKey};
@@ -75,7 +76,7 @@ pub fn sealed_answer(batch: &SealedBatch) -> Bytes {
 ///   1 ‖ ceremony payload        │   2 ‖ 33 group key ‖ 65 ECDSA signature over the contract's initialise digest
 ///   3 ‖ epoch vote              │   4 ‖ u64 new epoch ‖ 65 signature of its handover by the outgoing key
 ///   5 ‖ report of an L1 block   │   6 ‖ the registry's active validators    │   7 ‖ u64 epoch that the sender is ready for ‖ its announcement
-///   8 ‖ u64 epoch ‖ public data of its key
+///   8 ‖ u64 epoch ‖ public data of its key   │   9 ‖ entries of the forced-inclusion queue
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogPayload<'a> {
@@ -93,6 +94,8 @@ pub(crate) enum LogPayload<'a> {
     Ready { epoch: Epoch, announcement: &'a [u8] },
     /// The public data of this epoch's key, of which the sender holds a share. Ordering notes it.
     KeyData { epoch: Epoch, data: &'a [u8] },
+    /// What comes next in the forced-inclusion queue, encoded. Ordering reads it.
+    Forced(&'a [u8]),
     /// The outgoing committee has signed the handover to this epoch.
     Handover { epoch: Epoch, signature: GroupSignature },
 }
@@ -109,6 +112,7 @@ impl<'a> LogPayload<'a> {
             Self::EpochVote(vote) => [&[EPOCH_VOTE], vote.encode().as_slice()].concat(),
             Self::L1Report(report) => [&[L1_REPORT], report.encode().as_slice()].concat(),
             Self::Registry(bytes) => [&[REGISTRY], *bytes].concat(),
+            Self::Forced(bytes) => [&[FORCED], *bytes].concat(),
             Self::Ready { epoch, announcement } => {
                 [[READY].as_slice(), &epoch.get().to_be_bytes(), announcement].concat()
             }
@@ -137,6 +141,7 @@ impl<'a> LogPayload<'a> {
             }
             (&L1_REPORT, rest) => Some(Self::L1Report(L1Report::decode(rest)?)),
             (&REGISTRY, rest) => Some(Self::Registry(rest)),
+            (&FORCED, rest) => Some(Self::Forced(rest)),
             (&READY, rest) => {
                 let (epoch, announcement) = rest.split_first_chunk::<8>()?;
                 Some(Self::Ready { epoch: Epoch::new(u64::from_be_bytes(*epoch)), announcement })
@@ -175,7 +180,9 @@ mod tests {
         assert_eq!(LogPayload::decode(&ready.encode()), Some(ready));
         let data = LogPayload::KeyData { epoch: Epoch::new(7), data: &[2; 40] };
         assert_eq!(LogPayload::decode(&data.encode()), Some(data));
-        assert_eq!(LogPayload::decode(&[9, 9]), None);
+        let forced = LogPayload::Forced(&[3; 40]);
+        assert_eq!(LogPayload::decode(&forced.encode()), Some(forced));
+        assert_eq!(LogPayload::decode(&[10, 9]), None);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use rollup::l1::{RpcError, RpcRefusal};
 use rollup::registry::IValidatorRegistry::IValidatorRegistryErrors;
 use serde_json::json;
 
-use super::contract::{Contract, ReadError, words};
+use super::contract::Contract;
+use super::reader::{ReadError, words};
 
 /// Longest wait for a transaction: a quarter of an hour is 75 blocks of Ethereum.
 const MINED_WITHIN: Duration = Duration::from_secs(900);
@@ -173,7 +174,7 @@ impl<'a> Account<'a> {
             return Err(poor(needs));
         }
         let tx = TxEip1559 {
-            chain_id: self.contract.chain_id,
+            chain_id: self.contract.chain_id(),
             nonce: self.nonce("latest").await?,
             gas_limit: gas,
             max_fee_per_gas: cap,
@@ -214,8 +215,8 @@ impl<'a> Account<'a> {
     /// What others tip, and that with twice the next block's base fee.
     async fn fees(&self) -> Result<(u128, u128), RpcError> {
         let history: FeeHistory =
-            self.contract.rpc.call("eth_feeHistory", json!(["0x1", "latest", []])).await?;
-        let tip: U256 = self.contract.rpc.call("eth_maxPriorityFeePerGas", json!([])).await?;
+            self.contract.reader.rpc.call("eth_feeHistory", json!(["0x1", "latest", []])).await?;
+        let tip: U256 = self.contract.reader.rpc.call("eth_maxPriorityFeePerGas", json!([])).await?;
         let tip = tip.saturating_to::<u128>().max(LEAST_TIP);
         let base = history.base_fee_per_gas.last().copied().unwrap_or_default();
         Ok((tip, tip.saturating_add(base.saturating_mul(2))))
@@ -266,6 +267,6 @@ impl<'a> Account<'a> {
         method: &'static str,
         parameters: serde_json::Value,
     ) -> Result<T, ReadError> {
-        Ok(self.contract.rpc.call(method, parameters).await?)
+        Ok(self.contract.reader.rpc.call(method, parameters).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! The registry, and the inbox's epoch, at each finalized block that the committee is to report.
+//! The registry, and the inbox's epoch and queue, at each finalized block that the committee is to report.
 //!
 //! Validators report the same blocks, those whose numbers `l1.report_blocks` of the genesis file divides, and read each of them by
 //! its hash: what two honest endpoints say of one is equal. After a start the newest of them is read first; from then on all, in
@@ -7,12 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ordering_types::{Digest, L1Reference};
+use ordering_types::{ChainSpec, Digest, L1Reference, Registry};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::contract::{At, Contract, ReadError};
+use super::contract::Contract;
+use super::inbox::Inbox;
+use super::reader::{At, ReadError, Reader};
 use crate::core_api::L1Sight;
 
 /// Views that may wait for the core. With more the reading waits, too.
@@ -30,7 +32,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// So many looks in a row at which the endpoint is behind what it said was final, and what it says now is believed.
 const LOOKS_BEFORE_GOING_BACK: u32 = 30;
 
-/// What an operator is told of it.
+/// What an operator is told of the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(crate) enum RegistryState {
@@ -56,20 +58,24 @@ pub(crate) enum RegistryState {
     },
 }
 
-/// Begins to follow. It ends when the views' receiver is dropped.
+/// Begins to follow the contracts of this network. It ends when the views' receiver is dropped.
 pub(crate) fn follow(
-    contract: Contract,
-    report_blocks: u64,
+    reader: Arc<Reader>,
+    spec: &ChainSpec,
 ) -> (mpsc::Receiver<L1Sight>, watch::Receiver<RegistryState>) {
     let (views, receiver) = mpsc::channel(VIEWS_WAITING);
-    let (state, told) = watch::channel(RegistryState::Waiting);
+    let first = if spec.registry.is_some() { RegistryState::Waiting } else { RegistryState::NotConfigured };
+    let (state, told) = watch::channel(first);
     let follower = Follower {
-        contract,
-        report_blocks: report_blocks.max(1),
+        inbox: Inbox::new(Arc::clone(&reader), spec),
+        registry: spec.registry.map(|registry| Contract::at(Arc::clone(&reader), registry)),
+        reader,
+        report_blocks: spec.l1.report_blocks.max(1),
         done: None,
         tries: 0,
         behind: 0,
         known: None,
+        failing: false,
         views,
         state,
     };
@@ -78,7 +84,9 @@ pub(crate) fn follow(
 }
 
 struct Follower {
-    contract: Contract,
+    reader: Arc<Reader>,
+    inbox: Inbox,
+    registry: Option<Contract>,
     report_blocks: u64,
     /// The newest block that was read, or left out.
     done: Option<u64>,
@@ -88,6 +96,8 @@ struct Follower {
     behind: u32,
     /// The newest list: equal roots have equal lists.
     known: Option<L1Sight>,
+    /// Whether the operator was told that it cannot be read.
+    failing: bool,
     views: mpsc::Sender<L1Sight>,
     state: watch::Sender<RegistryState>,
 }
@@ -101,7 +111,10 @@ impl Follower {
                     self.answers();
                     (pause * 2).min(PAUSE.1)
                 }
-                Ok(_) => PAUSE.0,
+                Ok(_) => {
+                    self.failing = false;
+                    PAUSE.0
+                }
                 Err(error) => {
                     self.failed(&error);
                     (pause * 2).min(LONGEST_BACKOFF)
@@ -116,7 +129,7 @@ impl Follower {
 
     /// Reads what is to be read; gives the number of views.
     async fn look(&mut self) -> Result<usize, ReadError> {
-        let finalized = self.contract.finalized().await?;
+        let finalized = self.reader.finalized().await?;
         self.watch_for_going_back(finalized.number);
         let due = due(self.done, finalized.number, self.report_blocks);
         let count = due.len();
@@ -143,64 +156,74 @@ impl Follower {
     }
 
     async fn read(&self, number: u64, finalized: L1Reference) -> Result<L1Sight, ReadError> {
-        self.contract.check_chain().await?;
-        let block = if number == finalized.number { finalized } else { self.contract.block(number).await? };
+        self.reader.check_chain().await?;
+        let block = if number == finalized.number { finalized } else { self.reader.block(number).await? };
         let at = At::Block(block.hash);
-        let root = self.contract.root(at).await?;
-        let epoch = self.contract.epoch(at).await?;
-        let known = self.known.as_ref().filter(|known| known.registry.root() == root);
-        let registry = match known {
-            Some(known) => Arc::clone(&known.registry),
-            None => Arc::new(self.contract.registry(at, root).await?),
+        let (epoch, queue) = (self.inbox.epoch(at).await?, self.inbox.queue(at).await?);
+        let registry = match &self.registry {
+            Some(contract) => Some(self.list(contract, at).await?),
+            None => None,
         };
-        Ok(L1Sight { block, registry, epoch })
+        Ok(L1Sight { block, registry, epoch, queue })
+    }
+
+    /// The active validators: if they are those of the view before, they are not read again.
+    async fn list(&self, contract: &Contract, at: At) -> Result<Arc<Registry>, ReadError> {
+        let root = contract.root(at).await?;
+        let known = self.known.as_ref().and_then(|known| known.registry.as_ref());
+        match known.filter(|known| known.root() == root) {
+            Some(known) => Ok(Arc::clone(known)),
+            None => Ok(Arc::new(contract.registry(at, root).await?)),
+        }
     }
 
     async fn hand_on(&mut self, view: L1Sight) {
-        let (block, active, root) = (view.block.number, view.registry.active().len(), view.registry.root());
-        let before = self.state.send_replace(RegistryState::Ok { block, active, root });
-        match before {
-            RegistryState::Ok { root: old, .. } if old == root => {
-                tracing::debug!(block, "the registry on L1 is the same")
-            }
-            RegistryState::Failing { .. } => {
-                tracing::info!(block, active, "the registry on L1 can be read again")
-            }
-            _ => tracing::info!(block, active, %root, "the registry on L1"),
+        if let Some(registry) = &view.registry {
+            self.tell(view.block.number, registry);
         }
         self.known = Some(view.clone());
         // Without a receiver there is nobody to tell, and the loop ends.
         let _ = self.views.send(view).await;
     }
 
-    /// The endpoint answers, and there is nothing new.
-    fn answers(&self) {
-        let Some(known) = self.known.as_ref().filter(|_| self.tries == 0) else { return };
-        let (block, active, root) =
-            (known.block.number, known.registry.active().len(), known.registry.root());
-        let back = self.state.send_if_modified(|state| {
-            let failing = matches!(state, RegistryState::Failing { .. });
-            if failing {
-                *state = RegistryState::Ok { block, active, root };
+    fn tell(&self, block: u64, registry: &Registry) {
+        let (active, root) = (registry.active().len(), registry.root());
+        match self.state.send_replace(RegistryState::Ok { block, active, root }) {
+            RegistryState::Ok { root: old, .. } if old == root => {
+                tracing::debug!(block, "the registry on L1 is the same")
             }
-            failing
-        });
-        if back {
-            tracing::info!(block, "the L1 endpoint answers for the registry again");
+            _ => tracing::info!(block, active, %root, "the registry on L1"),
         }
     }
 
-    fn failed(&self, error: &ReadError) {
+    /// The endpoint answers, and there is nothing new.
+    fn answers(&mut self) {
+        let Some(known) = self.known.as_ref().filter(|_| self.tries == 0) else { return };
+        if std::mem::take(&mut self.failing) {
+            tracing::info!(block = known.block.number, "the L1 endpoint answers again");
+        }
+        let (block, registry) = (known.block.number, known.registry.as_ref());
+        if let Some(registry) = registry
+            && matches!(*self.state.borrow(), RegistryState::Failing { .. })
+        {
+            self.tell(block, registry);
+        }
+    }
+
+    fn failed(&mut self, error: &ReadError) {
         let block = self.known.as_ref().map(|known| known.block.number);
-        let before = self.state.send_replace(RegistryState::Failing { why: error.to_string(), block });
-        if matches!(before, RegistryState::Failing { .. }) {
-            tracing::debug!(%error, "the registry on L1 still cannot be read");
+        let failing = RegistryState::Failing { why: error.to_string(), block };
+        if self.registry.is_some() {
+            self.state.send_replace(failing);
+        }
+        if std::mem::replace(&mut self.failing, true) {
+            tracing::debug!(%error, "the contracts on L1 still cannot be read");
         } else if matches!(error, ReadError::NoContract(_)) && self.known.is_none() {
-            tracing::info!(%error, "the registry is not there yet at the newest final block of L1");
+            tracing::info!(%error, "the contracts are not there yet at the newest final block of L1");
         } else {
             tracing::warn!(
                 %error,
-                "the registry on L1 cannot be read; ordering goes on and the node tries again. If it stays so, check l1.endpoint"
+                "the contracts on L1 cannot be read; ordering goes on and the node tries again. If it stays so, check l1.endpoint"
             );
         }
     }
@@ -234,23 +257,24 @@ fn due(done: Option<u64>, finalized: u64, report_blocks: u64) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use ordering_types::{Address, ChainSpec};
-
     use super::*;
 
     /// An endpoint that once claimed a block of the far future was believed for ever: nothing was read any more.
     #[test]
     fn an_endpoint_that_stays_behind_its_own_claim_is_followed_anew() {
-        let contract = Contract::new("http://127.0.0.1:1", &ChainSpec::default(), Address::default());
+        let reader = Arc::new(Reader::new("http://127.0.0.1:1", 1).expect("a URL"));
         let (views, _views) = mpsc::channel(1);
         let (state, _state) = watch::channel(RegistryState::Waiting);
         let mut follower = Follower {
-            contract: contract.expect("a URL"),
+            inbox: Inbox::new(Arc::clone(&reader), &ChainSpec::default()),
+            registry: None,
+            reader,
             report_blocks: 4,
             done: Some(1 << 40),
             tries: 0,
             behind: 0,
             known: None,
+            failing: false,
             views,
             state,
         };

@@ -8,8 +8,6 @@ use ordering_types::Digest;
 use ordering_types::chain_spec::Committee;
 use ordering_types::handover::committee_hash;
 use rollup::client::Nodes;
-use rollup::inbox::ISequencerInbox::committeeHashCall;
-use rollup::inbox::digest;
 use rollup::verify::Network;
 
 use super::MembershipError;
@@ -18,8 +16,7 @@ use crate::l1::At;
 
 /// The members' addresses, in the order in which the contract hashes them.
 pub(super) async fn in_office(desk: &Desk) -> Result<Vec<Address>, MembershipError> {
-    let inbox = Address::from(*desk.spec.inbox.as_bytes());
-    let hash = digest(desk.contract.read_of(inbox, committeeHashCall {}, At::Latest).await?);
+    let hash = desk.contract.inbox(&desk.spec).committee_hash(At::Latest).await?;
     let founders = desk.spec.committee();
     let committee =
         if committee_hash(&founders) == hash { founders } else { told_by_node(desk, hash).await? };
@@ -27,7 +24,7 @@ pub(super) async fn in_office(desk: &Desk) -> Result<Vec<Address>, MembershipErr
 }
 
 async fn told_by_node(desk: &Desk, hash: Digest) -> Result<Committee, MembershipError> {
-    let epoch = desk.contract.epoch(At::Latest).await?;
+    let epoch = desk.contract.inbox(&desk.spec).epoch(At::Latest).await?;
     let node = reachable(desk.config.ingress.listen).to_string();
     let unknown = |why: String| MembershipError::UnknownCommittee { node: node.clone(), why };
     let nodes = Nodes::new(Network::new(Arc::new(desk.spec.clone())), std::slice::from_ref(&node));

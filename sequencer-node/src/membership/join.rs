@@ -117,7 +117,7 @@ impl Candidate<'_> {
         }
         let stake = self.affordable_stake(account.address()).await?;
         say(&format!("registering {} with a stake of {}", self.endpoint, ether(stake)));
-        let digest = registration(contract.chain_id, contract.address, account.address(), &self.endpoint);
+        let digest = registration(contract.chain_id(), contract.address, account.address(), &self.endpoint);
         let proof = Bytes::copy_from_slice(self.key.sign(digest).as_bytes());
         let call = joinCall { node: self.desk.address(), endpoint: self.endpoint.clone(), proof };
         let mined = account.send(&call, stake).await?;

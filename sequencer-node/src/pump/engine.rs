@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ordering_types::{ChainSpec, Handover, Height, Time, ValidatorId};
+use ordering_types::{ChainSpec, ForcedMessage, Handover, Height, Time, ValidatorId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use super::jobs::{Jobs, MAX_WAITING_JOBS};
 use super::{Core, Outbound};
 use crate::core_api::{Input, Job, JobResult, L1Sight, Output, Peers, Status};
 use crate::evidence::EvidenceFolder;
+use crate::l1::{self, L1Feed};
 use crate::network::{Inbox, PeerMessage};
 use crate::store::{Reader, Store, StoreError};
 
@@ -61,7 +62,7 @@ pub(crate) struct PumpOptions<C, S> {
     /// From peers.
     pub(crate) inbox: Inbox,
     /// From L1, if there is anything to see.
-    pub(crate) sights: mpsc::Receiver<L1Sight>,
+    pub(crate) l1: L1Feed,
     /// The data folder.
     pub(crate) store: Store,
     /// The same, for reading.
@@ -107,7 +108,8 @@ impl Pump {
 
 /// Starts all threads.
 pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<(Pump, Handle), PumpError> {
-    let PumpOptions { core, clock, outbound, inbox, sights, store, reader, evidence, spec } = options;
+    let PumpOptions { core, clock, outbound, inbox, l1, store, reader, evidence, spec } = options;
+    let L1Feed { sights, questions: l1_questions, answers } = l1;
     let counters = Arc::new(Counters::default());
     let status = core.status();
     counters.height.store(status.height.get(), Ordering::Relaxed);
@@ -140,11 +142,12 @@ pub(crate) fn start<C: Core, S: Outbound>(options: PumpOptions<C, S>) -> Result<
         jobs: Jobs::start(&result_sender, &spec)?,
         refused: Vec::new(),
         questions: question_sender,
+        l1_questions,
         status,
         status_at: Instant::now(),
         counters,
     };
-    let inputs = Inputs { inbox, sights, submissions, results, stopped };
+    let inputs = Inputs { inbox, sights, answers, submissions, results, stopped };
     let threads = vec![
         spawn("core", move || {
             let outcome = engine.run(inputs);
@@ -170,6 +173,7 @@ fn spawn(
 struct Inputs {
     inbox: Inbox,
     sights: mpsc::Receiver<L1Sight>,
+    answers: mpsc::Receiver<ForcedMessage>,
     submissions: mpsc::Receiver<Submission>,
     results: mpsc::Receiver<JobResult>,
     stopped: oneshot::Receiver<()>,
@@ -184,6 +188,8 @@ struct Batch {
     bulk: Vec<PeerMessage>,
     signing: Vec<PeerMessage>,
     sights: Vec<L1Sight>,
+    /// Of the questions about the queue.
+    answers: Vec<ForcedMessage>,
 }
 
 impl Inputs {
@@ -200,6 +206,7 @@ impl Inputs {
             _ = self.inbox.signing.recv_many(&mut batch.signing, MAX_SIGNING),
                 if !self.inbox.signing.is_closed() => {}
             _ = self.sights.recv_many(&mut batch.sights, MAX_SIGHTS), if !self.sights.is_closed() => {}
+            _ = self.answers.recv_many(&mut batch.answers, 1), if !self.answers.is_closed() => {}
             () = tokio::time::sleep_until(deadline) => {}
         }
         take(&mut self.inbox.urgent, &mut batch.urgent, MAX_URGENT);
@@ -227,6 +234,7 @@ struct Engine<C, S> {
     /// Results of jobs that there was no room for.
     refused: Vec<JobResult>,
     questions: SyncSender<(ValidatorId, Question)>,
+    l1_questions: watch::Sender<l1::Question>,
     status: watch::Sender<Status>,
     status_at: Instant,
     counters: Arc<Counters>,
@@ -286,6 +294,9 @@ impl<C: Core, S: Outbound> Engine<C, S> {
         for sight in batch.sights.drain(..) {
             self.handle(Input::L1(sight))?;
         }
+        for answer in batch.answers.drain(..) {
+            self.handle(Input::Queue(answer))?;
+        }
         let now = self.clock.now();
         if self.core.next_deadline().is_some_and(|at| at <= now) {
             self.handle(Input::Wake)?;
@@ -323,6 +334,7 @@ impl<C: Core, S: Outbound> Engine<C, S> {
                 Output::Serve { to, request } => self.ask(to, Question::Ordering(request)),
                 Output::ServeSealed { to, number } => self.ask(to, Question::Sealed(number)),
                 Output::Job(job) => self.start_job(job),
+                Output::ReadQueue { from, to } => _ = self.l1_questions.send_replace(Some((from, to))),
                 event @ (Output::Ordered(_) | Output::Certified { .. } | Output::Sealed(_)) => {
                     self.to_disk(Operation::Tell(event))?;
                 }

@@ -3,13 +3,13 @@
 //! ```text
 //!   wal         u64 height │ entry of the consensus log
 //!   burn        key, value
-//!   block       header, certificate, cut, covered chunks, snapshot, ids by rollup: all but the transactions
+//!   block       header, certificate, cut, covered chunks, forced entries, snapshot, ids by rollup: all but the chunks' transactions
 //!   certified   height, group signature
 //!   sealed      sealed batch
 //!   checkpoint  header, certificate, snapshot, context: blocks up to here will never be held
 //! ```
 //!
-//! A block's transactions stand in the chunks that it covers, once: reading it puts them together again.
+//! All but forced entries of a block's transactions stand in the chunks that it covers, once: reading it puts them together again.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,8 @@ use bytes::Bytes;
 use ordering_types::block::TxTree;
 use ordering_types::codec::{self, DecodeError};
 use ordering_types::{
-    Block, Chunk, CommitCertificate, Cut, Digest, Header, Height, LaneId, RollupId, RollupSection, TxId,
+    Block, Chunk, CommitCertificate, Cut, Digest, ForcedEntry, Header, Height, LaneId, RollupId,
+    RollupSection, TxId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -32,6 +33,8 @@ pub(super) struct Head {
     pub(super) cut: Bytes,
     /// Digests of the chunks that the cut covers, in the block's order, each with the places left out.
     pub(super) covered: Vec<(Digest, Vec<u32>)>,
+    /// What stands before the chunks' transactions.
+    pub(super) forced: Vec<ForcedEntry>,
     pub(super) snapshot: Bytes,
     pub(super) ids: Vec<(RollupId, Vec<TxId>)>,
 }
@@ -48,6 +51,7 @@ impl Head {
             certificate: decided.certificate.clone(),
             cut: decided.cut_bytes.clone(),
             covered: decided.covered.iter().map(|c| (c.digest, c.left_out.clone())).collect(),
+            forced: decided.forced.clone(),
             snapshot: decided.snapshot.clone(),
             ids,
         }
@@ -60,6 +64,9 @@ impl Head {
     /// The block's sections from its chunks, which stand in the order of [`Self::covered`]. `None` if they do not fit.
     pub(super) fn sections(&self, chunks: &[Chunk]) -> Option<Vec<RollupSection>> {
         let mut sections: BTreeMap<RollupId, Vec<Bytes>> = BTreeMap::new();
+        for ForcedEntry { rollup, data } in &self.forced {
+            sections.entry(*rollup).or_default().push(data.clone());
+        }
         for (chunk, (_, left_out)) in chunks.iter().zip(&self.covered) {
             let mut left_out = left_out.iter().peekable();
             for (place, transaction) in (0..).zip(chunk.transactions()) {
@@ -79,10 +86,10 @@ impl Head {
     pub(super) fn into_decided(self, sections: Vec<RollupSection>) -> Result<Decided, DecodeError> {
         let cut = Cut::decode(&self.cut)?;
         let tree = self.tree();
-        let Self { header, certificate, cut: cut_bytes, covered, snapshot, .. } = self;
+        let Self { header, certificate, cut: cut_bytes, covered, forced, snapshot, .. } = self;
         let covered = covered.into_iter().map(|(digest, left_out)| Covered { digest, left_out }).collect();
         let block = Block { header, sections };
-        Ok(Decided { block, tree, certificate, cut, cut_bytes, covered, snapshot })
+        Ok(Decided { block, tree, certificate, cut, cut_bytes, covered, forced, snapshot })
     }
 }
 

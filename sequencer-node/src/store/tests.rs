@@ -11,10 +11,10 @@ use bytes::Bytes;
 use ordering_types::chain_spec::{DataPolicy, Rollup, RollupKind, Validator};
 use ordering_types::cut::SystemMessage;
 use ordering_types::{
-    Address, Block, ChainSpec, Chunk, CommitCertificate, Cut, Digest, Epoch, GroupKey, GroupSignature,
-    Handover, Header, Height, Incarnation, L1Reference, LaneId, LaneSequence, LaneTip, NextEpoch, RollupId,
-    RollupSection, Round, SecretKey, SharedKey, Signature, SignedHandover, Succession, Transaction,
-    ValidatorId, codec,
+    Address, Block, ChainSpec, Chunk, CommitCertificate, Cut, Digest, Epoch, ForcedEntry, GroupKey,
+    GroupSignature, Handover, Header, Height, Incarnation, L1Reference, LaneId, LaneSequence, LaneTip,
+    NextEpoch, RollupId, RollupSection, Round, SecretKey, SharedKey, Signature, SignedHandover, Succession,
+    Transaction, ValidatorId, codec,
 };
 use zeroize::Zeroizing;
 
@@ -117,6 +117,7 @@ fn block_of(height: u64, chunk: &Chunk, sections: Vec<RollupSection>, covered: V
             parent: Digest::ZERO,
             time_ms: height,
             l1_reference: L1Reference::default(),
+            forced_cursor: 0,
             cut: Digest::ZERO,
             tx_root: Digest::ZERO,
             tx_count: 1,
@@ -135,7 +136,8 @@ fn block_of(height: u64, chunk: &Chunk, sections: Vec<RollupSection>, covered: V
         signatures: vec![(ValidatorId::new(1), Signature::new([1; 65]))],
     };
     let (cut_bytes, snapshot) = (cut.encode().into(), Bytes::from(format!("snapshot {height}")));
-    Arc::new(Decided { block, tree, certificate, cut, cut_bytes, covered, snapshot })
+    let forced = Vec::new();
+    Arc::new(Decided { block, tree, certificate, cut, cut_bytes, covered, forced, snapshot })
 }
 
 pub(crate) fn write_block(store: &mut Store, height: u64) {
@@ -588,7 +590,7 @@ fn old_blocks_are_forgotten_once_sealed() {
     assert!(matches!(opened.reader.latest_sealed(), Ok(Some(header)) if header.number == 1));
 }
 
-/// A transaction stands on disk once, in its chunk: the block is put together from the chunks, in their order, without
+/// A transaction stands on disk once, in its chunk: the block is put together from what was forced and the chunks, in their order, without
 /// what was left out.
 #[test]
 fn a_block_is_put_together_from_its_chunks() {
@@ -602,15 +604,18 @@ fn a_block_is_put_together_from_its_chunks() {
     };
     let first = make(1, &[transaction(other, "a"), transaction(ROLLUP, "b"), transaction(ROLLUP, "dropped")]);
     let second = make(2, &[transaction(ROLLUP, "b"), transaction(ROLLUP, "c"), transaction(other, "d")]);
-    let sections = [(ROLLUP, ["b", "c"]), (other, ["a", "d"])].map(|(rollup, texts)| RollupSection {
-        rollup,
-        transactions: texts.map(|text| Bytes::from_static(text.as_bytes())).to_vec(),
-    });
+    let sections =
+        [(ROLLUP, vec!["forced", "b", "c"]), (other, vec!["a", "d"])].map(|(rollup, texts)| RollupSection {
+            rollup,
+            transactions: texts.into_iter().map(|text| Bytes::from_static(text.as_bytes())).collect(),
+        });
     let covered = vec![
         Covered { digest: first.digest(), left_out: vec![2] },
         Covered { digest: second.digest(), left_out: vec![0] },
     ];
+    let forced = vec![ForcedEntry { rollup: ROLLUP, data: Bytes::from_static(b"forced") }];
     let block = block_of(1, &second, sections.to_vec(), covered);
+    let block = Arc::new(Decided { forced, ..Decided::clone(&block) });
     for chunk in [&second, &first] {
         opened.store.write(Record::Ordering(OrderingRecord::Chunk(chunk.clone()))).unwrap();
     }

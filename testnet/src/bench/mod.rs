@@ -255,7 +255,7 @@ async fn drained(up: &Up, observer: &Observer, progress: &Progress, ledger: &Led
     progress.say("waiting until everything told is on L1");
     let height = judge::last_with_transactions(ledger);
     let deadline = Instant::now() + L1_DRAIN;
-    let from_l1 = judge::read(Arc::clone(&up.spec), observer.l1_url(), height, deadline).await;
+    let from_l1 = judge::read(Arc::clone(&up.spec), observer.l1_url(), (height, 0), deadline).await;
     observer.look().await;
     from_l1
 }

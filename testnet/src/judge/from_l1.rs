@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use batcher_format::Content;
 use ordering_types::transaction::tx_id;
 use ordering_types::{ChainSpec, Digest, RollupId};
-use rollup::derive::{DeriveConfig, DeriveError, DerivedBatch, Deriver, Finality};
+use rollup::derive::{DeriveConfig, DeriveError, Derived, DerivedBatch, Deriver, Finality};
 
 use super::compare::Placed;
 
@@ -38,6 +38,14 @@ pub struct FromL1 {
     pub headers: BTreeMap<u64, Digest>,
     /// Batches, in order.
     pub batches: Vec<Load>,
+    /// Entries of the forced-inclusion queue that batches cover.
+    pub cursor: u64,
+    /// Those that blocks have.
+    pub forced: usize,
+    /// Those that the committee left out.
+    pub omitted: usize,
+    /// Those that had to escape.
+    pub escaped: usize,
     /// Rollups that did not decode in some batch.
     pub broken: Vec<String>,
     /// Last height of the last batch.
@@ -81,10 +89,16 @@ impl FromL1 {
                 }
             }
         }
+        self.cursor = batch.header.forced_cursor;
+        self.forced += batch.forced.len();
+        self.omitted += batch.omitted.len();
         let broken = batch.broken.iter();
         self.broken.extend(broken.map(|(rollup, error)| {
             format!("batch {}: rollup {rollup} does not decode: {error}", batch.header.number)
         }));
+        if let Some(error) = &batch.unreadable {
+            self.broken.push(format!("batch {} does not decode: {error}", batch.header.number));
+        }
         self.last_height = batch.header.last_height.get();
         self.epoch = batch.header.epoch.get();
         self.batches.push(Load {
@@ -96,8 +110,14 @@ impl FromL1 {
     }
 }
 
-/// Derives from the first batch on until `height` is covered, or the deadline. What was read so far is judged either way.
-pub async fn read(spec: Arc<ChainSpec>, l1_url: &str, height: u64, deadline: Instant) -> FromL1 {
+/// Derives from the first batch on until `height` and so many entries of the forced-inclusion queue are covered, or the deadline. What was read so far is
+/// judged either way.
+pub async fn read(
+    spec: Arc<ChainSpec>,
+    l1_url: &str,
+    (height, entries): (u64, u64),
+    deadline: Instant,
+) -> FromL1 {
     let mut found = FromL1::default();
     let config = DeriveConfig {
         rpc: vec![l1_url.to_owned()],
@@ -110,11 +130,14 @@ pub async fn read(spec: Arc<ChainSpec>, l1_url: &str, height: u64, deadline: Ins
         Ok(deriver) => deriver,
         Err(error) => return FromL1 { error: Some(error), ..found },
     };
-    while found.last_height < height && Instant::now() < deadline {
+    while (found.last_height < height || found.cursor < entries) && Instant::now() < deadline {
         match deriver.next().await {
-            Ok(Some(batch)) => {
+            Ok(Some(derived)) => {
                 found.error = None;
-                found.absorb(batch);
+                match derived {
+                    Derived::Batch(batch) => found.absorb(*batch),
+                    Derived::Escape(escape) => found.escaped += escape.transactions.len(),
+                }
             }
             Ok(None) => {
                 found.error = None;

@@ -47,6 +47,8 @@ pub struct Evidence<'a> {
     pub endpoints: Vec<String>,
     /// Processes that ended by themselves.
     pub died: Vec<String>,
+    /// Entries of the forced-inclusion queue on L1.
+    pub forced: u64,
     /// Where epochs are short: so many that must have ended by now.
     pub epochs: Option<u64>,
     /// Where epochs are short: who was in which.
@@ -63,6 +65,7 @@ pub async fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
         committed(evidence),
         headers(evidence),
         contiguous(evidence.batches),
+        forced(evidence.forced, evidence.from_l1),
         alive(&evidence.died),
     ];
     if let Some(least) = evidence.epochs {
@@ -70,6 +73,15 @@ pub async fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
     }
     checks.extend(evidence.committees.iter().flat_map(Committees::checks));
     checks
+}
+
+/// What goes through L1's queue is ordered by the committee, before it must escape.
+fn forced(entries: u64, from_l1: &FromL1) -> Check {
+    let FromL1 { forced, omitted, escaped, .. } = from_l1;
+    let found = format!("{forced} of {entries} ordered, {omitted} left out, {escaped} escaped");
+    // One more may have been mined since they were counted.
+    let held = *forced as u64 >= entries && *omitted == 0 && *escaped == 0;
+    Check::new("what is put into L1's queue is ordered", held, found)
 }
 
 /// Derivation has seen that each key signed the next, and only batches of its own epoch.

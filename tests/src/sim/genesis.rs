@@ -8,7 +8,8 @@ use ordering_types::chain_spec::{
 };
 use ordering_types::registry::peer_id;
 use ordering_types::{
-    Address, ChainSpec, Digest, Epoch, L1Reference, Registered, Registry, RollupId, SecretKey, ValidatorId,
+    Address, ChainSpec, Digest, Epoch, L1Reference, QueueMark, Registered, Registry, RollupId, SecretKey,
+    ValidatorId,
 };
 
 use super::l1::L1_BLOCK;
@@ -67,8 +68,8 @@ pub fn id(index: usize) -> ValidatorId {
     ValidatorId::new(index as u16 + 1)
 }
 
-/// What an honest endpoint shows of this block, after which the inbox has the key of this epoch.
-pub fn sight(plan: &Plan, keys: &[SecretKey], (number, epoch): (u64, Epoch)) -> Option<L1Sight> {
+/// The list of validators that is active by this block, where there is a registry.
+fn registry(plan: &Plan, keys: &[SecretKey], number: u64) -> Option<Arc<Registry>> {
     let after = L1_BLOCK * u32::try_from(number).ok()?;
     let active =
         plan.active(after)?.iter().filter_map(|index| Some((*index, keys.get(*index)?.public_key())));
@@ -77,9 +78,14 @@ pub fn sight(plan: &Plan, keys: &[SecretKey], (number, epoch): (u64, Epoch)) -> 
         node: key.address(),
         endpoint: format!("/ip4/127.0.0.1/udp/{}/quic-v1/p2p/{}", 9100 + index, peer_id(&key)),
     });
-    let registry = Registry::new(registered.collect()).ok()?;
+    Some(Arc::new(Registry::new(registered.collect()).ok()?))
+}
+
+/// What an honest endpoint shows of this block, after which the inbox has this.
+pub fn sight(plan: &Plan, keys: &[SecretKey], number: u64, (epoch, queue): (Epoch, QueueMark)) -> L1Sight {
     let hash = Digest::sha256(&[b"l1 block", &plan.seed.to_be_bytes(), &number.to_be_bytes()]);
-    Some(L1Sight { block: L1Reference { number, hash }, registry: Arc::new(registry), epoch })
+    let (block, registry) = (L1Reference { number, hash }, registry(plan, keys, number));
+    L1Sight { block, registry, epoch, queue }
 }
 
 fn epochs(plan: &Plan) -> Epochs {

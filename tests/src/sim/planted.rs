@@ -51,6 +51,7 @@ impl Planted {
             ("overruled-forgotten", Self::Ordering(O::OverruledForgotten)),
             ("unready-drawn", Self::Ordering(O::UnreadyDrawn)),
             ("lanes-cut", Self::Ordering(O::LanesCut)),
+            ("forced-unproven", Self::Ordering(O::ForcedUnproven)),
             ("decided-twice", Self::Ordering(O::DecidedTwice)),
             ("batch-unchecked", Self::Node(NodeBug::BatchUnchecked)),
             ("nonce-not-burnt", Self::Node(NodeBug::NonceNotBurnt)),
@@ -58,6 +59,7 @@ impl Planted {
             ("share-not-stored", Self::Node(NodeBug::ShareNotStored)),
             ("ceremony-forgotten", Self::Node(NodeBug::CeremonyForgotten)),
             ("old-key-kept", Self::Node(NodeBug::OldKeyKept)),
+            ("forced-untold", Self::Node(NodeBug::ForcedUntold)),
             ("shares-erased-early", Self::Node(NodeBug::SharesErasedEarly)),
         ])
     }

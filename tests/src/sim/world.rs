@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use node_core::api::{Class, Input, JobResult, L1Sight, Output, Recipient, Record};
+use node_core::planted::PlantedBug as NodeBug;
 use node_core::{Config, NodeCore, Settings, Status};
-use ordering_types::{ChainSpec, Digest, Epoch, Header, RollupId, SecretKey, Time, Transaction, ValidatorId};
+use ordering_types::{
+    ChainSpec, Digest, Epoch, ForcedEntry, ForcedMessage, Header, QueueMark, RollupId, SecretKey, Time,
+    Transaction, ValidatorId,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 use serde::Serialize;
@@ -115,6 +119,12 @@ enum Event {
         life: u64,
         sight: L1Sight,
     },
+    /// A node's endpoint answers what is in the queue.
+    Queue {
+        node: usize,
+        life: u64,
+        message: ForcedMessage,
+    },
     Calm,
     Ask,
 }
@@ -209,9 +219,7 @@ impl<'a> World<'a> {
             let nodes = (0..count).map(|_| below(&mut self.rng, plan.validators())).collect();
             self.schedule(at, Event::Submit { nodes, number: number as u64 });
         }
-        if !plan.registry.is_empty() {
-            self.schedule(START, Event::L1 { number: 0 });
-        }
+        self.schedule(START, Event::L1 { number: 0 });
         self.schedule(plan.calm(), Event::Calm);
     }
 
@@ -265,7 +273,7 @@ impl<'a> World<'a> {
             Event::Stall { node, length } => format!("{node}'s disk stalls for {} ms", length.as_millis()),
             Event::Start { node } => format!("{node} starts"),
             Event::L1 { number } => format!("L1 finalizes block {number}"),
-            Event::Sight { .. } => return,
+            Event::Sight { .. } | Event::Queue { .. } => return,
             Event::Calm => "calm".to_owned(),
             Event::Ask => return,
         };
@@ -339,6 +347,11 @@ impl<'a> World<'a> {
                     self.feed(node, Input::L1(sight));
                 }
             }
+            Event::Queue { node, life, message } => {
+                if self.nodes.get(node).is_some_and(|n| n.life == life) {
+                    self.feed(node, Input::Queue(message));
+                }
+            }
             Event::Calm => {
                 self.oracle.calm();
                 self.nodes.iter_mut().for_each(|n| (n.trap, n.stall) = (None, None));
@@ -354,8 +367,9 @@ impl<'a> World<'a> {
         if self.plan.is_l1_down(self.now.since(START)) {
             return self.faults.count("L1 block missing");
         }
-        let epoch = self.l1.block(self.oracle.posted_epoch());
-        let Some(sight) = sight(self.plan, &self.keys, (number, epoch)) else { return };
+        self.enqueue();
+        let (epoch, queue) = (self.l1.block(self.oracle.posted_epoch()), self.l1.queue());
+        let sight = sight(self.plan, &self.keys, number, (epoch, queue));
         for node in 0..self.nodes.len() {
             let late = Duration::from_millis(below(&mut self.rng, 300) as u64);
             let missed = below(&mut self.rng, 10) == 0;
@@ -363,10 +377,54 @@ impl<'a> World<'a> {
             let (life, mut sight) = (state.life, sight.clone());
             if state.byzantine {
                 sight.block.hash = Digest::sha256(&[b"another fork", &number.to_be_bytes()]);
-                (sight.registry, sight.epoch) = (Arc::default(), Epoch::new(u64::MAX));
+                (sight.registry, sight.epoch) = (Some(Arc::default()), Epoch::new(u64::MAX));
+                sight.queue = sight.queue.with(&forged_entry().leaf());
                 self.faults.count("lying L1 endpoint");
             }
             self.schedule(self.now + late, Event::Sight { node, life, sight });
+        }
+    }
+
+    /// Some entries for the queue of L1; at last there are no more. One in eight is for a rollup that nobody serves, and one in four has the bytes of a
+    /// transaction that clients send.
+    fn enqueue(&mut self) {
+        if self.now >= self.plan.calm() {
+            return;
+        }
+        for _ in 0..below(&mut self.rng, 12).saturating_sub(9) {
+            let entry = if below(&mut self.rng, 4) == 0 {
+                let number = below(&mut self.rng, self.plan.transactions as usize) as u64;
+                ForcedEntry { rollup: rollup_of(number), data: self.transaction(number).into() }
+            } else {
+                let rollup = RollupId::new(if below(&mut self.rng, 8) == 0 { 9 } else { 1 });
+                let name = format!("forced {}", self.l1.queue().count).into_bytes();
+                let length = name.len() + below(&mut self.rng, 3_000);
+                let mut data = name;
+                data.resize(length, 0xfe);
+                ForcedEntry { rollup, data: data.into() }
+            };
+            self.oracle.enqueued(&entry);
+            self.l1.enqueue(entry);
+            self.faults.count("forced entry");
+        }
+    }
+
+    /// A node asks its endpoint for a part of the queue. One in five questions is not answered, and liars' endpoints show what is not there.
+    fn read_queue(&mut self, node: usize, from: QueueMark, to: QueueMark) {
+        if self.plan.is_l1_down(self.now.since(START)) || below(&mut self.rng, 5) == 0 {
+            return;
+        }
+        let Some(state) = self.nodes.get(node) else { return };
+        let (life, lies) = (state.life, state.byzantine);
+        let message = if lies {
+            self.faults.count("forged entry of the queue");
+            Some(ForcedMessage { from, entries: vec![forged_entry()], leaves: Vec::new() })
+        } else {
+            self.l1.telling(from, to)
+        };
+        let late = Duration::from_millis(5 + below(&mut self.rng, 200) as u64);
+        if let Some(message) = message {
+            self.schedule(self.now + late, Event::Queue { node, life, message });
         }
     }
 
@@ -397,9 +455,7 @@ impl<'a> World<'a> {
     }
 
     fn submit(&mut self, nodes: &[usize], number: u64) {
-        let rollup = RollupId::new(1 + (number % 2) as u32);
-        let mut data = number.to_be_bytes().to_vec();
-        data.resize(8 + below(&mut self.rng, 300), number as u8);
+        let (rollup, data) = (rollup_of(number), self.transaction(number));
         for node in nodes {
             let Some(state) = self.nodes.get_mut(*node) else { continue };
             let local = state.clock.read(self.now);
@@ -410,6 +466,13 @@ impl<'a> World<'a> {
             }
             self.drain(*node);
         }
+    }
+
+    /// The bytes of a client's transaction.
+    fn transaction(&self, number: u64) -> Vec<u8> {
+        let mut data = number.to_be_bytes().to_vec();
+        data.resize(8 + (number.wrapping_mul(0x9e37_79b9) % 300) as usize, number as u8);
+        data
     }
 
     fn feed(&mut self, node: usize, input: Input) {
@@ -511,6 +574,7 @@ impl<'a> World<'a> {
                     self.transmit(self.now, node, Recipient::One(to), Class::Ceremony, bytes);
                 }
             }
+            Output::ReadQueue { from, to } => self.read_queue(node, from, to),
             Output::Peers(peers) => {
                 if let Some(state) = self.nodes.get_mut(node) {
                     state.committee = peers.committee.iter().copied().collect();
@@ -721,6 +785,9 @@ impl<'a> World<'a> {
         if let Some(bug) = self.plan.planted {
             bug.plant(&mut settings);
         }
+        if state.byzantine {
+            settings.planted.get_or_insert(NodeBug::QueueUnchecked);
+        }
         let config = Config { spec: Arc::clone(&self.spec), me: state.id, incarnation: state.life, settings };
         let recovered = state.disk.recover(&self.spec);
         let local = state.clock.read(now);
@@ -794,6 +861,15 @@ impl<'a> World<'a> {
             violations,
         }
     }
+}
+
+fn rollup_of(number: u64) -> RollupId {
+    RollupId::new(1 + (number % 2) as u32)
+}
+
+/// What no queue has.
+fn forged_entry() -> ForcedEntry {
+    ForcedEntry { rollup: RollupId::new(1), data: Bytes::from_static(b"forged") }
 }
 
 fn is_member(status: &Status) -> bool {

@@ -9,7 +9,7 @@ use ordering_types::transaction::MAX_TRANSACTION_BYTES;
 use ordering_types::{Digest, Header, Height, L1Reference, RollupId};
 
 use super::{
-    Content, DecodedBatch, DecodedBlock, DecodedSection, FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT,
+    Content, DecodedBatch, DecodedBlock, DecodedSection, FLAG_FORCED, FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT,
     LAYOUT_PLAIN, LAYOUT_TRANSACTIONS, MAX_BLOCKS, MAX_RAW_BYTES, MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION,
     roots,
 };
@@ -33,8 +33,8 @@ pub struct Context<'a> {
 /// Why bytes are no payload of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// A layout that this code does not know: upgrade.
-    #[error("payload version {0} is unknown to this software")]
+    /// Another layout than the genesis file says.
+    #[error("payload version {0} is not that of the genesis file")]
     Version(u8),
     /// The heads' frame.
     #[error("heads: {0}")]
@@ -61,7 +61,7 @@ pub enum PayloadError {
         /// Recomputed.
         got: Digest,
     },
-    /// Time or L1 reference of the last block differ from the batch header.
+    /// Time, L1 reference or forced cursor of the last block differ from the batch header.
     #[error("{0} of the last block is not the batch header's")]
     Last(&'static str),
 }
@@ -126,6 +126,7 @@ pub fn decode(
             height,
             time_ms: head.time_ms,
             l1_reference: head.l1_reference,
+            forced_cursor: head.forced_cursor,
             sections: sections.remove(&place).unwrap_or_default(),
             header: None,
         });
@@ -146,6 +147,7 @@ struct Head {
     cut: Digest,
     state_root: Digest,
     l1_reference: L1Reference,
+    forced_cursor: u64,
 }
 
 fn read_heads(raw: &[u8], expected: u64) -> Result<Vec<Head>, PayloadError> {
@@ -169,7 +171,7 @@ fn read_heads(raw: &[u8], expected: u64) -> Result<Vec<Head>, PayloadError> {
     let mut heads = Vec::with_capacity(count);
     let rows = versions.into_iter().zip(flags).zip(times).zip(cuts).zip(state_roots);
     for ((((version, flags), time_ms), cut), state_root) in rows {
-        if flags & !(FLAG_SEALS | FLAG_L1) != 0 {
+        if flags & !(FLAG_SEALS | FLAG_L1 | FLAG_FORCED) != 0 {
             return Err(PayloadError::Malformed("an unknown flag"));
         }
         if flags & FLAG_L1 != 0 {
@@ -177,7 +179,16 @@ fn read_heads(raw: &[u8], expected: u64) -> Result<Vec<Head>, PayloadError> {
             l1_reference = L1Reference { number, hash: Digest::new(columns.array()?) };
         }
         let seals_batch = flags & FLAG_SEALS != 0;
-        heads.push(Head { version, seals_batch, time_ms, cut, state_root, l1_reference });
+        heads.push(Head { version, seals_batch, time_ms, cut, state_root, l1_reference, forced_cursor: 0 });
+    }
+    let mut cursor = 0_u64;
+    for (head, flags) in heads.iter_mut().zip(flags) {
+        if flags & FLAG_FORCED != 0 {
+            let consumed = columns.varint()?;
+            cursor =
+                cursor.checked_add(consumed).ok_or(PayloadError::Malformed("the forced cursor overflows"))?;
+        }
+        head.forced_cursor = cursor;
     }
     if columns.is_empty() { Ok(heads) } else { Err(PayloadError::Malformed("bytes behind the heads")) }
 }
@@ -340,6 +351,9 @@ fn check_last(heads: &[Head], header: &BatchHeader) -> Result<(), PayloadError> 
     if last.l1_reference.number != header.l1_reference {
         return Err(PayloadError::Last("L1 reference"));
     }
+    if last.forced_cursor != header.forced_cursor {
+        return Err(PayloadError::Last("forced cursor"));
+    }
     Ok(())
 }
 
@@ -361,6 +375,7 @@ fn prove_headers(
             parent,
             time_ms: head.time_ms,
             l1_reference: head.l1_reference,
+            forced_cursor: head.forced_cursor,
             cut: head.cut,
             tx_root,
             tx_count,

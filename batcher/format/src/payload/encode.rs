@@ -8,8 +8,8 @@ use ordering_types::chain_spec::{DataPolicy, RollupKind};
 use ordering_types::{Block, Digest, Height, L1Reference, RollupId, merkle};
 
 use super::{
-    FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT, LAYOUT_PLAIN, LAYOUT_TRANSACTIONS, MAX_BLOCKS, MAX_HEAD_BYTES,
-    MAX_RAW_BYTES, MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION,
+    FLAG_FORCED, FLAG_L1, FLAG_SEALS, LAYOUT_COMMITMENT, LAYOUT_PLAIN, LAYOUT_TRANSACTIONS, MAX_BLOCKS,
+    MAX_HEAD_BYTES, MAX_RAW_BYTES, MAX_ROLLUPS, MAX_TRANSACTIONS, VERSION,
 };
 use crate::columns::{MAX_VARINT_BYTES, put_varint, varint_length};
 use crate::frame::{FRAME_PREFIX_BYTES, put_frame, put_stored_frame};
@@ -44,6 +44,9 @@ pub enum EncodeError {
     /// A block before its predecessor.
     #[error("the time of block {0} is before that of the block before it")]
     Time(Height),
+    /// A block that has consumed less than its predecessor.
+    #[error("the forced cursor of block {0} is before that of the block before it")]
+    Cursor(Height),
     /// Over one of the limits that readers enforce.
     #[error("{what}: {got}, at most {limit} allowed")]
     Limit {
@@ -126,12 +129,19 @@ fn heads(blocks: &[Arc<Block>]) -> Result<Vec<u8>, EncodeError> {
     }
     let mut reference = L1Reference::default();
     let mut references = Vec::new();
+    let (mut cursor, mut consumed) = (0, Vec::new());
     for Block { header, .. } in blocks.iter().map(AsRef::as_ref) {
         let mut flags = if header.seals_batch { FLAG_SEALS } else { 0 };
         if header.l1_reference != reference {
             flags |= FLAG_L1;
             reference = header.l1_reference;
             references.push(reference);
+        }
+        if header.forced_cursor != cursor {
+            flags |= FLAG_FORCED;
+            consumed
+                .push(header.forced_cursor.checked_sub(cursor).ok_or(EncodeError::Cursor(header.height))?);
+            cursor = header.forced_cursor;
         }
         out.push(flags);
     }
@@ -150,6 +160,9 @@ fn heads(blocks: &[Arc<Block>]) -> Result<Vec<u8>, EncodeError> {
     for reference in references {
         out.extend_from_slice(&reference.number.to_be_bytes());
         out.extend_from_slice(reference.hash.as_ref());
+    }
+    for entries in consumed {
+        put_varint(&mut out, entries);
     }
     Ok(out)
 }

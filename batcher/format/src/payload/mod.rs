@@ -1,20 +1,20 @@
 //! Blocks to bytes and back.
 //!
 //! ```text
-//!   payload  =  u8 version (2) │ frame of heads │ u16 rollup count │ rollups, in ascending order
+//!   payload  =  u8 version (3) │ frame of heads │ u16 rollup count │ rollups, in ascending order
 //!   rollup   =  u32 rollup │ u8 layout (0 plain, 1 commitment, 2 transactions) │ frame of its sections
 //!   frame    =  see `frame`: u8 compression │ u32 raw length │ u32 stored length │ stored bytes
 //!
 //!   heads    =  varint n │ n × u16 version │ n × u8 flags │ n × varint time step │ 32 × n cuts │ 32 × n state roots
-//!               │ for every block with flag 2: u64 L1 number, 32 L1 hash
+//!               │ for every block with flag 2: u64 L1 number, 32 L1 hash │ for every block with flag 4: varint forced entries
 //!   places   =  varint s │ s × varint gap │ s × varint count
 //!   plain    =  places │ lengths, varint each │ transaction bytes
 //!   commitment   = places │ s × 32 roots
 //!   transactions = see `transactions`: columns of fields, the first of which begins with places
 //! ```
 //!
-//! Flags: 1 seals the batch, 2 the L1 reference differs from the block's before (the first block's: from zero). A time
-//! step is milliseconds since the block before (the first block's: since 1970). `s` counts the blocks that hold
+//! Flags: 1 seals the batch, 2 the L1 reference differs from the block's before (the first block's: from zero), 4 the forced cursor does, by
+//! so many entries. A time step is milliseconds since the block before (the first block's: since 1970). `s` counts the blocks that hold
 //! transactions of the rollup, a gap those skipped before each.
 //!
 //! A rollup of policy `committee` has the layout commitment. All others have plain; those of kind `evm` may have
@@ -28,6 +28,9 @@
 //! **A rollup whose frame does not decode counts as empty in this batch and blocks no other.** Its absence leaves the
 //! headers unproven, so they are withheld; the payload itself is still what the committee signed. Signers refuse such
 //! a payload, so this happens only when more than f of them lie, or when the reader is older than the layout.
+//!
+//! **Another version comes with another genesis file**, which says from which height on; software that does not know it does not read that file either. So an
+//! unknown version, under a genesis file that some batch has proven, says nothing, and nobody can stop a rollup by signing one.
 //!
 //! **Encoders may differ, readers may not.** Another version of zstd, or a cleverer encoder, makes other bytes of the same
 //! blocks: signers decode and compare. What bytes mean depends on them, on the batch header and on the genesis file alone.
@@ -54,14 +57,15 @@ pub const MAX_TRANSACTIONS: usize = 1 << 20;
 /// Most rollups with transactions in one batch.
 pub const MAX_ROLLUPS: usize = ordering_types::chain_spec::MAX_ROLLUPS;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const LAYOUT_PLAIN: u8 = 0;
 const LAYOUT_COMMITMENT: u8 = 1;
 const LAYOUT_TRANSACTIONS: u8 = 2;
 const FLAG_SEALS: u8 = 1;
 const FLAG_L1: u8 = 2;
-/// Version, flags, time step, cut, state root, L1 reference.
-const MAX_HEAD_BYTES: usize = 2 + 1 + MAX_VARINT_BYTES + 32 + 32 + 8 + 32;
+const FLAG_FORCED: u8 = 4;
+/// Version, flags, time step, cut, state root, L1 reference, forced cursor.
+const MAX_HEAD_BYTES: usize = 2 + 1 + MAX_VARINT_BYTES + 32 + 32 + 8 + 32 + MAX_VARINT_BYTES;
 
 /// What L1 has of one rollup in one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +123,8 @@ pub struct DecodedBlock {
     pub time_ms: u64,
     /// The L1 block it looks at.
     pub l1_reference: L1Reference,
+    /// Entries of the forced-inclusion queue that the blocks up to this one have consumed.
+    pub forced_cursor: u64,
     /// Its rollups, in ascending order.
     pub sections: Vec<DecodedSection>,
     /// Its header, proven to lead to the batch's last one; `None` if some rollup of the batch did not decode.

@@ -56,6 +56,7 @@ fn batch(all: Vec<Vec<RollupSection>>) -> (BatchHeader, Vec<Arc<Block>>) {
                 parent,
                 time_ms: 1_700_000_000_000 + 37 * number,
                 l1_reference: L1Reference { number: 50 + number / 3, hash: digest("l1", number / 3) },
+                forced_cursor: 9 + number / 2 * 300,
                 cut: digest("cut", number),
                 tx_root: Digest::ZERO,
                 tx_count: 0,
@@ -78,7 +79,7 @@ fn batch(all: Vec<Vec<RollupSection>>) -> (BatchHeader, Vec<Arc<Block>>) {
         last_height: last.height,
         last_header: last.hash(),
         last_time_ms: last.time_ms,
-        forced_cursor: 0,
+        forced_cursor: last.forced_cursor,
         l1_reference: last.l1_reference.number,
     };
     (header, blocks)
@@ -146,6 +147,7 @@ fn expected(blocks: &[Arc<Block>]) -> Vec<DecodedBlock> {
             height: block.header.height,
             time_ms: block.header.time_ms,
             l1_reference: block.header.l1_reference,
+            forced_cursor: block.header.forced_cursor,
             sections: block
                 .sections
                 .iter()
@@ -193,7 +195,7 @@ fn opened(payload: &[u8]) -> Vec<Vec<u8>> {
 #[test]
 fn the_format_is_pinned() {
     let (header, blocks) = mixed_sample();
-    let pinned = hex::decode(include_str!("version-2.hex").trim()).unwrap();
+    let pinned = hex::decode(include_str!("version-3.hex").trim()).unwrap();
     assert_eq!(read(&pinned, &header).unwrap().blocks, expected(&blocks));
     let payload = encode(&header, &blocks, &policies()).unwrap();
     assert_eq!(opened(&payload), opened(&pinned), "a new layout needs a new version byte");
@@ -249,6 +251,7 @@ fn any_change_of_what_a_block_says_breaks_the_header_chain() {
         |block: &mut Block| block.header.version += 1,
         |block: &mut Block| block.header.seals_batch = !block.header.seals_batch,
         |block: &mut Block| block.header.l1_reference.hash = Digest::ZERO,
+        |block: &mut Block| block.header.forced_cursor -= 1,
         |block: &mut Block| block.sections = vec![section(BLOB, &[b"one", b"tw0"])],
         |block: &mut Block| block.sections.clear(),
     ] {
@@ -364,10 +367,10 @@ fn what_is_unknown_or_out_of_place_is_named() {
     let (header, blocks) = sample();
     let good = encode(&header, &blocks, &policies()).unwrap();
     let mut newer = good.clone();
-    newer[0] = 3;
-    assert_eq!(read(&newer, &header), Err(PayloadError::Version(3)));
-    newer[0] = 1;
-    assert_eq!(read(&newer, &header), Err(PayloadError::Version(1)));
+    for version in [VERSION + 1, VERSION - 1] {
+        newer[0] = version;
+        assert_eq!(read(&newer, &header), Err(PayloadError::Version(version)));
+    }
     let mut longer = good.clone();
     longer.push(0);
     assert_eq!(read(&longer, &header), Err(PayloadError::Trailing(1)));

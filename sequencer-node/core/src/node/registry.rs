@@ -29,7 +29,7 @@ pub(super) struct Sights {
 
 impl Sights {
     fn take(&mut self, sight: L1Sight) {
-        let root = sight.registry.root();
+        let root = sight.registry.as_ref().map_or(Digest::ZERO, |registry| registry.root());
         self.newest.insert(sight.block.number, (sight, root));
         while self.newest.len() > MAX_REPORTS {
             self.newest.pop_first();
@@ -38,7 +38,7 @@ impl Sights {
 
     fn registry(&self, wanted: Digest) -> Option<Arc<Registry>> {
         let found = self.newest.values().rev().find(|(_, root)| *root == wanted)?;
-        Some(Arc::clone(&found.0.registry))
+        found.0.registry.clone()
     }
 }
 
@@ -52,6 +52,7 @@ impl NodeCore {
     pub(super) fn watch_l1(&mut self, time_ms: u64, now: Time) {
         self.report_blocks(now);
         self.tell_list(time_ms, now);
+        self.ask_for_entries(time_ms);
         self.erase_confirmed();
     }
 
@@ -70,7 +71,12 @@ impl NodeCore {
             .newest
             .iter()
             .filter(|(number, _)| is_news(**number))
-            .map(|(_, (sight, root))| L1Report { block: sight.block, registry: *root, epoch: sight.epoch })
+            .map(|(_, (L1Sight { block, epoch, queue, .. }, root))| L1Report {
+                block: *block,
+                registry: *root,
+                epoch: *epoch,
+                queue: *queue,
+            })
             .collect();
         for report in news {
             self.sights.reported = report.block.number;

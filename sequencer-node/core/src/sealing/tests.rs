@@ -33,6 +33,7 @@ fn block(height: u64, seals_batch: bool) -> Arc<Block> {
         parent: Digest::ZERO,
         time_ms: height * 100,
         l1_reference: L1Reference::default(),
+        forced_cursor: 0,
         cut: Digest::ZERO,
         tx_root: Digest::ZERO,
         tx_count: 0,

@@ -78,6 +78,8 @@ impl Batches {
         }
         if !whole || blocks.last().is_none_or(|b| b.hash != header.last_header) {
             report("it ends elsewhere than the blocks say");
+        } else if blocks.last().is_some_and(|b| b.header.forced_cursor != header.forced_cursor) {
+            report("it covers other entries of the queue than its blocks");
         } else if !self.says(batch, &blocks) {
             report("its payload does not say what the blocks say");
         }

@@ -113,7 +113,7 @@ impl Chain {
             }
             None => {
                 found.extend(self.continues(now, slot, decided, hash, &sections));
-                found.extend(self.valid(height, &sections));
+                found.extend(self.valid(height, &sections, decided));
                 self.blocks.insert(height, Block { header: header.clone(), hash, sections });
             }
         }
@@ -218,13 +218,23 @@ impl Chain {
         found
     }
 
-    fn valid(&mut self, height: u64, sections: &[(RollupId, Vec<TxId>)]) -> Vec<Violation> {
+    /// What stands in the queue of L1 may be ordered whether or not it was submitted, and ordered before.
+    fn valid(
+        &mut self,
+        height: u64,
+        sections: &[(RollupId, Vec<TxId>)],
+        decided: &Decided,
+    ) -> Vec<Violation> {
         let mut found = Vec::new();
         for (rollup, ids) in sections {
             if !ROLLUPS.iter().any(|(id, _)| *id == rollup.get()) {
                 found.push(broken("validity", format!("block {height} is for rollup {rollup}")));
             }
-            for id in ids {
+            let forced = decided.forced.iter().filter(|entry| entry.rollup == *rollup).count();
+            for id in ids.iter().take(forced) {
+                self.ordered.insert((*rollup, *id), height);
+            }
+            for id in ids.iter().skip(forced) {
                 let known = self.submitted.get(id).is_some_and(|s| s.rollup == *rollup);
                 if !known && !self.made_up.contains(&(*rollup, *id)) {
                     let seen = format!("block {height} holds {id:?} for {rollup}, submitted by nobody");

@@ -21,7 +21,7 @@ fn keccak(parts: &[&[u8]]) -> Digest {
 
 /// Hash of a header.
 pub(super) fn header(h: &Header) -> Digest {
-    let mut bytes = b"mpc-sequencer/header/1".to_vec();
+    let mut bytes = b"mpc-sequencer/header/2".to_vec();
     bytes.extend(h.version.to_be_bytes());
     bytes.extend(h.chain_spec.as_bytes());
     bytes.extend(h.epoch.get().to_be_bytes());
@@ -30,6 +30,7 @@ pub(super) fn header(h: &Header) -> Digest {
     bytes.extend(h.time_ms.to_be_bytes());
     bytes.extend(h.l1_reference.number.to_be_bytes());
     bytes.extend(h.l1_reference.hash.as_bytes());
+    bytes.extend(h.forced_cursor.to_be_bytes());
     bytes.extend(h.cut.as_bytes());
     bytes.extend(h.tx_root.as_bytes());
     bytes.extend(h.tx_count.to_be_bytes());

@@ -6,12 +6,14 @@
 //! | [`votes`] | no double vote, on disk before voted, locking |
 //! | [`chain`] | agreement, validity, order, exactly once, certificates, nothing lost |
 //! | [`batches`] | sealed batches |
+//! | [`forced`] | the queue of L1 in its order, once, and first |
 //! | [`epochs`] | one key an epoch, switched at one height, handed on |
 //! | here | soft confirmations, one key, nonces once, no false blame, progress |
 
 mod batches;
 mod chain;
 mod epochs;
+mod forced;
 mod hashes;
 mod votes;
 
@@ -23,8 +25,8 @@ use node_core::api::{Class, Decided, Evidence, Founding, Record};
 use ordering_types::chain_spec::Committee;
 use ordering_types::preimage::Domain;
 use ordering_types::{
-    ChainSpec, Chunk, Cut, Digest, Epoch, GroupKey, GroupSignature, Handover, Header, Height, PublicKey,
-    RollupId, SecretKey, SharedKey, SignedHandover, SignedVote, Time, ValidatorId, VoteKind,
+    ChainSpec, Chunk, Cut, Digest, Epoch, ForcedEntry, GroupKey, GroupSignature, Handover, Header, Height,
+    PublicKey, RollupId, SecretKey, SharedKey, SignedHandover, SignedVote, Time, ValidatorId, VoteKind,
 };
 
 use super::disk::Disk;
@@ -34,6 +36,7 @@ use super::wire::{self, ProposedCut};
 use batches::Batches;
 use chain::Chain;
 use epochs::Epochs;
+use forced::Forced;
 use votes::Votes;
 
 /// Who is no member asks twice a second for blocks that may come thirty times a second.
@@ -70,6 +73,7 @@ pub struct Oracle {
     votes: Votes,
     batches: Batches,
     epochs: Epochs,
+    forced: Forced,
     /// The active validators in the end, where they change.
     active: Option<BTreeSet<ValidatorId>>,
     /// Whether epochs are short.
@@ -100,6 +104,7 @@ impl Oracle {
             domain: spec.domain(),
             chain: Chain::new(spec, keys.clone()),
             epochs: Epochs::new(spec.domain(), founders, keys.clone()),
+            forced: Forced::default(),
             active,
             keys,
             byzantine,
@@ -138,6 +143,11 @@ impl Oracle {
         self.chain.submitted(now, taker, rollup, data);
     }
 
+    /// Somebody put an entry into the forced-inclusion queue.
+    pub fn enqueued(&mut self, entry: &ForcedEntry) {
+        self.forced.enqueued(entry);
+    }
+
     /// A node says that a block is ordered.
     pub fn ordered(&mut self, now: Time, slot: usize, life: u64, decided: &Decided) {
         let is_new = !self.chain.blocks.contains_key(&decided.block.header.height.get());
@@ -145,6 +155,8 @@ impl Oracle {
         self.note(found);
         if is_new {
             let found = self.epochs.block(decided);
+            self.note(found);
+            let found = self.forced.block(decided);
             self.note(found);
         }
     }
@@ -409,6 +421,9 @@ impl Oracle {
         let missing = self.chain.missing(lost_before);
         if !missing.is_empty() {
             return owed("progress", format!("never ordered: {}", missing.join(", ")));
+        }
+        if let Some(owed) = self.forced.owed() {
+            return Some(owed);
         }
         if self.key.is_none() {
             // The first key is everybody's: it waits for the last validator, and without it nothing is signed.
