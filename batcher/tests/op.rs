@@ -320,16 +320,7 @@ fn ordered_and_built() -> (Order, Node) {
 async fn blocks_reach_the_inbox_in_blobs_of_the_rollups_batcher() {
     let (order, node) = ordered_and_built();
     let chain = Chain::dev().await;
-    let l1 = L1::new(&[chain.url()], chain.chain_id(), INBOX.into_array(), account(0)).unwrap();
-    let limits = Limits {
-        max_cap: 500_000_000_000,
-        max_blob: 500_000_000_000,
-        resubmit_after: Duration::from_secs(3),
-        check_every: POLL,
-        pause: POLL,
-    };
-    let carrier = Carrier::new(l1, chain.chain_id(), limits, Kzg::shared(), POLL);
-    let mut feeder = feeder(&order, &node, carrier, PATIENT).await;
+    let mut feeder = feeder(&order, &node, carrier(&chain), PATIENT).await;
     let posted = next_posted(&mut feeder).await;
     assert_eq!((posted.blocks, posted.transactions, posted.left_out, posted.blobs), ((1, 3), 9, 1, 1));
     node.build(0, []);
@@ -345,6 +336,36 @@ async fn blocks_reach_the_inbox_in_blobs_of_the_rollups_batcher() {
         let wanted = channel(&node.blocks(from, to)).concat();
         assert_eq!(blobs(&chain, *time, &hashes).await, wanted);
     }
+}
+
+/// The transaction manager with an account of this chain.
+fn carrier(chain: &Chain) -> Carrier {
+    let l1 = L1::new(&[chain.url()], chain.chain_id(), INBOX.into_array(), account(0)).unwrap();
+    let limits = Limits {
+        max_cap: 500_000_000_000,
+        max_blob: 500_000_000_000,
+        resubmit_after: Duration::from_secs(3),
+        check_every: POLL,
+        pause: POLL,
+    };
+    Carrier::new(l1, chain.chain_id(), limits, Kzg::shared(), POLL)
+}
+
+/// L1 loses the blocks with the frames, and no pool has them any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_l1_loses_is_posted_again() {
+    let (order, node) = ordered_and_built();
+    let chain = Chain::dev().await;
+    let mut feeder = feeder(&order, &node, carrier(&chain), Duration::from_secs(2)).await;
+    assert_eq!(next_posted(&mut feeder).await.blocks, (1, 3));
+    assert_eq!(sent_to(&chain, INBOX).await.len(), 1);
+    let rpc = Rpc::new(&[chain.url()]).unwrap();
+    let head: U64 = rpc.call("eth_blockNumber", json!([])).await.unwrap();
+    let reorg = json!([{ "depth": head.to::<u64>(), "keepTransactions": false }]);
+    let _: Value = rpc.call("dev_reorg", reorg).await.unwrap();
+    assert_eq!(sent_to(&chain, INBOX).await.len(), 0, "L1 has them no more");
+    assert_eq!(next_posted(&mut feeder).await.blocks, (1, 3));
+    assert_eq!(sent_to(&chain, INBOX).await.len(), 1);
 }
 
 /// Every transaction to this account, with the time of its block.
