@@ -14,6 +14,7 @@ use alloy::primitives::{Address, B256, Bytes, U64, hex};
 use alloy::rpc::types::Log;
 use alloy::sol_types::{SolCall, SolError, SolEvent};
 use batcher::l1::{L1, Simulation, Task};
+use batcher::status::Status;
 use batcher_format::kzg::Kzg;
 use batcher_format::{BatchHeader, SealedBatch, signing_digest};
 use ordering_types::{Epoch, GroupSignature};
@@ -24,7 +25,7 @@ use rollup::l1::{RpcError, RpcRefusal};
 use serde_json::{Value, json};
 use support::anvil::Anvil;
 use support::chain::Chain;
-use support::poster::{derived, start};
+use support::poster::{Running, derived, start};
 use support::shape::{self, alike};
 use support::{Network, until};
 
@@ -109,6 +110,50 @@ async fn both_take_handovers_in_sequence_with_batches() {
     assert_eq!(gas.len(), 6, "initialise, three batches and two handovers");
     say(&format!("gas on anvil and dev-l1 alike: handovers {} and {}", gas[2], gas[4]));
     check_state(ours, theirs).await;
+}
+
+/// anvil drops the transactions of the blocks that it undoes, blobs and all: the batcher posts again what they held. Its prices jump, too, and
+/// its pool forgets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn anvils_reorganisations_spikes_and_forgetful_pool_lose_nothing() {
+    let Some([_, network]) = twins("anvils_reorganisations_spikes_and_forgetful_pool_lose_nothing").await
+    else {
+        return;
+    };
+    let batcher = start(&network, 0, 1, 0);
+    let ask = async |method: &'static str, params: Value| -> Value {
+        network.rpc.call(method, params).await.unwrap()
+    };
+    let mut number = 0;
+    let mut next = async || {
+        number += 1;
+        network.seal(100);
+        derived(&network, number).await;
+        number
+    };
+    for depth in [1, 3, 10] {
+        let posted = next().await;
+        ask("anvil_mine", json!([U64::from(depth)])).await;
+        next().await;
+        ask("anvil_reorg", json!([depth, []])).await;
+        derived(&network, posted + 1).await;
+        network.check_derivation().await;
+    }
+    status_of(&batcher, |status| status.reorganised > 0).await;
+    ask("evm_setIntervalMining", json!([0])).await;
+    network.seal(100);
+    status_of(&batcher, |status| status.in_flight == 1).await;
+    ask("anvil_dropAllTransactions", json!([])).await;
+    ask("anvil_setNextBlockBaseFeePerGas", json!(["0x6fc23ac00"])).await;
+    ask("evm_setIntervalMining", json!([1])).await;
+    derived(&network, 7).await;
+    network.check_derivation().await;
+    assert_eq!(batcher.board.status().reverted, 0);
+    batcher.task.abort();
+}
+
+async fn status_of(batcher: &Running, done: impl Fn(&Status) -> bool) {
+    until("a status", async || done(&batcher.board.status()).then_some(())).await;
 }
 
 /// Every event says what was sealed.

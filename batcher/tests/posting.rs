@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use alloy::sol_types::SolCall;
+use batcher::carrier::Load;
 use batcher::l1::{Simulation, Task};
 use batcher_format::SealedBatch;
 use batcher_format::kzg::Kzg;
@@ -16,6 +17,11 @@ use rollup::inbox::post_calldata_call;
 use serde_json::json;
 use support::poster::{derived, start, start_patient};
 use support::{Network, SLOT, account, until};
+
+/// What the choice of a carrier reckons with is within a tenth of what the contract takes.
+fn near(gas: u64, reckoned: u64) {
+    assert!(gas.abs_diff(reckoned) * 10 < gas, "{reckoned} of {gas}");
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_batcher_founds_posts_and_everything_is_derived_again() {
@@ -32,6 +38,7 @@ async fn one_batcher_founds_posts_and_everything_is_derived_again() {
     assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
     let gas: Vec<u64> = receipts.iter().map(|(.., gas)| *gas).collect();
     assert_eq!(gas.len(), 3, "initialise and two batches");
+    near(gas[2], Load::in_blobs(1, 0, 0).gas);
     assert!(gas[1..].iter().all(|gas| *gas < 100_000), "{gas:?}");
     let status = until("status", async || Some(batcher.board.status()).filter(|s| s.posted == 2)).await;
     assert_eq!((status.reverted, status.lost_races), (0, 0));
@@ -54,6 +61,7 @@ async fn what_waited_for_l1_is_posted_together() {
     let receipts = network.receipts().await;
     assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
     assert_eq!(receipts.len(), 3, "initialise, batches 1 to 4, batches 5 and 6: {receipts:?}");
+    near(receipts[2].2, Load::in_blobs(2, 0, 0).gas);
     let status = until("status", async || Some(batcher.board.status()).filter(|s| s.posted == 6)).await;
     assert_eq!((status.reverted, status.lost_races), (0, 0));
     batcher.task.abort();
@@ -103,6 +111,12 @@ async fn a_batch_in_calldata_is_derived_from_the_log() {
     // A transaction of the floor's price: 21,000 and 10 a token (EIP-7623), which the log is free under.
     let tokens: u64 = call.abi_encode().iter().map(|byte| if *byte == 0 { 1 } else { 4 }).sum();
     assert_eq!(receipt.gas_used, 21_000 + 10 * tokens);
+    let input = call.abi_encode();
+    assert_eq!(
+        Load::in_calldata(&input, call.payload.len()).gas,
+        receipt.gas_used,
+        "what the choice reckons with"
+    );
     let again = start(&network, 0, 1, 0);
     network.seal(100);
     derived(&network, 3).await;

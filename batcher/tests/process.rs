@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use serde_json::json;
 use support::poster::derived;
 use support::{Network, account, until};
 
@@ -110,6 +111,14 @@ async fn what_cannot_start_says_why() {
             "install the system's CA certificates",
         ),
         (Box::new(|_, command| _ = command.arg("--index").arg("1")), "batcher index 1 of 1"),
+        (
+            Box::new(|folder, command| _ = command.arg("--calldata-keystore").arg(folder.join("key.json"))),
+            "pays for blobs already",
+        ),
+        (
+            Box::new(|folder, command| _ = command.arg("--calldata-keystore").arg(folder.join("none.json"))),
+            "none.json",
+        ),
         (Box::new(|_, command| _ = command.env("BATCHER_L2", "x")), "BATCHER_L2"),
         (Box::new(|_, command| _ = command.arg("--frobnicate")), "--frobnicate"),
         (Box::new(|folder, _| write(folder.join("batcher.toml"), "inbox = 1").unwrap()), "inbox"),
@@ -142,6 +151,33 @@ async fn what_cannot_start_says_why() {
     let text = String::from_utf8_lossy(&fails(command).await.stderr).into_owned();
     assert!(text.contains(&busy), "{text}");
     drop(holder);
+}
+
+/// An account without money is an alarm: at ERROR level, once, with the address to send ether to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_account_is_an_alarm() {
+    let network = Network::start().await;
+    let payer = account(0).address();
+    let _: serde_json::Value = network.rpc.call("dev_setBalance", json!([payer, "0x1"])).await.unwrap();
+    network.seal(200);
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path(), &network, |config| config);
+    let mut running = Running(command(folder.path()).env("NO_COLOR", "1").spawn().unwrap());
+    let stderr = BufReader::new(running.0.stderr.take().unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    let lines = tokio::task::spawn_blocking(move || {
+        let alarm = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(60)).ok());
+        let alarm = alarm.skip_while(|line| !line.contains("ERROR")).next();
+        // Some polls later it has not been said again.
+        let more = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(2)).ok());
+        (alarm, more.filter(|line| line.contains("ERROR")).count())
+    });
+    let (alarm, more) = lines.await.unwrap();
+    let alarm = alarm.expect("no alarm");
+    let what = "out of money: send ether to the account of `keystore`, posting then goes on by itself";
+    assert!(alarm.contains(what) && alarm.contains(&payer.to_string()), "{alarm}");
+    assert_eq!(more, 0);
 }
 
 /// A dead L1, or one of another chain, is no reason to stop: it is named, and `/readyz` says no.

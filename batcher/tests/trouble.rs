@@ -12,8 +12,8 @@ use batcher::turn::Rotation;
 use rollup::l1::Rpc;
 use serde_json::{Value, json};
 use support::chain::Chain;
-use support::poster::{Running, derived, start, start_on};
-use support::{Network, account, until};
+use support::poster::{Running, derived, start, start_on, start_patient};
+use support::{Network, SLOT, account};
 
 /// Whatever a test waits for comes long before.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -152,6 +152,28 @@ async fn several_transactions_fly_when_l1_is_behind() {
     assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
     assert!(receipts.len() <= 6, "initialise, batch 1, and what was seen of 18 at a time: {receipts:?}");
     batcher.task.abort();
+}
+
+/// Two batchers come back from the same outage: neither burns gas in the other's way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_batchers_catch_up_without_burning_gas() {
+    let network = Network::start().await;
+    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, SLOT * 5));
+    network.seal(200);
+    derived(&network, 1).await;
+    dev(&network, "dev_outage", json!([600])).await;
+    for batcher in &running {
+        status(batcher, "the outage is seen", |status| status.trouble.is_some()).await;
+    }
+    for _ in 0..15 {
+        network.seal(200);
+    }
+    dev(&network, "dev_outage", json!([0])).await;
+    derived(&network, 16).await;
+    network.check_derivation().await;
+    let receipts = network.receipts().await;
+    assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
+    running.iter().for_each(|batcher| batcher.task.abort());
 }
 
 /// Dear blobs: small batches go in calldata, from the other account; cheap ones: in blobs again. Never the same batch in both.

@@ -3,7 +3,7 @@
 //! | an endpoint | is left for |
 //! |---|---|
 //! | refuses the connection, breaks off, HTTP status other than 200 (429 among them) | [`AWAY`] |
-//! | says nothing for [`HANGS_AFTER`] ([`SEND_HANGS_AFTER`] for a transaction with its blobs) | [`AWAY`] |
+//! | says nothing for [`HANGS_AFTER`] ([`SEND_HANGS_AFTER`] for a transaction with its blobs, and where there is no other endpoint) | [`AWAY`] |
 //! | answers with what is no answer | [`AWAY`] |
 //! | says "internal error" or "limit exceeded" where another one answers | [`AWAY`] |
 //! | has a head that is behind, ahead of or beside the others' ([`heads`](super::heads)) | as long as that is so |
@@ -43,6 +43,8 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 struct Endpoint {
     rpc: Rpc,
     name: String,
+    /// There is no other to go to.
+    is_alone: bool,
     state: Mutex<State>,
 }
 
@@ -89,7 +91,8 @@ impl Endpoint {
     }
 
     async fn call<T: DeserializeOwned>(&self, method: &'static str, params: &Value) -> Result<T, RpcError> {
-        let patience = if method == "eth_sendRawTransaction" { SEND_HANGS_AFTER } else { HANGS_AFTER };
+        let long = self.is_alone || method == "eth_sendRawTransaction";
+        let patience = if long { SEND_HANGS_AFTER } else { HANGS_AFTER };
         let asked = tokio::time::timeout(patience, self.rpc.call(method, params.clone())).await;
         let answer = asked.unwrap_or_else(|_| {
             let error = HttpError::Transport(format!("no answer to {method} for {patience:?}"));
@@ -128,7 +131,7 @@ impl Endpoints {
         let endpoint = |url: &String| {
             let rpc = Rpc::new(std::slice::from_ref(url))?.answers_up_to(MAX_ANSWER_BYTES);
             let state = Mutex::new(State { failures: 0, away_until: None, verdict: Verdict::Good });
-            Ok(Endpoint { rpc, name: endpoint_name(url)?, state })
+            Ok(Endpoint { rpc, name: endpoint_name(url)?, is_alone: urls.len() == 1, state })
         };
         let all = urls.iter().take(MAX_ENDPOINTS).map(endpoint).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { all: all.into(), current: Arc::default() })
@@ -223,7 +226,7 @@ impl Endpoints {
                 match endpoint.call::<Block>("eth_getBlockByNumber", &params).await {
                     Ok(block) => Some((index, Head::from(block))),
                     Err(error) => {
-                        if all.len() > 1 {
+                        if !endpoint.is_alone {
                             endpoint.failed(&error);
                         }
                         None

@@ -244,14 +244,14 @@ impl L1 {
         self.endpoints.call("eth_getBalance", json!([account, at])).await
     }
 
-    /// The next block's base fees, and what others tip.
+    /// The base fees of the next block, or of the newest if that is dearer (simulations are on top of it), and what others tip.
     async fn market(&self) -> Result<Market, RpcError> {
         let history: FeeHistory = self.endpoints.call("eth_feeHistory", json!(["0x1", "latest", []])).await?;
         let suggested: U256 = self.endpoints.call("eth_maxPriorityFeePerGas", json!([])).await?;
         Ok(Market {
             tip: suggested.saturating_to(),
-            base: history.base_fee_per_gas.last().copied().unwrap_or_default(),
-            blob_base: history.base_fee_per_blob_gas.last().copied().unwrap_or_default(),
+            base: history.base_fee_per_gas.into_iter().max().unwrap_or_default(),
+            blob_base: history.base_fee_per_blob_gas.into_iter().max().unwrap_or_default(),
         })
     }
 

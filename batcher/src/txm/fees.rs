@@ -67,7 +67,7 @@ impl Limits {
     }
 }
 
-/// What the next block charges, wei, and what others tip.
+/// What the next block charges at most, wei, and what others tip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Market {
     /// Priority fee per gas.
