@@ -17,6 +17,7 @@
 //! | [`txm`] | the transaction manager, a pure machine |
 //! | [`l1`] | what the machine's outputs mean in JSON-RPC |
 //! | [`poster`] | the loop |
+//! | [`op`] | `batcher op`, another loop: blocks of an OP Stack rollup to its own inbox |
 //! | [`status`], [`http`], `connections` | what an operator sees, and the bounds of that port |
 //!
 //! **Order.** L1 takes batches by number, and the handover to an epoch's key before that epoch's first batch; each batcher
@@ -32,6 +33,7 @@ pub mod http;
 pub mod key;
 pub mod l1;
 mod lacking;
+pub mod op;
 pub mod poster;
 mod run;
 mod spending;

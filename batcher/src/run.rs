@@ -24,13 +24,20 @@ use crate::txm::Account;
 use crate::{http, key};
 
 /// Exit code for settings that cannot be, so that a supervisor need not try again.
-const EXIT_CONFIG: u8 = 2;
+pub(crate) const EXIT_CONFIG: u8 = 2;
 
 /// Runs a batcher until it is told to stop. `args` begin with the program's name.
 ///
 /// Prints a JSON status line to standard output after each call to the contract; logs go to standard error
 /// (`RUST_LOG` sets their level).
+///
+/// `batcher op` is another program with the same bounds and signals: see [`crate::op`].
 pub fn run_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|argument| argument == "op") {
+        args.remove(1);
+        return crate::op::run_from_args(args);
+    }
     let flags = match Flags::try_parse_from(args) {
         Ok(flags) => flags,
         Err(error) => {
@@ -39,12 +46,7 @@ pub fn run_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::SUCCESS };
         }
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A host process may have set both up already.
-    let _ = logs.try_init();
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-
+    prepare_process();
     let until_stdin_ends = flags.exit_on_stdin_eof;
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let config = match config::load(flags, variables) {
@@ -61,6 +63,15 @@ pub fn run_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Logs, and the one TLS provider.
+pub(crate) fn prepare_process() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A host process may have set both up already.
+    let _ = logs.try_init();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 fn run(config: Config, until_stdin_ends: bool) -> Result<()> {
@@ -116,13 +127,13 @@ async fn load_key(keystore: PathBuf, password: PathBuf) -> Result<PrivateKeySign
     Ok(tokio::task::spawn_blocking(move || key::load(&keystore, &password)).await??)
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
+pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     // A sender that is gone will never say more.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Becomes true at SIGTERM, SIGINT or, if asked for, the end of standard input.
-fn stop_signal(until_stdin_ends: bool) -> Result<watch::Receiver<bool>> {
+pub(crate) fn stop_signal(until_stdin_ends: bool) -> Result<watch::Receiver<bool>> {
     let mut terminate = signal(SignalKind::terminate()).wrap_err("cannot watch SIGTERM")?;
     let (ended, stdin_ended) = oneshot::channel();
     // A plain thread: a runtime would wait for a blocking read at its end.

@@ -15,6 +15,7 @@
 //! | [`blob`] | bytes to field elements and back |
 //! | [`kzg`] | commitments, proofs and cell proofs over those |
 //! | [`job`] | the two jobs of a node: [`make`] an encoding, [`check`] a peer's |
+//! | [`op`] | another coding, for OP Stack rollups; nothing above has to do with it |
 //!
 //! **Rules.** The id covers content only; the blobs are signed beside it. So two encodings of one batch are harmless:
 //! they say the same, and L1 takes the first. A signer never trusts an encoding: [`check`] decodes it, compares it
@@ -32,6 +33,7 @@ pub mod job;
 pub mod kzg;
 #[cfg(feature = "measuring")]
 pub mod measuring;
+pub mod op;
 pub mod payload;
 mod policies;
 mod transactions;

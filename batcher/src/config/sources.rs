@@ -73,7 +73,12 @@ pub struct Settings {
 
 /// The command line.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "batcher", version, about = "Carries signed batches to Ethereum.")]
+#[command(
+    name = "batcher",
+    version,
+    about = "Carries signed batches to Ethereum.",
+    after_help = "batcher op [OPTIONS]: carries the blocks of an OP Stack rollup to its own inbox; see batcher op --help."
+)]
 pub struct Flags {
     /// TOML file with settings; flags and BATCHER_* variables win over it.
     #[arg(long, env = "BATCHER_CONFIG")]

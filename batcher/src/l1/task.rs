@@ -11,6 +11,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
+use batcher_format::batch::versioned_hash;
 use batcher_format::kzg::{Kzg, KzgError};
 use batcher_format::{SealedBatch, blob};
 use ordering_types::{Digest, Epoch, SignedHandover};
@@ -58,6 +59,9 @@ pub enum TaskError {
         /// Why.
         error: KzgError,
     },
+    /// The same, of frames.
+    #[error("frames: {0}")]
+    Frames(KzgError),
 }
 
 impl Task {
@@ -115,6 +119,24 @@ impl Task {
         Ok(Some(Self(Arc::new(Inner { goal, input, last_id, blobs }))))
     }
 
+    /// These blobs without a call, for an inbox that is no contract of ours. Makes cell proofs, about 0.4 s a blob: not for an async thread.
+    ///
+    /// # Errors
+    /// [`TaskError::Frames`].
+    pub fn frames(carried: &[blob::Blob], kzg: Kzg) -> Result<Self, TaskError> {
+        let (mut blobs, mut commitments, mut proofs, mut hashes) = (vec![], vec![], vec![], vec![]);
+        for blob in carried {
+            let commitment = kzg.commit(blob).map_err(TaskError::Frames)?;
+            proofs.extend(kzg.cell_proofs(blob).map_err(TaskError::Frames)?.into_iter().map(Bytes48::new));
+            hashes.push(word(versioned_hash(&commitment)));
+            commitments.push(Bytes48::new(commitment));
+            blobs.push(Blob::from_slice(blob.as_bytes()));
+        }
+        let sidecar = BlobTransactionSidecarEip7594::new(blobs, commitments, proofs);
+        let (input, blobs) = (Bytes::new(), Some(Blobs { hashes, sidecar }));
+        Ok(Self(Arc::new(Inner { goal: Goal::Frames, input, last_id: Digest::ZERO, blobs })))
+    }
+
     /// This batch in calldata; `None` if it is too long for that.
     ///
     /// # Errors
@@ -152,7 +174,7 @@ impl Task {
     pub fn first_number(&self) -> Option<u64> {
         match self.0.goal {
             Goal::Batches { first, .. } => Some(first),
-            Goal::FirstKey | Goal::Epoch(_) => None,
+            Goal::FirstKey | Goal::Epoch(_) | Goal::Frames => None,
         }
     }
 
@@ -160,7 +182,7 @@ impl Task {
     pub fn last_number(&self) -> Option<u64> {
         match self.0.goal {
             Goal::Batches { last, .. } => Some(last),
-            Goal::FirstKey | Goal::Epoch(_) => None,
+            Goal::FirstKey | Goal::Epoch(_) | Goal::Frames => None,
         }
     }
 

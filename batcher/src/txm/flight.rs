@@ -64,6 +64,8 @@ pub enum Goal {
         /// The last one.
         last: u64,
     },
+    /// Frames of an OP Stack rollup are in a block (see [`crate::op`]); nobody but us posts them.
+    Frames,
 }
 
 impl Goal {
@@ -71,7 +73,7 @@ impl Goal {
     pub fn batches(&self) -> u64 {
         match *self {
             Self::Batches { first, last, .. } => last.saturating_sub(first).saturating_add(1),
-            Self::FirstKey | Self::Epoch(_) => 0,
+            Self::FirstKey | Self::Epoch(_) | Self::Frames => 0,
         }
     }
 
@@ -91,6 +93,7 @@ impl Goal {
             Self::FirstKey => place.number > 0,
             Self::Epoch(epoch) => place.epoch >= epoch,
             Self::Batches { epoch, last, .. } => place.number > last || place.epoch > epoch,
+            Self::Frames => false,
         }
     }
 }
@@ -102,6 +105,7 @@ impl fmt::Display for Goal {
             Self::Epoch(epoch) => write!(f, "the handover to epoch {epoch}"),
             Self::Batches { first, last, .. } if first == last => write!(f, "batch {first}"),
             Self::Batches { first, last, .. } => write!(f, "batches {first} to {last}"),
+            Self::Frames => f.write_str("frames"),
         }
     }
 }

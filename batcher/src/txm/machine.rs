@@ -143,7 +143,7 @@ impl Txm {
     pub fn next_number(&self) -> u64 {
         let last = |flight: &Flight| match flight.call?.goal {
             Goal::Batches { last, .. } => Some(last.saturating_add(1)),
-            Goal::FirstKey | Goal::Epoch(_) => None,
+            Goal::FirstKey | Goal::Epoch(_) | Goal::Frames => None,
         };
         let flying = self.flights.iter().filter(|flight| flight.flies());
         flying.filter_map(last).max().unwrap_or_default().max(self.seen.place.number)

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use batcher_format::blob::{BLOB_BYTES, Blob, pack, unpack};
-use batcher_format::{BatchHeader, Context, Policies, SealedBatch, fuzzing, payload};
+use batcher_format::{BatchHeader, Context, Policies, SealedBatch, fuzzing, op, payload};
 use bytes::Bytes;
 use fuzz::founded::Founded;
 use fuzz::seeds::{seed, write_if_asked};
@@ -75,11 +75,13 @@ fn seeds() -> Vec<Vec<u8>> {
     let payload = &sealed().encoded.payload;
     let packed = pack(payload).expect("the payload fits");
     let blob = packed[0].as_bytes();
-    let used = blob.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let other = op::blob::pack(&payload[..payload.len().min(1_000)]).expect("a thousand bytes fit");
+    let used = |blob: &[u8]| blob.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let header = codec::encode(&sealed().header);
     vec![
         seed(PAYLOAD, payload),
-        seed(BLOB, &blob[..used]),
+        seed(BLOB, &blob[..used(blob)]),
+        seed(BLOB, &other.as_bytes()[..used(other.as_bytes())]),
         seed(SEALED, &codec::encode(sealed())),
         seed(OTHER_PAYLOAD, &[&header, &payload[..]].concat()),
         seed(COLUMNS, &[&[5], &fuzzing::columns(&transactions(5))[..]].concat()),
@@ -106,6 +108,9 @@ fuzz_target!(
                 let mut whole = bytes.to_vec();
                 whole.resize(BLOB_BYTES, 0);
                 let blob = Blob::from_bytes(&whole).expect("it is long enough");
+                if let Ok(read) = op::blob::unpack(&blob) {
+                    assert!(op::blob::pack(&read).is_ok_and(|packed| packed == blob), "two codings of the same data");
+                }
                 if let Ok(read) = unpack(std::slice::from_ref(&blob)) {
                     assert!(pack(&read).is_ok_and(|packed| packed == [blob]), "two packings of one payload");
                 }

@@ -49,7 +49,7 @@ mod fields;
 mod indices;
 mod numbers;
 mod recent;
-mod rlp;
+pub(crate) mod rlp;
 mod shapes;
 mod streams;
 #[cfg(test)]

@@ -8,28 +8,28 @@ const LIST: u8 = 0xc0;
 
 /// What is left to read of a list. Readers return `None` for anything that is not canonical.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rlp<'a>(&'a [u8]);
+pub(crate) struct Rlp<'a>(&'a [u8]);
 
 impl<'a> Rlp<'a> {
     /// The items of one list that is all of `bytes`.
-    pub(super) fn whole_list(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn whole_list(bytes: &'a [u8]) -> Option<Self> {
         let mut rlp = Self(bytes);
         let list = rlp.list()?;
         rlp.is_empty().then_some(list)
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn list(&mut self) -> Option<Self> {
+    pub(crate) fn list(&mut self) -> Option<Self> {
         let (first, rest) = self.0.split_first()?;
         let short = first.checked_sub(LIST)?;
         self.0 = rest;
         self.payload(short).map(Self)
     }
 
-    pub(super) fn string(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
         let (first, rest) = self.0.split_first()?;
         if *first < STRING {
             let (byte, rest) = self.0.split_at_checked(1)?;
@@ -75,7 +75,7 @@ impl<'a> Rlp<'a> {
     }
 
     /// A number of at most `N` bytes.
-    pub(super) fn number<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn number<const N: usize>(&mut self) -> Option<[u8; N]> {
         let digits = self.string()?;
         if digits.first() == Some(&0) {
             return None;
@@ -85,21 +85,21 @@ impl<'a> Rlp<'a> {
         Some(number)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.number().map(u64::from_be_bytes)
     }
 
-    pub(super) fn u128(&mut self) -> Option<u128> {
+    pub(crate) fn u128(&mut self) -> Option<u128> {
         self.number().map(u128::from_be_bytes)
     }
 
     /// Exactly `N` bytes.
-    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.string()?.try_into().ok()
     }
 }
 
-pub(super) fn put_string(out: &mut Vec<u8>, string: &[u8]) {
+pub(crate) fn put_string(out: &mut Vec<u8>, string: &[u8]) {
     match string {
         [byte] if *byte < STRING => {}
         _ => put_header(out, STRING, string.len()),
@@ -108,11 +108,11 @@ pub(super) fn put_string(out: &mut Vec<u8>, string: &[u8]) {
 }
 
 /// A big-endian number without its leading zeros.
-pub(super) fn put_number(out: &mut Vec<u8>, digits: &[u8]) {
+pub(crate) fn put_number(out: &mut Vec<u8>, digits: &[u8]) {
     put_string(out, trimmed(digits));
 }
 
-pub(super) fn put_list(out: &mut Vec<u8>, payload: &[u8]) {
+pub(crate) fn put_list(out: &mut Vec<u8>, payload: &[u8]) {
     put_header(out, LIST, payload.len());
     out.extend_from_slice(payload);
 }
@@ -129,7 +129,7 @@ fn put_header(out: &mut Vec<u8>, kind: u8, length: usize) {
 }
 
 /// Without leading zeros.
-pub(super) fn trimmed(digits: &[u8]) -> &[u8] {
+pub(crate) fn trimmed(digits: &[u8]) -> &[u8] {
     let zeros = digits.iter().take_while(|digit| **digit == 0).count();
     digits.get(zeros..).unwrap_or_default()
 }

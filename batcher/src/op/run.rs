@@ -1,0 +1,90 @@
+//! From arguments to a running `batcher op`, and back to an exit code.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use batcher_format::kzg::{Kzg, PRECOMPUTE_PROVE};
+use clap::Parser;
+use color_eyre::eyre::{Context, Result};
+use rollup::client::Nodes;
+use rollup::verify::Network;
+use tokio::sync::watch;
+
+use super::carry::Carrier;
+use super::execution::Execution;
+use super::feeder::{Feeder, Posted};
+use super::settings::{self, Config, Flags};
+use crate::key;
+use crate::l1::L1;
+use crate::run::{EXIT_CONFIG, prepare_process, stop_signal, stopped};
+
+/// Runs until it is told to stop. Prints a JSON line to standard output for each channel; logs go to standard error.
+pub(crate) fn run_from_args(args: Vec<OsString>) -> ExitCode {
+    let flags = match Flags::try_parse_from(args) {
+        Ok(flags) => flags,
+        Err(error) => {
+            // Help and version are no errors; clap knows where each goes.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::SUCCESS };
+        }
+    };
+    prepare_process();
+    let until_stdin_ends = flags.exit_on_stdin_eof;
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let config = match settings::load(flags, variables) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("batcher op: {error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match run(config, until_stdin_ends) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("batcher op: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: Config, until_stdin_ends: bool) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .wrap_err("cannot start the async runtime")?;
+    runtime.block_on(async {
+        let stop = stop_signal(until_stdin_ends)?;
+        work(config, stop).await
+    })
+}
+
+async fn work(config: Config, stop: watch::Receiver<bool>) -> Result<()> {
+    let Config { spec, execution, l1, inbox, keystore, password_file, plan, limits } = config;
+    let signer = tokio::task::spawn_blocking(move || key::load(&keystore, &password_file)).await??;
+    let l1 = L1::new(&l1, spec.l1_chain_id, inbox.into_array(), signer)?;
+    let account = l1.account();
+    tracing::info!(%account, %inbox, rollup = %plan.rollup, network = spec.network, "batcher op starts");
+    tracing::warn!("what L1 has of this rollup is what this account says: no committee signs it");
+    let nodes = Nodes::new(Network::new(Arc::clone(&spec)), &plan.endpoints)?;
+    let execution = Execution::new(&execution)?;
+    let loading = tokio::task::spawn_blocking(|| Kzg::load(PRECOMPUTE_PROVE));
+    let feeding = async {
+        let poll = plan.poll;
+        let carrier = Carrier::new(l1, spec.l1_chain_id, limits, loading.await?, poll);
+        Feeder::new(plan, execution, nodes, carrier).run(tell).await;
+        Result::<()>::Ok(())
+    };
+    tokio::select! {
+        ended = feeding => ended?,
+        () = stopped(stop) => tracing::info!("batcher op stops"),
+    }
+    Ok(())
+}
+
+fn tell(posted: Posted) {
+    if let Ok(line) = serde_json::to_string(&posted) {
+        println!("{line}");
+    }
+}

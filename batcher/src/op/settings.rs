@@ -1,0 +1,279 @@
+//! Settings of `batcher op`, from a TOML file, the environment and flags; the later of these wins.
+//!
+//! ```toml
+//! chain_spec = "chain-spec.toml"             # the network's genesis file
+//! rollup = 1                                 # the rollup's number there
+//! nodes = ["127.0.0.1:9201"]                 # client ports of nodes, host:port
+//! execution = ["http://127.0.0.1:9545"]      # the rollup's execution node, JSON-RPC
+//! l1 = ["http://127.0.0.1:8545"]             # JSON-RPC endpoints of the L1, in order of preference
+//! inbox = "0xff00…"                          # batch inbox address of the rollup's configuration
+//! keystore = "op.json"                       # Ethereum keystore of the rollup's batcher, mode 600; of no other program
+//! password_file = "op.password"              # its password, mode 600
+//! l1_slot_ms = 12000                         # time between L1 blocks
+//! channel_ms = 60000                         # longest time until a block goes to L1
+//! patience_ms = 768000                       # default: 64 slots; what is not derived by then is posted again
+//! order_from = 1                             # height that the order is read from; default: found by time
+//! max_fee_gwei = 500                         # never pay more per gas
+//! max_blob_fee_gwei = 500                    # never pay more per blob gas
+//! ```
+//!
+//! Relative paths in the file are relative to the file. Every key is also an environment variable (`BATCHER_OP_L1`, lists with
+//! commas) and a flag (`--l1`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use clap::{CommandFactory, Parser};
+use ordering_types::{ChainSpec, Height, RollupId};
+use serde::Deserialize;
+
+use super::feeder::Plan;
+use crate::config::ConfigError;
+use crate::txm::Limits;
+
+const GWEI: u128 = 1_000_000_000;
+/// A transaction that is not mined after this many slots is replaced.
+const RESUBMIT_SLOTS: u32 = 3;
+/// Slots until what is posted must be read: two epochs of L1, after which it is final.
+const PATIENCE_SLOTS: u32 = 64;
+/// Looks at L1 and at the execution node: bounds on an eighth of the slot.
+const SHORTEST_POLL: Duration = Duration::from_millis(100);
+const LONGEST_POLL: Duration = Duration::from_secs(2);
+const SHORTEST_SLOT_MS: u64 = 100;
+
+/// The command line; each key may come from the file as well.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(
+    name = "batcher op",
+    version,
+    about = "Carries the blocks of an OP Stack rollup to its inbox. What L1 has then is what this program's key says: no committee signs it."
+)]
+pub struct Flags {
+    /// TOML file with settings; flags and BATCHER_OP_* variables win over it.
+    #[arg(long, env = "BATCHER_OP_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Settings by flag.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Stop when standard input ends: for a parent process that must leave no child behind.
+    #[arg(long)]
+    pub exit_on_stdin_eof: bool,
+}
+
+/// Settings that may come from any source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The network's genesis file.
+    #[arg(long, env = "BATCHER_OP_CHAIN_SPEC")]
+    pub chain_spec: Option<PathBuf>,
+    /// Number of the rollup in the genesis file.
+    #[arg(long, env = "BATCHER_OP_ROLLUP")]
+    pub rollup: Option<u32>,
+    /// Client ports of nodes (host:port), separated by commas.
+    #[arg(long, env = "BATCHER_OP_NODES", value_delimiter = ',')]
+    pub nodes: Option<Vec<String>>,
+    /// JSON-RPC endpoints of the rollup's execution node, in order of preference, separated by commas.
+    #[arg(long, env = "BATCHER_OP_EXECUTION", value_delimiter = ',', hide_env_values = true)]
+    pub execution: Option<Vec<String>>,
+    /// JSON-RPC endpoints of the L1, in order of preference, separated by commas.
+    #[arg(long, env = "BATCHER_OP_L1", value_delimiter = ',', hide_env_values = true)]
+    pub l1: Option<Vec<String>>,
+    /// Batch inbox address of the rollup's configuration.
+    #[arg(long, env = "BATCHER_OP_INBOX")]
+    pub inbox: Option<Address>,
+    /// Ethereum keystore of the rollup's batcher, used by nothing else.
+    #[arg(long, env = "BATCHER_OP_KEYSTORE")]
+    pub keystore: Option<PathBuf>,
+    /// File with the keystore's password.
+    #[arg(long, env = "BATCHER_OP_PASSWORD_FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Milliseconds between L1 blocks.
+    #[arg(long, env = "BATCHER_OP_L1_SLOT_MS")]
+    pub l1_slot_ms: Option<u64>,
+    /// Milliseconds after which a block goes to L1 at latest.
+    #[arg(long, env = "BATCHER_OP_CHANNEL_MS")]
+    pub channel_ms: Option<u64>,
+    /// Milliseconds after which blocks that derivation has not read are posted again.
+    #[arg(long, env = "BATCHER_OP_PATIENCE_MS")]
+    pub patience_ms: Option<u64>,
+    /// Height that the order is read from; found by time if not set.
+    #[arg(long, env = "BATCHER_OP_ORDER_FROM")]
+    pub order_from: Option<u64>,
+    /// Most gwei per gas.
+    #[arg(long, env = "BATCHER_OP_MAX_FEE_GWEI")]
+    pub max_fee_gwei: Option<u64>,
+    /// Most gwei per blob gas.
+    #[arg(long, env = "BATCHER_OP_MAX_BLOB_FEE_GWEI")]
+    pub max_blob_fee_gwei: Option<u64>,
+}
+
+/// Everything that must be known.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The network.
+    pub spec: Arc<ChainSpec>,
+    /// Execution endpoints.
+    pub execution: Vec<String>,
+    /// L1 endpoints.
+    pub l1: Vec<String>,
+    /// Where frames go.
+    pub inbox: Address,
+    /// Keystore file.
+    pub keystore: PathBuf,
+    /// Password file.
+    pub password_file: PathBuf,
+    /// What is fed, and how patiently.
+    pub plan: Plan,
+    /// Limits of the transaction manager.
+    pub limits: Limits,
+}
+
+/// Puts all sources together. `variables`: names of the environment's variables, to find misspelt ones.
+pub fn load(flags: Flags, variables: impl Iterator<Item = String>) -> Result<Config, ConfigError> {
+    let command = Flags::command();
+    let known = |name: &str| {
+        command.get_arguments().any(|argument| argument.get_env().is_some_and(|env| env == name))
+    };
+    for name in variables {
+        if name.starts_with("BATCHER_OP_") && !known(&name) {
+            return Err(ConfigError::UnknownVariable(name));
+        }
+    }
+    let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+    build(flags.settings.or(file))
+}
+
+fn read_file(path: &Path) -> Result<Settings, ConfigError> {
+    let mut settings: Settings = read_toml(path)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let paths = [&mut settings.chain_spec, &mut settings.keystore, &mut settings.password_file];
+    for relative in paths.into_iter().flatten() {
+        *relative = folder.join(&*relative);
+    }
+    Ok(settings)
+}
+
+fn read_toml<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::File { path: path.to_owned(), why: error.to_string() })
+}
+
+impl Settings {
+    /// Fills what is missing from `other`.
+    fn or(self, other: Self) -> Self {
+        Self {
+            chain_spec: self.chain_spec.or(other.chain_spec),
+            rollup: self.rollup.or(other.rollup),
+            nodes: self.nodes.or(other.nodes),
+            execution: self.execution.or(other.execution),
+            l1: self.l1.or(other.l1),
+            inbox: self.inbox.or(other.inbox),
+            keystore: self.keystore.or(other.keystore),
+            password_file: self.password_file.or(other.password_file),
+            l1_slot_ms: self.l1_slot_ms.or(other.l1_slot_ms),
+            channel_ms: self.channel_ms.or(other.channel_ms),
+            patience_ms: self.patience_ms.or(other.patience_ms),
+            order_from: self.order_from.or(other.order_from),
+            max_fee_gwei: self.max_fee_gwei.or(other.max_fee_gwei),
+            max_blob_fee_gwei: self.max_blob_fee_gwei.or(other.max_blob_fee_gwei),
+        }
+    }
+}
+
+fn build(settings: Settings) -> Result<Config, ConfigError> {
+    let missing = ConfigError::Missing;
+    let spec_path = settings.chain_spec.ok_or(missing("chain_spec"))?;
+    let spec: ChainSpec = read_toml(&spec_path)?;
+    spec.validate().map_err(|error| ConfigError::File { path: spec_path.clone(), why: error.to_string() })?;
+    let rollup = RollupId::new(settings.rollup.ok_or(missing("rollup"))?);
+    let chain_id = spec.rollup(rollup).map(|known| known.chain_id).ok_or_else(|| ConfigError::Value {
+        key: "rollup",
+        why: format!("the chain specification has no rollup {rollup}"),
+    })?;
+    let slot_ms = settings.l1_slot_ms.unwrap_or(12_000);
+    if slot_ms < SHORTEST_SLOT_MS {
+        let why = format!("{slot_ms} is below {SHORTEST_SLOT_MS}");
+        return Err(ConfigError::Value { key: "l1_slot_ms", why });
+    }
+    let slot = Duration::from_millis(slot_ms);
+    let poll = (slot / 8).clamp(SHORTEST_POLL, LONGEST_POLL);
+    let gwei = |value: Option<u64>| u128::from(value.unwrap_or(500)) * GWEI;
+    let plan = Plan {
+        rollup,
+        chain_id,
+        endpoints: nonempty("nodes", settings.nodes)?,
+        order_from: settings.order_from.map(|height| Height::new(height.max(1))),
+        longest: Duration::from_millis(settings.channel_ms.unwrap_or(60_000)),
+        patience: settings.patience_ms.map_or(slot * PATIENCE_SLOTS, Duration::from_millis),
+        poll,
+    };
+    Ok(Config {
+        spec: Arc::new(spec),
+        execution: nonempty("execution", settings.execution)?,
+        l1: nonempty("l1", settings.l1)?,
+        inbox: settings.inbox.ok_or(missing("inbox"))?,
+        keystore: settings.keystore.ok_or(missing("keystore"))?,
+        password_file: settings.password_file.ok_or(missing("password_file"))?,
+        plan,
+        limits: Limits {
+            max_cap: gwei(settings.max_fee_gwei),
+            max_blob: gwei(settings.max_blob_fee_gwei),
+            resubmit_after: slot * RESUBMIT_SLOTS,
+            check_every: poll,
+            pause: poll,
+        },
+    })
+}
+
+fn nonempty(key: &'static str, list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
+    list.filter(|list| !list.is_empty()).ok_or(ConfigError::Missing(key))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn try_file(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("op.toml");
+        std::fs::write(&path, text).unwrap();
+        let flags = Flags { config: Some(path), ..Flags::default() };
+        load(flags, std::iter::empty())
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, wanted) in [
+            ("l2 = []", "l2"),
+            ("inbox = \"0x12\"", "inbox"),
+            ("", "chain_spec is not set"),
+            ("chain_spec = \"none.toml\"", "none.toml"),
+        ] {
+            let error = try_file(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+        let error = load(Flags::default(), ["BATCHER_OP_TYPO".to_owned()].into_iter()).unwrap_err();
+        assert!(error.to_string().contains("BATCHER_OP_TYPO"), "{error}");
+        let others = ["BATCHER_OP_L1".to_owned(), "BATCHER_L1".to_owned(), "PATH".to_owned()];
+        let error = load(Flags::default(), others.into_iter()).unwrap_err();
+        assert!(error.to_string().contains("chain_spec"), "{error}");
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_every_key_has_a_variable() {
+        let flag = Settings { rollup: Some(1), ..Settings::default() };
+        let file = Settings { rollup: Some(2), order_from: Some(3), ..Settings::default() };
+        let both = flag.or(file);
+        assert_eq!((both.rollup, both.order_from), (Some(1), Some(3)));
+        let command = Flags::command();
+        for argument in command.get_arguments().filter(|argument| argument.get_id() != "exit_on_stdin_eof") {
+            let wanted = format!("BATCHER_OP_{}", argument.get_id().as_str().to_uppercase());
+            assert_eq!(argument.get_env().unwrap(), wanted.as_str());
+        }
+    }
+}
