@@ -1,7 +1,7 @@
 //! Blobs or calldata: whichever is cheaper a byte at the moment of sending. Pure.
 //!
 //! ```text
-//!   blobs:     gas of `post` or `postSeries` × (base fee + tip)  +  131,072 × blobs × blob base fee
+//!   blobs:     gas of `post` or `postSeries`, inline data counted as calldata, × (base fee + tip)  +  131,072 × blobs × blob base fee
 //!   calldata:  the dearer of two gas prices × (base fee + tip)
 //!                floor (EIP-7623)  21,000 + 10 a token; a byte is 4 tokens, or 1 if it is zero
 //!                execution         21,000 +  4 a token, and what the call does
@@ -35,15 +35,18 @@ pub struct Load {
     pub gas: u64,
     /// Blob gas that it takes.
     pub blob_gas: u64,
-    /// Payload that it carries.
+    /// Payload and inline data that it carries.
     pub bytes: usize,
 }
 
 impl Load {
-    /// So many batches in blobs.
-    pub const fn in_blobs(batches: u64, blob_gas: u64, bytes: usize) -> Self {
-        let gas = POST_GAS + FURTHER_GAS * batches.saturating_sub(1);
-        Self { gas, blob_gas, bytes }
+    /// So many batches in blobs, with `bytes` of payload and so many of inline data, of which none is thought to be zero.
+    pub fn in_blobs(batches: u64, blob_gas: u64, bytes: usize, inline: usize) -> Self {
+        let (inline_bytes, tokens) = (inline as u64, inline as u64 * TOKENS_PER_NONZERO_BYTE);
+        let post = POST_GAS + FURTHER_GAS * batches.saturating_sub(1);
+        let execution = post + GAS_PER_TOKEN * tokens + LOG_GAS_PER_BYTE * inline_bytes;
+        let gas = execution.max(TRANSACTION_GAS + FLOOR_GAS_PER_TOKEN * tokens);
+        Self { gas, blob_gas, bytes: bytes + inline }
     }
 
     /// One batch in calldata: `input` is the whole call, of which `bytes` are the payload.
@@ -99,17 +102,25 @@ mod tests {
 
     #[test]
     fn dear_blobs_lose_and_dear_gas_loses() {
-        let blobs = Load::in_blobs(1, BLOB_GAS, 2_000);
+        let blobs = Load::in_blobs(1, BLOB_GAS, 2_000, 0);
         let calldata = Load::in_calldata(&[1; 2_500], 2_000);
         assert!(!calldata.is_cheaper_than(&blobs, &market(GWEI, 1)));
         assert!(calldata.is_cheaper_than(&blobs, &market(GWEI, 10 * GWEI)));
         assert!(!calldata.is_cheaper_than(&blobs, &market(100 * GWEI, 10 * GWEI)));
     }
 
+    #[test]
+    fn inline_data_costs_what_calldata_does() {
+        let gas = |inline| Load::in_blobs(1, BLOB_GAS, 2_000, inline).gas;
+        assert_eq!(gas(0), 55_000);
+        assert_eq!(gas(100), 55_000 + 100 * (16 + 9));
+        assert_eq!(gas(100_000), 21_000 + 100_000 * 40);
+    }
+
     /// Six batches share a transaction's gas; one in calldata is compared with its share.
     #[test]
     fn a_series_is_cheaper_a_byte_than_its_first_batch() {
-        let (one, six) = (Load::in_blobs(1, BLOB_GAS, 2_000), Load::in_blobs(6, 6 * BLOB_GAS, 12_000));
+        let (one, six) = (Load::in_blobs(1, BLOB_GAS, 2_000, 0), Load::in_blobs(6, 6 * BLOB_GAS, 12_000, 0));
         assert!(six.is_cheaper_than(&one, &market(GWEI, 1)));
         assert!(!one.is_cheaper_than(&one, &market(GWEI, 1)), "equals are not cheaper");
         let huge = market(u128::MAX, u128::MAX);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use batcher_format::SealedBatch;
+use batcher_format::batch::MAX_INLINE_BYTES;
 use ordering_types::{Digest, Epoch};
 use rollup::client::Nodes;
 use rollup::inbox::digest;
@@ -94,7 +95,7 @@ impl Source {
     async fn with_more(&self, first: Verified<Arc<SealedBatch>>, blob_limit: usize) -> Lack {
         let until = tokio::time::Instant::now() + self.patience;
         let (mut number, epoch) = (first.header.number, first.header.epoch);
-        let mut blobs = first.encoded.commitments.len();
+        let (mut blobs, mut inline) = (first.encoded.commitments.len(), first.encoded.inline.len());
         let mut batches = vec![Arc::clone(&first)];
         let mut full = blobs >= blob_limit;
         while !full {
@@ -105,8 +106,9 @@ impl Source {
                 break;
             }
             blobs += next.encoded.commitments.len();
-            full = blobs >= blob_limit;
-            if blobs > blob_limit {
+            inline += next.encoded.inline.len();
+            full = blobs >= blob_limit || inline > MAX_INLINE_BYTES;
+            if blobs > blob_limit || inline > MAX_INLINE_BYTES {
                 break;
             }
             batches.push(Arc::clone(&next));

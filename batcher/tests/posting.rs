@@ -16,7 +16,7 @@ use batcher_format::kzg::Kzg;
 use rollup::inbox::post_calldata_call;
 use serde_json::json;
 use support::poster::{derived, start, start_patient};
-use support::{Network, SLOT, account, until};
+use support::{INLINE_BYTES, Network, SLOT, account, until};
 
 /// What the choice of a carrier reckons with is within a tenth of what the contract takes.
 fn near(gas: u64, reckoned: u64) {
@@ -38,7 +38,7 @@ async fn one_batcher_founds_posts_and_everything_is_derived_again() {
     assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
     let gas: Vec<u64> = receipts.iter().map(|(.., gas)| *gas).collect();
     assert_eq!(gas.len(), 3, "initialise and two batches");
-    near(gas[2], Load::in_blobs(1, 0, 0).gas);
+    near(gas[2], Load::in_blobs(1, 0, 0, INLINE_BYTES).gas);
     assert!(gas[1..].iter().all(|gas| *gas < 100_000), "{gas:?}");
     let status = until("status", async || Some(batcher.board.status()).filter(|s| s.posted == 2)).await;
     assert_eq!((status.reverted, status.lost_races), (0, 0));
@@ -61,7 +61,7 @@ async fn what_waited_for_l1_is_posted_together() {
     let receipts = network.receipts().await;
     assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
     assert_eq!(receipts.len(), 3, "initialise, batches 1 to 4, batches 5 and 6: {receipts:?}");
-    near(receipts[2].2, Load::in_blobs(2, 0, 0).gas);
+    near(receipts[2].2, Load::in_blobs(2, 0, 0, 2 * INLINE_BYTES).gas);
     let status = until("status", async || Some(batcher.board.status()).filter(|s| s.posted == 6)).await;
     assert_eq!((status.reverted, status.lost_races), (0, 0));
     batcher.task.abort();

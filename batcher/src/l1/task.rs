@@ -189,7 +189,10 @@ impl Task {
     /// What it takes to carry `bytes` of payload like this.
     pub fn load(&self, bytes: usize) -> Load {
         match self.kind() {
-            Kind::Blob => Load::in_blobs(self.goal().batches(), self.blob_gas(), bytes),
+            Kind::Blob => {
+                // A call without inline data has some hundred bytes, which are counted as such: too much is no harm.
+                Load::in_blobs(self.goal().batches(), self.blob_gas(), bytes, self.input().len())
+            }
             Kind::Plain => Load::in_calldata(self.input(), bytes),
         }
     }

@@ -108,7 +108,8 @@ impl Candidate {
             return kind;
         }
         let cheaper = in_calldata.as_ref().zip(batches.first()).is_some_and(|(task, first)| {
-            let calldata = task.load(first.encoded.payload.len());
+            let encoded = &first.encoded;
+            let calldata = task.load(encoded.payload.len() + encoded.inline.len());
             calldata.is_cheaper_than(&in_blobs(batches), &market)
         });
         if cheaper { Kind::Plain } else { Kind::Blob }
@@ -118,5 +119,6 @@ impl Candidate {
 fn in_blobs(batches: &[Arc<SealedBatch>]) -> Load {
     let blobs: u64 = batches.iter().map(|batch| batch.encoded.commitments.len() as u64).sum();
     let bytes = batches.iter().map(|batch| batch.encoded.payload.len()).sum();
-    Load::in_blobs(batches.len() as u64, blobs * crate::l1::GAS_PER_BLOB, bytes)
+    let inline = batches.iter().map(|batch| batch.encoded.inline.len()).sum();
+    Load::in_blobs(batches.len() as u64, blobs * crate::l1::GAS_PER_BLOB, bytes, inline)
 }

@@ -40,6 +40,13 @@ const TERMS: Terms = (3_600, 3_600, 7_200, 1_000_000_000);
 pub(crate) const SLOT: Duration = Duration::from_secs(1);
 pub(crate) const BLOB_ROLLUP: RollupId = RollupId::new(1);
 pub(crate) const PRIVATE_ROLLUP: RollupId = RollupId::new(2);
+pub(crate) const INLINE_ROLLUP: RollupId = RollupId::new(3);
+/// Those whose transactions L1 has.
+const ON_L1: [RollupId; 2] = [BLOB_ROLLUP, INLINE_ROLLUP];
+/// Bytes of each of its transactions, at most.
+const INLINE_TRANSACTION_BYTES: usize = 20;
+/// About what it takes in a batch: three blocks of two such transactions.
+pub(crate) const INLINE_BYTES: usize = 6 * INLINE_TRANSACTION_BYTES + 40;
 
 /// Waits until `done` says so, at most a minute.
 pub(crate) async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Option<T>) -> T {
@@ -321,17 +328,22 @@ impl Network {
             assert_eq!(batch.proof, rollup::derive::Proof::Signature);
             assert!(batch.broken.is_empty());
             assert_eq!(batch.transactions(PRIVATE_ROLLUP).count(), 0, "data of a committee rollup is on L1");
-            transactions.extend(batch.transactions(BLOB_ROLLUP).map(|tx| (tx.height, tx.index, tx.data)));
+            for rollup in ON_L1 {
+                let of_batch = batch.transactions(rollup).map(|tx| (rollup, tx.height, tx.index, tx.data));
+                transactions.extend(of_batch);
+            }
+            transactions.sort_by_key(|(rollup, height, index, _)| (*height, *rollup, *index));
             heights.extend(batch.blocks.iter().map(|block| block.header.clone().unwrap().hash()));
         }
         let blocks = self.store.lock().unwrap().blocks.clone();
         let wanted: Vec<Digest> = blocks.iter().map(|block| block.header.hash()).collect();
         assert_eq!(heights, wanted);
         let sealed = blocks.iter().flat_map(|block| {
-            let sections = block.sections.iter().filter(|section| section.rollup == BLOB_ROLLUP);
-            sections
-                .flat_map(|s| s.transactions.iter().zip(0..))
-                .map(|(data, i)| (block.header.height, i, data.clone()))
+            let sections = block.sections.iter().filter(|section| ON_L1.contains(&section.rollup));
+            sections.flat_map(|section| {
+                let (rollup, height) = (section.rollup, block.header.height);
+                section.transactions.iter().zip(0..).map(move |(data, i)| (rollup, height, i, data.clone()))
+            })
         });
         assert_eq!(transactions, sealed.collect::<Vec<_>>());
     }
@@ -424,7 +436,11 @@ fn spec(committee: &Committee, l1_chain_id: u64, inbox: Address) -> ChainSpec {
         l1_chain_id,
         inbox: ordering_types::Address::new(inbox.into_array()),
         validators: committee.validators.iter().zip(1..).map(validator).collect(),
-        rollups: vec![rollup(BLOB_ROLLUP, DataPolicy::Blob), rollup(PRIVATE_ROLLUP, DataPolicy::Committee)],
+        rollups: vec![
+            rollup(BLOB_ROLLUP, DataPolicy::Blob),
+            rollup(PRIVATE_ROLLUP, DataPolicy::Committee),
+            rollup(INLINE_ROLLUP, DataPolicy::Calldata),
+        ],
         ..ChainSpec::default()
     }
 }
@@ -436,13 +452,17 @@ fn block(
     seals_batch: bool,
     bytes: usize,
 ) -> Block {
-    let noise = |seed: u64| {
+    let noise = |seed: u64, bytes: usize| {
         let words = (0..(bytes as u64).div_ceil(32)).map(|i| {
             Digest::sha256(&[&height.to_be_bytes(), &seed.to_be_bytes(), &i.to_be_bytes()]).to_bytes()
         });
         bytes::Bytes::from(words.flatten().take(bytes).collect::<Vec<u8>>())
     };
-    let section = |rollup, seed| RollupSection { rollup, transactions: vec![noise(seed), noise(seed + 1)] };
+    let section = |rollup, seed, bytes| {
+        let transactions = vec![noise(seed, bytes), noise(seed + 1, bytes)];
+        RollupSection { rollup, transactions }
+    };
+    let inline = bytes.min(INLINE_TRANSACTION_BYTES);
     let mut block = Block {
         header: Header {
             version: 1,
@@ -459,7 +479,11 @@ fn block(
             state_root: Digest::sha256(&[b"state", &height.to_be_bytes()]),
             seals_batch,
         },
-        sections: vec![section(BLOB_ROLLUP, 0), section(PRIVATE_ROLLUP, 10)],
+        sections: vec![
+            section(BLOB_ROLLUP, 0, bytes),
+            section(PRIVATE_ROLLUP, 10, bytes),
+            section(INLINE_ROLLUP, 20, inline),
+        ],
     };
     let tree = block.tree();
     (block.header.tx_root, block.header.tx_count) = (tree.root(), tree.count());
