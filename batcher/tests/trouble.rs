@@ -362,4 +362,7 @@ async fn the_blob_limit_is_the_chains() {
     assert_eq!(network.as_seen_by(0).blob_limit().await.unwrap(), 6);
     let config: Value = network.rpc.call("eth_config", json!([])).await.unwrap();
     assert_eq!(config["current"]["blobSchedule"]["max"], 9);
+    // "the method does not exist"
+    dev(&network, "dev_lie", json!([{ "kind": "error", "code": -32_601, "seconds": 600 }])).await;
+    assert_eq!(network.as_seen_by(0).blob_limit().await.unwrap(), 6);
 }

@@ -9,7 +9,8 @@ use super::flight::{Account, Call, Due, Event, Flight, Goal, Kind, Send, Stage};
 
 /// Most transactions that wait for a block. (geth's pool takes sixteen with blobs from one account.)
 pub const MAX_IN_FLIGHT: usize = 4;
-/// Mined transactions that are remembered, to be known again if L1 drops their blocks and the pool takes them back.
+/// Mined transactions that are remembered with their bytes (some 26 MB at most), to be known again if L1 drops their blocks and the pool takes
+/// them back.
 pub const MAX_LANDED: usize = 32;
 
 /// The transaction manager.
@@ -45,10 +46,9 @@ impl Txm {
         open.flat_map(|flight| flight.hashes.iter().copied()).collect()
     }
 
-    /// The calls whose bytes may be wanted again.
+    /// The calls whose bytes may be wanted again: of what waits, and of what is mined, as a reorganisation may give it back to the pool.
     pub fn calls(&self) -> impl Iterator<Item = u64> + '_ {
-        let waiting = self.flights.iter().filter(|flight| flight.waits());
-        waiting.filter_map(|flight| flight.call).map(|call| call.id)
+        self.flights.iter().filter_map(|flight| flight.call).map(|call| call.id)
     }
 
     /// Whether L1 is to be looked at even if it has no new block.

@@ -5,7 +5,7 @@
 //! `TXM_SEEDS=100000` runs more, `TXM_SEED=17` one, and says what happens.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use alloy::primitives::{B256, U256};
@@ -53,6 +53,8 @@ struct World {
     hashes: BTreeMap<Vec<u8>, B256>,
     now: Time,
     next_id: u64,
+    /// The calls whose bytes the host has kept.
+    kept: BTreeSet<u64>,
     sane: bool,
     killed: bool,
     log: bool,
@@ -81,6 +83,7 @@ impl World {
             hashes: BTreeMap::new(),
             now: Time::from_millis(1_000_000),
             next_id: 0,
+            kept: BTreeSet::new(),
             sane: false,
             killed: false,
             log,
@@ -350,6 +353,7 @@ fn check(txm: &Txm) {
 fn deliver(world: &mut World, txm: &mut Txm, send: Send) {
     let limits = limits();
     assert!(send.fees.cap <= limits.max_cap && send.fees.blob <= limits.max_blob, "{send:?}");
+    assert!(world.kept.contains(&send.call.id), "its bytes are gone: {send:?}");
     if !send.again {
         let live = |call: &Call| !call.goal.is_past(world.head().place) && call.goal.overlaps(send.call.goal);
         let pooled = world.pool.iter().filter(|(key, _)| **key != (send.call.account, send.nonce));
@@ -368,6 +372,8 @@ fn turn(world: &mut World, txm: &mut Txm) {
     let snapshot = world.snapshot(&txm.watched());
     let events = txm.observe(world.now, snapshot);
     world.say(|| format!("{events:?}"));
+    let wanted: BTreeSet<u64> = txm.calls().collect();
+    world.kept.retain(|id| wanted.contains(id));
     check(txm);
     for _ in 0..100 {
         let Some(send) = txm.next_send(world.now) else { break };
@@ -378,6 +384,7 @@ fn turn(world: &mut World, txm: &mut Txm) {
         let Some(send) = txm.begin(world.now, call) else { break };
         assert!(!send.again && send.call == call);
         world.next_id += 1;
+        world.kept.insert(call.id);
         deliver(world, txm, send);
         if !txm.calls().any(|id| id == call.id) {
             break;
