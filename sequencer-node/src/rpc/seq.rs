@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use batcher_format::SealedBatch;
 use bytes::Bytes;
 use jsonrpsee::core::{RegisterMethodError, SubscriptionResult};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
@@ -78,6 +79,7 @@ pub(crate) fn parse_any(params: &Params<'_>) {
     }
     let _ = params.parse::<(RollupId, Named)>();
     let _ = params.one::<Value>().map(|which| which.as_u64());
+    let _ = read_sealed_batch(params);
     let _ = params.one::<String>().map(|text| bytes(&text));
 }
 
@@ -196,31 +198,59 @@ async fn proof(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectO
     }))
 }
 
-async fn sealed_batch(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectOwned> {
-    let hint = "send [batch number] or [\"latest\"]";
-    let which: Value = params.one().map_err(|e| error::invalid(e.message(), hint))?;
-    let number = match (&which, which.as_u64()) {
-        (_, Some(number)) => Some(number),
-        (Value::String(text), _) if text == "latest" => None,
-        _ => return Err(error::invalid("not a batch number", hint)),
-    };
+/// What else is wanted of a sealed batch.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct With {
+    /// Its bytes: at most 1.6 MB of hexadecimal.
+    payload: bool,
+}
+
+async fn sealed_batch(params: &Params<'_>, front: &Front) -> Result<Box<RawValue>, ErrorObjectOwned> {
+    let hint = "send [batch number] or [\"latest\"], and {\"payload\": true} behind it for the bytes";
+    let (number, with) = read_sealed_batch(params).map_err(|what| error::invalid(&what, hint))?;
     let read = front.read(move |store| {
-        let latest = store.latest_sealed()?.map(|header| header.number);
-        match number.or(latest) {
-            Some(number) => store.sealed(number),
+        let latest = || Ok(store.latest_sealed()?.map(|header| header.number));
+        match number.map_or_else(latest, |number| Ok(Some(number)))? {
+            Some(number) => Ok(store.sealed(number)?.map(|batch| rendered_batch(&batch, &with))),
             None => Ok(None),
         }
     });
-    let Some(batch) = read.await.map_err(|e| error::unreadable(&e))? else {
-        return Err(error::not_found("no such sealed batch here", "ask again in a moment"));
-    };
-    Ok(json!({
+    read.await.map_err(|e| error::unreadable(&e))?.ok_or_else(|| {
+        let hint = "ask again in a moment for a new one, or another validator for an old one";
+        error::not_found("no such sealed batch here", hint)
+    })
+}
+
+/// Number, if not the latest, and what is wanted.
+fn read_sealed_batch(params: &Params<'_>) -> Result<(Option<u64>, With), String> {
+    let invalid = |error: ErrorObjectOwned| error.message().to_owned();
+    let mut all = params.sequence();
+    let which: Value = all.next().map_err(invalid)?;
+    let with = all.optional_next().map_err(invalid)?.unwrap_or_default();
+    match (&which, which.as_u64()) {
+        (_, Some(number)) => Ok((Some(number), with)),
+        (Value::String(text), _) if text == "latest" => Ok((None, with)),
+        _ => Err("not a batch number".to_owned()),
+    }
+}
+
+/// As text, where the store is read: see [`rendered`].
+fn rendered_batch(batch: &SealedBatch, with: &With) -> Box<RawValue> {
+    let carrier = batch.encoded.carrier();
+    let mut answer = json!({
         "header": batch.header,
         "id": batch.header.id(),
-        "blob_hashes": batch.encoded.blob_hashes(),
+        "blob_hashes": carrier.blob_hashes,
+        "calldata_hash": carrier.calldata_hash,
+        "inline_hash": carrier.inline_hash,
         "payload_bytes": batch.encoded.payload.len(),
         "signature": batch.signature,
-    }))
+    });
+    if with.payload {
+        answer["payload"] = json!(format!("0x{}", hex::encode(&batch.encoded.payload)));
+    }
+    to_raw_value(&answer).expect("a JSON value is JSON")
 }
 
 /// Headers as they are ordered and certified. A reader that lags is told so and cut.
