@@ -93,7 +93,7 @@ impl Archives {
     pub(super) async fn payload(&self, number: u64, hashes: &[Digest]) -> (Option<Found>, Vec<ArchiveError>) {
         let mut faults = Vec::new();
         for node in &self.nodes {
-            match self.from_one(node, number, hashes).await {
+            match self.ask_checked(node, number, hashes).await {
                 Ok(payload) => return (Some((node.endpoint.clone(), payload)), faults),
                 Err(error) => {
                     tracing::warn!(number, %error, "an archive is of no help");
@@ -104,7 +104,12 @@ impl Archives {
         (None, faults)
     }
 
-    async fn from_one(&self, node: &Archive, number: u64, hashes: &[Digest]) -> Result<Bytes, ArchiveError> {
+    async fn ask_checked(
+        &self,
+        node: &Archive,
+        number: u64,
+        hashes: &[Digest],
+    ) -> Result<Bytes, ArchiveError> {
         let archive = || node.endpoint.clone();
         let batch = match self.ask(node, number).await {
             Ok(Some(batch)) => batch,

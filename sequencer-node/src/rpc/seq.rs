@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use batcher_format::SealedBatch;
+use batcher_format::batch::Carrier;
+use batcher_format::{BatchHeader, SealedBatch};
 use bytes::Bytes;
 use jsonrpsee::core::{RegisterMethodError, SubscriptionResult};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
@@ -235,22 +236,28 @@ fn read_sealed_batch(params: &Params<'_>) -> Result<(Option<u64>, With), String>
     }
 }
 
+/// A sealed batch as it is told.
+#[derive(Serialize)]
+struct ToldBatch<'a> {
+    header: &'a BatchHeader,
+    id: Digest,
+    blob_hashes: Vec<Digest>,
+    calldata_hash: Digest,
+    inline_hash: Digest,
+    payload_bytes: usize,
+    signature: &'a ordering_types::GroupSignature,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+}
+
 /// As text, where the store is read: see [`rendered`].
-fn rendered_batch(batch: &SealedBatch, with: &With) -> Box<RawValue> {
-    let carrier = batch.encoded.carrier();
-    let mut answer = json!({
-        "header": batch.header,
-        "id": batch.header.id(),
-        "blob_hashes": carrier.blob_hashes,
-        "calldata_hash": carrier.calldata_hash,
-        "inline_hash": carrier.inline_hash,
-        "payload_bytes": batch.encoded.payload.len(),
-        "signature": batch.signature,
-    });
-    if with.payload {
-        answer["payload"] = json!(format!("0x{}", hex::encode(&batch.encoded.payload)));
-    }
-    to_raw_value(&answer).expect("a JSON value is JSON")
+fn rendered_batch(SealedBatch { header, encoded, signature }: &SealedBatch, with: &With) -> Box<RawValue> {
+    let Carrier { blob_hashes, calldata_hash, inline_hash } = encoded.carrier();
+    let payload = with.payload.then(|| format!("0x{}", hex::encode(&encoded.payload)));
+    let (id, payload_bytes) = (header.id(), encoded.payload.len());
+    let told =
+        ToldBatch { header, id, blob_hashes, calldata_hash, inline_hash, payload_bytes, signature, payload };
+    to_raw_value(&told).expect("a batch has a JSON form")
 }
 
 /// Headers as they are ordered and certified. A reader that lags is told so and cut.
