@@ -314,6 +314,8 @@ impl Sync {
                 self.failures.remove(&from);
                 Ok(())
             }
+            // What comes after our own epoch cannot be proven yet, and is no less good for that: who answers must not look worse than who is silent.
+            Err(AnswerError::Epoch) if first > Some(tip.0.next()) => Err(AnswerError::Epoch),
             Err(error) => {
                 *self.failures.entry(from).or_default() += 1;
                 Err(error)

@@ -54,6 +54,10 @@ fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArg
         spec: Arc::clone(&setup.spec),
         cache_bytes: setup.config.store.cache_mib as usize * MIB,
         retain_blocks: setup.config.store.retain_blocks,
+        archive: store::Retention {
+            days: setup.config.store.archive_days,
+            bytes: u64::from(setup.config.store.archive_gib) << 30,
+        },
         now_micros: clock.now().as_micros(),
     };
     let opened = store::open(&options).map_err(|e| Failure::new(Exit::Store, e))?;

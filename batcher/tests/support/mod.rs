@@ -27,7 +27,7 @@ use ordering_types::{
     Block, ChainSpec, Digest, Epoch, GroupKey, GroupSignature, Handover, Header, Height, L1Reference,
     NextEpoch, RollupId, RollupSection, SecretKey, SignedHandover, Succession, ValidatorId,
 };
-use rollup::derive::{DeriveConfig, Deriver, Finality};
+use rollup::derive::{DeriveConfig, Deriver, Finality, Source};
 use rollup::inbox::ISequencerInbox::initialiseCall;
 use rollup::l1::Rpc;
 use rollup::wire::{self, Founding, Opening, Request, Response};
@@ -308,9 +308,24 @@ impl Network {
     }
 
     pub(crate) fn deriver(&self) -> Deriver {
+        self.deriver_with(&[])
+    }
+
+    /// One that falls back to these nodes.
+    pub(crate) fn deriver_with(&self, archives: &[String]) -> Deriver {
+        self.deriver_of(self.l1.beacon_url(), archives)
+    }
+
+    /// One that has nothing but these nodes beside L1's logs.
+    pub(crate) fn deriver_without_beacon(&self, archives: &[String]) -> Deriver {
+        self.deriver_of("http://127.0.0.1:1".to_owned(), archives)
+    }
+
+    fn deriver_of(&self, beacon: String, archives: &[String]) -> Deriver {
         Deriver::new(DeriveConfig {
             rpc: vec![self.l1.url()],
-            beacon: self.l1.beacon_url(),
+            beacon,
+            archives: archives.to_vec(),
             spec: Arc::clone(&self.spec),
             first_l1_block: self.deployed,
             finality: Finality::Latest,
@@ -320,13 +335,20 @@ impl Network {
 
     /// Derives everything from L1 and compares it with every block that was sealed.
     pub(crate) async fn check_derivation(&self) {
-        let mut deriver = self.deriver();
+        self.check_derivation_with(&[]).await;
+    }
+
+    /// The same with these archives; returns where each batch came from.
+    pub(crate) async fn check_derivation_with(&self, archives: &[String]) -> Vec<Source> {
+        let mut deriver = self.deriver_with(archives);
+        let mut sources = Vec::new();
         let mut heights = Vec::new();
         let mut transactions = Vec::new();
         while let Some(derived) = deriver.next().await.unwrap() {
             let batch = derived.batch().expect("nobody has called escape");
             assert_eq!(batch.proof, rollup::derive::Proof::Signature);
             assert!(batch.broken.is_empty());
+            sources.push(batch.source.clone());
             assert_eq!(batch.transactions(PRIVATE_ROLLUP).count(), 0, "data of a committee rollup is on L1");
             for rollup in ON_L1 {
                 let of_batch = batch.transactions(rollup).map(|tx| (rollup, tx.height, tx.index, tx.data));
@@ -346,6 +368,7 @@ impl Network {
             })
         });
         assert_eq!(transactions, sealed.collect::<Vec<_>>());
+        sources
     }
 
     /// Every mined transaction to the inbox: sender, success, gas.

@@ -194,6 +194,40 @@ fn a_silent_peer_loses_its_turn_and_is_asked_last_from_then_on() {
     assert_eq!(peer.get(), 4, "not the one that did not answer");
 }
 
+/// Answers from the next epoch counted as failures, so those who gave them came behind a silent peer, which was asked for what comes first again and again.
+#[test]
+fn who_answers_from_a_later_epoch_does_not_come_behind_who_is_silent() {
+    let silent = ValidatorId::new(2);
+    // It says to have decided two heights, and no more.
+    let three = [vec![(silent, Height::new(2))], peers(&[3, 4])].concat();
+    let mut sync = Sync::default();
+    let later = |request: &FetchDecided| {
+        let mut item = item(request.first.get(), Digest::ZERO, None);
+        item.header.epoch = Epoch::new(1);
+        run(&[item])
+    };
+    let mut now = NOW;
+    let mut of_others = 0;
+    // Its turns are longer than theirs, who answer at once.
+    for _ in 0..8 * CHUNKS_PATIENCE {
+        let mut asked = Vec::new();
+        while let Some(one) = sync.ask(now, lag(&three, FAR), DELAYS) {
+            asked.push(one);
+        }
+        for (peer, request) in asked.iter().filter(|(peer, _)| *peer != silent) {
+            if request.first == Height::new(1) {
+                of_others += 1;
+                continue;
+            }
+            let (tip, book) = ((Height::ZERO, Digest::ZERO), epochs());
+            let answered = sync.answer((now, TURN), *peer, later(request), tip, (&domain(), &book));
+            assert_eq!(answered, Err(AnswerError::Epoch));
+        }
+        now = now + TURN;
+    }
+    assert!(of_others > 3, "{of_others} of eight turns at what comes first");
+}
+
 #[test]
 fn what_an_answer_leaves_out_is_asked_for_again() {
     let mut sync = asked();

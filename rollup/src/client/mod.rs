@@ -24,6 +24,7 @@ pub use connect::{ConnectError, Connector, client_tls};
 pub use courier::{Courier, CourierError, CourierEvent, MAX_WAITING, MAX_WAITING_BYTES, PATIENCE};
 pub use follow::{FollowEvent, Follower};
 pub use link::LinkError;
+pub(crate) use nodes::ask;
 pub use nodes::{Nodes, RequestError};
 pub use session::{Event, Events, Session, SessionError, Submitter};
 pub use stranded::Stranded;

@@ -65,7 +65,7 @@ impl From<VerifyError> for RequestError {
 }
 
 /// Asks one question on a stream of its own.
-pub(super) async fn ask(connection: &Connection, request: Request) -> Result<Response, RequestError> {
+pub(crate) async fn ask(connection: &Connection, request: Request) -> Result<Response, RequestError> {
     let exchange = async {
         let (mut send, mut receive) = link::open(connection, &Opening::Request(request)).await?;
         send.finish().map_err(|closed| LinkError::Stream(closed.into()))?;

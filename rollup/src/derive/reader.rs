@@ -16,6 +16,7 @@ use ordering_types::{ChainSpec, Digest, Epoch, GroupKey, Height, RollupId};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::archive::{ArchiveError, Archives, ArchivesError};
 use super::forced::{ForcedPlace, ForcedTransaction, Queue, QueueError};
 use super::gate::Gate;
 use super::keys::{KeyError, Next, Present};
@@ -45,6 +46,9 @@ pub struct DeriveConfig {
     pub rpc: Vec<Url>,
     /// Beacon node.
     pub beacon: Url,
+    /// Nodes of the network to ask for what the beacon node does not have (any more), as `host:port` of their QUIC port, in order of preference;
+    /// at most [`MAX_ARCHIVES`](super::MAX_ARCHIVES). May be empty. They are not trusted.
+    pub archives: Vec<String>,
     /// The network whose inbox is read.
     pub spec: Arc<ChainSpec>,
     /// L1 block of the inbox's deployment, or any before it.
@@ -65,6 +69,23 @@ pub enum DeriveError {
     /// Blobs cannot be read.
     #[error(transparent)]
     Beacon(#[from] BeaconError),
+    /// The list of archives is of no use.
+    #[error(transparent)]
+    Archives(#[from] ArchivesError),
+    /// Neither the beacon node nor any archive has a batch's payload.
+    #[error(
+        "nobody has the payload of batch {number}: {beacon}{}. \
+         Add nodes (host:port) to the archives of the configuration, or use a beacon node that keeps all blobs",
+        tried(archives)
+    )]
+    Unavailable {
+        /// The batch's number.
+        number: u64,
+        /// Why the beacon node does not have it.
+        beacon: BeaconError,
+        /// Why each archive does not.
+        archives: Vec<ArchiveError>,
+    },
     /// The endpoint is of another L1.
     #[error("the L1 endpoint is of chain {got}, the chain specification says {expected}")]
     WrongChain {
@@ -114,6 +135,21 @@ pub enum DeriveError {
         /// Why.
         error: Unreadable,
     },
+}
+
+fn tried(archives: &[ArchiveError]) -> String {
+    archives.iter().map(|error| format!("; {error}")).collect()
+}
+
+/// Where a batch's payload came from. It is the same wherever it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// L1's blobs.
+    Blobs,
+    /// The call that posted it.
+    Calldata,
+    /// An archive, as configured: the beacon node did not have the blobs.
+    Archive(String),
 }
 
 /// What vouches for a batch.
@@ -179,6 +215,10 @@ pub struct DerivedBatch {
     pub l1_block: u64,
     /// L1 transaction that posted it.
     pub l1_transaction: B256,
+    /// Where its payload came from.
+    pub source: Source,
+    /// What was wrong with the archives that were asked before.
+    pub archive_faults: Vec<ArchiveError>,
     /// Number of its blobs; none if the call that posted it carried its payload itself.
     pub blobs: usize,
     /// Bytes of its payload.
@@ -277,6 +317,8 @@ impl Tip {
 
 /// A batch's bytes, and how many blobs carry them: none if L1 has logged them.
 struct Carried {
+    source: Source,
+    archive_faults: Vec<ArchiveError>,
     blobs: usize,
     payload: Result<Bytes, BlobError>,
 }
@@ -286,6 +328,7 @@ struct Carried {
 pub struct Deriver {
     rpc: Rpc,
     beacon: Beacon,
+    archives: Archives,
     network: Network,
     policies: Policies,
     finality: Finality,
@@ -312,6 +355,7 @@ impl Deriver {
         Ok(Self {
             rpc: Rpc::new(&config.rpc)?,
             beacon: Beacon::new(&config.beacon)?,
+            archives: Archives::new(&config.archives)?,
             policies: Policies::of(&config.spec),
             logs: Logs::new(config.spec.inbox, config.first_l1_block),
             network: Network::new(config.spec),
@@ -431,7 +475,7 @@ impl Deriver {
         self.check_follows(event)?;
         let proof = self.check_signature(place, event).await?;
 
-        let Carried { blobs, payload } = self.carried(place, event).await?;
+        let Carried { source, archive_faults, blobs, payload } = self.carried(place, event).await?;
         let payload_bytes = payload.as_ref().map_or(0, Bytes::len);
         let (decoded, unreadable) = match self.read(payload, &event.inline, &header) {
             Ok(decoded) => {
@@ -452,6 +496,8 @@ impl Deriver {
             proof,
             l1_block: place.block_number,
             l1_transaction: place.transaction,
+            source,
+            archive_faults,
             blobs,
             payload_bytes,
             inline_bytes: event.inline.len(),
@@ -488,13 +534,35 @@ impl Deriver {
                 let what = "the logged payload is not the signed one";
                 return Err(DeriveError::Chain { number: event.number, what });
             }
-            return Ok(Carried { blobs: 0, payload: Ok(payload.clone()) });
+            let (source, payload) = (Source::Calldata, Ok(payload.clone()));
+            return Ok(Carried { source, archive_faults: Vec::new(), blobs: 0, payload });
         }
         let block: Option<L1Block> =
             self.rpc.call("eth_getBlockByHash", json!([place.block_hash, false])).await?;
         let block = block.ok_or(DeriveError::Reorganised(place.block_hash))?;
-        let blobs = self.beacon.blobs(block.header.timestamp, &event.carrier.blob_hashes).await?;
-        Ok(Carried { blobs: blobs.len(), payload: blob::unpack(&blobs).map(Bytes::from) })
+        let beacon = match self.beacon.blobs(block.header.timestamp, &event.carrier.blob_hashes).await {
+            Ok(blobs) => {
+                let (blobs, payload) = (blobs.len(), blob::unpack(&blobs).map(Bytes::from));
+                return Ok(Carried { source: Source::Blobs, archive_faults: Vec::new(), blobs, payload });
+            }
+            Err(error) => error,
+        };
+        self.archived(event, beacon).await
+    }
+
+    /// What carries a batch that the beacon node does not have.
+    async fn archived(&self, event: &Posted, beacon: BeaconError) -> Result<Carried, DeriveError> {
+        // A beacon node that is only down comes back; whoever has pruned does not.
+        if self.archives.is_empty() && !matches!(beacon, BeaconError::Missing(_)) {
+            return Err(beacon.into());
+        }
+        let number = event.number;
+        let (found, faults) = self.archives.payload(number, &event.carrier.blob_hashes).await;
+        let Some((archive, payload)) = found else {
+            return Err(DeriveError::Unavailable { number, beacon, archives: faults });
+        };
+        let (source, blobs) = (Source::Archive(archive), event.carrier.blob_hashes.len());
+        Ok(Carried { source, archive_faults: faults, blobs, payload: Ok(payload) })
     }
 
     /// The contract enforces the same; an endpoint that hides or invents events does not pass.

@@ -89,7 +89,14 @@ impl Beacon {
         let slot = Duration::from_secs(since).as_millis() / clock.slot.as_millis().max(1);
         let list: Vec<String> = hashes.iter().map(|hash| format!("0x{hash}")).collect();
         let path = format!("eth/v1/beacon/blobs/{slot}?versioned_hashes={}", list.join(","));
-        let answer: Vec<Bytes> = self.get(&path, MAX_BLOBS_ANSWER_BYTES).await?;
+        let answer: Vec<Bytes> =
+            self.get(&path, MAX_BLOBS_ANSWER_BYTES).await.map_err(|error| match error {
+                // So nodes say that they have pruned them, or that they never had the block.
+                BeaconError::Unreachable { error: HttpError::Status { status: 404, .. }, .. } => {
+                    BeaconError::Missing(hashes.first().copied().unwrap_or(Digest::ZERO))
+                }
+                other => other,
+            })?;
         let wanted = hashes.to_vec();
         tokio::task::spawn_blocking(move || pick(&answer, &wanted))
             .await

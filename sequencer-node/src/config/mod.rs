@@ -133,6 +133,10 @@ pub(crate) struct StoreConfig {
     pub(crate) cache_mib: u32,
     /// Blocks kept; 0 keeps all.
     pub(crate) retain_blocks: u64,
+    /// Days that sealed batches are kept after their last block; 0 keeps them for ever.
+    pub(crate) archive_days: u32,
+    /// Most GiB of sealed batches whose blocks are forgotten; 0 is any number.
+    pub(crate) archive_gib: u32,
 }
 
 /// How log lines look.
@@ -205,7 +209,8 @@ impl Default for RpcConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { cache_mib: 64, retain_blocks: 200_000 }
+        // L1 keeps blobs for 18 days at least. A validator without disk space is worse than a short archive.
+        Self { cache_mib: 64, retain_blocks: 200_000, archive_days: 90, archive_gib: 100 }
     }
 }
 

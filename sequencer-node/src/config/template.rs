@@ -63,6 +63,10 @@ listen = "{metrics}"
 cache_mib = {cache}
 # Blocks kept on disk; 0 keeps all.
 retain_blocks = {retain}
+# Sealed batches are kept for those that read from L1 after it has forgotten the blobs: days after a batch's last block; 0 keeps them for ever.
+archive_days = {archive_days}
+# Most GiB of them, beside those whose blocks are kept; the oldest go first. 0 is any number.
+archive_gib = {archive_gib}
 
 [log]
 # human or json
@@ -83,6 +87,8 @@ filter = {filter}
         metrics = metrics.listen,
         cache = store.cache_mib,
         retain = store.retain_blocks,
+        archive_days = store.archive_days,
+        archive_gib = store.archive_gib,
         format = match log.format {
             super::LogFormat::Human => "human",
             super::LogFormat::Json => "json",

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use batcher_format::batch::Carrier;
+use batcher_format::{BatchHeader, SealedBatch};
 use bytes::Bytes;
 use jsonrpsee::core::{RegisterMethodError, SubscriptionResult};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
@@ -78,6 +80,7 @@ pub(crate) fn parse_any(params: &Params<'_>) {
     }
     let _ = params.parse::<(RollupId, Named)>();
     let _ = params.one::<Value>().map(|which| which.as_u64());
+    let _ = read_sealed_batch(params);
     let _ = params.one::<String>().map(|text| bytes(&text));
 }
 
@@ -196,31 +199,65 @@ async fn proof(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectO
     }))
 }
 
-async fn sealed_batch(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObjectOwned> {
-    let hint = "send [batch number] or [\"latest\"]";
-    let which: Value = params.one().map_err(|e| error::invalid(e.message(), hint))?;
-    let number = match (&which, which.as_u64()) {
-        (_, Some(number)) => Some(number),
-        (Value::String(text), _) if text == "latest" => None,
-        _ => return Err(error::invalid("not a batch number", hint)),
-    };
+/// What else is wanted of a sealed batch.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct With {
+    /// Its bytes: at most 1.6 MB of hexadecimal.
+    payload: bool,
+}
+
+async fn sealed_batch(params: &Params<'_>, front: &Front) -> Result<Box<RawValue>, ErrorObjectOwned> {
+    let hint = "send [batch number] or [\"latest\"], and {\"payload\": true} behind it for the bytes";
+    let (number, with) = read_sealed_batch(params).map_err(|what| error::invalid(&what, hint))?;
     let read = front.read(move |store| {
-        let latest = store.latest_sealed()?.map(|header| header.number);
-        match number.or(latest) {
-            Some(number) => store.sealed(number),
+        let latest = || Ok(store.latest_sealed()?.map(|header| header.number));
+        match number.map_or_else(latest, |number| Ok(Some(number)))? {
+            Some(number) => Ok(store.sealed(number)?.map(|batch| rendered_batch(&batch, &with))),
             None => Ok(None),
         }
     });
-    let Some(batch) = read.await.map_err(|e| error::unreadable(&e))? else {
-        return Err(error::not_found("no such sealed batch here", "ask again in a moment"));
-    };
-    Ok(json!({
-        "header": batch.header,
-        "id": batch.header.id(),
-        "blob_hashes": batch.encoded.blob_hashes(),
-        "payload_bytes": batch.encoded.payload.len(),
-        "signature": batch.signature,
-    }))
+    read.await.map_err(|e| error::unreadable(&e))?.ok_or_else(|| {
+        let hint = "ask again in a moment for a new one, or another validator for an old one";
+        error::not_found("no such sealed batch here", hint)
+    })
+}
+
+/// Number, if not the latest, and what is wanted.
+fn read_sealed_batch(params: &Params<'_>) -> Result<(Option<u64>, With), String> {
+    let invalid = |error: ErrorObjectOwned| error.message().to_owned();
+    let mut all = params.sequence();
+    let which: Value = all.next().map_err(invalid)?;
+    let with = all.optional_next().map_err(invalid)?.unwrap_or_default();
+    match (&which, which.as_u64()) {
+        (_, Some(number)) => Ok((Some(number), with)),
+        (Value::String(text), _) if text == "latest" => Ok((None, with)),
+        _ => Err("not a batch number".to_owned()),
+    }
+}
+
+/// A sealed batch as it is told.
+#[derive(Serialize)]
+struct ToldBatch<'a> {
+    header: &'a BatchHeader,
+    id: Digest,
+    blob_hashes: Vec<Digest>,
+    calldata_hash: Digest,
+    inline_hash: Digest,
+    payload_bytes: usize,
+    signature: &'a ordering_types::GroupSignature,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+}
+
+/// As text, where the store is read: see [`rendered`].
+fn rendered_batch(SealedBatch { header, encoded, signature }: &SealedBatch, with: &With) -> Box<RawValue> {
+    let Carrier { blob_hashes, calldata_hash, inline_hash } = encoded.carrier();
+    let payload = with.payload.then(|| format!("0x{}", hex::encode(&encoded.payload)));
+    let (id, payload_bytes) = (header.id(), encoded.payload.len());
+    let told =
+        ToldBatch { header, id, blob_hashes, calldata_hash, inline_hash, payload_bytes, signature, payload };
+    to_raw_value(&told).expect("a batch has a JSON form")
 }
 
 /// Headers as they are ordered and certified. A reader that lags is told so and cut.

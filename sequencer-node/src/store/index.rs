@@ -13,17 +13,18 @@ use redb::{
 };
 
 use super::StoreError;
+use super::retired;
 use super::segments::{Location, Position};
 
 /// Where a record stands, as stored.
-type Place = [u8; Location::BYTES];
+pub(super) type Place = [u8; Location::BYTES];
 
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Height → head.
 pub(super) const BLOCKS: TableDefinition<u64, Place> = TableDefinition::new("blocks");
 /// Height → group signature.
 pub(super) const CERTIFIED: TableDefinition<u64, &[u8]> = TableDefinition::new("certified");
-/// Number → (sealed batch, its last height).
+/// Number → (sealed batch, its last height). Those whose blocks are forgotten stand in [`retired`].
 pub(super) const SEALED: TableDefinition<u64, (Place, u64)> = TableDefinition::new("sealed");
 /// Epoch → the signed handover with which it begins, and its members: never forgotten, clients go from key to key with them. `wal.redb` has them, too.
 pub(super) const HANDOVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("handovers");
@@ -110,6 +111,7 @@ impl Index {
         transaction.open_table(WAL)?;
         transaction.open_table(BURNS)?;
         transaction.open_table(NEEDED)?;
+        retired::prepare(&transaction)?;
         transaction.commit()?;
         Ok(())
     }
@@ -240,7 +242,7 @@ fn add_checkpoint(
     transaction.open_table(META)?.insert(CHECKPOINT, at.to_bytes().as_slice())?;
     transaction.open_table(BLOCKS)?.retain_in(..=height, |_, _| false)?;
     transaction.open_table(CERTIFIED)?.retain_in(..=height, |_, _| false)?;
-    transaction.open_table(SEALED)?.retain(|_, (_, last)| last > height)?;
+    retired::retire(transaction, height, usize::MAX)?;
     cover(transaction, lanes)?;
     transaction.open_table(WAL)?.retain(|_, of| of > height)?;
     Ok(())

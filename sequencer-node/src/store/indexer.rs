@@ -44,7 +44,7 @@ impl Indexer {
     /// Starts the thread; `end` is where the journal is indexed up to.
     pub(super) fn start(keeper: Keeper, end: Position) -> std::io::Result<Self> {
         let (groups, receiver) = sync_channel(MAX_WAITING_GROUPS);
-        let worker = Worker { keeper, end, last_durable: Instant::now(), dirty: false };
+        let worker = Worker { keeper, end, last_durable: Instant::now(), dirty: false, time_ms: 0 };
         let thread =
             std::thread::Builder::new().name("index".to_owned()).spawn(move || worker.run(&receiver))?;
         Ok(Self { groups: Some(groups), thread: Some(thread) })
@@ -79,6 +79,8 @@ struct Worker {
     end: Position,
     last_durable: Instant,
     dirty: bool,
+    /// Time of the newest block since the start, milliseconds since 1970.
+    time_ms: u64,
 }
 
 impl Worker {
@@ -119,12 +121,13 @@ impl Worker {
         // After the index: whoever finds an id finds its block.
         for decided in &group.blocks {
             let (height, sections) = (decided.block.header.height, &decided.block.sections);
+            self.time_ms = self.time_ms.max(decided.block.header.time_ms);
             ids.add(height, ids::entries(spec, height, sections, |rollup| decided.tree.leaves(rollup)))?;
         }
         if durable {
             self.last_durable = Instant::now();
             wal.note_end(self.end)?;
-            pruner.step(self.end)?;
+            pruner.step(self.end, self.time_ms)?;
             ids.forget(pruner.first()?)?;
         }
         Ok(())

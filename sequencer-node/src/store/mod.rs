@@ -9,6 +9,7 @@
 //!                               (without their transactions), group signatures, sealed batches
 //!   store.redb                  index of the journal; derived, made again from it when missing
 //!   ids/<first>-<last>.run      which block holds a transaction; derived, made again from the blocks
+//!   archive/<n>.batches         sealed batches of segment n, which is gone
 //! ```
 //!
 //! **Journal.** A transaction is written once, in its chunk; a block's record names the chunks that it covers and what
@@ -28,12 +29,15 @@
 //!
 //! **Forgetting.** Blocks leave the index once they are old and sealed; a segment goes, oldest first, once no height
 //! that is kept needs a record in it: not its own, not a chunk that it covers, not an entry of the log of an undecided
-//! height. Undecided chunks in it are written again at the journal's end first.
+//! height. Undecided chunks in it are written again at the journal's end first, and sealed batches are
+//! copied into a file of the archive, once: they have a retention of their own. That of the archive removes whole files, oldest first.
 //!
 //! **Restart.** A key without its `wal.redb` never votes: the node refuses to start, unless `init` has just made the
 //! folder. The index lags behind the journal and is brought up to date before the core starts.
 
+mod archive;
 mod carry;
+mod filing;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod ids;
@@ -45,6 +49,7 @@ mod prune;
 mod reader;
 mod record;
 mod recovery;
+mod retired;
 mod scan;
 mod secret;
 mod segments;
@@ -56,6 +61,7 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use filing::Retention;
 pub(crate) use lock::{FRESH_FILE, REPLACED_FILE};
 pub(crate) use reader::{Found, Reader};
 pub(crate) use recovery::{OpenOptions, Opened, WAL_FILE, open};
@@ -107,6 +113,14 @@ pub(crate) enum StoreError {
     /// Derived data is damaged.
     #[error("{}: damaged at byte {offset}. It is only an index: stop the node, delete it and start again", file.display())]
     BadIndex {
+        /// The file.
+        file: PathBuf,
+        /// Where.
+        offset: u64,
+    },
+    /// A file of the archive is damaged.
+    #[error("{}: damaged at byte {offset}. It only holds old batches, which other nodes have, too: delete it", file.display())]
+    BadArchive {
         /// The file.
         file: PathBuf,
         /// Where.

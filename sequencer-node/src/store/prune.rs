@@ -2,7 +2,8 @@
 //!
 //! A segment goes once every height that needs something in it is forgotten, and never before an older one: a gap
 //! would look like damage. What it still holds for the future is carried forward first: chunks that no cut covers, of
-//! the newest lane of each validator. Older lanes are closed; what they left undecided for a whole retention is dropped.
+//! the newest lane of each validator. Older lanes are closed; what they left undecided for a whole retention is dropped. Sealed batches are filed
+//! in the archive, which has a retention of its own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +14,7 @@ use redb::{ReadableDatabase, ReadableTable};
 
 use super::StoreError;
 use super::carry::{Carry, MAX_CARRIED};
+use super::filing::Archivist;
 use super::index;
 use super::reader::Reader;
 use super::scan::scan_one;
@@ -30,13 +32,15 @@ pub(super) struct Pruner {
     pub(super) reader: Reader,
     pub(super) carry: Carry,
     pub(super) wal: Arc<Wal>,
+    pub(super) archivist: Archivist,
     /// Blocks kept; 0 keeps all.
     pub(super) retain: u64,
 }
 
 impl Pruner {
-    /// One bounded step; the journal is written at `end`.
-    pub(super) fn step(&self, end: Position) -> Result<(), StoreError> {
+    /// One bounded step; the journal is written at `end`, and the newest block is of this time, milliseconds since 1970.
+    pub(super) fn step(&mut self, end: Position, now_ms: u64) -> Result<(), StoreError> {
+        self.archivist.expire(&self.reader, now_ms)?;
         if self.retain == 0 {
             return Ok(());
         }
@@ -46,6 +50,10 @@ impl Pruner {
         let next = horizon.min(first.get().saturating_add(BLOCKS_A_STEP)).max(first.get());
         if next > first.get() {
             self.forget_blocks(first.get(), next)?;
+        }
+        // A batch of which nobody knows that it leaves would be lost with its segment.
+        if !self.reader.index.retire_before(next)? {
+            return Ok(());
         }
         self.drop_segment(next, end)
     }
@@ -73,12 +81,6 @@ impl Pruner {
             let transaction = self.reader.index.database.begin_write()?;
             transaction.open_table(index::BLOCKS)?.retain_in(first..next, |_, _| false)?;
             transaction.open_table(index::CERTIFIED)?.retain_in(first..next, |_, _| false)?;
-            {
-                let mut sealed = transaction.open_table(index::SEALED)?;
-                while sealed.first()?.is_some_and(|(_, v)| v.value().1 < next) {
-                    sealed.pop_first()?;
-                }
-            }
             transaction.commit()?;
             Ok(())
         };
@@ -86,14 +88,8 @@ impl Pruner {
     }
 
     /// Removes the oldest segment if no height from `first` on needs it, one a step.
-    fn drop_segment(&self, first: u64, end: Position) -> Result<(), StoreError> {
-        let oldest = || -> Result<Option<u64>, redb::Error> {
-            let table = self.reader.index.database.begin_read()?.open_table(index::NEEDED)?;
-            let oldest = table.first()?.map(|(segment, height)| (segment.value(), height.value()));
-            let free = oldest.filter(|(segment, height)| *segment < end.segment && *height < first);
-            Ok(free.map(|(segment, _)| segment))
-        };
-        let Some(segment) = oldest().map_err(self.failed())? else { return Ok(()) };
+    fn drop_segment(&mut self, first: u64, end: Position) -> Result<(), StoreError> {
+        let Some(segment) = self.free_segment(first, end)? else { return Ok(()) };
         let open = self.live_chunks(segment).map_err(self.failed())?;
         if !open.is_empty() {
             let read = open.into_iter().take(MAX_CARRIED);
@@ -103,17 +99,32 @@ impl Pruner {
         }
         let path = self.reader.segments.path(segment);
         if path.exists() {
+            if !self.archivist.file(&self.reader, segment)? {
+                return Ok(());
+            }
             self.wal.note_start(segment + 1)?;
             self.forget_chunks(segment)?;
             fs::remove_file(&path).map_err(StoreError::io(&path))?;
         }
-        let unmark = || -> Result<(), redb::Error> {
-            let transaction = self.reader.index.database.begin_write()?;
-            transaction.open_table(index::NEEDED)?.remove(segment)?;
-            transaction.commit()?;
-            Ok(())
+        self.unmark(segment).map_err(self.failed())
+    }
+
+    /// The oldest segment, if no height from `first` on needs it.
+    pub(super) fn free_segment(&self, first: u64, end: Position) -> Result<Option<u64>, StoreError> {
+        let oldest = || -> Result<Option<u64>, redb::Error> {
+            let table = self.reader.index.database.begin_read()?.open_table(index::NEEDED)?;
+            let oldest = table.first()?.map(|(segment, height)| (segment.value(), height.value()));
+            let free = oldest.filter(|(segment, height)| *segment < end.segment && *height < first);
+            Ok(free.map(|(segment, _)| segment))
         };
-        unmark().map_err(self.failed())
+        oldest().map_err(self.failed())
+    }
+
+    fn unmark(&self, segment: u64) -> Result<(), redb::Error> {
+        let transaction = self.reader.index.database.begin_write()?;
+        transaction.open_table(index::NEEDED)?.remove(segment)?;
+        transaction.commit()?;
+        Ok(())
     }
 
     /// Undecided chunks in a segment, of the newest lane of each validator.
@@ -140,7 +151,7 @@ impl Pruner {
         Ok(rows.into_iter().map(|((.., digest), at)| (at, Digest::new(digest))).collect())
     }
 
-    fn forget_chunks(&self, segment: u64) -> Result<(), StoreError> {
+    pub(super) fn forget_chunks(&self, segment: u64) -> Result<(), StoreError> {
         let mut keys: Vec<OpenKey> = Vec::new();
         scan_one(&self.reader.segments, segment, |_, record| {
             if let Checked::Chunk(chunk) = record {

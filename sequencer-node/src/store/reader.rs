@@ -1,5 +1,6 @@
 //! Answers from the store. Every call reads the disk: call it off the async runtime's threads.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock};
 
 use batcher_format::{BatchHeader, SealedBatch};
@@ -14,14 +15,18 @@ use rollup::wire::{Confirmation, MAX_ABOVE};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
+use super::archive::Archive;
 use super::ids::{Ids, Spot};
 use super::index::{self, Index};
 use super::record::{self, Head};
+use super::retired::Shelf;
 use super::segments::{Checked, Kind, Location, Segments};
 use crate::core_api::{Checkpoint, Covered, Decided, EpochBook, Founding, Served, anchor};
 
 /// What a height costs in an answer beside its cut and its signatures.
 const ITEM_BYTES: usize = 1_024;
+/// A batch moves from the journal to the archive once, and leaves that once: who looked it up just before looks again.
+const MAX_LOOKUPS: usize = 3;
 
 /// Reads what is synced and indexed; the newest blocks follow within milliseconds.
 #[derive(Clone)]
@@ -29,6 +34,7 @@ pub(crate) struct Reader {
     pub(super) index: Index,
     pub(super) ids: Ids,
     pub(super) segments: Segments,
+    pub(super) archive: Archive,
     pub(super) founding: Arc<OnceLock<Founding>>,
 }
 
@@ -208,11 +214,24 @@ impl Reader {
         Ok(Some(Confirmation { above, signature }))
     }
 
-    /// One sealed batch.
+    /// One sealed batch, whether or not its blocks are held.
     pub(crate) fn sealed(&self, number: u64) -> Result<Option<SealedBatch>, StoreError> {
-        let place = self.query(|t| Ok(t.open_table(index::SEALED)?.get(number)?.map(|v| v.value().0)))?;
-        let Some(at) = place.and_then(|p| Location::from_bytes(&p)) else { return Ok(None) };
-        self.record(at, Kind::Sealed).map(Some)
+        let mut looked = 1;
+        loop {
+            let read = match self.index.shelf(number)? {
+                Some(Shelf::Journal(at)) => self.record(at, Kind::Sealed),
+                Some(Shelf::Archive(at)) => self.archive.read(at),
+                None => return Ok(None),
+            };
+            match read {
+                Err(StoreError::Io { source, .. })
+                    if source.kind() == ErrorKind::NotFound && looked < MAX_LOOKUPS =>
+                {
+                    looked += 1;
+                }
+                read => return read.map(Some),
+            }
+        }
     }
 
     /// Header of the newest batch up to which all that this node holds blocks of are sealed.

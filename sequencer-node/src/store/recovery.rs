@@ -11,7 +11,9 @@ use ordering_types::{ChainSpec, Cut, Digest, Height, SecretKey};
 use redb::{ReadableDatabase, ReadableTable};
 
 use super::StoreError;
+use super::archive::Archive;
 use super::carry::Carry;
+use super::filing::{Archivist, Retention};
 use super::ids::{self, Ids, IdsWriter};
 use super::index::{self, BlockEntry, Entry, Index};
 use super::indexer::{Group, Indexer, Keeper};
@@ -34,6 +36,7 @@ use crate::core_api::{
 pub(crate) const WAL_FILE: &str = "wal.redb";
 const INDEX_FILE: &str = "store.redb";
 const IDS_FOLDER: &str = "ids";
+const ARCHIVE_FOLDER: &str = "archive";
 const SEGMENTS_FOLDER: &str = "segments";
 /// Entries indexed in one commit while catching up.
 const ENTRIES_A_COMMIT: usize = 512;
@@ -54,6 +57,8 @@ pub(crate) struct OpenOptions<'a> {
     pub(crate) cache_bytes: usize,
     /// Blocks kept; 0 keeps all.
     pub(crate) retain_blocks: u64,
+    /// How long sealed batches are kept beyond that.
+    pub(crate) archive: Retention,
     /// Lowest number that this start may have: microseconds since the Unix epoch.
     pub(crate) now_micros: u64,
 }
@@ -91,7 +96,10 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
         let _ = founding.set(stored);
     }
     let index = Index::open(&folder.join(INDEX_FILE), options.cache_bytes)?;
-    let mut reader = Reader { index, ids: Ids::default(), segments, founding: Arc::clone(&founding) };
+    let archive = Archive::open(&folder.join(ARCHIVE_FOLDER))?;
+    let mut reader =
+        Reader { index, ids: Ids::default(), segments, archive, founding: Arc::clone(&founding) };
+    let archivist = Archivist::open(&reader, options.archive)?;
     let end = catch_up(&reader, &contents)?;
     let journal = Journal::open(reader.segments.clone(), end)?;
     let end = journal.end();
@@ -111,6 +119,7 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
         reader: reader.clone(),
         carry: carry.clone(),
         wal: Arc::clone(&wal),
+        archivist,
         retain: options.retain_blocks,
     };
     let spec = Arc::clone(&options.spec);

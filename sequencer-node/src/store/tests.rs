@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod archive;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -54,12 +56,22 @@ fn spec() -> Arc<ChainSpec> {
 }
 
 pub(crate) fn try_open(folder: &Path, seed: u8, retain_blocks: u64) -> Result<Opened, StoreError> {
+    try_open_with(folder, seed, retain_blocks, Retention::default())
+}
+
+fn try_open_with(
+    folder: &Path,
+    seed: u8,
+    retain_blocks: u64,
+    archive: Retention,
+) -> Result<Opened, StoreError> {
     let options = OpenOptions {
         folder,
         key: &key(seed),
         spec: spec(),
         cache_bytes: 4 << 20,
         retain_blocks,
+        archive,
         now_micros: 5,
     };
     open(&options)

@@ -141,6 +141,33 @@ async fn wallet(url: &str, root: &HttpClient) {
     assert_eq!(block["sections"][0]["transactions"][0], format!("0x{}", hex::encode(transfer(901, 0))));
     until(root, "seq_founding", json!([]), |f| f["signatures"].as_object().unwrap().len() >= 3).await;
     until(root, "seq_sealedBatch", json!(["latest"]), |b| b["header"]["number"].as_u64() >= Some(1)).await;
+    payload_of_a_batch(root).await;
+}
+
+/// What is served makes the blobs that the committee signed.
+async fn payload_of_a_batch(root: &HttpClient) {
+    let bare = until(root, "seq_sealedBatch", json!([1]), |_| true).await;
+    assert!(bare.get("payload").is_none());
+    let mut whole = until(root, "seq_sealedBatch", json!([1, { "payload": true }]), |_| true).await;
+    let payload = whole.as_object_mut().unwrap().remove("payload").unwrap();
+    assert_eq!(whole, bare);
+    let payload = hex::decode(payload.as_str().unwrap().strip_prefix("0x").unwrap()).unwrap();
+    assert_eq!(whole["payload_bytes"], payload.len());
+    let kzg = batcher_format::kzg::Kzg::shared();
+    let blobs = batcher_format::blob::pack(&payload).unwrap();
+    let hash = |blob| batcher_format::batch::versioned_hash(&kzg.commit(blob).unwrap());
+    let hashes: Vec<_> = blobs.iter().map(hash).collect();
+    assert_eq!(whole["blob_hashes"], json!(hashes));
+    for bad in [json!([1, { "paylod": true }]), json!([1, true]), json!(["newest"]), json!([])] {
+        let params = bad.as_array().unwrap().iter().fold(
+            jsonrpsee::core::params::ArrayParams::new(),
+            |mut all, one| {
+                all.insert(one).unwrap();
+                all
+            },
+        );
+        assert_eq!(code(root.request::<Value, _>("seq_sealedBatch", params).await.unwrap_err()), -32_602);
+    }
 }
 
 /// A session with a cursor before the transaction: every height comes, and with it the transaction.

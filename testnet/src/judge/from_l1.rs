@@ -122,6 +122,7 @@ pub async fn read(
     let config = DeriveConfig {
         rpc: vec![l1_url.to_owned()],
         beacon: l1_url.to_owned(),
+        archives: Vec::new(),
         spec,
         first_l1_block: 0,
         finality: Finality::Latest,
