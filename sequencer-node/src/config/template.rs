@@ -2,13 +2,25 @@
 
 use std::path::PathBuf;
 
-use super::{Config, L1Config, NetworkConfig};
+use super::{AdmissionConfig, Config, L1Config, NetworkConfig};
 use crate::network::Congestion;
 
 /// A config file that says `config` and explains each key.
 pub(crate) fn template(config: &Config) -> String {
-    let Config { data_dir, chain_spec, key, network, ingress, rpc, metrics, l1, store, log, execution } =
-        config;
+    let Config {
+        data_dir,
+        chain_spec,
+        key,
+        network,
+        ingress,
+        rpc,
+        metrics,
+        l1,
+        store,
+        admission,
+        log,
+        execution,
+    } = config;
     let password = key.password_file.as_ref().map_or_else(
         || "# password_file = \"password\"".to_owned(),
         |path| format!("password_file = {}", quoted(&path.display())),
@@ -19,6 +31,7 @@ pub(crate) fn template(config: &Config) -> String {
     );
     let slash = slash_section(l1);
     let network = network_section(network);
+    let admission = admission_section(admission);
     let execution: String =
         execution.iter().map(|(chain, url)| format!("{chain} = {}\n", quoted(url))).collect();
     format!(
@@ -61,9 +74,10 @@ listen = "{metrics}"
 [store]
 # Memory for the index, MiB.
 cache_mib = {cache}
-# Blocks kept on disk; 0 keeps all.
+# Blocks kept on disk; 0 keeps all. What L1 lacks is kept, too, where l1.endpoint is set.
 retain_blocks = {retain}
 
+{admission}
 [log]
 # human or json
 format = "{format}"
@@ -88,6 +102,32 @@ filter = {filter}
             super::LogFormat::Json => "json",
         },
         filter = quoted(&log.filter),
+    )
+}
+
+/// When admission slows.
+fn admission_section(admission: &AdmissionConfig) -> String {
+    let AdmissionConfig {
+        slow_unposted_bytes,
+        stop_unposted_bytes,
+        slow_unposted_batches,
+        slow_unposted_s,
+        slow_free_disk_bytes,
+        stop_free_disk_bytes,
+    } = admission;
+    format!(
+        r#"[admission]
+# While L1 takes no batches or the disk fills, this node admits fewer new transactions; what it has admitted is ordered.
+# Bytes of sealed batches that L1 lacks: with so many it slows, with so many it stops.
+slow_unposted_bytes = {slow_unposted_bytes}
+stop_unposted_bytes = {stop_unposted_bytes}
+# It also slows, to a tenth at four times as much, by the number of batches that L1 lacks and the seconds that the oldest has waited.
+slow_unposted_batches = {slow_unposted_batches}
+slow_unposted_s = {slow_unposted_s}
+# Bytes that the disk of data_dir has left: with so few it slows, with so few it stops.
+slow_free_disk_bytes = {slow_free_disk_bytes}
+stop_free_disk_bytes = {stop_free_disk_bytes}
+"#
     )
 }
 

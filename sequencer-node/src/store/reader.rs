@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::StoreError;
 use super::ids::{Ids, Spot};
 use super::index::{self, Index};
+use super::posted::FinalBatch;
 use super::record::{self, Head};
 use super::segments::{Checked, Kind, Location, Segments};
 use crate::core_api::{Checkpoint, Covered, Decided, EpochBook, Founding, Served, anchor};
@@ -30,6 +31,7 @@ pub(crate) struct Reader {
     pub(super) ids: Ids,
     pub(super) segments: Segments,
     pub(super) founding: Arc<OnceLock<Founding>>,
+    pub(super) final_batch: FinalBatch,
 }
 
 /// One ordered transaction.
@@ -50,7 +52,7 @@ pub(crate) struct Found {
 }
 
 impl Reader {
-    fn query<T>(
+    pub(super) fn query<T>(
         &self,
         run: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
