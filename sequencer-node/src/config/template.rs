@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{AdmissionConfig, Config, L1Config, NetworkConfig};
+use super::{AdmissionConfig, Config, L1Config, NetworkConfig, StoreConfig};
 use crate::network::Congestion;
 
 /// A config file that says `config` and explains each key.
@@ -31,7 +31,7 @@ pub(crate) fn template(config: &Config) -> String {
     );
     let slash = slash_section(l1);
     let network = network_section(network);
-    let admission = admission_section(admission);
+    let (store, admission) = (store_section(store), admission_section(admission));
     let execution: String =
         execution.iter().map(|(chain, url)| format!("{chain} = {}\n", quoted(url))).collect();
     format!(
@@ -71,12 +71,7 @@ listen = "{metrics}"
 # password (both mode 0600). Without them, `sequencer-node evidence submit` does it by hand.
 {slash}
 
-[store]
-# Memory for the index, MiB.
-cache_mib = {cache}
-# Blocks kept on disk; 0 keeps all. What L1 lacks is kept, too, where l1.endpoint is set.
-retain_blocks = {retain}
-
+{store}
 {admission}
 [log]
 # human or json
@@ -95,13 +90,24 @@ filter = {filter}
         rpc = rpc.listen,
         rpc_connections = rpc.max_connections,
         metrics = metrics.listen,
-        cache = store.cache_mib,
-        retain = store.retain_blocks,
         format = match log.format {
             super::LogFormat::Human => "human",
             super::LogFormat::Json => "json",
         },
         filter = quoted(&log.filter),
+    )
+}
+
+/// The disk.
+fn store_section(store: &StoreConfig) -> String {
+    let StoreConfig { cache_mib, retain_blocks } = store;
+    format!(
+        r#"[store]
+# Memory for the index, MiB.
+cache_mib = {cache_mib}
+# Blocks kept on disk; 0 keeps all. What L1 lacks is kept, too, where l1.endpoint is set.
+retain_blocks = {retain_blocks}
+"#
     )
 }
 

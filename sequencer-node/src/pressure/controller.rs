@@ -20,7 +20,7 @@ use super::readings::{Asked, Cause, Rates};
 /// Something must be good for so long before it counts as over.
 pub(crate) const HOLD: Duration = Duration::from_secs(10);
 /// From nothing to everything takes at least so long.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(20);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(10);
 /// Highest rate while something still counts as slow: 1 means that nothing is counted.
 pub(crate) const HIGHEST_SLOWED: f64 = 0.99;
 

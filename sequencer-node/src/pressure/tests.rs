@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_precision_loss, clippy::float_cmp)]
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ordering_types::chain_spec::{DataPolicy, Rollup, RollupKind};
 use ordering_types::transaction::MAX_TRANSACTION_BYTES;
-use ordering_types::{ChainSpec, RollupId, Time};
+use ordering_types::{ChainSpec, RollupId, Time, Transaction, TxId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
@@ -14,6 +15,8 @@ use super::blind::{Blindness, GRACE};
 use super::controller::{Controller, HOLD, Level, RECOVERY};
 use super::gate::Gate;
 use super::readings::{Asked, Cause, Rates, Readings, SLOWEST, UNSIGNED_BATCHES, UNSIGNED_BYTES, Unposted};
+use super::valve::Valve;
+use crate::admission::AdmissionError;
 use crate::config::AdmissionConfig;
 
 const MIB: u64 = 1 << 20;
@@ -156,6 +159,33 @@ fn a_large_transaction_passes_at_any_speed_and_is_paid_back() {
     // At a standstill nothing passes.
     gate.set(now, &looked(&config, 1, &unposted(1, 600_000, 0)), 1);
     assert_eq!(gate.pass(now + HOLD * 99, id, 1), Err(Duration::from_secs(30)));
+}
+
+/// Refusals stand where their transactions stood.
+#[test]
+fn the_valve_refuses_in_place_and_says_why() {
+    let transaction =
+        |rollup, data: &'static [u8]| Transaction { rollup: RollupId::new(rollup), data: data.into() };
+    let (blob, committee) = (rollup(1, DataPolicy::Blob, 9), rollup(2, DataPolicy::Committee, 9));
+    let valve = |rollups| Valve::new(&Arc::new(spec(rollups)), AdmissionConfig::default());
+    let mixed = valve(vec![blob.clone(), committee]);
+    let offered = || vec![transaction(1, b"a"), transaction(2, b"b"), transaction(1, b"c")];
+    let answers = || vec![Ok(TxId::ZERO), Err(AdmissionError::Size(0)), Ok(TxId::ZERO), Ok(TxId::ZERO)];
+    let (mut open, mut stopped) = (answers(), answers());
+    assert_eq!(mixed.admit(offered(), &mut open).0.len(), 3);
+    assert_eq!(open, answers());
+    mixed.look(unposted(1, u64::MAX, 0), 4);
+    let (left, _) = mixed.admit(offered(), &mut stopped);
+    assert_eq!(left, [transaction(2, b"b")]);
+    let refused = |answer: &Result<_, AdmissionError>| matches!(answer, Err(AdmissionError::Slowed { why, .. }) if why.contains("not on L1"));
+    assert!(refused(&stopped[0]) && refused(&stopped[3]), "{stopped:?}");
+    assert_eq!(stopped[1..3], answers()[1..3]);
+    assert_eq!((mixed.status().refused, mixed.status().state), (2, Level::Stopped));
+    assert_eq!(mixed.stopped(), None, "one rollup is still served");
+    let alone = valve(vec![blob]);
+    assert_eq!(alone.stopped(), None);
+    alone.look(unposted(1, u64::MAX, 0), 4);
+    assert_eq!(alone.stopped(), Some(Cause::UnpostedBytes));
 }
 
 fn below(rng: &mut ChaCha8Rng, limit: u64) -> u64 {

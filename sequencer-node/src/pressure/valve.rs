@@ -99,7 +99,7 @@ impl Valve {
         self.slowed.store(level != Level::Open, Ordering::Relaxed);
         drop(inner);
         if level != before {
-            report(level, controller.posted.cause(), controller.posted.rate(), &readings);
+            report((before, level), controller.posted.cause(), controller.posted.rate(), &readings);
         }
     }
 
@@ -154,9 +154,9 @@ impl Valve {
     pub(crate) fn stopped(&self) -> Option<Cause> {
         let controller = self.lock().controller;
         let rate = |to_l1| if to_l1 { controller.posted } else { controller.kept };
-        let ramps = self.spec.rollups.iter().map(|rollup| rate(goes_to_l1(rollup)));
+        let mut ramps = self.spec.rollups.iter().map(|rollup| rate(goes_to_l1(rollup)));
         let stopped = ramps.clone().all(|ramp| ramp.level() == Level::Stopped);
-        ramps.last().filter(|_| stopped).and_then(|ramp| ramp.cause())
+        ramps.next().filter(|_| stopped).and_then(|ramp| ramp.cause())
     }
 
     /// For operators.
@@ -184,13 +184,15 @@ fn words(cause: Option<Cause>) -> Arc<str> {
     cause.map_or_else(|| "".into(), |cause| cause.to_string().into())
 }
 
-fn report(level: Level, cause: Option<Cause>, rate: f64, readings: &Readings) {
+/// Getting worse asks for a look; getting better does not.
+fn report((before, level): (Level, Level), cause: Option<Cause>, rate: f64, readings: &Readings) {
     let Readings { unposted, free_disk, unsigned_batches, .. } = readings;
     let (batches, bytes) = (unposted.map(|u| u.batches), unposted.map(|u| u.bytes));
     let why = cause.map(|cause| cause.to_string()).unwrap_or_default();
     let what_to_do = cause.map(Cause::what_to_do).unwrap_or_default();
     match level {
         Level::Open => tracing::info!("admission is open again"),
+        Level::Slowed if before == Level::Stopped => tracing::info!(why, "admission begins again, slowly"),
         Level::Slowed => tracing::warn!(
             why,
             rate,
