@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{AdmissionConfig, Config, L1Config, NetworkConfig, StoreConfig};
+use super::{AdmissionConfig, Config, L1Config, LogFormat, NetworkConfig, StoreConfig};
 use crate::network::Congestion;
 
 /// A config file that says `config` and explains each key.
@@ -90,12 +90,16 @@ filter = {filter}
         rpc = rpc.listen,
         rpc_connections = rpc.max_connections,
         metrics = metrics.listen,
-        format = match log.format {
-            super::LogFormat::Human => "human",
-            super::LogFormat::Json => "json",
-        },
+        format = format_name(log.format),
         filter = quoted(&log.filter),
     )
+}
+
+fn format_name(format: LogFormat) -> &'static str {
+    match format {
+        LogFormat::Human => "human",
+        LogFormat::Json => "json",
+    }
 }
 
 /// The disk.
