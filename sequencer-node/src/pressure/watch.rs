@@ -58,8 +58,8 @@ impl Watch {
         Ok(Readings {
             unposted: self.posted(memory)?.map(|posted| self.unposted(posted, memory)).transpose()?,
             free_disk: free_disk(&self.folder),
-            // Before there is a key nothing can be signed; the core's own limit holds.
-            unsigned_batches: if status.founded { status.open_batches as u64 } else { 0 },
+            // Before there is a key nothing can be signed, and who catches up asks for what is signed long ago; the core's own limit holds.
+            unsigned_batches: if status.founded && !status.syncing { status.open_batches as u64 } else { 0 },
             unsigned_bytes: status.open_bytes,
         })
     }
