@@ -9,6 +9,7 @@ use tracing::{Instrument, field};
 use crate::admission::{self, AdmissionError};
 use crate::core_api::Status;
 use crate::network::PeerStatus;
+use crate::pressure::Valve;
 use crate::pump::Handle;
 use crate::store::{Reader, StoreError};
 
@@ -31,6 +32,8 @@ pub(crate) struct Front {
     pub(crate) key: SecretKey,
     /// The core.
     pub(crate) handle: Handle,
+    /// How fast transactions are admitted.
+    pub(crate) valve: Arc<Valve>,
     /// Other validators, as seen from here.
     pub(crate) peers: Box<dyn Fn() -> Vec<PeerStatus> + Send + Sync>,
     reader: Reader,
@@ -43,12 +46,12 @@ impl Front {
         spec: Arc<ChainSpec>,
         me: ValidatorId,
         key: SecretKey,
-        handle: Handle,
+        (handle, valve): (Handle, Arc<Valve>),
         reader: Reader,
         peers: Box<dyn Fn() -> Vec<PeerStatus> + Send + Sync>,
     ) -> Self {
         let (checkers, readers) = (Semaphore::new(MAX_CHECKERS), Semaphore::new(MAX_READERS));
-        Self { chain_spec: spec.hash(), spec, me, key, handle, peers, reader, checkers, readers }
+        Self { chain_spec: spec.hash(), spec, me, key, handle, valve, peers, reader, checkers, readers }
     }
 
     /// Checks transactions and hands the good ones to the core. One answer each, in order.
@@ -68,11 +71,14 @@ impl Front {
             return vec![Err(AdmissionError::NotInCommittee); transactions.len()];
         }
         let (good, mut answers) = self.check(transactions).await;
+        let (good, passed) = self.valve.admit(good, &mut answers);
         if good.is_empty() {
             return answers;
         }
         // Placeholders of the good ones take the core's answers.
-        let mut verdicts = self.handle.submit(good).await.into_iter();
+        let verdicts = self.handle.submit(good).await;
+        self.valve.give_back(&passed, &verdicts);
+        let mut verdicts = verdicts.into_iter();
         for answer in &mut answers {
             if answer.is_ok() {
                 *answer = verdicts.next().unwrap_or(Err(AdmissionError::NotReady));

@@ -18,6 +18,7 @@
 //! | `network` | towards the other validators |
 //! | `committee` | who is a member in which epoch |
 //! | `admission`, `front`, `ingress`, `rpc` | towards clients |
+//! | `pressure` | how fast clients' transactions are admitted while L1 takes nothing or the disk fills |
 //! | `quic`, `connections` | what the node's own QUIC and TCP ports share |
 //! | `priority` | background threads give way |
 //! | `l1` | the L1: its endpoint, the registry as it is final there, transactions |
@@ -41,6 +42,7 @@ mod l1;
 mod membership;
 mod network;
 mod ports;
+mod pressure;
 mod priority;
 mod pump;
 mod quic;

@@ -15,9 +15,10 @@ use crate::evidence::{EvidenceFolder, Slasher};
 use crate::exit::{Exit, Failure};
 use crate::front::Front;
 use crate::ingress::Ingress;
-use crate::l1::{self, L1Feed, L1State, L1Status, RegistryState};
+use crate::l1::{self, L1Feed, L1State, L1Status, PostedView, RegistryState};
 use crate::membership::{self, MembershipError};
 use crate::network::{ChunksPort, Directory, Network, NetworkError, NetworkOptions};
+use crate::pressure::{Valve, Watch};
 use crate::pump::{self, Clock, Handle, Pump, PumpOptions};
 use crate::quic::reset;
 use crate::rpc::Rpc;
@@ -61,12 +62,25 @@ fn run_on(runtime: &Runtime, setup: &Setup, telemetry: &Telemetry, args: &RunArg
         now_micros: clock.now().as_micros(),
     };
     let opened = store::open(&options).map_err(|e| Failure::new(Exit::Store, e))?;
+    if setup.config.l1.endpoint.is_some() {
+        // Nothing is forgotten before it is known what L1 has.
+        opened.reader.set_final_batch(Some(0));
+    }
     if let Some(slasher) = slasher {
         runtime.spawn(slasher.run());
     }
     runtime.block_on(async {
         let (network, pump, handle, reader) = start_core(setup, opened, clock, feed).await?;
-        let doors = Doors::open(setup, telemetry, &network, handle, reader, l1).await?;
+        let valve = Arc::new(Valve::new(&setup.spec, setup.config.admission));
+        let watch = Watch {
+            valve: Arc::clone(&valve),
+            handle: handle.clone(),
+            reader: reader.clone(),
+            folder: setup.config.data_dir.clone(),
+            posted: watch_posted(setup),
+        };
+        watch.start().await;
+        let doors = Doors::open(setup, telemetry, &network, (handle, valve), reader, l1).await?;
         doors.announce(setup, &network, args.json);
         let (stop, ended) = (stop_signal(args.exit_on_stdin_eof)?, pump.ended());
         tokio::select! {
@@ -119,6 +133,14 @@ fn follow_contracts(setup: &Setup) -> (L1Feed, watch::Receiver<RegistryState>) {
         tracing::warn!(%error, "the contracts on L1 cannot be followed");
         idle(RegistryState::Failing { why: error.to_string(), block: None })
     })
+}
+
+/// Which batches L1 has, if there is an endpoint to ask.
+fn watch_posted(setup: &Setup) -> Option<watch::Receiver<PostedView>> {
+    let endpoint = setup.config.l1.endpoint.as_ref()?;
+    let watched = l1::watch_posted(endpoint, &setup.spec, &setup.config.data_dir);
+    // The same endpoint is followed for the contracts, and that says so where it cannot be.
+    watched.inspect_err(|error| tracing::debug!(%error, "nothing is asked of L1's batches")).ok()
 }
 
 async fn start_core(
@@ -182,7 +204,7 @@ impl Doors {
         setup: &Setup,
         telemetry: &Telemetry,
         network: &Network,
-        handle: Handle,
+        handle: (Handle, Arc<Valve>),
         reader: Reader,
         l1: L1Status,
     ) -> Result<Self, Failure> {

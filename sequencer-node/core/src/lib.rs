@@ -48,5 +48,6 @@ pub mod wire;
 mod witness;
 
 pub use node::{NodeCore, SubmitError};
+pub use sealing::MAX_OPEN_BATCHES;
 pub use settings::{Config, Settings, StartError};
 pub use status::Status;

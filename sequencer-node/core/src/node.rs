@@ -481,6 +481,7 @@ impl NodeCore {
             group_key: self.keys.key(self.present().epoch),
             next_key: self.rotation.as_ref().map(Rotation::stage),
             open_batches: self.sealing.open_batches(),
+            open_bytes: self.sealing.open_bytes(),
             last_sealed: self.sealing.last_sealed(),
         }
     }

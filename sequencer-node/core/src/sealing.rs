@@ -32,7 +32,7 @@ use crate::api::{Job, JobResult};
 use crate::wire::PeerMessage;
 
 /// Most batches that wait for their signature before admission stops.
-pub(crate) const MAX_OPEN_BATCHES: usize = 32;
+pub const MAX_OPEN_BATCHES: usize = 32;
 /// Signed batches kept in memory for peers that missed them; older ones are read from the store.
 const MAX_RECENT_SEALED: usize = 8;
 /// Different encodings of one batch that are checked of each encoder: another build of it may compress otherwise.
@@ -110,6 +110,8 @@ impl Ticket {
 struct OpenBatch {
     header: BatchHeader,
     blocks: Vec<Arc<Block>>,
+    /// Of their transactions.
+    bytes: u64,
     attempt: u8,
     deadline: Time,
     /// The committee has signed it long ago, so it is only asked for.
@@ -154,6 +156,8 @@ pub(crate) struct Sealing {
     keys: BTreeMap<Epoch, GroupKey>,
     /// Blocks after the newest boundary.
     growing: Vec<Arc<Block>>,
+    /// Bytes of their transactions.
+    growing_bytes: u64,
     /// Number and parent of the batch that grows.
     number: u64,
     parent: Digest,
@@ -183,6 +187,7 @@ impl Sealing {
             members,
             keys: BTreeMap::new(),
             growing: Vec::new(),
+            growing_bytes: 0,
             number: last.map_or(1, |h| h.number + 1),
             parent: last.map_or(Digest::ZERO, BatchHeader::id),
             closed: last.map_or(Height::ZERO, |h| h.last_height),
@@ -233,9 +238,15 @@ impl Sealing {
         self.open.len()
     }
 
+    /// Bytes of the transactions that they and the growing one hold in memory.
+    pub(crate) fn open_bytes(&self) -> u64 {
+        self.open.values().map(|batch| batch.bytes).sum::<u64>() + self.growing_bytes
+    }
+
     /// Leaves out what was before and goes on after a batch that the committee signed.
     pub(crate) fn go_on_after(&mut self, last: &BatchHeader) {
         self.growing.clear();
+        self.growing_bytes = 0;
         self.open.clear();
         self.early.clear();
         self.recent.clear();
@@ -248,11 +259,13 @@ impl Sealing {
     /// Takes the next decided block; `past` if it was decided long ago.
     pub(crate) fn on_block(&mut self, block: Arc<Block>, past: bool, now: Time) -> Vec<SealingEvent> {
         let seals = block.header.seals_batch;
+        self.growing_bytes += transaction_bytes(&block);
         self.growing.push(block);
         if !seals {
             return Vec::new();
         }
         let blocks = std::mem::take(&mut self.growing);
+        let bytes = std::mem::take(&mut self.growing_bytes);
         let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Vec::new() };
         let header = BatchHeader {
             number: self.number,
@@ -272,6 +285,7 @@ impl Sealing {
         let batch = OpenBatch {
             header,
             blocks,
+            bytes,
             attempt: 0,
             deadline: now,
             past,
@@ -550,6 +564,10 @@ impl Sealing {
         let id = self.begin(Work::Adopt(Box::new(batch), from));
         vec![SealingEvent::Job(Job::Check { id, header, blocks, encoded })]
     }
+}
+
+fn transaction_bytes(block: &Block) -> u64 {
+    block.sections.iter().flat_map(|section| &section.transactions).map(|data| data.len() as u64).sum()
 }
 
 /// Keeps the newest, and those that open batches wait for.

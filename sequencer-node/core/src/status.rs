@@ -40,6 +40,8 @@ pub struct Status {
     pub next_key: Option<String>,
     /// Batches whose last block is decided and whose signature is missing.
     pub open_batches: usize,
+    /// Bytes of the transactions that these hold in memory, and the batch that grows.
+    pub open_bytes: u64,
     /// Number of the newest batch up to which all are signed.
     pub last_sealed: u64,
 }

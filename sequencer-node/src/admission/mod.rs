@@ -7,6 +7,9 @@ mod evm;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use ordering::SubmitError as OrderingRefusal;
 use ordering_types::chain_spec::RollupKind;
 use ordering_types::transaction::MAX_TRANSACTION_BYTES;
@@ -44,6 +47,14 @@ pub(crate) enum AdmissionError {
     /// The node's buffers are full.
     #[error("{0}; send again in a moment, or to another validator")]
     Full(String),
+    /// Admission is slow: see [`pressure`](crate::pressure).
+    #[error("{why}: this node takes less now; send again in {} s, or to another validator", retry_after.as_secs_f64().ceil())]
+    Slowed {
+        /// What presses.
+        why: Arc<str>,
+        /// Before that, it is refused again.
+        retry_after: Duration,
+    },
     /// The node is stopping.
     #[error("this node is not taking transactions now; send to another validator")]
     NotReady,
@@ -65,7 +76,7 @@ impl AdmissionError {
             Self::Evm(EvmError::Malformed(_) | EvmError::Blob) => Refusal::Malformed,
             Self::Duplicate(_) => Refusal::Duplicate,
             Self::OverQuota(_) => Refusal::OverQuota,
-            Self::Full(_) => Refusal::Full,
+            Self::Full(_) | Self::Slowed { .. } => Refusal::Full,
             Self::NotReady => Refusal::NotReady,
             Self::NotInCommittee => Refusal::NotInCommittee,
         }
@@ -73,6 +84,9 @@ impl AdmissionError {
 
     /// Its code in JSON-RPC.
     pub(crate) const fn rpc_code(&self) -> i32 {
+        if let Self::Slowed { .. } = self {
+            return -32_020;
+        }
         match self.refusal() {
             Refusal::Size => -32_010,
             Refusal::UnknownRollup => -32_011,
@@ -88,8 +102,19 @@ impl AdmissionError {
         }
     }
 
+    /// How long a sender should wait before it sends the same again here, where that is known.
+    pub(crate) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Slowed { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
     /// What a sender can do.
     pub(crate) const fn what_to_do(&self) -> &'static str {
+        if let Self::Slowed { .. } = self {
+            return "send again after retry_after_ms, or to another validator";
+        }
         match self.refusal() {
             Refusal::Size => "send a smaller transaction",
             Refusal::UnknownRollup => "check the rollup's number or the URL's chain id against seq_status",

@@ -104,8 +104,16 @@ fn every_refusal_has_one_rpc_code() {
         AdmissionError::Full(String::new()),
         AdmissionError::NotReady,
         AdmissionError::NotInCommittee,
+        AdmissionError::Slowed { why: "full".into(), retry_after: Duration::from_millis(2_500) },
     ];
     let codes: std::collections::BTreeSet<i32> = errors.iter().map(AdmissionError::rpc_code).collect();
     assert_eq!(codes.len(), errors.len());
     assert!(errors.iter().all(|e| !e.what_to_do().is_empty()));
+    // The binary protocol has no time of its own, so the text says it; programs treat it as any node that is full.
+    let slowed = errors.last().unwrap();
+    assert_eq!((slowed.refusal(), slowed.retry_after()), (Refusal::Full, Some(Duration::from_millis(2_500))));
+    assert_eq!(
+        slowed.to_string(),
+        "full: this node takes less now; send again in 3 s, or to another validator"
+    );
 }

@@ -11,7 +11,9 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use ordering_types::ChainSpec;
 use serde::Serialize;
 
-use super::{Config, LogFormat, MAX_CACHE_MIB, MIN_CACHE_MIB, MIN_RETAIN_BLOCKS, nearest::nearest};
+use super::{
+    AdmissionConfig, Config, LogFormat, MAX_CACHE_MIB, MIN_CACHE_MIB, MIN_RETAIN_BLOCKS, nearest::nearest,
+};
 
 /// Most bytes of a config or genesis file that are read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -248,6 +250,7 @@ fn validate(config: &Config, origin: &str) -> Result<(), ConfigError> {
             return refuse(key, "0 would admit nobody".to_owned());
         }
     }
+    check_admission(&config.admission).or_else(|(key, why)| refuse(key, why))?;
     if let Some(url) = &config.l1.endpoint {
         check_url(url).or_else(|why| refuse("l1.endpoint", why))?;
     }
@@ -267,6 +270,28 @@ fn validate(config: &Config, origin: &str) -> Result<(), ConfigError> {
     }
     if let Err(e) = tracing_subscriber::EnvFilter::try_new(&config.log.filter) {
         return refuse("log.filter", e.to_string());
+    }
+    Ok(())
+}
+
+fn check_admission(admission: &AdmissionConfig) -> Result<(), (&'static str, String)> {
+    let AdmissionConfig { slow_unposted_bytes, stop_unposted_bytes, .. } = admission;
+    if stop_unposted_bytes <= slow_unposted_bytes {
+        let why = format!("{stop_unposted_bytes} is not above slow_unposted_bytes, {slow_unposted_bytes}");
+        return Err(("admission.stop_unposted_bytes", why));
+    }
+    let AdmissionConfig { slow_free_disk_bytes, stop_free_disk_bytes, .. } = admission;
+    if stop_free_disk_bytes >= slow_free_disk_bytes {
+        let why = format!("{stop_free_disk_bytes} is not below slow_free_disk_bytes, {slow_free_disk_bytes}");
+        return Err(("admission.stop_free_disk_bytes", why));
+    }
+    for (key, value) in [
+        ("admission.slow_unposted_batches", admission.slow_unposted_batches),
+        ("admission.slow_unposted_s", admission.slow_unposted_s),
+    ] {
+        if value == 0 {
+            return Err((key, "0 would always be slow".to_owned()));
+        }
     }
     Ok(())
 }
@@ -392,6 +417,31 @@ mod tests {
         assert_eq!(config.data_dir, folder.path().join("state"));
         assert_eq!(config.key.file, Path::new("/abs/key"));
         assert_eq!(config.rpc.listen.port(), 5);
+    }
+
+    #[test]
+    fn thresholds_of_admission_are_in_order() {
+        for (keys, refused) in [
+            (
+                "stop_unposted_bytes = 268435456",
+                "stop_unposted_bytes`: 268435456 is not above slow_unposted_bytes",
+            ),
+            ("slow_unposted_bytes = 1073741824", "stop_unposted_bytes`: 1073741824 is not above"),
+            (
+                "stop_free_disk_bytes = 4294967296",
+                "stop_free_disk_bytes`: 4294967296 is not below slow_free_disk_bytes",
+            ),
+            ("slow_unposted_batches = 0", "slow_unposted_batches`: 0 would always be slow"),
+            ("slow_unposted_s = 0", "slow_unposted_s`: 0 would"),
+            ("slow_unposted_bytes = -1", "slow_unposted_bytes"),
+            ("slow_disk_bytes = 1", "unknown key `admission.slow_disk_bytes`"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("node.toml");
+            fs::write(&path, format!("[admission]\n{keys}\n")).unwrap();
+            let message = load(&path, &Overrides::default()).unwrap_err().to_string();
+            assert!(message.contains(refused), "{keys}: {message}");
+        }
     }
 
     #[test]

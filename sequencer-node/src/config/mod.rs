@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) l1: L1Config,
     /// The disk.
     pub(crate) store: StoreConfig,
+    /// When new transactions are admitted more slowly.
+    pub(crate) admission: AdmissionConfig,
     /// What is logged.
     pub(crate) log: LogConfig,
     /// Execution endpoints by EVM chain id: `eth_*` calls that the sequencer does not answer itself are named there.
@@ -139,6 +141,24 @@ pub(crate) struct StoreConfig {
     pub(crate) archive_gib: u32,
 }
 
+/// When new transactions are admitted more slowly: see [`pressure`](crate::pressure). The first threshold of a pair slows, the second stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AdmissionConfig {
+    /// Bytes of sealed batches that L1 lacks.
+    pub(crate) slow_unposted_bytes: u64,
+    /// The same.
+    pub(crate) stop_unposted_bytes: u64,
+    /// So many batches that L1 lacks slow admission; they never stop it.
+    pub(crate) slow_unposted_batches: u64,
+    /// So does their age, in seconds.
+    pub(crate) slow_unposted_s: u64,
+    /// Bytes that the disk has left.
+    pub(crate) slow_free_disk_bytes: u64,
+    /// The same.
+    pub(crate) stop_free_disk_bytes: u64,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -176,6 +196,7 @@ impl Default for Config {
             metrics: ListenConfig { listen: loopback(9_401) },
             l1: L1Config::default(),
             store: StoreConfig::default(),
+            admission: AdmissionConfig::default(),
             log: LogConfig::default(),
             execution: BTreeMap::new(),
         }
@@ -211,6 +232,20 @@ impl Default for StoreConfig {
     fn default() -> Self {
         // L1 keeps blobs for 18 days at least. A validator without disk space is worse than a short archive.
         Self { cache_mib: 64, retain_blocks: 200_000, archive_days: 90, archive_gib: 100 }
+    }
+}
+
+impl Default for AdmissionConfig {
+    /// L1 with 21 blobs a block takes some 13 MB a minute, so the first 256 MiB are half an hour of its work. An idle network makes 900 batches an hour.
+    fn default() -> Self {
+        Self {
+            slow_unposted_bytes: 256 << 20,
+            stop_unposted_bytes: 1 << 30,
+            slow_unposted_batches: 900,
+            slow_unposted_s: 3_600,
+            slow_free_disk_bytes: 4 << 30,
+            stop_free_disk_bytes: 1 << 30,
+        }
     }
 }
 

@@ -2,13 +2,25 @@
 
 use std::path::PathBuf;
 
-use super::{Config, L1Config, NetworkConfig};
+use super::{AdmissionConfig, Config, L1Config, LogFormat, NetworkConfig, StoreConfig};
 use crate::network::Congestion;
 
 /// A config file that says `config` and explains each key.
 pub(crate) fn template(config: &Config) -> String {
-    let Config { data_dir, chain_spec, key, network, ingress, rpc, metrics, l1, store, log, execution } =
-        config;
+    let Config {
+        data_dir,
+        chain_spec,
+        key,
+        network,
+        ingress,
+        rpc,
+        metrics,
+        l1,
+        store,
+        admission,
+        log,
+        execution,
+    } = config;
     let password = key.password_file.as_ref().map_or_else(
         || "# password_file = \"password\"".to_owned(),
         |path| format!("password_file = {}", quoted(&path.display())),
@@ -19,6 +31,7 @@ pub(crate) fn template(config: &Config) -> String {
     );
     let slash = slash_section(l1);
     let network = network_section(network);
+    let (store, admission) = (store_section(store), admission_section(admission));
     let execution: String =
         execution.iter().map(|(chain, url)| format!("{chain} = {}\n", quoted(url))).collect();
     format!(
@@ -58,16 +71,8 @@ listen = "{metrics}"
 # password (both mode 0600). Without them, `sequencer-node evidence submit` does it by hand.
 {slash}
 
-[store]
-# Memory for the index, MiB.
-cache_mib = {cache}
-# Blocks kept on disk; 0 keeps all.
-retain_blocks = {retain}
-# Sealed batches are kept for those that read from L1 after it has forgotten the blobs: days after a batch's last block; 0 keeps them for ever.
-archive_days = {archive_days}
-# Most GiB of them, beside those whose blocks are kept; the oldest go first. 0 is any number.
-archive_gib = {archive_gib}
-
+{store}
+{admission}
 [log]
 # human or json
 format = "{format}"
@@ -85,15 +90,58 @@ filter = {filter}
         rpc = rpc.listen,
         rpc_connections = rpc.max_connections,
         metrics = metrics.listen,
-        cache = store.cache_mib,
-        retain = store.retain_blocks,
-        archive_days = store.archive_days,
-        archive_gib = store.archive_gib,
-        format = match log.format {
-            super::LogFormat::Human => "human",
-            super::LogFormat::Json => "json",
-        },
+        format = format_name(log.format),
         filter = quoted(&log.filter),
+    )
+}
+
+fn format_name(format: LogFormat) -> &'static str {
+    match format {
+        LogFormat::Human => "human",
+        LogFormat::Json => "json",
+    }
+}
+
+/// The disk.
+fn store_section(store: &StoreConfig) -> String {
+    let StoreConfig { cache_mib, retain_blocks, archive_days, archive_gib } = store;
+    format!(
+        r#"[store]
+# Memory for the index, MiB.
+cache_mib = {cache_mib}
+# Blocks kept on disk; 0 keeps all. What L1 lacks is kept, too, where l1.endpoint is set.
+retain_blocks = {retain_blocks}
+# Sealed batches are kept for those that read from L1 after it has forgotten the blobs: days after a batch's last block; 0 keeps them for ever.
+archive_days = {archive_days}
+# Most GiB of them, beside those whose blocks are kept; the oldest go first. 0 is any number.
+archive_gib = {archive_gib}
+"#
+    )
+}
+
+/// When admission slows.
+fn admission_section(admission: &AdmissionConfig) -> String {
+    let AdmissionConfig {
+        slow_unposted_bytes,
+        stop_unposted_bytes,
+        slow_unposted_batches,
+        slow_unposted_s,
+        slow_free_disk_bytes,
+        stop_free_disk_bytes,
+    } = admission;
+    format!(
+        r#"[admission]
+# While L1 takes no batches or the disk fills, this node admits fewer new transactions; what it has admitted is ordered.
+# Bytes of sealed batches that L1 lacks: with so many it slows, with so many it stops.
+slow_unposted_bytes = {slow_unposted_bytes}
+stop_unposted_bytes = {stop_unposted_bytes}
+# It also slows, to a tenth at four times as much, by the number of batches that L1 lacks and the seconds that the oldest has waited.
+slow_unposted_batches = {slow_unposted_batches}
+slow_unposted_s = {slow_unposted_s}
+# Bytes that the disk of data_dir has left: with so few it slows, with so few it stops.
+slow_free_disk_bytes = {slow_free_disk_bytes}
+stop_free_disk_bytes = {stop_free_disk_bytes}
+"#
     )
 }
 

@@ -8,7 +8,9 @@ use alloy::sol_types::SolEvent;
 use ordering_types::{
     ChainSpec, Digest, Epoch, ForcedEntry, ForcedMessage, ForcedTelling, QueueMark, RollupId,
 };
-use rollup::inbox::ISequencerInbox::{ForcedEnqueued, committeeHashCall, epochCall, queueCall};
+use rollup::inbox::ISequencerInbox::{
+    ForcedEnqueued, committeeHashCall, epochCall, lastBatchCall, queueCall,
+};
 use rollup::inbox::digest;
 
 use super::reader::{At, ReadError, Reader};
@@ -48,6 +50,16 @@ impl Inbox {
     /// The hash of the committee in office.
     pub(crate) async fn committee_hash(&self, at: At) -> Result<Digest, ReadError> {
         Ok(digest(self.reader.read(self.address, committeeHashCall {}, at).await?))
+    }
+
+    /// Whether the endpoint serves the chain of the genesis file.
+    pub(crate) async fn check_chain(&self) -> Result<(), ReadError> {
+        self.reader.check_chain().await
+    }
+
+    /// Number of the newest batch that it has; 0 before the first.
+    pub(crate) async fn last_batch(&self, at: At) -> Result<u64, ReadError> {
+        Ok(self.reader.read(self.address, lastBatchCall {}, at).await?.number)
     }
 
     /// The whole queue.

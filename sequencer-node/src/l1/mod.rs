@@ -5,6 +5,8 @@
 //!      │
 //!      ├─ finalized ─▶ contract, inbox ─▶ L1Sight   who is registered, and the queue, as of agreed blocks; towards the core
 //!      │                          │
+//!      ├─ posted ─▶ PostedView     which batches are there; towards back-pressure
+//!      │
 //!      ├─ queue ──────────────────┘──▶ ForcedMessage   entries that the core asks for
 //!      │
 //!      └◀──── account ◀── operators' commands         join, leave, slash
@@ -17,6 +19,7 @@
 //! | `contract` | `ValidatorRegistry` |
 //! | `inbox` | `SequencerInbox` and the entries of its queue |
 //! | `finalized` | both at each finalized block that is to be reported |
+//! | `posted` | which batches the inbox has |
 //! | `queue` | answers the core's questions about the queue |
 //! | `account` | sends transactions to the registry, one at a time |
 
@@ -34,6 +37,7 @@ mod contract;
 mod endpoint;
 mod finalized;
 mod inbox;
+mod posted;
 mod queue;
 mod reader;
 
@@ -41,6 +45,7 @@ pub(crate) use account::{Account, Say, SendError};
 pub(crate) use contract::Contract;
 pub(crate) use endpoint::{L1Error, L1State, check, report, state_of, watch_endpoint};
 pub(crate) use finalized::RegistryState;
+pub(crate) use posted::{Posted, PostedView, watch_posted};
 pub(crate) use queue::Question;
 pub(crate) use reader::{At, ReadError};
 

@@ -15,15 +15,22 @@ const NOT_FOUND: i32 = -32_001;
 struct Data<'a> {
     why: &'a str,
     what_to_do: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
 }
 
 fn error(code: i32, message: &str, what_to_do: &str) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(code, message, Some(Data { why: message, what_to_do }))
+    let data = Data { why: message, what_to_do, retry_after_ms: None };
+    ErrorObjectOwned::owned(code, message, Some(data))
 }
 
 /// A transaction that is not taken.
 pub(super) fn refused(refusal: &AdmissionError) -> ErrorObjectOwned {
-    error(refusal.rpc_code(), &refusal.to_string(), refusal.what_to_do())
+    let why = refusal.to_string();
+    let retry_after = refusal.retry_after();
+    let retry_after_ms = retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+    let data = Data { why: &why, what_to_do: refusal.what_to_do(), retry_after_ms };
+    ErrorObjectOwned::owned(refusal.rpc_code(), &why, Some(data))
 }
 
 /// The store does not answer.

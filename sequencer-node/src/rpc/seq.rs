@@ -104,6 +104,7 @@ async fn submit(params: &Params<'_>, front: &Front) -> Result<Value, ErrorObject
 fn status(front: &Front) -> Value {
     json!({
         "core": front.status(),
+        "admission": front.valve.status(),
         "durable_height": front.handle.height(),
         "certified_height": front.handle.certified(),
         "chain_spec": front.chain_spec,

@@ -27,7 +27,7 @@
 //! `wal.redb`, once a second and at a clean stop, off the path of votes, and below that everything must be whole. A
 //! failed write or sync is final: the process ends rather than guess what is on disk.
 //!
-//! **Forgetting.** Blocks leave the index once they are old and sealed; a segment goes, oldest first, once no height
+//! **Forgetting.** Blocks leave the index once they are old and sealed, and, where the node sees L1, final there; a segment goes, oldest first, once no height
 //! that is kept needs a record in it: not its own, not a chunk that it covers, not an entry of the log of an undecided
 //! height. Undecided chunks in it are written again at the journal's end first, and sealed batches are
 //! copied into a file of the archive, once: they have a retention of their own. That of the archive removes whole files, oldest first.
@@ -45,6 +45,7 @@ mod index;
 mod indexer;
 mod journal;
 mod lock;
+mod posted;
 mod prune;
 mod reader;
 mod record;

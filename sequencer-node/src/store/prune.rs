@@ -45,8 +45,8 @@ impl Pruner {
             return Ok(());
         }
         let Some((first, last)) = self.reader.range()? else { return Ok(()) };
-        // What no batch has carried yet stays, however old.
-        let horizon = last.get().saturating_sub(self.retain).min(self.sealed_height()?);
+        // What no batch has carried to L1 yet stays, however old.
+        let horizon = last.get().saturating_sub(self.retain).min(self.carried_height()?);
         let next = horizon.min(first.get().saturating_add(BLOCKS_A_STEP)).max(first.get());
         if next > first.get() {
             self.forget_blocks(first.get(), next)?;
@@ -67,10 +67,12 @@ impl Pruner {
         StoreError::database(&self.reader.index.path)
     }
 
-    fn sealed_height(&self) -> Result<u64, StoreError> {
+    /// Up to where blocks are in sealed batches that are final on L1; where that is not known, in sealed batches.
+    fn carried_height(&self) -> Result<u64, StoreError> {
         let read = || -> Result<u64, redb::Error> {
             let table = self.reader.index.database.begin_read()?.open_table(index::SEALED)?;
-            Ok(table.last()?.map_or(0, |(_, value)| value.value().1))
+            let newest = table.range(..=self.reader.final_batch.number())?.next_back().transpose()?;
+            Ok(newest.map_or(0, |(_, value)| value.value().1))
         };
         read().map_err(self.failed())
     }

@@ -18,6 +18,7 @@ use super::StoreError;
 use super::archive::Archive;
 use super::ids::{Ids, Spot};
 use super::index::{self, Index};
+use super::posted::FinalBatch;
 use super::record::{self, Head};
 use super::retired::Shelf;
 use super::segments::{Checked, Kind, Location, Segments};
@@ -36,6 +37,7 @@ pub(crate) struct Reader {
     pub(super) segments: Segments,
     pub(super) archive: Archive,
     pub(super) founding: Arc<OnceLock<Founding>>,
+    pub(super) final_batch: FinalBatch,
 }
 
 /// One ordered transaction.
@@ -56,7 +58,7 @@ pub(crate) struct Found {
 }
 
 impl Reader {
-    fn query<T>(
+    pub(super) fn query<T>(
         &self,
         run: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {

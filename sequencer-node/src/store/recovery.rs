@@ -19,6 +19,7 @@ use super::index::{self, BlockEntry, Entry, Index};
 use super::indexer::{Group, Indexer, Keeper};
 use super::journal::Journal;
 use super::lock::{FRESH_FILE, Lock, REPLACED_FILE};
+use super::posted::FinalBatch;
 use super::prune::Pruner;
 use super::reader::Reader;
 use super::record::{self, Head, tips};
@@ -97,8 +98,8 @@ pub(crate) fn open(options: &OpenOptions<'_>) -> Result<Opened, StoreError> {
     }
     let index = Index::open(&folder.join(INDEX_FILE), options.cache_bytes)?;
     let archive = Archive::open(&folder.join(ARCHIVE_FOLDER))?;
-    let mut reader =
-        Reader { index, ids: Ids::default(), segments, archive, founding: Arc::clone(&founding) };
+    let (ids, final_batch) = (Ids::default(), FinalBatch::default());
+    let mut reader = Reader { index, ids, segments, archive, founding: Arc::clone(&founding), final_batch };
     let archivist = Archivist::open(&reader, options.archive)?;
     let end = catch_up(&reader, &contents)?;
     let journal = Journal::open(reader.segments.clone(), end)?;

@@ -20,6 +20,7 @@ use ordering_types::{
 };
 use zeroize::Zeroizing;
 
+use super::posted::UnpostedBatches;
 use super::*;
 use crate::core_api::{Checkpoint, Covered, Decided, Founding, Members, OrderingRecord, Record, anchor};
 
@@ -604,6 +605,38 @@ fn old_blocks_are_forgotten_once_sealed() {
     let kept = chunk(20).transactions()[0].id();
     assert!(opened.reader.find(ROLLUP, kept).unwrap().is_some());
     assert!(matches!(opened.reader.latest_sealed(), Ok(Some(header)) if header.number == 1));
+}
+
+/// An outage of L1 that was longer than the retention took the batches that nobody had posted.
+#[test]
+fn what_l1_lacks_is_kept_however_old() {
+    let folder = fresh_folder();
+    let mut opened = try_open(folder.path(), 1, 10).unwrap();
+    opened.reader.set_final_batch(Some(1));
+    for height in 1..=40 {
+        write_block(&mut opened.store, height);
+    }
+    for (number, first, last) in [(1, 1, 8), (2, 9, 20), (3, 21, 30)] {
+        opened.store.write(Record::Sealed(sealed(number, first, last))).unwrap();
+    }
+    opened.store.sync().unwrap();
+    let first = |height| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while opened.reader.range().unwrap() != Some((Height::new(height), Height::new(40))) {
+            assert!(Instant::now() < deadline, "{height}: {:?}", opened.reader.range());
+            std::thread::yield_now();
+        }
+    };
+    first(8);
+    let unposted = opened.reader.unposted(1).unwrap();
+    assert_eq!((unposted.batches, unposted.oldest), (2, 2));
+    assert!(unposted.bytes > opened.reader.unposted(2).unwrap().bytes);
+    assert_eq!(opened.reader.unposted(3).unwrap(), UnpostedBatches::default());
+    assert!(opened.reader.sealed(2).unwrap().is_some());
+    opened.reader.set_final_batch(Some(2));
+    opened.store.write(Record::Sealed(sealed(4, 31, 35))).unwrap();
+    opened.store.sync().unwrap();
+    first(20);
 }
 
 /// A transaction stands on disk once, in its chunk: the block is put together from what was forced and the chunks, in their order, without

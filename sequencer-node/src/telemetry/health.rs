@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::core_api::Status;
 use crate::l1::{L1State, RegistryState};
+use crate::pressure::Cause;
 
 /// A node this far behind what its peers claim is catching up.
 const MAX_BEHIND: u64 = 64;
@@ -32,11 +33,18 @@ pub(super) struct Readiness {
     pub(super) l1: L1State,
     /// The registry on L1, as it is followed.
     pub(super) registry: RegistryState,
+    /// Why no rollup's transactions are admitted, if so.
+    pub(super) admission_stopped: Option<String>,
 }
 
 impl Readiness {
     /// From the newest snapshot; `connected` of `peers` other validators can be reached.
-    pub(super) fn of(status: &Status, connected: usize, (l1, registry): (L1State, RegistryState)) -> Self {
+    pub(super) fn of(
+        status: &Status,
+        connected: usize,
+        (l1, registry): (L1State, RegistryState),
+        stopped: Option<Cause>,
+    ) -> Self {
         let (height, heard) = (status.height.get(), status.heard_height.get());
         let n = status.committee.len();
         let quorum = n - n.saturating_sub(1) / 3;
@@ -55,6 +63,10 @@ impl Readiness {
         if member && !status.key_ready {
             missing.push(format!("key share: {}", status.founding));
         }
+        let admission_stopped = stopped.map(|cause| cause.to_string());
+        if let Some(why) = &admission_stopped {
+            missing.push(format!("admission: {why}"));
+        }
         Self {
             ready: missing.is_empty(),
             missing,
@@ -66,6 +78,7 @@ impl Readiness {
             key_share: status.key_ready,
             l1,
             registry,
+            admission_stopped,
         }
     }
 }
@@ -95,12 +108,13 @@ mod tests {
             group_key: None,
             next_key: None,
             open_batches: 0,
+            open_bytes: 0,
             last_sealed: 1,
         }
     }
 
     fn readiness(status: &Status, connected: usize) -> Readiness {
-        Readiness::of(status, connected, (L1State::NotConfigured, RegistryState::NotConfigured))
+        Readiness::of(status, connected, (L1State::NotConfigured, RegistryState::NotConfigured), None)
     }
 
     /// Validators that wait for their turn once counted as broken, all the time.

@@ -91,7 +91,7 @@ async fn ready(State(answers): State<Answers>) -> Response {
     let Health { front, l1 } = &answers.health;
     let connected = (front.peers)().iter().filter(|peer| peer.connected && peer.committee).count();
     let told = (l1.endpoint.borrow().clone(), l1.registry.borrow().clone());
-    let readiness = Readiness::of(&front.status(), connected, told);
+    let readiness = Readiness::of(&front.status(), connected, told, front.valve.stopped());
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }

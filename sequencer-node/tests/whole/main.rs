@@ -10,5 +10,6 @@ mod late;
 mod membership;
 mod network;
 mod node;
+mod pressure;
 mod subscribe;
 mod telemetry;

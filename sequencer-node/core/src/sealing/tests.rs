@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use ordering_types::{Address, Epoch, Header, L1Reference};
+use ordering_types::{Address, Epoch, Header, L1Reference, RollupId, RollupSection};
 
 use super::*;
 
@@ -95,6 +95,27 @@ fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
     let sealed = other.signed(ticket, GroupSignature::new([1; 65]));
     assert!(matches!(sealed.as_slice(), [SealingEvent::Sealed(batch)] if batch.header.number == 1));
     assert_eq!((other.last_sealed(), other.open_batches()), (1, 0));
+}
+
+/// What is not signed is in memory, and the shell slows clients down by it.
+#[test]
+fn bytes_in_memory_are_counted_until_the_batch_is_signed() {
+    let mut node = sealing(1);
+    let full = |height, seals, bytes: usize| {
+        let mut block = (*block(height, seals)).clone();
+        let transactions = vec![Bytes::from(vec![7; bytes])];
+        block.sections = vec![RollupSection { rollup: RollupId::new(1), transactions }];
+        Arc::new(block)
+    };
+    node.on_block(full(1, false, 100), false, NOW);
+    node.on_block(full(2, true, 20), false, NOW);
+    node.on_block(full(3, false, 3), false, NOW);
+    assert_eq!(node.open_bytes(), 123);
+    let events = node.on_encoding(ValidatorId::new(2), FIRST, encoding("a"));
+    let checked = node.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
+    let [SealingEvent::Sign { ticket, .. }] = checked.as_slice() else { panic!("{checked:?}") };
+    node.signed(*ticket, GroupSignature::new([1; 65]));
+    assert_eq!(node.open_bytes(), 3);
 }
 
 #[test]

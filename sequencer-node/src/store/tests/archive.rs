@@ -5,6 +5,7 @@ use super::super::carry::Carry;
 use super::super::filing::{Archivist, FILED_A_STEP_BYTES};
 use super::super::ids::Ids;
 use super::super::index::Index;
+use super::super::posted::FinalBatch;
 use super::super::prune::Pruner;
 use super::super::secret::SecretBox;
 use super::super::segments::{Position, Segments};
@@ -56,6 +57,7 @@ impl Quiet {
             segments: Segments::new(&folder.join("segments"), contents.journal_key),
             archive: Archive::open(&folder.join("archive")).unwrap(),
             founding: Arc::default(),
+            final_batch: FinalBatch::default(),
         };
         let archivist = Archivist::open(&reader, retention).unwrap();
         let (carry, wal) = (Carry::default(), Arc::new(wal));
