@@ -56,6 +56,7 @@ nightly:
     just sim 20000
     just fuzz 7200
     cargo run --release -p testnet -- --for 600s
+    cargo run --release -p testnet -- chaos l1 --for 15m
     cargo run --release -p testnet -- bench --attack all --seconds 30
 
 # What CI runs.

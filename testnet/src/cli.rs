@@ -31,6 +31,7 @@ Examples:
   testnet restart 2                    (another terminal) start it again
   testnet --for 60s --chaos 'kill node 2 at 10s, restart node 2 at 20s, kill active batcher at 30s'
   testnet --epoch 10s --for 60s --chaos 'join at 5s, leave node 2 at 20s'
+  testnet chaos l1 --for 15m           each minute a fault of L1 or a batcher, under 500 signed transactions a second
   testnet bench --rate 2000 --tx-bytes 512 --seconds 20 --json
   testnet bench --rate 5000 --late-node 50000 --seconds 60
   testnet bench --rate 2000 --link-delay 50ms --link-jitter 5ms --link-loss 1%
@@ -44,7 +45,7 @@ in the end: the nodes N+1 to R join with `sequencer-node join` once the network 
 committee (`epochs.max_committee`). One of --nodes and --committee is as big as the other if it is not given.
 
 Ports on 127.0.0.1 for a port base B (9000): node i uses UDP B+100+i (validators) and B+200+i (QUIC ingress),
-TCP B+300+i (JSON-RPC) and B+400+i (metrics), UDP B+500+i (chunks); batcher i TCP B+500+i (metrics); the L1 TCP B+545;
+TCP B+300+i (JSON-RPC) and B+400+i (metrics), UDP B+500+i (chunks); batcher i TCP B+500+i (metrics); the L1 TCP B+545 to B+547;
 a relay (any --link-... flag) UDP B+300+i and B+400+i.
 
 Everything is kept in the data folder (./testnet-data): logs/, state.json, genesis.toml, one folder per process.
@@ -126,8 +127,64 @@ pub(crate) enum Command {
     Leave(LeaveArgs),
     /// Cut, heal or change the links between the nodes of a running network that has a relay
     Link(LinkArgs),
+    /// Break something of what is around the network, again and again, under load; then judge it
+    #[command(subcommand)]
+    Chaos(ChaosVerb),
     /// Measure a network in a folder of its own below the current one
     Bench(BenchArgs),
+}
+
+/// What is broken.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ChaosVerb {
+    /// L1 and the batchers: kills, reorganisations, outages, dear blobs, lying endpoints, empty wallets
+    L1(L1ChaosArgs),
+}
+
+/// `chaos l1`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct L1ChaosArgs {
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+    /// First of the block of ports
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_PORT_BASE)]
+    pub(crate) port_base: u16,
+    /// Load for so long, drain to L1, judge, end
+    #[arg(long = "for", value_name = "TIME", default_value = "15m", value_parser = parse_duration)]
+    pub(crate) duration: Duration,
+    /// One fault each time
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    pub(crate) every: Duration,
+    /// Signed transactions per second: of ten nine are of a rollup whose data stays with the committee, of the rest one in ten goes into
+    /// calldata and the others into blobs
+    #[arg(long, value_name = "RATE", default_value_t = 500, value_parser = value_parser!(u32).range(1..=10_000))]
+    pub(crate) tps: u32,
+    /// Print the summary as one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl L1ChaosArgs {
+    /// The network that this is done to.
+    pub(crate) fn up(self) -> UpArgs {
+        let Self { folder, port_base, duration, every, tps, json } = self;
+        UpArgs {
+            nodes: None,
+            registered: None,
+            committee: None,
+            port_base,
+            folder,
+            block_time: Duration::from_secs(1),
+            duration: Some(duration),
+            tps,
+            chaos: None,
+            l1_faults_every: Some(every),
+            epoch: None,
+            keep_key: false,
+            relay: RelayArgs::default(),
+            json,
+        }
+    }
 }
 
 /// Which network.
@@ -340,6 +397,9 @@ pub(crate) struct UpArgs {
     /// Break things on a timetable (seconds since the load began): 'kill node 2 at 10s, restart node 2 at 20s'
     #[arg(long, value_name = "PLAN", requires = "duration")]
     pub(crate) chaos: Option<Plan>,
+    /// See `chaos l1`.
+    #[arg(skip)]
+    pub(crate) l1_faults_every: Option<Duration>,
     /// The committee makes itself another key so often; once a day if not given
     #[arg(long, value_name = "TIME", value_parser = parse_epoch)]
     pub(crate) epoch: Option<Duration>,

@@ -12,7 +12,7 @@ use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner};
 use alloy::sol_types::{SolCall, SolEvent, SolValue};
 use alloy::transports::TransportError;
 use ordering_types::Digest;
-use rollup::inbox::ISequencerInbox::{BatchPosted, Rotated, initialisedCall, queueCall};
+use rollup::inbox::ISequencerInbox::{BatchPosted, Rotated, initialisedCall, nextNumberCall, queueCall};
 use rollup::registry::IValidatorRegistry::{Founder, Status, Validator, validatorCall};
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +134,42 @@ impl L1 {
     pub async fn forced(&self, inbox: Address) -> Result<u64, L1Error> {
         let call = TransactionRequest::default().with_to(inbox).with_input(queueCall {}.abi_encode());
         Ok(queueCall::abi_decode_returns(&self.provider.call(call).await?)?.count)
+    }
+
+    /// Something that only a development chain does.
+    pub async fn dev(&self, method: &'static str, params: serde_json::Value) -> Result<(), L1Error> {
+        let _: serde_json::Value = self.provider.raw_request(method.into(), params).await?;
+        Ok(())
+    }
+
+    /// The number of the batch that the inbox takes next.
+    pub async fn next_batch(&self, inbox: Address) -> Result<u64, L1Error> {
+        let call = TransactionRequest::default().with_to(inbox).with_input(nextNumberCall {}.abi_encode());
+        Ok(nextNumberCall::abi_decode_returns(&self.provider.call(call).await?)?)
+    }
+
+    /// Gas that these accounts spent on transactions to the inbox that had no effect, and on all.
+    pub async fn wasted_gas(&self, inbox: Address, payers: &[Address]) -> Result<(u64, u64), L1Error> {
+        let (mut wasted, mut all) = (0, 0);
+        for number in 0..=self.block_number().await? {
+            let receipts = self.provider.get_block_receipts(number.into()).await?.unwrap_or_default();
+            for receipt in receipts.iter().filter(|one| one.to == Some(inbox) && payers.contains(&one.from)) {
+                all += receipt.gas_used;
+                wasted += if receipt.status() { 0 } else { receipt.gas_used };
+            }
+        }
+        Ok((wasted, all))
+    }
+
+    /// Every batch that L1 has now, in order.
+    pub async fn all_batches(&self, inbox: Address) -> Result<Vec<Batch>, L1Error> {
+        let (mut all, mut from) = (Vec::new(), 0);
+        while from <= self.block_number().await? {
+            let (batches, to) = self.batches(inbox, from).await?;
+            all.extend(batches);
+            from = to + 1;
+        }
+        Ok(all)
     }
 
     /// Its newest final block.

@@ -382,7 +382,7 @@ pub fn init_batcher(
     write_keystore(&home, "key.json", account, &password)?;
     let config = BatcherConfig {
         chain_spec: folder.genesis(),
-        l1: vec![ports.l1_url()],
+        l1: ports.l1_urls(),
         nodes: (1..=nodes).map(|node| ports.ingress_endpoint(node)).collect(),
         keystore: "key.json",
         password_file: PASSWORD,

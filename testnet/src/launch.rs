@@ -43,7 +43,7 @@ fn launch(role: Role, folder: &DataFolder, args: Vec<OsString>) -> Launch {
 /// The development L1.
 pub(crate) fn dev_l1(folder: &DataFolder, ports: Ports, block_time: Duration, accounts: u32) -> Launch {
     let text = |text: &str| OsString::from(text);
-    let args = vec![
+    let mut args = vec![
         text(DEV_L1),
         text("--listen"),
         format!("127.0.0.1:{}", ports.l1()).into(),
@@ -54,6 +54,9 @@ pub(crate) fn dev_l1(folder: &DataFolder, ports: Ports, block_time: Duration, ac
         text("--json"),
         text("--exit-on-stdin-eof"),
     ];
+    for port in ports.other_l1() {
+        args.extend([text("--also-listen"), format!("127.0.0.1:{port}").into()]);
+    }
     launch(Role::L1, folder, args)
 }
 

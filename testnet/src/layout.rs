@@ -10,6 +10,7 @@
 //! | base + 500 + i | UDP | node i: chunks (QUIC) |
 //! | base + 300 + i, base + 400 + i | UDP | with a relay: its fronts for the validators' network and the chunks of node i |
 //! | base + 545 | TCP | development L1: JSON-RPC and beacon blobs |
+//! | base + 546, base + 547 | TCP | development L1: two more endpoints, which batchers ask first |
 //!
 //! The base is 9000 unless `--port-base` says otherwise.
 
@@ -98,7 +99,7 @@ impl Size {
 
 /// A base that leaves no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("port base {0} does not work: choose one from 1024 to 64900 (ports base+101 to base+545 are used)")]
+#[error("port base {0} does not work: choose one from 1024 to 64900 (ports base+101 to base+547 are used)")]
 pub struct PortBaseError(u16);
 
 impl Ports {
@@ -118,6 +119,11 @@ impl Ports {
     /// The development L1.
     pub const fn l1(self) -> u16 {
         self.base + 545
+    }
+
+    /// Its other endpoints.
+    pub const fn other_l1(self) -> [u16; 2] {
+        [self.base + 546, self.base + 547]
     }
 
     /// Validators' network of node `number`.
@@ -165,6 +171,12 @@ impl Ports {
         format!("http://127.0.0.1:{}", self.l1())
     }
 
+    /// URLs of its endpoints as the batchers prefer them: what they ask may lie, and nobody else notices.
+    pub fn l1_urls(self) -> Vec<String> {
+        let others = self.other_l1().map(|port| format!("http://127.0.0.1:{port}"));
+        others.into_iter().chain([self.l1_url()]).collect()
+    }
+
     /// A node's ingress, as clients name it.
     pub fn ingress_endpoint(self, number: u16) -> String {
         format!("127.0.0.1:{}", self.ingress(number))
@@ -199,6 +211,7 @@ impl Ports {
     pub fn all(self, nodes: u16) -> Vec<PortUse> {
         let entry = |port, protocol, role, what| PortUse { port, protocol, role, what };
         let mut all = vec![entry(self.l1(), Protocol::Tcp, Role::L1, "L1 JSON-RPC")];
+        all.extend(self.other_l1().map(|port| entry(port, Protocol::Tcp, Role::L1, "L1 JSON-RPC")));
         all.extend((1..=nodes).flat_map(|number| self.of_node(number)));
         for i in 1..=BATCHERS {
             all.push(entry(self.batcher(i), Protocol::Tcp, Role::Batcher(i), "metrics"));

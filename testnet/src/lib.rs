@@ -60,7 +60,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{ChaosVerb, Cli, Command};
 use crate::control::Request;
 use crate::exit::Exit;
 
@@ -111,6 +111,7 @@ async fn command(cli: Cli) -> Result<Exit, Box<dyn std::error::Error>> {
             let (data, request, json) = args.verb.request();
             remote::request(&data, request, json).await?
         }
+        Some(Command::Chaos(ChaosVerb::L1(args))) => run::up(args.up()).await?,
         Some(Command::Bench(args)) => bench::bench(args).await?,
     })
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ordering_types::RollupId;
 use ordering_types::chain_spec::KeyPolicy;
 use rollup::client::ConnectError;
 use rollup::registry::IValidatorRegistry::Validator;
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::chaos::{self, Aftermath, Outcome};
 use crate::cli::{CheckError, UpArgs};
-use crate::contract::L1Error;
+use crate::contract::{L1, L1Error};
 use crate::exit::Exit;
 use crate::forcer::Forcer;
 use crate::genesis::{ALPHA, BETA, GAMMA, MNEMONIC, Variant, senders};
@@ -29,6 +30,8 @@ use crate::stages::{self, StartError, Up};
 
 /// The rollup whose data goes into calldata has so many times less of the load.
 const CALLDATA_IS_DEARER: f64 = 10.0;
+/// While L1 is broken, of so many transactions one goes there.
+const COMMITTEES_SHARE: f64 = 10.0;
 /// How often the network is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// While things are broken on purpose, posting is measured in slots: look more often.
@@ -154,6 +157,7 @@ async fn body(
         epoch: args.epoch,
         most_members: Some(size.committee),
         keep_key: args.keep_key,
+        committee: args.l1_faults_every.is_some(),
         ..Variant::default()
     };
     let up = stages::bring_up(session, size, args.block_time, variant, progress).await?;
@@ -178,17 +182,25 @@ async fn body(
     });
     let chain_id = up.spec.rollup(ALPHA).map_or(0, |rollup| rollup.chain_id);
     let forcer = Forcer::start(&session.ports.l1_url(), up.inbox, ALPHA, chain_id)?;
+    let l1_faults = args.l1_faults_every.zip(args.duration).map(|(every, lasts)| {
+        let campaign = chaos::Campaign {
+            every,
+            network: Arc::clone(&session.network),
+            batchers: up.batchers.clone(),
+            lying: L1::new(session.ports.l1_urls().first().map_or("", String::as_str)),
+        };
+        tokio::spawn(campaign.run(began, lasts, observer.clone()))
+    });
     watch(args, &observer, began).await;
     load.end();
     drop(forcer);
-    let run = Run { size, began, ended: Instant::now(), chaos };
+    let run = Run { size, began, ended: Instant::now(), chaos, l1_faults };
     finish(args, session, &up, &observer, load, run).await
 }
 
 fn start_load(args: &UpArgs, up: &Up, book: Arc<Mutex<Book>>) -> Result<Load, UpError> {
     let mut streams = Vec::new();
-    let tps = f64::from(args.tps);
-    for (rollup, tps) in [(ALPHA, tps), (BETA, tps), (GAMMA, tps / CALLDATA_IS_DEARER)] {
+    for (rollup, tps) in rates(args) {
         let chain_id = up.spec.rollup(rollup).map_or(0, |rollup| rollup.chain_id);
         let transfers = Transfers::new(chain_id, &senders()?);
         streams.push((Source::transfers(rollup, transfers), tps));
@@ -202,6 +214,18 @@ fn start_load(args: &UpArgs, up: &Up, book: Arc<Mutex<Book>>) -> Result<Load, Up
         everywhere: false,
     };
     Ok(Load::new(plan, book)?)
+}
+
+/// Transactions a second of each rollup.
+fn rates(args: &UpArgs) -> [(RollupId, f64); 3] {
+    let tps = f64::from(args.tps);
+    if args.l1_faults_every.is_none() {
+        return [(ALPHA, tps), (BETA, tps), (GAMMA, tps / CALLDATA_IS_DEARER)];
+    }
+    // As many as one machine can prove blobs for.
+    let on_l1 = tps / COMMITTEES_SHARE;
+    let gamma = on_l1 / CALLDATA_IS_DEARER;
+    [(ALPHA, tps - on_l1), (BETA, on_l1 - gamma), (GAMMA, gamma)]
 }
 
 fn banner(session: &Session, up: &Up) -> String {
@@ -260,6 +284,7 @@ struct Run {
     began: Instant,
     ended: Instant,
     chaos: Option<JoinHandle<Aftermath>>,
+    l1_faults: Option<JoinHandle<Vec<Outcome>>>,
 }
 
 /// Drains to L1, judges, sums up.
@@ -285,7 +310,8 @@ async fn finish(
     let forced = l1.forced(inbox).await?;
     let from_l1 = drain_to_l1(up, observer, (judge::last_with_transactions(&ledger), forced)).await;
     let last = observer.look().await;
-    let batches = observer.batches();
+    // What was seen meanwhile may have been undone since.
+    let batches = l1.all_batches(inbox).await?;
     let committees = match args.epoch {
         Some(_) => Some(committees(args, up, observer, run.size).await?),
         None => None,
@@ -303,11 +329,15 @@ async fn finish(
         committees,
         epochs: args.epoch.map(|epoch| least_epochs(run.ended.duration_since(run.began), epoch)),
     };
-    let checks = judge::judge(&evidence).await;
-    let chaos = match aftermath {
+    let mut checks = judge::judge(&evidence).await;
+    let mut chaos = match aftermath {
         Some(aftermath) => aftermath.outcomes(run.ended).await,
         None => Vec::new(),
     };
+    if let Some(faults) = run.l1_faults {
+        chaos.extend(faults.await.unwrap_or_default());
+        checks.push(judge::thrifty(l1.wasted_gas(inbox, &up.batchers).await?));
+    }
     let (ordered_ms, certified_ms) = {
         let book = locked(load.book());
         (book.ordered_ms(), book.certified_ms())

@@ -24,6 +24,8 @@ use crate::report::Check;
 pub const MIN_ORDERED: f64 = 0.95;
 /// While epochs change, blocks are no further apart.
 const MOST_PAUSE_MS: u64 = 2_000;
+/// Share of the batchers' gas that may be spent on nothing.
+const MAX_WASTED: f64 = 0.02;
 /// Differences listed one by one; beyond it they are counted.
 const SHOWN: usize = 5;
 /// How long a node may take to tell its whole history.
@@ -73,6 +75,13 @@ pub async fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
     }
     checks.extend(evidence.committees.iter().flat_map(Committees::checks));
     checks
+}
+
+/// The share of the batchers' gas that was spent on nothing.
+pub fn thrifty((wasted, all): (u64, u64)) -> Check {
+    let share = share(wasted, all.max(1));
+    let found = format!("{wasted} of {all} gas ({:.2} %)", share * 100.0);
+    Check::new("batchers waste less than 2 % of their gas", share < MAX_WASTED, found)
 }
 
 /// What goes through L1's queue is ordered by the committee, before it must escape.
