@@ -64,6 +64,8 @@ pub enum Input {
     CheckpointJudged(bool),
     /// The committee signed all batches up to this height; peers hear of it, and only such heights are checkpoints.
     Sealed(Height),
+    /// With so many raw bytes a batch fills its blobs, as far as is known; this node proposes to end it there. Nobody else need think so.
+    BlobsFullAt(Option<u64>),
     /// The deadline has come (an early one is harmless).
     Wake,
 }

@@ -40,3 +40,8 @@ pub enum PlantedBug {
     /// Whatever is told of the forced-inclusion queue is believed.
     ForcedUnproven,
 }
+
+impl PlantedBug {
+    /// Those in what is replayed: rules that lack them travel with a node's state.
+    pub(crate) const OF_REPLAY: [Self; 3] = [Self::UnreadyDrawn, Self::LanesCut, Self::ForcedUnproven];
+}

@@ -425,13 +425,17 @@ pub(crate) fn l1_summary(from_l1: &FromL1, batches: &[crate::contract::Batch]) -
     let count = from_l1.batches.len();
     let gas: u64 = batches.iter().take(count).map(|batch| batch.gas).sum();
     let blobs: u64 = from_l1.batches.iter().map(|batch| batch.blobs as u64).sum();
-    let payload: u64 = from_l1.batches.iter().map(|batch| batch.payload_bytes as u64).sum();
+    let in_blobs = from_l1.batches.iter().filter(|batch| batch.blobs > 0);
+    let in_blobs: u64 = in_blobs.map(|batch| batch.payload_bytes as u64).sum();
+    let bytes = |batch: &judge::Load| (batch.payload_bytes + batch.inline_bytes) as u64;
+    let payload: u64 = from_l1.batches.iter().map(bytes).sum();
     let transactions = from_l1.transactions();
     let per = |amount: u64, of: u64| if of == 0 { 0.0 } else { amount as f64 / of as f64 };
     L1Summary {
         batches: count as u64,
         blobs,
         bytes_per_tx: per(payload, transactions),
+        blob_fill: per(in_blobs, blobs * batcher_format::blob::USABLE_BYTES as u64),
         blob_bytes_per_tx: per(blobs * crate::observe::BLOB_BYTES, transactions),
         gas_per_tx: per(gas, transactions),
         gas_per_batch: per(gas, count as u64),

@@ -10,6 +10,15 @@ use crate::load::{Load, Rules};
 use crate::state::ReplayState;
 use crate::window::Window;
 
+/// What a proposer goes by that nobody else has to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// Its clock.
+    pub(crate) now_ms: u64,
+    /// See [`Input::BlobsFullAt`](crate::api::Input::BlobsFullAt).
+    pub(crate) blobs_full_at: Option<u64>,
+}
+
 /// A lane in its turn.
 struct Turn<'a> {
     ready: &'a [Arc<Held>],
@@ -25,7 +34,7 @@ struct Turn<'a> {
 /// else fits. So an owner that crowds a rollup's quota into its own lane does not keep the others' chunks out. A lane ends at its
 /// first chunk that does not fit.
 pub(crate) fn build(
-    now_ms: u64,
+    Moment { now_ms, blobs_full_at }: Moment,
     rules: &Rules,
     state: &ReplayState,
     window: &Window,
@@ -52,12 +61,16 @@ pub(crate) fn build(
     tips.sort_unstable();
 
     let time_ms = now_ms.max(state.time_ms);
+    let before = state.replayed.batch.on_l1.blob;
     let forced = intake.entries.len() as u64;
     let transactions = forced + covered.iter().map(|held| held.ids.len() as u64).sum::<u64>();
     let batch =
         state.replayed.batch.with(time_ms, bytes_on_l1(rules, window, &intake, &covered), transactions);
     let ends_epoch = state.tally(&system, rules).agreed.is_some();
-    let seals_batch = ends_epoch || batch.should_seal(time_ms, &rules.limits);
+    // Another block like this one would overflow them.
+    let next = batch.on_l1.blob.saturating_mul(2).saturating_sub(before);
+    let is_full = batch.on_l1.blob > before && blobs_full_at.is_some_and(|full| next > full);
+    let seals_batch = ends_epoch || is_full || batch.should_seal(time_ms, &rules.limits);
     Cut {
         height: state.height.next(),
         epoch: state.epoch(),

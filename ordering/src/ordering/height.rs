@@ -10,7 +10,7 @@ use ordering_types::{Cut, Digest, Height, LaneSequence, LaneTip, ParentCommit, R
 use super::Ordering;
 use crate::agreement::{Agreement, Broadcast, Effect, Event, SignedProposal, Taken};
 use crate::api::{Class, Output, Recipient, Record};
-use crate::cut::build::build;
+use crate::cut::build::{Moment, build};
 use crate::cut::check::{CutError, check_covered, check_parent_commit, check_shape};
 use crate::expand::{Expansion, Past, expand};
 use crate::lane::store::{Held, PathError};
@@ -134,7 +134,8 @@ impl Ordering {
         let system = self.ready_messages();
         let lanes = self.ready_lanes();
         let commit = self.commit.as_ref().map(ParentCommit::from);
-        let cut = build(now.as_millis(), &self.rules, &self.state, &self.window, &lanes, system, commit);
+        let moment = Moment { now_ms: now.as_millis(), blobs_full_at: self.blobs_full_at };
+        let cut = build(moment, &self.rules, &self.state, &self.window, &lanes, system, commit);
         let cut_bytes = Bytes::from(cut.encode());
         let Data::Held(lanes) = self.data(now, &cut, None) else {
             return self.stop("built a cut over chunks that are not held".to_owned());

@@ -157,6 +157,8 @@ pub struct Ordering {
 
     /// Up to where all batches are signed, as the host says.
     sealed: Height,
+    /// See [`Input::BlobsFullAt`].
+    blobs_full_at: Option<u64>,
     pace: Pace,
     orderable: Orderable,
     faults: BTreeMap<ValidatorId, u64>,
@@ -179,8 +181,7 @@ impl Ordering {
     ) -> Result<Self, StartError> {
         spec.validate()?;
         let (spec_hash, domain, mut rules) = (spec.hash(), spec.domain(), Rules::new(&spec));
-        let of_replay = [PlantedBug::UnreadyDrawn, PlantedBug::LanesCut, PlantedBug::ForcedUnproven];
-        rules.lacking = of_replay.into_iter().find(|bug| settings.lacks(*bug));
+        rules.lacking = PlantedBug::OF_REPLAY.into_iter().find(|bug| settings.lacks(*bug));
         let state = recover_state(&recovered, spec_hash, &domain, &spec)?;
         // One that is not known yet has joined since.
         if state.key_of(me).is_some_and(|known| *known != key.public_key()) {
@@ -240,6 +241,7 @@ impl Ordering {
             undecided_commit: None,
             early: BTreeMap::new(),
             sealed: Height::ZERO,
+            blobs_full_at: None,
             pace: Pace::new(now),
             orderable: Orderable::Unknown,
             faults: BTreeMap::new(),
@@ -289,6 +291,7 @@ impl Ordering {
             Input::System(payload) => self.say(payload),
             Input::CheckpointJudged(genuine) => self.take_judgement(now, genuine),
             Input::Sealed(height) => self.sealed = height,
+            Input::BlobsFullAt(bytes) => self.blobs_full_at = bytes,
             Input::Wake => {}
         }
         self.advance(now);

@@ -114,7 +114,8 @@ impl Default for Limits {
             duplicate_window_blocks: 4_096,
             chunks_per_lane_per_cut: 64,
             block_bytes: 16 << 20,
-            blob_bytes_per_block: 256 << 10,
+            // The least that holds any transaction, with room to spare: the more of a batch that one block may take, the sooner the batch must end.
+            blob_bytes_per_block: 160 << 10,
             // The rest of six blobs is for the heads of its blocks.
             blob_bytes_per_batch: 512 << 10,
             calldata_bytes_per_block: 16 << 10,

@@ -30,6 +30,7 @@ pub mod api;
 mod confirm;
 mod entropy;
 pub mod evidence;
+mod filling;
 mod founding;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

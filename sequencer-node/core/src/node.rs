@@ -21,6 +21,7 @@ use crate::api::{
 use crate::confirm::Confirmations;
 use crate::entropy::Entropy;
 use crate::evidence::Evidence;
+use crate::filling::{self, Filling};
 use crate::founding::{FOUNDING_EPOCH, Founding, FoundingEvent};
 use crate::keyring::Keyring;
 use crate::node::forced::Telling;
@@ -76,6 +77,7 @@ pub struct NodeCore {
     /// What the own L1 endpoint shows.
     sights: Sights,
     telling: Option<Telling>,
+    filling: Filling,
     /// The epoch for which this node said to be ready.
     ready_for: Option<Epoch>,
     seeds: Seeds,
@@ -142,6 +144,7 @@ impl NodeCore {
             rotation: None,
             sights: Sights::default(),
             telling: None,
+            filling: Filling::default(),
             ready_for: None,
             key_data_told: None,
             seeds: Seeds::recover(&recovered.ceremony_seeds)?,
@@ -310,6 +313,14 @@ impl NodeCore {
         }
     }
 
+    /// Proposes to end batches where their blobs are full.
+    fn fill_blobs(&mut self, now: Time) {
+        let limits = &self.spec.limits;
+        let most = limits.blob_bytes_per_batch.saturating_sub(limits.blob_bytes_per_block);
+        let full = self.filling.full_at(most.into());
+        self.ordering.handle(now, ordering::api::Input::BlobsFullAt(full));
+    }
+
     fn on_logged(&mut self, time_ms: u64, sender: ValidatorId, payload: &LogPayload<'_>, now: Time) {
         if let Some(founding) = &mut self.founding {
             let events = founding.on_logged(time_ms, sender, payload);
@@ -434,8 +445,11 @@ impl NodeCore {
                 SealingEvent::Sign { epoch, ticket, digest } => {
                     self.keys.sign(now, epoch, keys::batch(ticket), digest);
                 }
-                SealingEvent::Sealed(batch) => {
+                SealingEvent::Sealed(batch, blocks) => {
                     self.ordering.handle(now, ordering::api::Input::Sealed(self.sealing.sealed_height()));
+                    let raw = filling::raw_bytes(blocks.iter().map(AsRef::as_ref), &self.spec);
+                    self.filling.note(raw, batch.encoded.payload.len() as u64);
+                    self.fill_blobs(now);
                     let below = Ticket::first(self.sealing.last_sealed() + 1).to_session();
                     self.keys.forget(now, keys::ITEM_BATCH, below);
                     self.outputs.push_back(Output::Persist(Record::Sealed(Arc::clone(&batch))));

@@ -65,7 +65,7 @@ pub(crate) enum SealingEvent {
     /// The committee's signature over this digest is wanted; [`Sealing::signed`] takes the answer.
     Sign { epoch: Epoch, ticket: Ticket, digest: Digest },
     /// The batch is signed.
-    Sealed(Arc<SealedBatch>),
+    Sealed(Arc<SealedBatch>, Vec<Arc<Block>>),
     /// A peer sent an encoding that does not say what our blocks say.
     Fault { peer: ValidatorId, what: String },
 }
@@ -525,14 +525,12 @@ impl Sealing {
 
     fn finish(&mut self, sealed: Arc<SealedBatch>) -> Vec<SealingEvent> {
         let number = sealed.header.number;
-        if self.open.remove(&number).is_none() {
-            return Vec::new();
-        }
+        let Some(open) = self.open.remove(&number) else { return Vec::new() };
         self.recent.insert(number, Arc::clone(&sealed));
         while self.recent.len() > MAX_RECENT_SEALED {
             self.recent.pop_first();
         }
-        vec![SealingEvent::Sealed(sealed)]
+        vec![SealingEvent::Sealed(sealed, open.blocks)]
     }
 
     /// A peer missed a signature.

@@ -184,10 +184,9 @@ async fn posted_again(observer: &Observer) -> Option<Duration> {
     let (l1, inbox) = observer.l1();
     let mut before = None;
     while since.elapsed() < 2 * MAX_RECOVERY {
-        if let Ok(number) = l1.next_batch(inbox).await {
-            if *before.get_or_insert(number) < number {
-                return Some(since.elapsed());
-            }
+        let next = l1.next_batch(inbox).await.ok();
+        if next.is_some_and(|next| *before.get_or_insert(next) < next) {
+            return Some(since.elapsed());
         }
         tokio::time::sleep(POLL).await;
     }

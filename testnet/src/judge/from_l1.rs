@@ -19,8 +19,10 @@ const POLL: Duration = Duration::from_millis(200);
 pub struct Load {
     /// Its number.
     pub number: u64,
-    /// Bytes of its payload and its inline data.
+    /// Bytes of its payload.
     pub payload_bytes: usize,
+    /// Bytes of its inline data.
+    pub inline_bytes: usize,
     /// Its blobs.
     pub blobs: usize,
     /// Transactions that it carries or commits to.
@@ -103,7 +105,8 @@ impl FromL1 {
         self.epoch = batch.header.epoch.get();
         self.batches.push(Load {
             number: batch.header.number,
-            payload_bytes: batch.payload_bytes + batch.inline_bytes,
+            payload_bytes: batch.payload_bytes,
+            inline_bytes: batch.inline_bytes,
             blobs: batch.blobs,
             transactions,
         });

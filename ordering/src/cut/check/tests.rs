@@ -8,7 +8,7 @@ use ordering_types::{
 };
 
 use super::*;
-use crate::cut::build::build;
+use crate::cut::build::{Moment, build};
 use crate::ids::tests::hasher;
 use crate::load::OnL1;
 
@@ -266,7 +266,7 @@ fn a_batch_that_could_overflow_must_be_sealed() {
 fn what_is_built_is_valid_and_gives_each_lane_its_turn() {
     let (rules, state, window) = (rules(), state(), Window::new(hasher(), 10, vec![]));
     let ready = [chunks(1, 9, 192), chunks(2, 9, 192)];
-    let cut = build(700, &rules, &state, &window, &ready, vec![], None);
+    let cut = build(at(700), &rules, &state, &window, &ready, vec![], None);
     check(&cut).unwrap();
     // The quota holds four transactions of 200, two of each lane.
     let sequences: Vec<_> = cut.tips.iter().map(|t| t.sequence.get()).collect();
@@ -274,6 +274,22 @@ fn what_is_built_is_valid_and_gives_each_lane_its_turn() {
     let lanes: Vec<_> = ready.iter().map(|lane| lane[..2].to_vec()).collect();
     check_covered(&cut, &lanes, &rules, &state, &window).unwrap();
     assert!(cut.seals_batch, "800 of 1,500 bytes leave no room for another 1,000");
+}
+
+/// A batch ends where another block like its last one would overflow its blobs, as far as the proposer knows how they fill.
+#[test]
+fn a_batch_ends_where_its_blobs_are_full() {
+    let (mut rules, state, window) = (rules(), state(), Window::new(hasher(), 10, vec![]));
+    rules.limits.blob_bytes_per_batch = 10_000;
+    let ready = [chunks(1, 9, 192), chunks(2, 9, 192)];
+    let seals = |blobs_full_at, ready: &[Vec<Arc<Held>>]| {
+        let moment = Moment { now_ms: 700, blobs_full_at };
+        build(moment, &rules, &state, &window, ready, vec![], None).seals_batch
+    };
+    // The block has 800 bytes.
+    assert!(!seals(None, &ready) && !seals(Some(1_600), &ready));
+    assert!(seals(Some(1_599), &ready));
+    assert!(!seals(Some(0), &[]), "a block without data fills nothing");
 }
 
 /// A Byzantine owner fills a rollup's whole quota with each of its chunks. The others' chunks go into every block all the same, whoever has
@@ -287,10 +303,14 @@ fn an_owner_that_crowds_a_quota_does_not_keep_others_out() {
         let mut parent = [0; 32];
         parent[7] = first;
         state.header = Digest::new(parent);
-        let cut = build(700, &rules, &state, &window, &ready, vec![], None);
+        let cut = build(at(700), &rules, &state, &window, &ready, vec![], None);
         let lanes: Vec<_> = cut.tips.iter().map(|t| t.lane.validator.get()).collect();
         assert_eq!(lanes, [1, 3, 4], "with the first turn at lane {first}");
     }
-    let alone = build(700, &rules, &state(), &window, &ready[1..2], vec![], None);
+    let alone = build(at(700), &rules, &state(), &window, &ready[1..2], vec![], None);
     assert_eq!(alone.tips.len(), 1, "what nobody else needs it may have");
+}
+
+const fn at(now_ms: u64) -> Moment {
+    Moment { now_ms, blobs_full_at: None }
 }

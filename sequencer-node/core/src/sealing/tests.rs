@@ -93,7 +93,7 @@ fn the_member_in_turn_encodes_and_the_others_check_before_they_sign() {
     let checked = other.on_job(JobResult::Checked { id: job(&events), result: Ok(()) });
     assert!(matches!(checked.as_slice(), [SealingEvent::Sign { digest: theirs, .. }] if theirs == digest));
     let sealed = other.signed(ticket, GroupSignature::new([1; 65]));
-    assert!(matches!(sealed.as_slice(), [SealingEvent::Sealed(batch)] if batch.header.number == 1));
+    assert!(matches!(sealed.as_slice(), [SealingEvent::Sealed(batch, _)] if batch.header.number == 1));
     assert_eq!((other.last_sealed(), other.open_batches()), (1, 0));
 }
 
