@@ -38,8 +38,10 @@ pub struct L1Summary {
     pub blobs: u64,
     /// Bytes of the batches' payloads, compressed, per transaction.
     pub bytes_per_tx: f64,
-    /// Of what the blobs could carry, so much is payload.
+    /// Of what a batch's blobs could carry, so much is payload; median of the batches.
     pub blob_fill: f64,
+    /// Share of the batchers' gas that was spent on transactions without effect.
+    pub wasted_gas: f64,
     /// Blob bytes paid for, per transaction: a blob is paid for whole. The same number is the blob gas.
     pub blob_bytes_per_tx: f64,
     /// Execution gas of all posts, per transaction.
@@ -104,7 +106,8 @@ impl Summary {
         row("gas per post", format!("{:.0}", self.l1.gas_per_batch));
         row("gas per transaction", format!("{:.1}", self.l1.gas_per_tx));
         row("payload bytes per transaction", format!("{:.1}", self.l1.bytes_per_tx));
-        row("blobs filled to", format!("{:.1} %", self.l1.blob_fill * 100.0));
+        row("blobs filled to", format!("{:.1} % (median of batches)", self.l1.blob_fill * 100.0));
+        row("gas without effect", format!("{:.2} %", self.l1.wasted_gas * 100.0));
         row(
             "blob bytes per transaction",
             format!("{:.0} (blobs are paid for whole)", self.l1.blob_bytes_per_tx),

@@ -330,13 +330,14 @@ async fn finish(
         epochs: args.epoch.map(|epoch| least_epochs(run.ended.duration_since(run.began), epoch)),
     };
     let mut checks = judge::judge(&evidence).await;
+    let gas = l1.wasted_gas(inbox, &up.batchers).await?;
     let mut chaos = match aftermath {
         Some(aftermath) => aftermath.outcomes(run.ended).await,
         None => Vec::new(),
     };
     if let Some(faults) = run.l1_faults {
         chaos.extend(faults.await.unwrap_or_default());
-        checks.push(judge::thrifty(l1.wasted_gas(inbox, &up.batchers).await?));
+        checks.push(judge::thrifty(gas));
     }
     let (ordered_ms, certified_ms) = {
         let book = locked(load.book());
@@ -357,7 +358,7 @@ async fn finish(
         ordered_ms,
         certified_ms,
         height: last.height,
-        l1: l1_summary(&from_l1, &batches),
+        l1: l1_summary(&from_l1, &batches, gas),
         chaos,
     })
 }
@@ -421,12 +422,19 @@ fn broken(checks: &[Check], chaos: &[Outcome]) -> Vec<String> {
 }
 
 /// What L1 cost, over the batches that were derived.
-pub(crate) fn l1_summary(from_l1: &FromL1, batches: &[crate::contract::Batch]) -> L1Summary {
+pub(crate) fn l1_summary(
+    from_l1: &FromL1,
+    batches: &[crate::contract::Batch],
+    (wasted, spent): (u64, u64),
+) -> L1Summary {
     let count = from_l1.batches.len();
     let gas: u64 = batches.iter().take(count).map(|batch| batch.gas).sum();
     let blobs: u64 = from_l1.batches.iter().map(|batch| batch.blobs as u64).sum();
     let in_blobs = from_l1.batches.iter().filter(|batch| batch.blobs > 0);
-    let in_blobs: u64 = in_blobs.map(|batch| batch.payload_bytes as u64).sum();
+    let mut fills: Vec<f64> = in_blobs
+        .map(|batch| batch.payload_bytes as f64 / (batch.blobs * batcher_format::blob::USABLE_BYTES) as f64)
+        .collect();
+    fills.sort_by(f64::total_cmp);
     let bytes = |batch: &judge::Load| (batch.payload_bytes + batch.inline_bytes) as u64;
     let payload: u64 = from_l1.batches.iter().map(bytes).sum();
     let transactions = from_l1.transactions();
@@ -435,7 +443,8 @@ pub(crate) fn l1_summary(from_l1: &FromL1, batches: &[crate::contract::Batch]) -
         batches: count as u64,
         blobs,
         bytes_per_tx: per(payload, transactions),
-        blob_fill: per(in_blobs, blobs * batcher_format::blob::USABLE_BYTES as u64),
+        blob_fill: fills.get(fills.len() / 2).copied().unwrap_or_default(),
+        wasted_gas: per(wasted, spent),
         blob_bytes_per_tx: per(blobs * crate::observe::BLOB_BYTES, transactions),
         gas_per_tx: per(gas, transactions),
         gas_per_batch: per(gas, count as u64),

@@ -43,6 +43,9 @@ const L1_DRAIN: Duration = Duration::from_secs(180);
 /// Why there is no measurement.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
+    /// L1's figures.
+    #[error(transparent)]
+    L1(#[from] crate::contract::L1Error),
     /// Before anything ran.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -201,6 +204,8 @@ async fn loaded(
     let distance = Distance::of(session).await;
     let ledger = ledger_of(&offered, session)?;
     let from_l1 = drained(up, observer, progress, &ledger).await;
+    let (l1, inbox) = observer.l1();
+    let gas = l1.wasted_gas(inbox, &up.batchers).await?;
     let account = output::account(&ledger, &from_l1);
     let policy = up.spec.rollup(rollup).map(|rollup| rollup.data);
     let load = Load::new(output::Parts {
@@ -208,7 +213,7 @@ async fn loaded(
         args,
         outcome,
         used: &used,
-        l1: l1_summary(&from_l1, &observer.batches()),
+        l1: l1_summary(&from_l1, &observer.batches(), gas),
         account,
         policy,
         distance,
