@@ -52,6 +52,28 @@ pub enum Fall {
     DiskLost,
 }
 
+/// How an endpoint shows L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Not at all.
+    Nothing,
+    /// On another fork than the others'.
+    OtherFork,
+}
+
+/// What the endpoints of some nodes show for a while.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Whose.
+    pub nodes: BTreeSet<usize>,
+    /// When, after [`START`].
+    pub at: Duration,
+    /// For how long.
+    pub length: Duration,
+    /// What.
+    pub sight: Sight,
+}
+
 /// Nodes that go down, and when they come back.
 #[derive(Clone, Debug)]
 pub struct Crash {
@@ -142,6 +164,8 @@ pub struct Plan {
     pub registry: Vec<(Duration, BTreeSet<usize>)>,
     /// When L1 is down.
     pub outages: Vec<Outage>,
+    /// Endpoints of honest nodes that go wrong.
+    pub views: Vec<View>,
     /// Those that are registered and never run.
     pub absent: BTreeSet<usize>,
     /// A bug on purpose in every node.
@@ -193,6 +217,7 @@ impl Plan {
             keeps: false,
             registry: Vec::new(),
             outages: Vec::new(),
+            views: Vec::new(),
             absent: BTreeSet::new(),
             planted: None,
         };
@@ -262,6 +287,13 @@ impl Plan {
     /// Whether L1 is down so long after the start.
     pub fn is_l1_down(&self, after: Duration) -> bool {
         self.outages.iter().any(|(at, length)| (*at..*at + *length).contains(&after))
+    }
+
+    /// What a node's endpoint shows so long after the start, if not the truth.
+    pub fn wrong_sight(&self, node: usize, after: Duration) -> Option<Sight> {
+        let is_wrong =
+            |view: &&View| view.nodes.contains(&node) && (view.at..view.at + view.length).contains(&after);
+        self.views.iter().find(is_wrong).map(|view| view.sight)
     }
 
     /// Who must be the committee in the end, where members change: without those that lie, or with them.

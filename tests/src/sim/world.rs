@@ -24,7 +24,7 @@ use super::l1::{L1, L1_BLOCK};
 use super::network::Network;
 use super::node::Node;
 use super::oracle::{Oracle, Standing, Violation};
-use super::plan::{Fall, Plan, START, below};
+use super::plan::{Fall, Plan, START, Sight, below};
 use super::prover;
 use super::wire;
 
@@ -67,8 +67,29 @@ pub struct Report {
     pub recovered_after_ms: Option<u64>,
     /// Whether the chain forked while more than f validators voted twice, which no protocol survives.
     pub forked_beyond: bool,
+    /// The L1 block that the newest block refers to, and the longest time for which the reference stood still, milliseconds.
+    pub l1_reference: (u64, u64),
     /// Broken promises.
     pub violations: Vec<Violation>,
+}
+
+/// How the L1 reference moves.
+#[derive(Default)]
+struct Reference {
+    number: u64,
+    since: Option<Time>,
+    longest: Duration,
+}
+
+impl Reference {
+    /// A block refers to this L1 block.
+    fn look(&mut self, now: Time, number: u64) {
+        let since = *self.since.get_or_insert(now);
+        self.longest = self.longest.max(now.since(since));
+        if number > self.number {
+            (self.number, self.since) = (number, Some(now));
+        }
+    }
 }
 
 enum Event {
@@ -140,6 +161,7 @@ struct World<'a> {
     network: Network,
     oracle: Oracle,
     l1: L1,
+    reference: Reference,
     rng: ChaCha8Rng,
     hash: Digest,
     events: u64,
@@ -181,6 +203,7 @@ impl<'a> World<'a> {
             network,
             oracle,
             l1: L1::default(),
+            reference: Reference::default(),
             rng,
             hash: Digest::ZERO,
             events: 0,
@@ -375,8 +398,13 @@ impl<'a> World<'a> {
             let missed = below(&mut self.rng, 10) == 0;
             let Some(state) = self.nodes.get(node).filter(|_| !missed) else { continue };
             let (life, mut sight) = (state.life, sight.clone());
+            match self.plan.wrong_sight(node, self.now.since(START)) {
+                Some(Sight::Nothing) => continue,
+                Some(Sight::OtherFork) => sight.block.hash = other_fork(number),
+                None => {}
+            }
             if state.byzantine {
-                sight.block.hash = Digest::sha256(&[b"another fork", &number.to_be_bytes()]);
+                sight.block.hash = other_fork(number);
                 (sight.registry, sight.epoch) = (Some(Arc::default()), Epoch::new(u64::MAX));
                 sight.queue = sight.queue.with(&forged_entry().leaf());
                 self.faults.count("lying L1 endpoint");
@@ -411,7 +439,9 @@ impl<'a> World<'a> {
 
     /// A node asks its endpoint for a part of the queue. One in five questions is not answered, and liars' endpoints show what is not there.
     fn read_queue(&mut self, node: usize, from: QueueMark, to: QueueMark) {
-        if self.plan.is_l1_down(self.now.since(START)) || below(&mut self.rng, 5) == 0 {
+        let after = self.now.since(START);
+        let sees_nothing = self.plan.wrong_sight(node, after) == Some(Sight::Nothing);
+        if sees_nothing || self.plan.is_l1_down(after) || below(&mut self.rng, 5) == 0 {
             return;
         }
         let Some(state) = self.nodes.get(node) else { return };
@@ -605,6 +635,7 @@ impl<'a> World<'a> {
                 let header = &decided.block.header;
                 let (height, count) = (header.height, header.tx_count);
                 self.tell(format!("{node} ordered {height} {:?} with {count}", header.hash()));
+                self.reference.look(self.now, decided.block.header.l1_reference.number);
                 self.oracle.ordered(self.now, node, life, &decided);
             }
             Output::Certified { height, signature } => self.oracle.certified(node, height, &signature),
@@ -858,9 +889,15 @@ impl<'a> World<'a> {
             recovered_after_ms: (!self.plan.is_beyond())
                 .then(|| self.now.since(self.plan.calm()).as_millis() as u64),
             forked_beyond,
+            l1_reference: (self.reference.number, self.reference.longest.as_millis() as u64),
             violations,
         }
     }
+}
+
+/// The hash of a block that the others do not have.
+fn other_fork(number: u64) -> Digest {
+    Digest::sha256(&[b"another fork", &number.to_be_bytes()])
 }
 
 fn rollup_of(number: u64) -> RollupId {
