@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Config, Flags};
+use crate::config::{self, Config, ConfigError, Flags};
 use crate::l1::L1;
 use crate::poster::Poster;
 use crate::status::Board;
@@ -24,7 +24,7 @@ use crate::txm::Account;
 use crate::{http, key};
 
 /// Exit code for settings that cannot be, so that a supervisor need not try again.
-pub(crate) const EXIT_CONFIG: u8 = 2;
+const EXIT_CONFIG: u8 = 2;
 
 /// Runs a batcher until it is told to stop. `args` begin with the program's name.
 ///
@@ -38,7 +38,25 @@ pub fn run_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         args.remove(1);
         return crate::op::run_from_args(args);
     }
-    let flags = match Flags::try_parse_from(args) {
+    start(
+        "batcher",
+        args,
+        |flags: Flags| {
+            let until_stdin_ends = flags.exit_on_stdin_eof;
+            Ok((config::load(flags, variables())?, until_stdin_ends))
+        },
+        |(config, until_stdin_ends)| run(config, until_stdin_ends),
+    )
+}
+
+/// Arguments to settings, settings to a run, and what came of it to an exit code.
+pub(crate) fn start<F: Parser, C>(
+    name: &str,
+    args: Vec<OsString>,
+    load: impl FnOnce(F) -> Result<C, ConfigError>,
+    run: impl FnOnce(C) -> Result<()>,
+) -> ExitCode {
+    let flags = match F::try_parse_from(args) {
         Ok(flags) => flags,
         Err(error) => {
             // Help and version are no errors; clap knows where each goes.
@@ -47,26 +65,29 @@ pub fn run_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     prepare_process();
-    let until_stdin_ends = flags.exit_on_stdin_eof;
-    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let config = match config::load(flags, variables) {
+    let config = match load(flags) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("batcher: {error}");
+            eprintln!("{name}: {error}");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    match run(config, until_stdin_ends) {
+    match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("batcher: {error:#}");
+            eprintln!("{name}: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
+/// Names of the environment's variables.
+pub(crate) fn variables() -> impl Iterator<Item = String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
+}
+
 /// Logs, and the one TLS provider.
-pub(crate) fn prepare_process() {
+fn prepare_process() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A host process may have set both up already.

@@ -289,7 +289,7 @@ fn the_wire_format_is_pinned() {
         wire::encode(&wire::Response::Founding(None)),
     ];
     let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
-    assert_eq!(hash.to_string(), "435ac0ebcc5fb92b913bb2184be60964d3ae5935070ffe335648fd26b138c52d");
+    assert_eq!(hash.to_string(), "bff4dfe8808b018cb323183ddabfc44e0a8903b1cb5d0dc29f400b3e01f9912b");
     let frames = [
         wire::encode(&Opening::Request(Request::Handover(Epoch::new(3)))),
         wire::encode(&Response::Handover(Some(Box::new(handover(&network(), 3, 2))))),

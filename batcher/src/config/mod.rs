@@ -21,6 +21,7 @@
 //! lists with commas) and a flag (`--l1`).
 
 mod sources;
+pub(crate) mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

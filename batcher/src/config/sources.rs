@@ -7,21 +7,19 @@ use std::time::Duration;
 
 use alloy::transports::http::reqwest::Url;
 use clap::Parser;
-use ordering_types::ChainSpec;
 use serde::Deserialize;
 
+use super::values::{chain_spec, fee, nonempty, read_toml, slot};
 use super::{Config, ConfigError};
 use crate::l1::MAX_ENDPOINTS;
 use crate::turn::Rotation;
 use crate::txm::Limits;
 
-const GWEI: u128 = 1_000_000_000;
 /// A transaction that is not mined after this many slots is replaced.
 const RESUBMIT_SLOTS: u32 = 3;
 /// Pause after trouble, and between looks for receipts: bounds on a fraction of the slot.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-const SHORTEST_SLOT_MS: u64 = 100;
 
 /// Settings that may come from any source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, clap::Args)]
@@ -137,12 +135,6 @@ fn read_file(path: &Path) -> Result<Settings, ConfigError> {
     Ok(settings)
 }
 
-fn read_toml<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error| ConfigError::File { path: path.to_owned(), why: error.to_string() })
-}
-
 impl Settings {
     /// Fills what is missing from `other`.
     fn or(self, other: Self) -> Self {
@@ -167,18 +159,10 @@ impl Settings {
 
 fn build(settings: Settings) -> Result<Config, ConfigError> {
     let missing = ConfigError::Missing;
-    let spec_path = settings.chain_spec.ok_or(missing("chain_spec"))?;
-    let spec: ChainSpec = read_toml(&spec_path)?;
-    spec.validate().map_err(|error| ConfigError::File { path: spec_path.clone(), why: error.to_string() })?;
-    let slot_ms = settings.l1_slot_ms.unwrap_or(12_000);
-    if slot_ms < SHORTEST_SLOT_MS {
-        let why = format!("{slot_ms} is below {SHORTEST_SLOT_MS}");
-        return Err(ConfigError::Value { key: "l1_slot_ms", why });
-    }
-    let slot = Duration::from_millis(slot_ms);
+    let spec = chain_spec(settings.chain_spec)?;
+    let slot = slot(settings.l1_slot_ms)?;
     let takeover = settings.takeover_ms.map_or(slot * 3 / 4, Duration::from_millis);
     let pause = (slot / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-    let gwei = |value: Option<u64>| u128::from(value.unwrap_or(500)) * GWEI;
     let password_file = settings.password_file.ok_or(missing("password_file"))?;
     let calldata_password = settings.calldata_password_file.unwrap_or_else(|| password_file.clone());
     Ok(Config {
@@ -192,17 +176,13 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
         metrics: metrics(settings.metrics)?,
         slot,
         limits: Limits {
-            max_cap: gwei(settings.max_fee_gwei),
-            max_blob: gwei(settings.max_blob_fee_gwei),
+            max_cap: fee(settings.max_fee_gwei),
+            max_blob: fee(settings.max_blob_fee_gwei),
             resubmit_after: slot * RESUBMIT_SLOTS,
             check_every: pause,
             pause,
         },
     })
-}
-
-fn nonempty(key: &'static str, list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
-    list.filter(|list| !list.is_empty()).ok_or(ConfigError::Missing(key))
 }
 
 fn endpoints(list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {

@@ -172,16 +172,17 @@ impl Task {
 
     /// Number of its first batch.
     pub fn first_number(&self) -> Option<u64> {
-        match self.0.goal {
-            Goal::Batches { first, .. } => Some(first),
-            Goal::FirstKey | Goal::Epoch(_) | Goal::Frames => None,
-        }
+        self.numbers().map(|(first, _)| first)
     }
 
     /// Number of its last batch.
     pub fn last_number(&self) -> Option<u64> {
+        self.numbers().map(|(_, last)| last)
+    }
+
+    fn numbers(&self) -> Option<(u64, u64)> {
         match self.0.goal {
-            Goal::Batches { last, .. } => Some(last),
+            Goal::Batches { first, last, .. } => Some((first, last)),
             Goal::FirstKey | Goal::Epoch(_) | Goal::Frames => None,
         }
     }

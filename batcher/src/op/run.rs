@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use batcher_format::kzg::{Kzg, PRECOMPUTE_PROVE};
-use clap::Parser;
 use color_eyre::eyre::{Context, Result};
 use rollup::client::Nodes;
 use rollup::verify::Network;
@@ -17,35 +16,19 @@ use super::feeder::{Feeder, Posted};
 use super::settings::{self, Config, Flags};
 use crate::key;
 use crate::l1::L1;
-use crate::run::{EXIT_CONFIG, prepare_process, stop_signal, stopped};
+use crate::run::{start, stop_signal, stopped, variables};
 
 /// Runs until it is told to stop. Prints a JSON line to standard output for each channel; logs go to standard error.
 pub(crate) fn run_from_args(args: Vec<OsString>) -> ExitCode {
-    let flags = match Flags::try_parse_from(args) {
-        Ok(flags) => flags,
-        Err(error) => {
-            // Help and version are no errors; clap knows where each goes.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::SUCCESS };
-        }
-    };
-    prepare_process();
-    let until_stdin_ends = flags.exit_on_stdin_eof;
-    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let config = match settings::load(flags, variables) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("batcher op: {error}");
-            return ExitCode::from(EXIT_CONFIG);
-        }
-    };
-    match run(config, until_stdin_ends) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("batcher op: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    start(
+        "batcher op",
+        args,
+        |flags: Flags| {
+            let until_stdin_ends = flags.exit_on_stdin_eof;
+            Ok((settings::load(flags, variables())?, until_stdin_ends))
+        },
+        |(config, until_stdin_ends)| run(config, until_stdin_ends),
+    )
 }
 
 fn run(config: Config, until_stdin_ends: bool) -> Result<()> {

@@ -31,9 +31,9 @@ use serde::Deserialize;
 
 use super::feeder::Plan;
 use crate::config::ConfigError;
+use crate::config::values::{chain_spec, fee, nonempty, read_toml, slot};
 use crate::txm::Limits;
 
-const GWEI: u128 = 1_000_000_000;
 /// A transaction that is not mined after this many slots is replaced.
 const RESUBMIT_SLOTS: u32 = 3;
 /// Slots until what is posted must be read: two epochs of L1, after which it is final.
@@ -41,7 +41,6 @@ const PATIENCE_SLOTS: u32 = 64;
 /// Looks at L1 and at the execution node: bounds on an eighth of the slot.
 const SHORTEST_POLL: Duration = Duration::from_millis(100);
 const LONGEST_POLL: Duration = Duration::from_secs(2);
-const SHORTEST_SLOT_MS: u64 = 100;
 
 /// The command line; each key may come from the file as well.
 #[derive(Clone, Debug, Default, Parser)]
@@ -156,12 +155,6 @@ fn read_file(path: &Path) -> Result<Settings, ConfigError> {
     Ok(settings)
 }
 
-fn read_toml<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error| ConfigError::File { path: path.to_owned(), why: error.to_string() })
-}
-
 impl Settings {
     /// Fills what is missing from `other`.
     fn or(self, other: Self) -> Self {
@@ -186,22 +179,14 @@ impl Settings {
 
 fn build(settings: Settings) -> Result<Config, ConfigError> {
     let missing = ConfigError::Missing;
-    let spec_path = settings.chain_spec.ok_or(missing("chain_spec"))?;
-    let spec: ChainSpec = read_toml(&spec_path)?;
-    spec.validate().map_err(|error| ConfigError::File { path: spec_path.clone(), why: error.to_string() })?;
+    let spec = chain_spec(settings.chain_spec)?;
     let rollup = RollupId::new(settings.rollup.ok_or(missing("rollup"))?);
     let chain_id = spec.rollup(rollup).map(|known| known.chain_id).ok_or_else(|| ConfigError::Value {
         key: "rollup",
         why: format!("the chain specification has no rollup {rollup}"),
     })?;
-    let slot_ms = settings.l1_slot_ms.unwrap_or(12_000);
-    if slot_ms < SHORTEST_SLOT_MS {
-        let why = format!("{slot_ms} is below {SHORTEST_SLOT_MS}");
-        return Err(ConfigError::Value { key: "l1_slot_ms", why });
-    }
-    let slot = Duration::from_millis(slot_ms);
+    let slot = slot(settings.l1_slot_ms)?;
     let poll = (slot / 8).clamp(SHORTEST_POLL, LONGEST_POLL);
-    let gwei = |value: Option<u64>| u128::from(value.unwrap_or(500)) * GWEI;
     let plan = Plan {
         rollup,
         chain_id,
@@ -220,17 +205,13 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
         password_file: settings.password_file.ok_or(missing("password_file"))?,
         plan,
         limits: Limits {
-            max_cap: gwei(settings.max_fee_gwei),
-            max_blob: gwei(settings.max_blob_fee_gwei),
+            max_cap: fee(settings.max_fee_gwei),
+            max_blob: fee(settings.max_blob_fee_gwei),
             resubmit_after: slot * RESUBMIT_SLOTS,
             check_every: poll,
             pause: poll,
         },
     })
-}
-
-fn nonempty(key: &'static str, list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
-    list.filter(|list| !list.is_empty()).ok_or(ConfigError::Missing(key))
 }
 
 #[cfg(test)]

@@ -200,7 +200,7 @@ type Snapshot = (
     ordering::l1::L1Book,
     BTreeMap<LaneId, (LaneSequence, Digest)>,
     BTreeMap<ValidatorId, u64>,
-    (u64, Height, u64, u32, u64, u64),
+    (u64, Height, u64, u32, [u64; 2], u64),
     Digest,
     (BTreeMap<ValidatorId, (u8, Height)>, BTreeSet<ValidatorId>),
 );

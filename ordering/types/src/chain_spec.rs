@@ -358,7 +358,8 @@ impl ChainSpec {
 
     /// The fullest batch that the limits allow fits into its blobs without any compression.
     fn validate_batch_size(&self) -> Result<(), ChainSpecError> {
-        let rollups = u64::try_from(self.rollups.len()).unwrap_or(u64::MAX);
+        let rollups = self.rollups.iter().filter(|rollup| rollup.data != DataPolicy::Calldata).count();
+        let rollups = u64::try_from(rollups).unwrap_or(u64::MAX);
         let heads = BLOCK_OVERHEAD_BYTES.saturating_add(rollups.saturating_mul(SECTION_OVERHEAD_BYTES));
         let heads = heads.saturating_mul(u64::from(self.limits.blocks_per_batch));
         let got = heads.saturating_add(u64::from(self.limits.blob_bytes_per_batch));

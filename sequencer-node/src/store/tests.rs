@@ -297,7 +297,7 @@ fn a_block_is_confirmed_by_the_first_signature_from_it_on() {
 /// At block 50, with this chunk of the lane decided, and a batch that ends there.
 fn checkpoint() -> Checkpoint {
     let lanes = BTreeMap::from([(lane(), (LaneSequence::new(50), chunk(50).digest()))]);
-    let batch = (4_u64, Height::new(51), 0_u64, 0_u32, 0_u64, 0_u64);
+    let batch = (4_u64, Height::new(51), 0_u64, 0_u32, [0_u64; 2], 0_u64);
     let reputation = (BTreeMap::<ValidatorId, (u8, Height)>::new(), BTreeSet::<ValidatorId>::new());
     let system = BTreeMap::<ValidatorId, u64>::new();
     let snapshot = codec::encode(&(

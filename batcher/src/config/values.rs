@@ -1,0 +1,49 @@
+//! Settings that both of the batcher's programs have, read alike.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ordering_types::ChainSpec;
+use serde::Deserialize;
+
+use super::ConfigError;
+
+/// Time between the blocks of Ethereum.
+const DEFAULT_SLOT_MS: u64 = 12_000;
+/// Shorter ones leave no time for anything.
+const SHORTEST_SLOT_MS: u64 = 100;
+/// Most per gas, and per blob gas, unless the settings say so.
+const DEFAULT_FEE_GWEI: u64 = 500;
+const GWEI: u128 = 1_000_000_000;
+
+pub(crate) fn read_toml<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::File { path: path.to_owned(), why: error.to_string() })
+}
+
+/// The genesis file.
+pub(crate) fn chain_spec(path: Option<PathBuf>) -> Result<ChainSpec, ConfigError> {
+    let path = path.ok_or(ConfigError::Missing("chain_spec"))?;
+    let spec: ChainSpec = read_toml(&path)?;
+    spec.validate().map_err(|error| ConfigError::File { path, why: error.to_string() })?;
+    Ok(spec)
+}
+
+pub(crate) fn slot(l1_slot_ms: Option<u64>) -> Result<Duration, ConfigError> {
+    let slot_ms = l1_slot_ms.unwrap_or(DEFAULT_SLOT_MS);
+    if slot_ms < SHORTEST_SLOT_MS {
+        let why = format!("{slot_ms} is below {SHORTEST_SLOT_MS}");
+        return Err(ConfigError::Value { key: "l1_slot_ms", why });
+    }
+    Ok(Duration::from_millis(slot_ms))
+}
+
+/// A price in wei.
+pub(crate) fn fee(gwei: Option<u64>) -> u128 {
+    u128::from(gwei.unwrap_or(DEFAULT_FEE_GWEI)) * GWEI
+}
+
+pub(crate) fn nonempty(key: &'static str, list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
+    list.filter(|list| !list.is_empty()).ok_or(ConfigError::Missing(key))
+}
