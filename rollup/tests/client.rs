@@ -310,5 +310,5 @@ fn the_wire_format_is_pinned() {
         wire::encode(&Response::Status(status())),
     ];
     let hash = Digest::sha256(&frames.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
-    assert_eq!(hash.to_string(), "c07a6ef2a8a37777b71305ca024a91bd6094c51478fbe97a738caa865aebf41f");
+    assert_eq!(hash.to_string(), "606ef94fac8b28a044cb51b6efe81e89550f6b1063dadddcab4777a48267538d");
 }
