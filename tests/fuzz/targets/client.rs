@@ -94,7 +94,12 @@ fn frames() -> Vec<Vec<u8>> {
         sealed: 1,
         peers: 3,
     };
-    let encoded = EncodedBatch { payload: Bytes::from_static(&[1; 50]), inline: Bytes::new(), commitments: vec![], proofs: vec![] };
+    let encoded = EncodedBatch {
+        payload: Bytes::from_static(&[1; 50]),
+        inline: Bytes::new(),
+        commitments: vec![],
+        proofs: vec![],
+    };
     let mut batch = (**network.sealed().expect("a batch is sealed")).clone();
     batch.encoded = Arc::new(encoded);
     // The network's own keys are simulated, which nothing reads.
