@@ -60,7 +60,7 @@ impl Poster {
     ) -> Self {
         Self {
             l1,
-            source: Source { nodes, patience: rotation.preparation() },
+            source: Source { nodes, patience: rotation.patience() },
             rotation,
             board,
             kzg,
@@ -97,8 +97,13 @@ impl Poster {
     async fn turn(&mut self) {
         let done = self.work().await;
         let pause = self.txm.pause().cloned().map(Trouble::from);
+        let failed = done.is_err();
         let trouble = done.err().or(pause);
         self.report(trouble.as_ref());
+        let now = self.now();
+        if let Some(candidate) = self.candidate.as_mut().filter(|_| failed || self.txm.is_paused(now)) {
+            candidate.held_up(now);
+        }
         self.board.bumps(self.txm.bumps());
         self.board.endpoints(self.l1.good_endpoints());
         self.board.update(|status| status.in_flight = self.txm.flying().count());
@@ -224,7 +229,7 @@ impl Poster {
             return Ok(self.idle("nothing to post"));
         };
         let wait = candidate.wait(now, &self.rotation);
-        if wait <= self.rotation.preparation() {
+        if wait <= Rotation::preparation(candidate.blobs()) {
             self.prepare().await?;
         }
         let Some(candidate) = &self.candidate else { return Ok(false) };

@@ -1,7 +1,11 @@
 //! Several batchers without talking to each other: batch `number`, with the handover before it if it is the first of an
-//! epoch, is the turn of batcher `number mod count`; the next ones take over, one after the other, when it stays unposted.
+//! epoch, is the turn of batcher `number mod count`; the next ones take over, one after the other, when it stays unposted. Who waits counts from
+//! when the batch was there, and leaves the others the time that their cell proofs take.
 
 use std::time::Duration;
+
+/// What making the cell proofs of a blob may take a slow machine (EIP-7594; a third of a second of one fast core).
+const PROOFS_OF_A_BLOB: Duration = Duration::from_millis(750);
 
 /// One batcher's place among all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,20 +32,26 @@ impl Rotation {
         Ok(Self { index, count, takeover })
     }
 
-    /// How long a batch must have been available before this batcher posts it.
-    pub fn delay(&self, number: u64) -> Duration {
+    /// How long batch `number`, which goes out with so many blobs, must have been available before this batcher posts it.
+    pub fn delay(&self, number: u64, blobs: usize) -> Duration {
         let turn = number % self.count;
         let places = (self.index + self.count - turn) % self.count;
-        self.takeover.saturating_mul(u32::try_from(places).unwrap_or(u32::MAX))
+        let each = self.takeover.saturating_add(Self::preparation(blobs));
+        each.saturating_mul(u32::try_from(places).unwrap_or(u32::MAX))
     }
 
-    /// How much longer each batcher waits than the one before it.
+    /// How much longer each batcher waits than the one before it, beside the time that its cell proofs take.
     pub const fn takeover(&self) -> Duration {
         self.takeover
     }
 
-    /// How long before its time comes a batcher prepares the transaction: cell proofs take a while.
-    pub fn preparation(&self) -> Duration {
+    /// How long before its time comes a batcher makes the cell proofs of so many blobs.
+    pub fn preparation(blobs: usize) -> Duration {
+        PROOFS_OF_A_BLOB.saturating_mul(u32::try_from(blobs).unwrap_or(u32::MAX))
+    }
+
+    /// How long the nodes are asked for more batches, which may go into the same transaction.
+    pub fn patience(&self) -> Duration {
         self.takeover / 2
     }
 }
@@ -57,10 +67,13 @@ mod tests {
         for count in 1..5 {
             let all: Vec<Rotation> = (0..count).map(|i| Rotation::new(i, count, second).unwrap()).collect();
             for number in 0..20 {
-                let mut delays: Vec<Duration> = all.iter().map(|r| r.delay(number)).collect();
-                delays.sort();
-                let wanted: Vec<Duration> = (0..count as u32).map(|places| second * places).collect();
-                assert_eq!(delays, wanted);
+                for blobs in [0, 1, 6] {
+                    let mut delays: Vec<Duration> = all.iter().map(|r| r.delay(number, blobs)).collect();
+                    delays.sort();
+                    let each = second + Rotation::preparation(blobs);
+                    let wanted: Vec<Duration> = (0..count as u32).map(|places| each * places).collect();
+                    assert_eq!(delays, wanted);
+                }
             }
         }
     }
@@ -68,8 +81,9 @@ mod tests {
     #[test]
     fn the_turn_moves_with_the_number() {
         let rotation = Rotation::new(1, 2, Duration::from_secs(9)).unwrap();
-        assert_eq!(rotation.delay(7), Duration::ZERO);
-        assert_eq!(rotation.delay(8), Duration::from_secs(9));
+        assert_eq!(rotation.delay(7, 6), Duration::ZERO);
+        assert_eq!(rotation.delay(8, 0), Duration::from_secs(9));
+        assert!(rotation.delay(8, 6) > rotation.delay(8, 1), "another one's proofs take their time");
         assert!(Rotation::new(2, 2, Duration::ZERO).is_err());
         assert!(Rotation::new(0, 0, Duration::ZERO).is_err());
     }

@@ -85,7 +85,7 @@ async fn a_series_goes_on_after_what_another_batcher_posted_of_it() {
         let Simulation::Succeeds(gas) = network.simulate(&l1, &task).await else {
             panic!("{task} is not wanted")
         };
-        let hash = l1.send(&task, &network.signed(&l1, &task, gas, true).await).await.unwrap();
+        let hash = l1.send(&task, &network.signed(&l1, &task, gas, false).await).await.unwrap();
         network.mined(&l1, hash).await
     };
     let sealed = |numbers: std::ops::RangeInclusive<u64>| numbers.map(|n| network.sealed(n)).collect();

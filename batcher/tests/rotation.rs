@@ -178,7 +178,7 @@ async fn a_handover_that_is_on_its_way_is_not_sent_again() {
     let (first, second) = (network.as_seen_by(1), network.as_seen_by(2));
     let send = async |l1: &L1| {
         let Simulation::Succeeds(gas) = network.simulate(l1, &task).await else { panic!("wanted") };
-        l1.send(&task, &network.signed(l1, &task, gas, false).await).await
+        l1.send(&task, &network.signed(l1, &task, gas, true).await).await
     };
     let hash = send(&first).await.unwrap();
     assert_eq!(send(&second).await, Err(SendFailure::LostRace));

@@ -155,12 +155,11 @@ async fn several_transactions_fly_when_l1_is_behind() {
     batcher.task.abort();
 }
 
-/// Two batchers come back from the same outage: neither burns gas in the other's way. (Patient ones: cell proofs of fifteen batches take a
-/// busy machine a while, which must not be taken for death.)
+/// Two batchers come back from the same outage: neither burns gas in the other's way, though cell proofs of fifteen batches take a while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_batchers_catch_up_without_burning_gas() {
     let network = Network::start().await;
-    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, SLOT * 20));
+    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, SLOT * 2));
     network.seal(200);
     derived(&network, 1).await;
     dev(&network, "dev_outage", json!([600])).await;
@@ -241,6 +240,35 @@ async fn an_empty_account_stops_it_and_money_starts_it_again() {
     derived(&network, 2).await;
     status(&batcher, "all is well", |status| !status.out_of_money && status.trouble.is_none()).await;
     batcher.task.abort();
+}
+
+/// Both wait for money with the same batch in hand, and get it at the same time: whose turn it is posts, and the other one lets it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_batchers_with_money_again_do_not_both_post() {
+    let network = Network::start().await;
+    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, SLOT * 2));
+    network.seal(200);
+    derived(&network, 1).await;
+    let fill = async |wei: u64| {
+        for payer in [0, 1] {
+            dev(&network, "dev_setBalance", json!([account(payer).address(), U256::from(wei)])).await;
+        }
+    };
+    for number in [2, 3] {
+        fill(1_000).await;
+        network.seal(200);
+        for batcher in &running {
+            status(batcher, "out of money", |status| status.out_of_money).await;
+        }
+        fill(ETHER).await;
+        derived(&network, number).await;
+        for batcher in &running {
+            status(batcher, "all is well", |status| status.trouble.is_none() && status.in_flight == 0).await;
+        }
+    }
+    let receipts = network.receipts().await;
+    assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
+    running.iter().for_each(|batcher| batcher.task.abort());
 }
 
 /// One L1 with three endpoints.

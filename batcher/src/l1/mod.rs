@@ -322,7 +322,7 @@ impl L1 {
         let (hash, raw) = task.sign(signer, self.chain_id, self.inbox, send).map_err(|why| refused(&why))?;
         // Another batcher's transaction in the pool is as good as mined, and ours would burn gas. Asked last, when only
         // the sending itself is left to race with; an endpoint without a pending state only costs such a race.
-        if !send.again && self.is_past(task.goal(), "pending").await.unwrap_or(false) {
+        if send.alone && self.is_past(task.goal(), "pending").await.unwrap_or(false) {
             return Err(SendFailure::LostRace);
         }
         let raw = json!([hex::encode_prefixed(&raw)]);

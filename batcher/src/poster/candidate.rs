@@ -17,6 +17,7 @@ use crate::txm::{Account, Kind, Market, Place};
 pub(super) struct Candidate {
     /// What L1 takes then.
     pub(super) place: Place,
+    /// Since when it can be posted: it is there, and nothing was in our way since.
     since: Time,
     /// After another batcher's transaction was seen in the pool: it gets as long as a batcher whose turn it is.
     pub(super) not_before: Time,
@@ -66,8 +67,24 @@ impl Candidate {
 
     /// How long until it is our turn.
     pub(super) fn wait(&self, now: Time, rotation: &Rotation) -> Duration {
-        let delay = if self.pressing { Duration::ZERO } else { rotation.delay(self.place.number) };
+        let delay =
+            if self.pressing { Duration::ZERO } else { rotation.delay(self.place.number, self.blobs()) };
         (self.since + delay).max(self.not_before).since(now)
+    }
+
+    /// What kept us from posting most likely kept the others from it, too: whose turn it is has its time from now on.
+    pub(super) fn held_up(&mut self, now: Time) {
+        self.since = self.since.max(now);
+    }
+
+    /// Those that it would go out with.
+    pub(super) fn blobs(&self) -> usize {
+        match &self.content {
+            Content::Call(_) => 0,
+            Content::Batches { batches, .. } => {
+                batches.iter().map(|batch| batch.encoded.commitments.len()).sum()
+            }
+        }
     }
 
     /// What could be sent at these prices, beside what flies already; `None` if it has no such form, or that is not prepared.

@@ -143,8 +143,11 @@ pub struct Send {
     pub nonce: u64,
     /// Its prices.
     pub fees: Fees,
-    /// Whether this call was sent before, so that the pool's state says nothing about other batchers.
+    /// Whether this call was sent before.
     pub again: bool,
+    /// Whether the pool had nothing wanted of ours under this nonce when it was last looked at: if its state has the call done, another batcher
+    /// did it.
+    pub alone: bool,
 }
 
 /// What the host is told.

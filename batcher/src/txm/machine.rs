@@ -184,7 +184,8 @@ impl Txm {
         }
     }
 
-    fn is_paused(&self, now: Time) -> bool {
+    /// Whether something that L1 said or did not say keeps everything back for now.
+    pub fn is_paused(&self, now: Time) -> bool {
         self.pause.as_ref().is_some_and(|(until, _)| *until > now)
     }
 
@@ -212,7 +213,7 @@ impl Txm {
             return self.rest(now, Pause::TooExpensive);
         };
         let fees = old.as_ref().map_or(quote, |old| old.fees.doubled().at_least(quote));
-        let send = Send { call, nonce, fees, again: false };
+        let send = Send { call, nonce, fees, again: false, alone: true };
         self.afford(now, send, old.map(|old| old.cost()))
     }
 
@@ -239,8 +240,10 @@ impl Txm {
             (!self.waiting(flight.account).any(other_kind)).then_some((flight, call, bump))
         })?;
         let (nonce, old, cost) = (flight.nonce, flight.fees, flight.cost());
+        let resent = matches!(flight.stage, Stage::Flying(Due::Resend(_)));
+        let alone = resent && self.standing(flight.account).is_some_and(|standing| standing.pending <= nonce);
         let fees = if bump { self.outbid(old, call.kind) } else { old };
-        self.afford(now, Send { call, nonce, fees, again: true }, Some(cost))
+        self.afford(now, Send { call, nonce, fees, again: true, alone }, Some(cost))
     }
 
     /// Whether it must be sent, and then whether at a higher price.
@@ -299,7 +302,8 @@ impl Txm {
             Err(SendFailure::Unanswered(hash)) => self.record(now, send, Some(hash), Due::Resend(retry)),
             // Something is there at a price that we do not know: count ours as its price, so that the next one doubles.
             Err(SendFailure::Underpriced) => self.record(now, send, None, Due::Outbid),
-            Err(SendFailure::LostRace) => {}
+            // A call that is not on its way is asked for again, one that was is looked at again: the other one's may get lost, too.
+            Err(SendFailure::LostRace) => self.set_due(send, Due::Resend(retry)),
             Err(SendFailure::NonceTooLow) => self.rest_with(now, send, Due::Resend(retry), Pause::Stale),
             Err(SendFailure::NonceTooHigh) => {
                 self.resend_before(now, send);
@@ -350,13 +354,18 @@ impl Txm {
 
     /// A pause; what was sent before is tried again after it, a new call is asked for again.
     fn rest_with(&mut self, now: Time, send: Send, due: Due, why: Pause) {
+        self.set_due(send, due);
+        let _: Option<Send> = self.rest(now, why);
+    }
+
+    /// What is to be done next about what was sent before.
+    fn set_due(&mut self, send: Send, due: Due) {
         let this = |flight: &&mut Flight| flight.account == send.call.account && flight.nonce == send.nonce;
         if send.again
             && let Some(flight) = self.flights.iter_mut().find(this)
         {
             flight.stage = Stage::Flying(due);
         }
-        let _: Option<Send> = self.rest(now, why);
     }
 
     fn rest<T>(&mut self, now: Time, why: Pause) -> Option<T> {

@@ -48,6 +48,8 @@ struct World {
     accounts: Vec<Account>,
     chain: Vec<Block>,
     pool: BTreeMap<(Account, u64), Pooled>,
+    /// What the pool holds of another batcher.
+    rival: Option<Goal>,
     market: Market,
     balance: u128,
     hashes: BTreeMap<Vec<u8>, B256>,
@@ -78,6 +80,7 @@ impl World {
             accounts,
             chain: vec![Block { nonces, ..Block::default() }],
             pool: BTreeMap::new(),
+            rival: None,
             market,
             balance: ETHER,
             hashes: BTreeMap::new(),
@@ -193,12 +196,8 @@ impl World {
             return Err(SendFailure::Refused("txpool is full".to_owned()));
         }
         let mut pending = self.head().place;
-        if !send.again
-            && self
-                .pool
-                .values()
-                .any(|pooled| pooled.call.id >= FOREIGN && Self::apply(&mut pending, pooled.call.goal))
-        {
+        let rivals = self.rival.is_some_and(|goal| Self::apply(&mut pending, goal));
+        if send.alone && rivals && send.call.goal.is_past(pending) {
             return Err(SendFailure::LostRace);
         }
         let answer = self.pool_answer(send, hash);
@@ -237,8 +236,13 @@ impl World {
         Ok(hash)
     }
 
+    fn next_block(&self) -> Block {
+        Block { receipts: BTreeMap::new(), mined: vec![], ..self.head().clone() }
+    }
+
     fn mine(&mut self) {
-        let mut block = Block { receipts: BTreeMap::new(), mined: vec![], ..self.head().clone() };
+        let mut block = self.next_block();
+        self.mine_rival(&mut block);
         for account in self.accounts.clone() {
             loop {
                 let key = (account, block.nonces[&account]);
@@ -291,14 +295,37 @@ impl World {
         }
     }
 
+    fn forget(&mut self) {
+        let keep = self.rng.gen_bool(0.5);
+        self.pool.retain(|_, _| keep && self.rng.gen_bool(0.7));
+        self.rival = self.rival.filter(|_| keep);
+        self.drop_gapped();
+        self.say(|| "the pool forgets".to_owned());
+    }
+
+    /// Another batcher's transaction reaches the pool.
+    fn rival_sends(&mut self) {
+        let place = self.head().place;
+        let goal = match () {
+            () if place.number == 0 => Goal::FirstKey,
+            () if place.epoch < epoch_of(place.number) => Goal::Epoch(place.epoch.next()),
+            () => Goal::Batches { epoch: place.epoch, first: place.number, last: place.number },
+        };
+        self.rival = Some(goal).filter(|_| place.number <= BATCHES);
+        self.say(|| format!("another batcher: {:?}", self.rival));
+    }
+
+    fn mine_rival(&mut self, block: &mut Block) {
+        if let Some(goal) = self.rival.take() {
+            Self::apply(&mut block.place, goal);
+        }
+    }
+
     fn misfortune(&mut self) {
         match self.rng.gen_range(0..100) {
             0..6 => self.reorganise(),
             6..12 => {
-                let keep = self.rng.gen_bool(0.5);
-                self.pool.retain(|_, _| keep && self.rng.gen_bool(0.7));
-                self.drop_gapped();
-                self.say(|| "the pool forgets".to_owned());
+                self.forget();
             }
             12..20 => {
                 let dear = |rng: &mut ChaCha8Rng| GWEI << rng.gen_range(0..11);
@@ -309,27 +336,17 @@ impl World {
             20..26 => self.balance = if self.rng.gen_bool(0.5) { ETHER } else { 1_000 },
             26..34 => {
                 // Another batcher was first.
-                let mut block = self.head().clone();
-                (block.receipts, block.mined) = (BTreeMap::new(), vec![]);
-                let place = block.place;
-                let goal = match () {
-                    () if place.number == 0 => Goal::FirstKey,
-                    () if place.epoch < epoch_of(place.number) => Goal::Epoch(place.epoch.next()),
-                    () => Goal::Batches { epoch: place.epoch, first: place.number, last: place.number },
-                };
-                if place.number <= BATCHES {
-                    Self::apply(&mut block.place, goal);
+                self.rival_sends();
+                if self.rng.gen_bool(0.5) {
+                    let mut block = self.next_block();
+                    self.mine_rival(&mut block);
                     self.chain.push(block);
-                    self.say(|| "another batcher".to_owned());
                 }
             }
             _ => {}
         }
     }
 }
-
-/// Calls of other batchers have ids from here on.
-const FOREIGN: u64 = u64::MAX / 2;
 
 /// No batch has two carriers on their way, as far as the machine can help it: a reorganisation may bring back what was mined one after the
 /// other.
@@ -462,6 +479,35 @@ fn a_sane_l1_gets_everything_once() {
         // Batches of an epoch go out together, whatever their number; a handover has a slot of its own.
         assert!(slots <= 20, "seed {seed}: {slots} slots");
     }
+}
+
+/// Pools forget, and another batcher is quicker then: nobody who looks before it sends burns gas.
+#[test]
+fn what_the_pool_forgets_does_not_race_with_another_batcher() {
+    let mut races = 0;
+    for seed in 0..500 {
+        let mut world = World::new(seed, false);
+        world.sane = true;
+        let mut txm = Txm::new(limits());
+        while world.head().place.number <= BATCHES {
+            world.now = world.now + Duration::from_secs(12);
+            turn(&mut world, &mut txm);
+            if world.rng.gen_bool(0.5) {
+                world.forget();
+                // It looks, too: there is nothing of ours that does the same.
+                if world.pool.is_empty() {
+                    world.rival_sends();
+                    races += 1;
+                    turn(&mut world, &mut txm);
+                }
+            }
+            if world.rng.gen_bool(0.5) {
+                world.mine();
+            }
+        }
+        assert_eq!(world.reverted, 0, "seed {seed}");
+    }
+    assert!(races > 500);
 }
 
 /// Whatever L1 says: no panic, no price above the ceiling, no batch with two carriers, and no more than so much in memory.

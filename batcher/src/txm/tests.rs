@@ -160,6 +160,32 @@ fn every_refusal_of_a_first_send_has_its_row() {
     assert_eq!((txm.pause(), txm.calls().count()), (None, 0), "another batcher's is in the pool");
 }
 
+/// The pool has forgotten ours and holds another batcher's: ours is not sent beside it, and goes out if that one is forgotten, too.
+#[test]
+fn what_is_sent_again_lets_another_batchers_go_first() {
+    let mut txm = flying();
+    txm.observe(at(1), seen(5, 7, 7));
+    let send = txm.next_send(at(1)).unwrap();
+    assert!(send.again && send.alone, "what the pool does is another one's doing");
+    txm.sent(at(1), send, Err(SendFailure::LostRace));
+    assert_eq!(txm.next_send(at(1)), None, "not at once");
+    assert_eq!(txm.pause(), None);
+    txm.observe(at(5), seen(5, 7, 7));
+    assert_eq!(txm.next_send(at(5)), Some(send), "it is looked at again");
+    txm.sent(at(5), send, Err(SendFailure::LostRace));
+    assert_eq!(told(txm.observe(at(6), seen(6, 7, 7))), [lost(send.call.id)]);
+    assert_eq!(txm.next_send(at(9)), None);
+}
+
+/// What the pool holds of ours has the call done there: the price says nothing about others.
+#[test]
+fn what_is_outbid_is_not_alone() {
+    let mut txm = flying();
+    txm.observe(at(1), seen(5, 7, 8));
+    let late = at(1) + limits().resubmit_after;
+    assert!(txm.next_send(late).is_some_and(|send| send.again && !send.alone));
+}
+
 /// Every answer to sending what flies already.
 #[test]
 fn every_refusal_of_a_resend_has_its_row() {

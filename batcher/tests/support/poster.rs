@@ -83,11 +83,17 @@ impl Network {
     }
 
     /// The task at its account's next nonce, whether or not it would succeed.
-    pub(crate) async fn signed(&self, l1: &L1, task: &Task, gas: u64, again: bool) -> Send {
+    pub(crate) async fn signed(&self, l1: &L1, task: &Task, gas: u64, alone: bool) -> Send {
         let seen = self.snapshot(l1, &[]).await;
         let (account, kind) = (Account::Blobs, task.kind());
         let call = Call { id: 0, goal: task.goal(), account, kind, gas, blob_gas: task.blob_gas() };
-        Send { call, nonce: seen.accounts[&account].nonce, fees: seen.market.generous(kind), again }
+        Send {
+            call,
+            nonce: seen.accounts[&account].nonce,
+            fees: seen.market.generous(kind),
+            again: false,
+            alone,
+        }
     }
 
     /// Waits until it is mined: whether it succeeded.
