@@ -95,15 +95,15 @@ impl Poster {
 
     /// Does what can be done now.
     async fn turn(&mut self) {
-        let done = self.work().await;
-        let pause = self.txm.pause().cloned().map(Trouble::from);
-        let failed = done.is_err();
-        let trouble = done.err().or(pause);
-        self.report(trouble.as_ref());
+        let failure = self.work().await.err();
         let now = self.now();
-        if let Some(candidate) = self.candidate.as_mut().filter(|_| failed || self.txm.is_paused(now)) {
+        if (failure.is_some() || self.txm.is_paused(now))
+            && let Some(candidate) = &mut self.candidate
+        {
             candidate.held_up(now);
         }
+        let pause = || self.txm.pause().cloned().map(Trouble::from);
+        self.report(failure.or_else(pause).as_ref());
         self.board.bumps(self.txm.bumps());
         self.board.endpoints(self.l1.good_endpoints());
         self.board.update(|status| status.in_flight = self.txm.flying().count());

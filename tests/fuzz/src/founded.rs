@@ -86,6 +86,7 @@ pub fn spec() -> Arc<ChainSpec> {
             rollup(1, RollupKind::Opaque, DataPolicy::Blob),
             rollup(2, RollupKind::Opaque, DataPolicy::Committee),
             rollup(3, RollupKind::Evm, DataPolicy::Blob),
+            rollup(4, RollupKind::Opaque, DataPolicy::Calldata),
         ],
         ..ChainSpec::default()
     })
@@ -174,7 +175,7 @@ impl Run {
             .expect("somebody waits for something");
         self.now = self.now.max(due);
         let data = (step as u64).to_be_bytes().repeat(1 + step % 5).into();
-        let transaction = Transaction { rollup: RollupId::new(1 + step as u32 % 2), data };
+        let transaction = Transaction { rollup: RollupId::new([1, 2, 4][step % 3]), data };
         let _ = self.cores[step % NODES].submit(self.now, transaction);
         self.drain(step % NODES);
         for node in 0..NODES {

@@ -1,4 +1,4 @@
-//! What L1 has of a batch: blobs, payload, columns of transactions, header; and a sealed batch as nodes hand it to batchers.
+//! What L1 has of a batch: blobs, payload, inline data, columns of transactions, header; and a sealed batch as nodes hand it to batchers.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -72,27 +72,32 @@ fn transactions(count: u8) -> Vec<Bytes> {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    let payload = &sealed().encoded.payload;
+    let (payload, inline) = (&sealed().encoded.payload, &sealed().encoded.inline);
+    assert!(!inline.is_empty(), "a rollup has its data inline");
+    let whole = [&(inline.len() as u16).to_be_bytes()[..], inline, payload].concat();
     let packed = pack(payload).expect("the payload fits");
     let blob = packed[0].as_bytes();
     let other = op::blob::pack(&payload[..payload.len().min(1_000)]).expect("a thousand bytes fit");
     let used = |blob: &[u8]| blob.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let header = codec::encode(&sealed().header);
     vec![
-        seed(PAYLOAD, payload),
+        seed(PAYLOAD, &whole),
         seed(BLOB, &blob[..used(blob)]),
         seed(BLOB, &other.as_bytes()[..used(other.as_bytes())]),
         seed(SEALED, &codec::encode(sealed())),
-        seed(OTHER_PAYLOAD, &[&header, &payload[..]].concat()),
+        seed(OTHER_PAYLOAD, &[header, whole].concat()),
         seed(COLUMNS, &[&[5], &fuzzing::columns(&transactions(5))[..]].concat()),
         seed(COLUMNS, &[&[30], &fuzzing::columns(&transactions(30))[..]].concat()),
     ]
 }
 
+/// `u16` length of the inline data, that, and the payload.
 fn decode(bytes: &[u8], header: &BatchHeader) {
+    let Some((length, bytes)) = bytes.split_first_chunk() else { return };
+    let Some((inline, payload)) = bytes.split_at_checked(u16::from_be_bytes(*length).into()) else { return };
     let context =
         Context { parent_header: Digest::ZERO, chain_spec: NETWORK.spec.hash(), policies: &POLICIES };
-    let Ok(batch) = payload::decode((bytes, &[]), header, &context) else { return };
+    let Ok(batch) = payload::decode((payload, inline), header, &context) else { return };
     assert_eq!(batch.blocks.len() as u64, header.block_count());
     let proven = batch.blocks.iter().all(|block| block.header.is_some());
     assert_eq!(proven, batch.broken.is_empty(), "headers are proven exactly if every rollup decoded");

@@ -7,7 +7,9 @@ use fuzz::seeds::{seed, write_if_asked};
 use libfuzzer_sys::fuzz_target;
 use node_core::api::Class;
 use ordering_types::codec::{self, DecodeError};
-use ordering_types::{Chunk, CommitCertificate, Cut, Header};
+use ordering_types::{
+    Chunk, CommitCertificate, Cut, ForcedEntry, ForcedMessage, ForcedTelling, Header, QueueMark, RollupId,
+};
 
 const ORDERING: u8 = 0;
 const CEREMONY: u8 = 1;
@@ -17,6 +19,7 @@ const STREAM: u8 = 4;
 const HEADER: u8 = 5;
 const CERTIFICATE: u8 = 6;
 const CHUNK: u8 = 7;
+const FORCED: u8 = 8;
 
 fn seeds() -> Vec<Vec<u8>> {
     let network = Founded::new();
@@ -41,6 +44,14 @@ fn seeds() -> Vec<Vec<u8>> {
             &[&[number as u8], &head[..], bytes, &[0, 0, 0, 8, 1, 0, 0, 0, 0, 0, 0, 0, 9]].concat(),
         ));
     }
+    for entries in [1, 5] {
+        let mut telling = ForcedTelling::after(QueueMark::default());
+        for number in 0..entries {
+            let data = Bytes::from(vec![number; 3 + 9 * usize::from(number)]);
+            telling.push(ForcedEntry { rollup: RollupId::new(number.into()), data });
+        }
+        seeds.extend(telling.finish().map(|message| seed(FORCED, &message.encode())));
+    }
     let hello = [&b"mpcseq"[..], &1_u16.to_be_bytes(), &[5; 32], &[0]].concat();
     seeds.push(seed(STREAM, &[&[0], &hello[..]].concat()));
     // The longest messages are left out of the seeds; these are the first to be.
@@ -59,7 +70,7 @@ fuzz_target!(
     init: write_if_asked(seeds),
     |data: &[u8]| {
         let Some((selector, bytes)) = data.split_first() else { return };
-        match selector % 8 {
+        match selector % 9 {
             ORDERING => ordering::fuzzing::message(&Bytes::copy_from_slice(bytes)),
             CEREMONY => node_core::fuzzing::peer_message(bytes),
             LOG_PAYLOAD => node_core::fuzzing::log_payload(bytes),
@@ -71,6 +82,16 @@ fuzz_target!(
                     let again = Chunk::new(chunk.lane(), chunk.sequence(), chunk.parent(), chunk.transactions());
                     assert_eq!(again.expect("a chunk that was read").bytes(), bytes);
                 }
+            }
+            FORCED => {
+                let message = ForcedMessage::decode(bytes);
+                if let Ok(message) = &message {
+                    let (marks, end) = message.marks();
+                    assert_eq!(marks.len(), message.entries.len());
+                    let told = (message.entries.len() + message.leaves.len()) as u64;
+                    assert_eq!(end.count, message.from.count.saturating_add(told));
+                }
+                canonical(message, bytes);
             }
             _ => {
                 let Some((class, stream)) = bytes.split_first() else { return };
