@@ -111,6 +111,8 @@ pub struct BatcherView {
     pub role: Role,
     /// Its process, in a word.
     pub process: String,
+    /// Whether that runs.
+    pub runs: bool,
     /// Whether it posted the last batch.
     pub active: bool,
     /// Gas money, in ETH.
@@ -403,7 +405,8 @@ fn batcher_view(
 ) -> BatcherView {
     let role = Role::Batcher(number);
     let (process, id) = process_word(conditions.get(&role));
-    BatcherView { role, process, active, balance_eth, rss_mb: megabytes(id.and_then(ProcessId::usage)) }
+    let rss_mb = megabytes(id.and_then(ProcessId::usage));
+    BatcherView { role, process, runs: id.is_some(), active, balance_eth, rss_mb }
 }
 
 fn megabytes(usage: Option<Usage>) -> f64 {

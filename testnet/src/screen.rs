@@ -99,10 +99,14 @@ fn write_all(text: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     }
     for batcher in &snapshot.batchers {
         let balance = batcher.balance_eth.map_or_else(|| "?".into(), |eth| format!("{eth:.4} ETH"));
-        let active = if batcher.active { "posted last" } else { "standing by" };
+        let part = match (batcher.runs, batcher.active) {
+            (false, _) => "NOT RUNNING",
+            (true, true) => "posted last",
+            (true, false) => "standing by",
+        };
         writeln!(
             text,
-            "  {:<10} {active:<11}  balance {balance:<15} {:>4.0} MB  {}",
+            "  {:<10} {part:<11}  balance {balance:<15} {:>4.0} MB  {}",
             batcher.role, batcher.rss_mb, batcher.process
         )?;
     }
@@ -190,9 +194,10 @@ mod tests {
             cpu_percent: 100.0,
             rss_mb: 1_024.0,
         };
-        let batcher = BatcherView {
-            role: Role::Batcher(1),
+        let batcher = |number, runs| BatcherView {
+            role: Role::Batcher(number),
             process: "pid 4194304".into(),
+            runs,
             active: true,
             balance_eth: Some(10_000.0),
             rss_mb: 120.0,
@@ -210,7 +215,7 @@ mod tests {
             leader: Some(3),
             l1,
             nodes: vec![node(1, true), node(2, false), NodeView { member: false, ..node(40, true) }],
-            batchers: vec![batcher],
+            batchers: vec![batcher(1, true), batcher(2, false)],
             ..Snapshot::default()
         }
     }
@@ -229,6 +234,8 @@ mod tests {
             "leader 3",
             "6 blobs",
             "10000.0000 ETH",
+            "batcher-1  posted last",
+            "batcher-2  NOT RUNNING",
             "143 blob bytes",
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
