@@ -4,15 +4,34 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::connections::Limited;
-use crate::status::{Board, Status};
+
+/// A program is not ready that has not heard for this long from one that it needs.
+pub(crate) const STALE_AFTER: Duration = Duration::from_secs(30);
+
+/// What an operator sees of a program.
+pub trait Shown: Send + Sync + 'static {
+    /// What `/status` shows as JSON.
+    type Status: Serialize;
+
+    /// The status now.
+    fn status(&self) -> Self::Status;
+
+    /// Why the program cannot work now, if so.
+    fn not_ready(&self) -> Option<String>;
+
+    /// Prometheus' text format.
+    fn metrics(&self) -> String;
+}
 
 /// Binds, so that a busy port is an error at start.
 pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -20,40 +39,38 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `stop` ends: so many connections at once, each for a short time.
-pub async fn serve(
+pub async fn serve<B: Shown>(
     listener: TcpListener,
-    board: Arc<Board>,
+    board: Arc<B>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let routes = Router::new()
         .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
-        .route("/status", get(status))
-        .route("/metrics", get(metrics))
+        .route("/readyz", get(ready::<B>))
+        .route("/status", get(status::<B>))
+        .route("/metrics", get(metrics::<B>))
         .with_state(board);
     axum::serve(Limited::new(listener), routes).with_graceful_shutdown(stop).await
 }
 
-async fn ready(State(board): State<Arc<Board>>) -> (StatusCode, String) {
+async fn ready<B: Shown>(State(board): State<Arc<B>>) -> (StatusCode, String) {
     match board.not_ready() {
         None => (StatusCode::OK, "ok".to_owned()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 
-async fn status(State(board): State<Arc<Board>>) -> Json<Status> {
+async fn status<B: Shown>(State(board): State<Arc<B>>) -> Json<B::Status> {
     Json(board.status())
 }
 
-async fn metrics(State(board): State<Arc<Board>>) -> String {
+async fn metrics<B: Shown>(State(board): State<Arc<B>>) -> String {
     board.metrics()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-
-    use std::time::Duration;
 
     use alloy::primitives::Address;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,6 +79,7 @@ mod tests {
 
     use super::*;
     use crate::connections::MAX_CONNECTIONS;
+    use crate::status::Board;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 

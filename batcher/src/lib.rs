@@ -18,7 +18,7 @@
 //! | [`l1`] | what the machine's outputs mean in JSON-RPC |
 //! | [`poster`] | the loop |
 //! | [`op`] | `batcher op`, another loop: blocks of an OP Stack rollup to its own inbox |
-//! | [`status`], [`http`], `connections` | what an operator sees, and the bounds of that port |
+//! | [`status`], [`http`], `metrics`, `connections` | what an operator sees, and the bounds of that port |
 //!
 //! **Order.** L1 takes batches by number, and the handover to an epoch's key before that epoch's first batch; each batcher
 //! brings what L1 takes next.
@@ -33,6 +33,7 @@ pub mod http;
 pub mod key;
 pub mod l1;
 mod lacking;
+mod metrics;
 pub mod op;
 pub mod poster;
 mod run;

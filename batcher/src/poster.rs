@@ -11,6 +11,7 @@ use ordering_types::Time;
 use rollup::client::Nodes;
 
 use self::candidate::Candidate;
+use crate::http::Shown;
 use crate::l1::{Head, InboxView, L1, Simulation, Task};
 use crate::lacking::{Source, Trouble};
 use crate::spending::Spending;

@@ -1,7 +1,8 @@
 //! From arguments to a running batcher, and back to an exit code.
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,9 +15,11 @@ use rollup::client::Nodes;
 use rollup::verify::Network;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config, ConfigError, Flags};
+use crate::http::Shown;
 use crate::l1::L1;
 use crate::poster::Poster;
 use crate::status::Board;
@@ -117,15 +120,7 @@ async fn work(config: Config, stop: watch::Receiver<bool>) -> Result<()> {
     let board = Arc::new(Board::new(l1.account())?);
     board.update(|status| status.calldata_account = l1.address(Account::Calldata));
     let nodes = Nodes::new(Network::new(Arc::clone(spec)), &config.nodes)?;
-    let server = match config.metrics {
-        Some(address) => {
-            let listener = http::listen(address).await.wrap_err_with(|| {
-                format!("cannot serve metrics on {address}: choose another with --metrics")
-            })?;
-            Some(tokio::spawn(http::serve(listener, Arc::clone(&board), stopped(stop.clone()))))
-        }
-        None => None,
-    };
+    let server = show(config.metrics, &board, stop.clone()).await?;
     tracing::info!(account = %l1.account(), inbox = %spec.inbox, network = spec.network, "batcher starts");
     let loading = tokio::task::spawn_blocking(|| Kzg::load(PRECOMPUTE_PROVE));
     let poster = async {
@@ -142,6 +137,19 @@ async fn work(config: Config, stop: watch::Receiver<bool>) -> Result<()> {
         server.await?.wrap_err("metrics server")?;
     }
     Ok(())
+}
+
+/// Serves the board at this address, if there is one. A port that cannot be had is an error at start.
+pub(crate) async fn show<B: Shown>(
+    address: Option<SocketAddr>,
+    board: &Arc<B>,
+    stop: watch::Receiver<bool>,
+) -> Result<Option<JoinHandle<io::Result<()>>>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = http::listen(address)
+        .await
+        .wrap_err_with(|| format!("cannot serve metrics on {address}: choose another with --metrics"))?;
+    Ok(Some(tokio::spawn(http::serve(listener, Arc::clone(board), stopped(stop)))))
 }
 
 async fn load_key(keystore: PathBuf, password: PathBuf) -> Result<PrivateKeySigner> {

@@ -1,17 +1,15 @@
 //! What an operator sees: one value, shown as JSON, as metrics and as readiness.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use alloy::primitives::{Address, B256};
-use prometheus::core::{Atomic, GenericCounter, GenericGauge};
-use prometheus::{Gauge, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{Gauge, IntCounter, IntGauge, Registry};
 use serde::Serialize;
 
+use crate::http::{STALE_AFTER, Shown};
+use crate::metrics::{self, counter, gauge, signed};
 use crate::txm::{Call, Goal, Kind};
-
-/// A batcher that has not heard from L1 or any node for this long is not ready.
-const STALE_AFTER: Duration = Duration::from_secs(30);
 
 /// The status as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -99,7 +97,7 @@ pub enum Side {
 impl Board {
     /// All zero.
     pub fn new(account: Address) -> Result<Self, prometheus::Error> {
-        let registry = Registry::new_custom(Some("batcher".to_owned()), None)?;
+        let registry = metrics::registry("batcher")?;
         Ok(Self {
             next_number: gauge(&registry, "next_number", "Number that L1's next batch must have")?,
             balance: gauge(&registry, "balance_eth", "Money of the paying account, in ether")?,
@@ -135,12 +133,12 @@ impl Board {
     pub fn update(&self, change: impl FnOnce(&mut Status)) {
         let mut guard = self.lock();
         change(&mut guard.0);
-        self.next_number.set(i64::try_from(guard.0.next_number).unwrap_or(i64::MAX));
-        self.epoch.set(i64::try_from(guard.0.epoch).unwrap_or(i64::MAX));
+        self.next_number.set(signed(guard.0.next_number));
+        self.epoch.set(signed(guard.0.epoch));
         self.balance.set(guard.0.balance_eth.unwrap_or_default());
         self.days_of_funds.set(guard.0.days_of_funds.unwrap_or(-1.0));
         self.out_of_money.set(i64::from(guard.0.out_of_money));
-        self.in_flight.set(i64::try_from(guard.0.in_flight).unwrap_or(i64::MAX));
+        self.in_flight.set(signed(guard.0.in_flight));
     }
 
     /// A side has answered.
@@ -187,7 +185,7 @@ impl Board {
 
     /// So many L1 endpoints can be asked.
     pub fn endpoints(&self, good: usize) {
-        self.endpoints.set(i64::try_from(good).unwrap_or(i64::MAX));
+        self.endpoints.set(signed(good));
     }
 
     /// Another batcher was first.
@@ -198,16 +196,18 @@ impl Board {
 
     /// Fees were doubled this often.
     pub fn bumps(&self, bumps: u64) {
-        self.bumps.set(i64::try_from(bumps).unwrap_or(i64::MAX));
+        self.bumps.set(signed(bumps));
     }
+}
 
-    /// The status now.
-    pub fn status(&self) -> Status {
+impl Shown for Board {
+    type Status = Status;
+
+    fn status(&self) -> Status {
         self.lock().0.clone()
     }
 
-    /// Why the batcher cannot work now, if so.
-    pub fn not_ready(&self) -> Option<String> {
+    fn not_ready(&self) -> Option<String> {
         let (status, seen) = self.lock().clone();
         let stale = |heard: Option<Instant>| heard.is_none_or(|at| at.elapsed() > STALE_AFTER);
         let why = if status.out_of_money {
@@ -222,29 +222,8 @@ impl Board {
         why.map(|why| status.trouble.map_or_else(|| why.to_owned(), |trouble| format!("{why}: {trouble}")))
     }
 
-    /// Prometheus' text format.
-    pub fn metrics(&self) -> String {
+    fn metrics(&self) -> String {
         self.ready.set(i64::from(self.not_ready().is_none()));
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        metrics::text(&self.registry)
     }
-}
-
-fn gauge<P: Atomic + 'static>(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-) -> Result<GenericGauge<P>, prometheus::Error> {
-    let gauge = GenericGauge::new(name, help)?;
-    registry.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
-}
-
-fn counter<P: Atomic + 'static>(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-) -> Result<GenericCounter<P>, prometheus::Error> {
-    let counter = GenericCounter::new(name, help)?;
-    registry.register(Box::new(counter.clone()))?;
-    Ok(counter)
 }

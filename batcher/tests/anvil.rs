@@ -13,6 +13,7 @@ use std::sync::Arc;
 use alloy::primitives::{Address, B256, Bytes, U64, hex};
 use alloy::rpc::types::Log;
 use alloy::sol_types::{SolCall, SolError, SolEvent};
+use batcher::http::Shown;
 use batcher::l1::{L1, Simulation, Task};
 use batcher::status::Status;
 use batcher_format::kzg::Kzg;

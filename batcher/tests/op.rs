@@ -8,32 +8,36 @@ mod support;
 use std::fs::{Permissions, set_permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy::eips::eip2718::Encodable2718;
-use alloy::primitives::{Address, B256, U64, keccak256};
+use alloy::primitives::{Address, B256, U64, U256, keccak256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use axum::routing::post;
 use axum::{Json, Router};
+use batcher::http::Shown;
 use batcher::l1::L1;
 use batcher::op::block::RpcBlock;
 use batcher::op::carry::{Carrier, Carry, CarryError, Landed};
 use batcher::op::execution::Execution;
 use batcher::op::feeder::{Feeder, Plan, Posted, Trouble};
 use batcher::op::l1_info::SELECTORS;
+use batcher::op::status::Board;
+use batcher::op::watch::Watch;
 use batcher::txm::Limits;
 use batcher_format::blob::Blob;
 use batcher_format::kzg::Kzg;
 use batcher_format::op::{ChannelBuilder, L2Block};
 use committee::{ROLLUP, certify, header, listen, network, spec, welcome};
 use dev_l1::{DevL1, Options};
-use ordering_types::{Block, Digest, Header, Height, RollupSection, ValidatorId};
+use ordering_types::{Block, ChainSpec, Digest, Header, Height, RollupSection, ValidatorId};
 use rollup::client::Nodes;
 use rollup::l1::{Beacon, Rpc};
+use rollup::verify::Network;
 use rollup::wire::{
     self, ClientMessage, ConfirmedBlock, Content, NodeMessage, Opening, OrderedBlock, OrderedSection,
     Request, Response, RollupRoot, Status,
@@ -280,7 +284,12 @@ async fn feeder<C: Carry>(order: &Order, node: &Node, carry: C, patience: Durati
     let nodes = Nodes::new(network(), &endpoints).unwrap();
     let (rollup, longest, poll) = (ROLLUP, LONGEST, POLL);
     let plan = Plan { rollup, chain_id: 9_001, endpoints, order_from: None, longest, patience, poll };
-    Feeder::new(plan, Execution::new(&[node.serve().await]).unwrap(), nodes, carry)
+    let execution = Execution::new(&[node.serve().await]).unwrap();
+    Feeder::new(plan, Arc::new(execution), nodes, carry, board())
+}
+
+fn board() -> Arc<Board> {
+    Arc::new(Board::new(account(0).address()).unwrap())
 }
 
 /// Turns until a channel is on L1; there must be no trouble on the way.
@@ -348,7 +357,7 @@ fn carrier(chain: &Chain) -> Carrier {
         check_every: POLL,
         pause: POLL,
     };
-    Carrier::new(l1, chain.chain_id(), limits, Kzg::shared(), POLL)
+    Carrier::new(Arc::new(l1), chain.chain_id(), limits, Kzg::shared(), POLL, board())
 }
 
 /// L1 loses the blocks with the frames, and no pool has them any more.
@@ -463,47 +472,184 @@ async fn an_execution_node_of_another_chain_is_found_out() {
     assert!(matches!(trouble, Trouble::WrongChain { expected: 9_001, got: 10 }), "{trouble}");
 }
 
-/// As an operator starts it: a file, flags, a line of JSON, an end; and mistakes.
+/// Whoever does not answer, or is another one, is named, and keeps it from being ready; the loop need not have asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_ready_when_l1_execution_node_and_network_answer() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let (order, node) = ordered_and_built();
+    node.read_up_to(2);
+    let chain = Chain::dev().await;
+    let (l1, execution, nodes) = (chain.url(), node.serve().await, order.serve());
+    let (l1_id, other_spec) = (chain.chain_id(), ChainSpec { network: "other".to_owned(), ..spec() });
+    let nobody = "127.0.0.1:1".to_owned();
+    let dead = format!("http://{nobody}");
+    let other = Network::new(Arc::new(other_spec));
+    let watch = |l1: &str, l1_id, execution: &str, chain_id, network, nodes: &str| {
+        let l1 = L1::new(&[l1.to_owned()], l1_id, INBOX.into_array(), account(0)).unwrap();
+        let execution = Execution::new(&[execution.to_owned()]).unwrap();
+        let nodes = Nodes::new(network, &[nodes.to_owned()]).unwrap();
+        let (l1, execution) = (Arc::new(l1), Arc::new(execution));
+        Watch { l1, l1_chain_id: l1_id, execution, chain_id, nodes, board: board() }
+    };
+    let table = [
+        (watch(&dead, l1_id, &execution, 9_001, network(), &nodes), "no usable L1 endpoint: ", "127.0.0.1:1"),
+        (watch(&l1, 7, &execution, 9_001, network(), &nodes), "no usable L1 endpoint: ", "is of chain 1337"),
+        (watch(&l1, l1_id, &dead, 9_001, network(), &nodes), "no usable execution node: ", "127.0.0.1:1"),
+        (
+            watch(&l1, l1_id, &execution, 10, network(), &nodes),
+            "no usable execution node: ",
+            "is of chain 9001",
+        ),
+        (
+            watch(&l1, l1_id, &execution, 9_001, network(), &nobody),
+            "no usable node of the network: ",
+            "127.0.0.1:1",
+        ),
+        (
+            watch(&l1, l1_id, &execution, 9_001, other, &nodes),
+            "no usable node of the network: ",
+            "another network",
+        ),
+    ];
+    for (watch, side, why) in table {
+        let board = Arc::clone(&watch.board);
+        let task = tokio::spawn(watch.run());
+        let says = |text: &String| text.starts_with(side) && text.contains(why);
+        until(why, async || board.not_ready().filter(says)).await;
+        assert!(board.status().trouble.is_some_and(|trouble| trouble.contains(why)));
+        task.abort();
+    }
+    let all_is_well = watch(&l1, l1_id, &execution, 9_001, network(), &nodes);
+    let board = Arc::clone(&all_is_well.board);
+    let task = tokio::spawn(all_is_well.run());
+    until("all answer", async || board.not_ready().is_none().then_some(())).await;
+    let status = board.status();
+    assert_eq!((status.safe_block, status.newest_block, status.l1_endpoints), (Some(2), Some(3), 1));
+    assert!(
+        status.balance_eth.is_some_and(|balance| balance > 0.0) && status.trouble.is_none(),
+        "{status:?}"
+    );
+    task.abort();
+}
+
+/// What the program needs, in a folder.
+struct Setup(tempfile::TempDir);
+
+impl Setup {
+    fn new(l1: &str, nodes: &str, execution: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let private = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            set_permissions(folder.path().join(name), Permissions::from_mode(0o600)).unwrap();
+        };
+        let (mut rng, secret) = (rand::thread_rng(), account(0).to_bytes());
+        eth_keystore::encrypt_key(folder.path(), &mut rng, secret, "open sesame", Some("key.json")).unwrap();
+        set_permissions(folder.path().join("key.json"), Permissions::from_mode(0o600)).unwrap();
+        private("password", "open sesame\n");
+        private("chain-spec.toml", &toml::to_string(&spec()).unwrap());
+        private(
+            "op.toml",
+            &format!(
+                "chain_spec = \"chain-spec.toml\"\nrollup = 1\nnodes = [\"{nodes}\"]\nexecution = [\"{execution}\"]\nl1 = [\"{l1}\"]\n\
+                 keystore = \"key.json\"\npassword_file = \"password\"\nl1_slot_ms = 1000\nchannel_ms = 300\nmetrics = \"off\"\n"
+            ),
+        );
+        Self(folder)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_batcher"));
+        command.arg("op").arg("--config").arg(self.0.path().join("op.toml")).arg("--exit-on-stdin-eof");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("NO_COLOR", "1");
+        command
+    }
+
+    fn start(&self) -> Program {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let mut command = self.command();
+        command.args(["--inbox", &INBOX.to_string(), "--metrics", &port]);
+        Program { child: command.spawn().unwrap(), port, client: reqwest::Client::new() }
+    }
+}
+
+/// Killed if its test fails.
+struct Program {
+    child: Child,
+    port: String,
+    client: reqwest::Client,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    /// Status code and text; nothing before it listens.
+    async fn ask(&self, path: &str) -> Option<(u16, String)> {
+        let answer = self.client.get(format!("http://{}{path}", self.port)).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.unwrap()))
+    }
+
+    /// The status when it says so.
+    async fn status(&self, what: &str, says: impl Fn(&Value) -> bool) -> Value {
+        until(what, async || {
+            let (_, text) = self.ask("/status").await?;
+            Some(serde_json::from_str::<Value>(&text).unwrap()).filter(&says)
+        })
+        .await
+    }
+
+    async fn ready(&self) {
+        until("it is ready", async || self.ask("/readyz").await.filter(|(code, _)| *code == 200)).await;
+    }
+
+    /// Whether the metrics have all of these lines.
+    async fn check_metrics(&self, lines: &[String]) {
+        let (_, text) = self.ask("/metrics").await.unwrap();
+        let missing: Vec<&String> =
+            lines.iter().filter(|line| text.lines().all(|said| said != **line)).collect();
+        assert!(missing.is_empty(), "{missing:?} of {text}");
+    }
+
+    /// As a parent process does it.
+    async fn stop(&mut self) {
+        drop(self.child.stdin.take());
+        let status = until("the end", async || self.child.try_wait().unwrap()).await;
+        assert!(status.success());
+    }
+}
+
+/// As exactly as JSON has it.
+fn has_ether(status: &Value, wanted: f64) -> bool {
+    status["balance_eth"].as_f64().is_some_and(|balance| (balance - wanted).abs() <= wanted * 1e-12)
+}
+
+/// The L1 of the chain specification.
+async fn l1_of_the_spec() -> Chain {
+    let listen = ([127, 0, 0, 1], 0).into();
+    let (block_time, chain_id) = (SLOT, spec().l1_chain_id);
+    Chain::Dev(DevL1::spawn(Options { listen, block_time, chain_id, ..Options::default() }).await.unwrap())
+}
+
+/// As an operator starts it: a file, flags, a line of JSON, what it shows, an end; and mistakes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_program_posts_and_says_what() {
     let (order, node) = ordered_and_built();
-    let listen = ([127, 0, 0, 1], 0).into();
-    let (block_time, chain_id) = (SLOT, spec().l1_chain_id);
-    let options = Options { listen, block_time, chain_id, ..Options::default() };
-    let chain = Chain::Dev(DevL1::spawn(options).await.unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let private = |name: &str, text: &str| {
-        std::fs::write(folder.path().join(name), text).unwrap();
-        set_permissions(folder.path().join(name), Permissions::from_mode(0o600)).unwrap();
-    };
-    let secret = account(0).to_bytes();
-    let mut rng = rand::thread_rng();
-    eth_keystore::encrypt_key(folder.path(), &mut rng, secret, "open sesame", Some("key.json")).unwrap();
-    set_permissions(folder.path().join("key.json"), Permissions::from_mode(0o600)).unwrap();
-    private("password", "open sesame\n");
-    private("chain-spec.toml", &toml::to_string(&spec()).unwrap());
-    let (nodes, execution) = (order.serve(), node.serve().await);
-    let l1 = chain.url();
-    private(
-        "op.toml",
-        &format!(
-            "chain_spec = \"chain-spec.toml\"\nrollup = 1\nnodes = [\"{nodes}\"]\nexecution = [\"{execution}\"]\nl1 = [\"{l1}\"]\n\
-             keystore = \"key.json\"\npassword_file = \"password\"\nl1_slot_ms = 1000\nchannel_ms = 300\n"
-        ),
-    );
-    let command = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_batcher"));
-        command.arg("op").arg("--config").arg(folder.path().join("op.toml")).arg("--exit-on-stdin-eof");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    };
-    let mistake = command().output().unwrap();
-    assert_eq!(mistake.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&mistake.stderr).contains("inbox is not set"));
-
-    let inbox = INBOX.to_string();
-    let mut child = command().args(["--inbox", &inbox]).spawn().unwrap();
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take().unwrap());
+    let chain = l1_of_the_spec().await;
+    let setup = Setup::new(&chain.url(), &order.serve(), &node.serve().await);
+    for (flags, wanted) in [
+        (vec![], "inbox is not set"),
+        (vec!["--inbox", &INBOX.to_string(), "--metrics", "nowhere"], "nowhere"),
+    ] {
+        let mistake = setup.command().args(flags).output().unwrap();
+        assert_eq!(mistake.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&mistake.stderr).contains(wanted));
+    }
+    let mut program = setup.start();
+    let stdout = program.child.stdout.take().unwrap();
     let reading =
         tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next().unwrap().unwrap());
     let line =
@@ -511,8 +657,89 @@ async fn the_program_posts_and_says_what() {
     let said: Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&said["blocks"], &said["left_out"]), (&json!([1, 3]), &json!(1)), "{line}");
     assert_eq!(sent_to(&chain, INBOX).await.len(), 1);
-    drop(stdin);
-    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
-    let status = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it never ends").unwrap();
-    assert!(status.success());
+
+    program.ready().await;
+    node.read_up_to(3);
+    let (rpc, account) = (Rpc::new(&[chain.url()]).unwrap(), account(0).address());
+    let wei: U256 = rpc.call("eth_getBalance", json!([account, "latest"])).await.unwrap();
+    let ether = wei.to_string().parse::<f64>().unwrap() / 1e18;
+    // The receipt may be of a newer block than the balance beside it.
+    let is_newest = |status: &Value| status["safe_block"] == 3 && has_ether(status, ether);
+    let status = program.status("derivation and what was paid", is_newest).await;
+    for (key, value) in [
+        ("account", json!(account)),
+        ("out_of_money", json!(false)),
+        ("newest_block", json!(3)),
+        ("posted_block", json!(3)),
+        ("channels", json!(1)),
+        ("bytes", said["bytes"].clone()),
+        ("transactions", json!(9)),
+        ("left_out", json!(1)),
+        ("blobs", json!(1)),
+        ("gas", said["gas"].clone()),
+        ("reorganised", json!(0)),
+        ("l1_endpoints", json!(1)),
+        ("trouble", Value::Null),
+    ] {
+        assert_eq!(status[key], value, "{key} of {status}");
+    }
+    assert!(status["days_of_funds"].as_f64().is_some_and(|days| days > 0.0), "{status}");
+    program
+        .check_metrics(&[
+            "batcher_op_ready 1".to_owned(),
+            "batcher_op_out_of_money 0".to_owned(),
+            "batcher_op_safe_block 3".to_owned(),
+            "batcher_op_newest_block 3".to_owned(),
+            "batcher_op_posted_block 3".to_owned(),
+            "batcher_op_channels_total 1".to_owned(),
+            "batcher_op_transactions_total 9".to_owned(),
+            "batcher_op_left_out_total 1".to_owned(),
+            "batcher_op_blobs_total 1".to_owned(),
+            format!("batcher_op_bytes_total {}", said["bytes"]),
+            format!("batcher_op_gas_total {}", said["gas"]),
+        ])
+        .await;
+    assert_eq!(program.ask("/livez").await, Some((200, "ok".to_owned())));
+    let busy =
+        setup.command().args(["--inbox", &INBOX.to_string(), "--metrics", &program.port]).output().unwrap();
+    assert_eq!(busy.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&busy.stderr).contains("choose another with --metrics"));
+    program.stop().await;
+}
+
+/// Without money it is not ready, and says so at ERROR level once, with the address; with money all is well again, by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_wallet_is_an_alarm_until_there_is_money() {
+    let (order, node) = ordered_and_built();
+    let chain = l1_of_the_spec().await;
+    let (rpc, payer) = (Rpc::new(&[chain.url()]).unwrap(), account(0).address());
+    let set = async |wei: U256| {
+        let _: Value = rpc.call("dev_setBalance", json!([payer, wei])).await.unwrap();
+    };
+    let head = async || rpc.call::<U64>("eth_blockNumber", json!([])).await.unwrap();
+    set(U256::from(1_000)).await;
+    let setup = Setup::new(&chain.url(), &order.serve(), &node.serve().await);
+    let mut program = setup.start();
+    let stderr = BufReader::new(program.child.stderr.take().unwrap());
+    let logs = std::thread::spawn(move || stderr.lines().map_while(Result::ok).collect::<Vec<_>>());
+
+    let what = "nothing can be posted: out of money: send ether to the account of `keystore`";
+    let says = |(code, why): &(u16, String)| *code == 503 && why.starts_with(what);
+    until("the alarm", async || program.ask("/readyz").await.filter(says)).await;
+    let status = program.status("no money", |status| status["out_of_money"] == true).await;
+    assert!(status["channels"] == 0 && has_ether(&status, 1e-15), "{status}");
+    program.check_metrics(&["batcher_op_out_of_money 1".to_owned(), "batcher_op_ready 0".to_owned()]).await;
+    let later = head().await + U64::from(2);
+    until("two more slots", async || (head().await >= later).then_some(())).await;
+
+    set(U256::from(10_u64.pow(18))).await;
+    let status = program.status("a channel", |status| status["channels"] == 1).await;
+    assert_eq!((&status["out_of_money"], &status["trouble"]), (&json!(false), &Value::Null), "{status}");
+    program.ready().await;
+    program.check_metrics(&["batcher_op_out_of_money 0".to_owned(), "batcher_op_ready 1".to_owned()]).await;
+    program.stop().await;
+    let logs = logs.join().unwrap();
+    let alarms: Vec<&String> = logs.iter().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(alarms.len(), 1, "{logs:#?}");
+    assert!(alarms[0].contains("out of money") && alarms[0].contains(&payer.to_string()), "{alarms:?}");
 }

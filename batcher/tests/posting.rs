@@ -10,6 +10,7 @@ use std::time::Duration;
 use alloy::primitives::U256;
 use alloy::sol_types::SolCall;
 use batcher::carrier::Load;
+use batcher::http::Shown;
 use batcher::l1::{Simulation, Task};
 use batcher_format::SealedBatch;
 use batcher_format::kzg::Kzg;

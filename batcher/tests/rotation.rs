@@ -9,6 +9,7 @@ use std::time::Duration;
 use alloy::primitives::Address;
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
+use batcher::http::Shown;
 use batcher::l1::{L1, Simulation, Task};
 use batcher::turn::Rotation;
 use batcher::txm::SendFailure;

@@ -7,6 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::{U64, U256};
+use batcher::http::Shown;
 use batcher::l1::{Endpoints, HANGS_AFTER, L1};
 use batcher::turn::Rotation;
 use rollup::l1::Rpc;

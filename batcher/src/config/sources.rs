@@ -1,6 +1,5 @@
 //! Where settings come from.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use alloy::transports::http::reqwest::Url;
 use clap::Parser;
 use serde::Deserialize;
 
-use super::values::{chain_spec, fee, nonempty, read_toml, slot};
+use super::values::{chain_spec, fee, metrics, nonempty, read_toml, slot};
 use super::{Config, ConfigError};
 use crate::l1::MAX_ENDPOINTS;
 use crate::turn::Rotation;
@@ -22,6 +21,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A batcher whose turn it is may take so long to hear of a batch, to ask for more and to be heard by the others' endpoints.
 const SHORTEST_USUAL_TAKEOVER: Duration = Duration::from_secs(2);
+
+/// Where metrics are served if nothing else is said.
+const DEFAULT_METRICS: &str = "127.0.0.1:9501";
 
 /// Settings that may come from any source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, clap::Args)]
@@ -177,7 +179,7 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
         password_file,
         calldata_keystore: settings.calldata_keystore.map(|keystore| (keystore, calldata_password)),
         rotation: Rotation::new(settings.index.unwrap_or(0), settings.count.unwrap_or(1), takeover)?,
-        metrics: metrics(settings.metrics)?,
+        metrics: metrics(settings.metrics, DEFAULT_METRICS)?,
         slot,
         limits: Limits {
             max_cap: fee(settings.max_fee_gwei),
@@ -203,15 +205,6 @@ fn endpoints(list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
             Err(ConfigError::Value { key: "l1", why })
         }
     }
-}
-
-fn metrics(text: Option<String>) -> Result<Option<SocketAddr>, ConfigError> {
-    let text = text.unwrap_or_else(|| "127.0.0.1:9501".to_owned());
-    if text == "off" {
-        return Ok(None);
-    }
-    let why = format!("{text:?} is no address such as 127.0.0.1:9501, nor \"off\"");
-    text.parse().map(Some).map_err(|_| ConfigError::Value { key: "metrics", why })
 }
 
 #[cfg(test)]
@@ -249,8 +242,6 @@ mod tests {
         let many = vec!["http://127.0.0.1:8545".to_owned(); MAX_ENDPOINTS + 1];
         let error = endpoints(Some(many)).unwrap_err().to_string();
         assert_eq!(error, "l1: 9 endpoints, at most 8 are used");
-        assert!(metrics(Some("9501".to_owned())).is_err());
-        assert_eq!(metrics(Some("off".to_owned())).unwrap(), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Settings that both of the batcher's programs have, read alike.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,4 +47,32 @@ pub(crate) fn fee(gwei: Option<u64>) -> u128 {
 
 pub(crate) fn nonempty(key: &'static str, list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
     list.filter(|list| !list.is_empty()).ok_or(ConfigError::Missing(key))
+}
+
+/// Where metrics are served, if at all.
+pub(crate) fn metrics(text: Option<String>, default: &str) -> Result<Option<SocketAddr>, ConfigError> {
+    let text = text.unwrap_or_else(|| default.to_owned());
+    if text == "off" {
+        return Ok(None);
+    }
+    let why = format!("{text:?} is no address such as {default}, nor \"off\"");
+    text.parse().map(Some).map_err(|_| ConfigError::Value { key: "metrics", why })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_served_where_it_is_said_or_not_at_all() {
+        let read = |text: Option<&str>| metrics(text.map(str::to_owned), "127.0.0.1:9501");
+        assert_eq!(read(None).unwrap(), Some(([127, 0, 0, 1], 9_501).into()));
+        assert_eq!(read(Some("[::1]:80")).unwrap(), Some("[::1]:80".parse().unwrap()));
+        assert_eq!(read(Some("off")).unwrap(), None);
+        for bad in ["9501", "", "OFF", "localhost:9501"] {
+            let error = read(Some(bad)).unwrap_err().to_string();
+            assert_eq!(error, format!("metrics: {bad:?} is no address such as 127.0.0.1:9501, nor \"off\""));
+        }
+    }
 }

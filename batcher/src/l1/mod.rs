@@ -214,6 +214,14 @@ impl L1 {
         Ok(Snapshot { place, accounts, market, receipts })
     }
 
+    /// What the paying account has as of this block, wei.
+    ///
+    /// # Errors
+    /// No endpoint answers, or none knows the block.
+    pub async fn money(&self, head: Head) -> Result<U256, RpcError> {
+        self.balance(self.account(), &json!({ "blockHash": head.hash })).await
+    }
+
     async fn view(&self, at: &Value) -> Result<InboxView, RpcError> {
         let present = self.call(&groupKeyCall {}.abi_encode(), at).await?;
         let present = groupKeyCall::abi_decode_returns(&present).map_err(|_| self.no_inbox())?;

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alloy::primitives::B256;
+use alloy::primitives::{B256, U256};
 use batcher_format::blob::Blob;
 use batcher_format::kzg::Kzg;
 use ordering_types::Time;
 use rollup::l1::RpcError;
 
+use super::status::{Board, Side};
 use crate::l1::{L1, Simulation, Task, TaskError};
-use crate::txm::{Account, Call, Event, Kind, Limits, Place, Send, Snapshot, Trouble, Txm};
+use crate::txm::{Account, Call, Event, Kind, Limits, Pause, Place, Send, Snapshot, Trouble, Txm};
 
 /// What carries blobs.
 pub trait Carry {
@@ -57,6 +59,9 @@ pub enum CarryError {
     /// The transaction manager gave the call up.
     #[error("the transaction was given up")]
     GivenUp,
+    /// The transaction manager sends nothing for a while.
+    #[error("{0}")]
+    Paused(#[from] Pause),
 }
 
 /// Transactions whose bytes are kept, to be sent again if L1 drops their blocks.
@@ -65,7 +70,7 @@ const KEPT: u64 = 4;
 /// The transaction manager with its account.
 #[derive(Debug)]
 pub struct Carrier {
-    l1: L1,
+    l1: Arc<L1>,
     chain_id: u64,
     chain_checked: bool,
     txm: Txm,
@@ -75,15 +80,34 @@ pub struct Carrier {
     tasks: BTreeMap<u64, Task>,
     next_id: u64,
     clock: Time,
+    board: Arc<Board>,
     /// As it was logged last.
     trouble: Option<String>,
 }
 
 impl Carrier {
     /// Sends to the inbox of `l1`, which must be of this chain. `poll`: the time between two looks at L1.
-    pub fn new(l1: L1, chain_id: u64, limits: Limits, kzg: Kzg, poll: Duration) -> Self {
-        let (txm, clock, tasks) = (Txm::new(limits), Time::default(), BTreeMap::new());
-        Self { l1, chain_id, chain_checked: false, txm, kzg, poll, tasks, next_id: 0, clock, trouble: None }
+    pub fn new(
+        l1: Arc<L1>,
+        chain_id: u64,
+        limits: Limits,
+        kzg: Kzg,
+        poll: Duration,
+        board: Arc<Board>,
+    ) -> Self {
+        Self {
+            l1,
+            chain_id,
+            chain_checked: false,
+            txm: Txm::new(limits),
+            kzg,
+            poll,
+            tasks: BTreeMap::new(),
+            next_id: 0,
+            clock: Time::default(),
+            board,
+            trouble: None,
+        }
     }
 
     async fn check_chain(&mut self) -> Result<(), CarryError> {
@@ -109,24 +133,15 @@ impl Carrier {
     async fn turn(&mut self, id: u64) -> Result<Option<Landed>, CarryError> {
         let head = self.l1.survey().await?;
         let seen = self.l1.read_accounts(head, Place::default(), &self.txm.watched()).await?;
+        self.board.heard(Side::L1);
         let now = self.now();
+        let mut landed = None;
         for event in self.txm.observe(now, seen.clone()) {
-            match event {
-                // Derivation reads a transaction that was mined, whatever the inbox said to it.
-                Event::Mined { call, hash, receipt } if call.id == id => {
-                    return Ok(Some(Landed { hash, gas: receipt.gas }));
-                }
-                Event::Mined { .. } => {}
-                Event::Lost { call } => {
-                    tracing::warn!(id = call.id, "L1 has no receipt of a transaction with frames")
-                }
-                Event::Reorganised { call } => {
-                    tracing::warn!(
-                        id = call.id,
-                        "L1 was reorganised and has a transaction with frames no more"
-                    );
-                }
-            }
+            landed = self.book(event, id).or(landed);
+        }
+        self.board.money(balance(&seen));
+        if landed.is_some() {
+            return Ok(landed);
         }
         while let Some(send) = self.again() {
             self.send(send).await;
@@ -137,6 +152,25 @@ impl Carrier {
         Ok(None)
     }
 
+    /// Counts what L1 did; the transaction of call `id` if that is what it did.
+    fn book(&self, event: Event, id: u64) -> Option<Landed> {
+        match event {
+            // Derivation reads a transaction that was mined, whatever the inbox said to it.
+            Event::Mined { call, hash, receipt } => {
+                self.board.mined(&call, &receipt);
+                return (call.id == id).then_some(Landed { hash, gas: receipt.gas });
+            }
+            Event::Lost { call } => {
+                tracing::warn!(id = call.id, "L1 has no receipt of a transaction with frames");
+            }
+            Event::Reorganised { call } => {
+                tracing::warn!(id = call.id, "L1 was reorganised and has a transaction with frames no more");
+                self.board.reorganised();
+            }
+        }
+        None
+    }
+
     fn again(&mut self) -> Option<Send> {
         let now = self.now();
         self.txm.next_send(now).filter(|send| self.tasks.contains_key(&send.call.id))
@@ -145,8 +179,7 @@ impl Carrier {
     async fn begin(&mut self, id: u64, seen: &Snapshot) -> Result<(), CarryError> {
         let Some(task) = self.tasks.get(&id) else { return Ok(()) };
         let (account, fees) = (Account::Blobs, seen.market.generous(Kind::Blob));
-        let balance = seen.accounts.get(&account).map(|standing| standing.balance).unwrap_or_default();
-        let gas = match self.l1.simulate(task, account, fees, balance).await {
+        let gas = match self.l1.simulate(task, account, fees, balance(seen)).await {
             Ok(Simulation::Succeeds(gas)) => gas,
             Ok(Simulation::Rejected(why)) | Err(Trouble(why)) => return Err(CarryError::Rejected(why)),
             Ok(Simulation::Past) => return Err(CarryError::GivenUp),
@@ -168,15 +201,28 @@ impl Carrier {
         self.txm.sent(now, send, answer);
     }
 
-    /// Logs new trouble once, however long it lasts.
-    fn report(&mut self, trouble: Option<String>) {
-        if trouble != self.trouble {
-            if let Some(trouble) = &trouble {
-                tracing::warn!(trouble, "cannot post now; will keep trying");
+    /// Shows trouble, and logs what is new once, however long it lasts.
+    fn report(&mut self, trouble: Option<&CarryError>) {
+        let text = trouble.map(ToString::to_string);
+        let empty = match trouble {
+            Some(CarryError::Paused(Pause::OutOfMoney(account))) => Some(*account),
+            _ => None,
+        };
+        self.board.bumps(self.txm.bumps());
+        self.board.endpoints(self.l1.good_endpoints());
+        self.board.trouble(text.clone(), empty.is_some());
+        if let Some(text) = text.as_ref().filter(|_| text != self.trouble) {
+            match empty.and_then(|account| self.l1.address(account)) {
+                Some(address) => tracing::error!(%address, "{text}"),
+                None => tracing::warn!(trouble = text, "cannot post now; will keep trying"),
             }
-            self.trouble = trouble;
         }
+        self.trouble = text;
     }
+}
+
+fn balance(seen: &Snapshot) -> U256 {
+    seen.accounts.get(&Account::Blobs).map(|standing| standing.balance).unwrap_or_default()
 }
 
 impl Carry for Carrier {
@@ -190,12 +236,15 @@ impl Carry for Carrier {
         self.tasks.retain(|kept, _| kept + KEPT > id);
         loop {
             let trouble = match self.turn(id).await {
-                Ok(Some(landed)) => return Ok(landed),
-                Ok(None) => self.txm.pause().map(ToString::to_string),
+                Ok(Some(landed)) => {
+                    self.report(None);
+                    return Ok(landed);
+                }
+                Ok(None) => self.txm.pause().cloned().map(CarryError::Paused),
                 // What an endpoint does not answer now it may answer in a moment; what it refuses, too.
-                Err(error) => Some(error.to_string()),
+                Err(error) => Some(error),
             };
-            self.report(trouble);
+            self.report(trouble.as_ref());
             tokio::time::sleep(self.poll).await;
         }
     }

@@ -1,6 +1,7 @@
 //! The loop: what of the rollup does L1 lack, is it what was ordered, and onto L1 with it.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use batcher_format::op::ChannelError;
@@ -14,6 +15,7 @@ use super::channels::{Channels, TakeError};
 use super::execution::{Execution, ExecutionError, Heads};
 use super::followed::{FollowError, Followed, height_before};
 use super::order::Verdict;
+use super::status::{Board, Side};
 
 /// Most blocks that are taken between two looks at the heads.
 const MAX_BLOCKS_A_TURN: u64 = 256;
@@ -121,9 +123,10 @@ enum Taken {
 /// One rollup's way to L1.
 pub struct Feeder<C> {
     plan: Plan,
-    execution: Execution,
+    execution: Arc<Execution>,
     nodes: Nodes,
     carry: C,
+    board: Arc<Board>,
     run: Option<Run>,
     chain_checked: bool,
     clock: Time,
@@ -133,9 +136,9 @@ pub struct Feeder<C> {
 
 impl<C: Carry> Feeder<C> {
     /// Nothing taken yet.
-    pub fn new(plan: Plan, execution: Execution, nodes: Nodes, carry: C) -> Self {
-        let clock = Time::default();
-        Self { plan, execution, nodes, carry, run: None, chain_checked: false, clock, trouble: None }
+    pub fn new(plan: Plan, execution: Arc<Execution>, nodes: Nodes, carry: C, board: Arc<Board>) -> Self {
+        let (clock, run) = (Time::default(), None);
+        Self { plan, execution, nodes, carry, board, run, chain_checked: false, clock, trouble: None }
     }
 
     /// Feeds for ever. `tell` hears of each channel.
@@ -159,9 +162,10 @@ impl<C: Carry> Feeder<C> {
         }
     }
 
-    /// Logs new trouble once, however long it lasts.
+    /// Shows trouble, and logs what is new once, however long it lasts.
     fn report(&mut self, trouble: Option<Trouble>) {
         let trouble = trouble.map(|trouble| trouble.to_string());
+        self.board.trouble(trouble.clone(), false);
         if trouble != self.trouble {
             match &trouble {
                 Some(trouble) => tracing::warn!(trouble, "cannot go on now; will keep trying"),
@@ -182,6 +186,8 @@ impl<C: Carry> Feeder<C> {
     pub async fn turn(&mut self, tell: &mut impl FnMut(Posted)) -> Result<(), Trouble> {
         self.check_chain().await?;
         let heads = self.execution.heads().await?;
+        self.board.heard(Side::Execution);
+        self.board.heads(heads);
         if let Some(why) = self.is_stale(heads).await? {
             tracing::info!(safe = heads.safe.number, "beginning again after the safe block: {why}");
             self.run = None;
@@ -304,7 +310,9 @@ impl<C: Carry> Feeder<C> {
         }
         let blocks = (*summary.blocks.start(), last);
         let (transactions, left_out) = (summary.transactions, summary.left_out);
-        tell(Posted { blocks, transactions, left_out, bytes, blobs, gas });
+        let posted = Posted { blocks, transactions, left_out, bytes, blobs, gas };
+        self.board.posted(&posted);
+        tell(posted);
         Ok(())
     }
 }

@@ -19,6 +19,9 @@ pub enum FollowError {
     /// No node says how far the network is.
     #[error("no node answers")]
     Silent,
+    /// They have another chain specification.
+    #[error("the nodes are of another network")]
+    OtherNetwork,
     /// A block cannot be asked for.
     #[error("nodes: {0}")]
     Nodes(#[from] RequestError),

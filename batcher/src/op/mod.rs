@@ -21,6 +21,8 @@
 //! | [`channels`] | which blocks go into which channel, and when it is closed; pure |
 //! | [`carry`] | blobs onto L1, by the transaction manager |
 //! | [`feeder`] | the loop |
+//! | [`watch`] | whether L1, execution node and nodes answer, whatever the loop waits for |
+//! | [`status`] | what an operator sees |
 //!
 //! **Trust.** Derivation takes what the batcher's key signed and asks nobody else: whoever has this key decides what the rollup's L1 says. A
 //! batcher that is honest posts nothing that the network did not order, and says when its execution node leaves something out; one
@@ -43,5 +45,7 @@ pub mod l1_info;
 pub mod order;
 mod run;
 pub mod settings;
+pub mod status;
+pub mod watch;
 
 pub(crate) use run::run_from_args;

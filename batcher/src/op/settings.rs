@@ -15,11 +15,13 @@
 //! order_from = 1                             # height that the order is read from; default: found by time
 //! max_fee_gwei = 500                         # never pay more per gas
 //! max_blob_fee_gwei = 500                    # never pay more per blob gas
+//! metrics = "127.0.0.1:9502"                 # /metrics, /livez, /readyz, /status; "off" for none
 //! ```
 //!
 //! Relative paths in the file are relative to the file. Every key is also an environment variable (`BATCHER_OP_L1`, lists with
 //! commas) and a flag (`--l1`).
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +33,7 @@ use serde::Deserialize;
 
 use super::feeder::Plan;
 use crate::config::ConfigError;
-use crate::config::values::{chain_spec, fee, nonempty, read_toml, slot};
+use crate::config::values::{chain_spec, fee, metrics, nonempty, read_toml, slot};
 use crate::txm::Limits;
 
 /// A transaction that is not mined after this many slots is replaced.
@@ -41,6 +43,8 @@ const PATIENCE_SLOTS: u32 = 64;
 /// Looks at L1 and at the execution node: bounds on an eighth of the slot.
 const SHORTEST_POLL: Duration = Duration::from_millis(100);
 const LONGEST_POLL: Duration = Duration::from_secs(2);
+/// Where metrics are served if nothing else is said: beside the other program's.
+const DEFAULT_METRICS: &str = "127.0.0.1:9502";
 
 /// The command line; each key may come from the file as well.
 #[derive(Clone, Debug, Default, Parser)]
@@ -107,6 +111,9 @@ pub struct Settings {
     /// Most gwei per blob gas.
     #[arg(long, env = "BATCHER_OP_MAX_BLOB_FEE_GWEI")]
     pub max_blob_fee_gwei: Option<u64>,
+    /// Where to serve /metrics, /livez, /readyz and /status, or "off".
+    #[arg(long, env = "BATCHER_OP_METRICS")]
+    pub metrics: Option<String>,
 }
 
 /// Everything that must be known.
@@ -128,6 +135,8 @@ pub struct Config {
     pub plan: Plan,
     /// Limits of the transaction manager.
     pub limits: Limits,
+    /// Where metrics are served, if at all.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Puts all sources together. `variables`: names of the environment's variables, to find misspelt ones.
@@ -173,6 +182,7 @@ impl Settings {
             order_from: self.order_from.or(other.order_from),
             max_fee_gwei: self.max_fee_gwei.or(other.max_fee_gwei),
             max_blob_fee_gwei: self.max_blob_fee_gwei.or(other.max_blob_fee_gwei),
+            metrics: self.metrics.or(other.metrics),
         }
     }
 }
@@ -211,13 +221,65 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
             check_every: poll,
             pause: poll,
         },
+        metrics: metrics(settings.metrics, DEFAULT_METRICS)?,
     })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use ordering_types::chain_spec::{DataPolicy, Rollup, RollupKind, Validator};
+    use ordering_types::{SecretKey, ValidatorId};
+
     use super::*;
+
+    fn spec() -> ChainSpec {
+        let validator = |n: u8| Validator {
+            id: ValidatorId::new(n.into()),
+            key: SecretKey::from_bytes([n; 32]).unwrap().public_key(),
+            address: String::new(),
+        };
+        let rollup = Rollup {
+            id: RollupId::new(1),
+            name: "one".to_owned(),
+            kind: RollupKind::Evm,
+            chain_id: 9_001,
+            data: DataPolicy::Committee,
+            quota_bytes_per_block: 1,
+        };
+        let validators = (1..=4).map(validator).collect();
+        ChainSpec { validators, rollups: vec![rollup], ..ChainSpec::default() }
+    }
+
+    /// Every key that has no default, and this one.
+    fn with_metrics(metrics: Option<&str>) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let chain_spec = folder.path().join("chain-spec.toml");
+        std::fs::write(&chain_spec, toml::to_string(&spec()).unwrap()).unwrap();
+        let (somewhere, file) = (Some(vec!["http://127.0.0.1:1".to_owned()]), Some(PathBuf::from("file")));
+        build(Settings {
+            chain_spec: Some(chain_spec),
+            rollup: Some(1),
+            nodes: somewhere.clone(),
+            execution: somewhere.clone(),
+            l1: somewhere,
+            inbox: Some(Address::ZERO),
+            keystore: file.clone(),
+            password_file: file,
+            metrics: metrics.map(str::to_owned),
+            ..Settings::default()
+        })
+    }
+
+    #[test]
+    fn metrics_are_beside_the_other_programs_or_where_it_is_said_or_nowhere() {
+        let address = |metrics| with_metrics(metrics).unwrap().metrics;
+        assert_eq!(address(None), Some(([127, 0, 0, 1], 9_502).into()));
+        assert_eq!(address(Some("0.0.0.0:80")), Some(([0, 0, 0, 0], 80).into()));
+        assert_eq!(address(Some("off")), None);
+        let error = with_metrics(Some("nowhere")).unwrap_err().to_string();
+        assert_eq!(error, "metrics: \"nowhere\" is no address such as 127.0.0.1:9502, nor \"off\"");
+    }
 
     fn try_file(text: &str) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
@@ -248,9 +310,11 @@ mod tests {
     #[test]
     fn flags_win_over_the_file_and_every_key_has_a_variable() {
         let flag = Settings { rollup: Some(1), ..Settings::default() };
-        let file = Settings { rollup: Some(2), order_from: Some(3), ..Settings::default() };
+        let metrics = Some("off".to_owned());
+        let file = Settings { rollup: Some(2), order_from: Some(3), metrics, ..Settings::default() };
         let both = flag.or(file);
         assert_eq!((both.rollup, both.order_from), (Some(1), Some(3)));
+        assert_eq!(both.metrics.as_deref(), Some("off"));
         let command = Flags::command();
         for argument in command.get_arguments().filter(|argument| argument.get_id() != "exit_on_stdin_eof") {
             let wanted = format!("BATCHER_OP_{}", argument.get_id().as_str().to_uppercase());
