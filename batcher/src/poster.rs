@@ -10,14 +10,14 @@ use batcher_format::kzg::Kzg;
 use ordering_types::Time;
 use rollup::client::Nodes;
 
-use self::candidate::Candidate;
+use self::candidate::{After, Candidate};
 use crate::http::Shown;
 use crate::l1::{Head, InboxView, L1, Simulation, Task};
 use crate::lacking::{Source, Trouble};
 use crate::spending::Spending;
 use crate::status::{Board, Side};
 use crate::turn::Rotation;
-use crate::txm::{Account, Call, Event, Kind, Limits, Pause, Place, Send, SendFailure, Snapshot, Txm};
+use crate::txm::{Account, Call, Event, Goal, Kind, Limits, Pause, Place, Send, SendFailure, Snapshot, Txm};
 
 /// Polls of a slot: how often L1 and the nodes are asked for news.
 const POLLS_PER_SLOT: u32 = 8;
@@ -44,6 +44,8 @@ pub struct Poster {
     tasks: BTreeMap<u64, Task>,
     next_id: u64,
     candidate: Option<Candidate>,
+    /// Where L1 is after the newest handover that we sent.
+    handed_over: Option<Place>,
     spending: BTreeMap<Account, Spending>,
     clock: Time,
 }
@@ -73,6 +75,7 @@ impl Poster {
             tasks: BTreeMap::new(),
             next_id: 0,
             candidate: None,
+            handed_over: None,
             spending: BTreeMap::new(),
             clock: Time::default(),
         }
@@ -266,8 +269,13 @@ impl Poster {
         let lack = self.source.next(view, ahead, limit).await?;
         self.board.heard(Side::Nodes);
         let has_calldata_account = self.l1.plain_account() == Account::Calldata;
+        let after = match ahead {
+            Some(_) => After::OnItsWay,
+            None if self.handed_over == Some(place) => After::OurHandover,
+            None => After::L1,
+        };
         let now = self.now();
-        Ok(lack.map(|lack| Candidate::new(place, now, lack, has_calldata_account, ahead.is_some())))
+        Ok(lack.map(|lack| Candidate::new(place, now, lack, has_calldata_account, after)))
     }
 
     /// Makes cell proofs, if blobs are what it will be.
@@ -305,6 +313,9 @@ impl Poster {
         let failure = self.send(&task, send).await;
         if self.txm.calls().any(|known| known == id) {
             self.candidate = None;
+            if let Goal::Epoch(epoch) = goal {
+                self.handed_over = Some(Place { epoch, number: view.next_number });
+            }
             return Ok(failure.is_none());
         }
         self.tasks.remove(&id);

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-/// What making the cell proofs of a blob may take a slow machine (EIP-7594; a third of a second of one fast core).
-const PROOFS_OF_A_BLOB: Duration = Duration::from_millis(750);
+/// What making the cell proofs of a blob may take (EIP-7594): a third of a second of one core, and room.
+const PROOFS_OF_A_BLOB: Duration = Duration::from_millis(500);
 
 /// One batcher's place among all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 mod support;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::Address;
 use alloy::rpc::types::Log;
@@ -144,6 +144,28 @@ async fn two_batchers_share_handovers_too() {
     assert!(all_succeeded(&network).await);
     assert_eq!(network.receipts().await.len(), 9, "initialise, four batches and four handovers");
     running.iter().for_each(|batcher| batcher.task.abort());
+}
+
+/// Who waited for a dead batcher's handover does not wait for its batch again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_batchers_handover_and_batch_cost_one_takeover() {
+    let takeover = SLOT * 8;
+    let network = Network::start().await;
+    let dead = start_patient(&network, 0, 2, 0, takeover);
+    let other = start_patient(&network, 1, 2, 1, takeover);
+    network.seal(200);
+    derived(&network, 1).await;
+    // Batch 2 is the first one's turn.
+    dead.task.abort();
+    network.rotate();
+    network.seal(200);
+    let sealed = Instant::now();
+    derived(&network, 2).await;
+    assert!(sealed.elapsed() > takeover, "it waits for who may be alive");
+    assert!(sealed.elapsed() < takeover * 2, "{:?}", sealed.elapsed());
+    assert_eq!(other.board.status().rotations, 1);
+    assert!(all_succeeded(&network).await);
+    other.task.abort();
 }
 
 /// Both think that it is their turn: every call takes effect once, whoever makes it.

@@ -12,7 +12,7 @@
 //! count = 1
 //! metrics = "127.0.0.1:9501"                 # /metrics, /livez, /readyz, /status; "off" for none
 //! l1_slot_ms = 12000                         # time between L1 blocks
-//! takeover_ms = 9000                         # default: three quarters of a slot, at least 2000
+//! takeover_ms = 9000                         # default: three quarters of a slot
 //! max_fee_gwei = 500                         # never pay more per gas
 //! max_blob_fee_gwei = 500                    # never pay more per blob gas
 //! ```

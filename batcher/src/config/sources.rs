@@ -19,8 +19,6 @@ const RESUBMIT_SLOTS: u32 = 3;
 /// Pause after trouble, and between looks for receipts: bounds on a fraction of the slot.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// A batcher whose turn it is may take so long to hear of a batch, to ask for more and to be heard by the others' endpoints.
-const SHORTEST_USUAL_TAKEOVER: Duration = Duration::from_secs(2);
 
 /// Where metrics are served if nothing else is said.
 const DEFAULT_METRICS: &str = "127.0.0.1:9501";
@@ -165,9 +163,7 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
     let missing = ConfigError::Missing;
     let spec = chain_spec(settings.chain_spec)?;
     let slot = slot(settings.l1_slot_ms)?;
-    let takeover = settings
-        .takeover_ms
-        .map_or_else(|| (slot * 3 / 4).max(SHORTEST_USUAL_TAKEOVER), Duration::from_millis);
+    let takeover = settings.takeover_ms.map_or(slot * 3 / 4, Duration::from_millis);
     let pause = (slot / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     let password_file = settings.password_file.ok_or(missing("password_file"))?;
     let calldata_password = settings.calldata_password_file.unwrap_or_else(|| password_file.clone());

@@ -21,10 +21,32 @@ pub(super) struct Candidate {
     since: Time,
     /// After another batcher's transaction was seen in the pool: it gets as long as a batcher whose turn it is.
     pub(super) not_before: Time,
-    /// Batches that follow on others of ours, and fill a transaction: L1 is far behind. No other batcher could send them, so there is nobody
-    /// to wait for.
+    /// There is nobody to wait for.
     pressing: bool,
     pub(super) content: Content,
+}
+
+/// What a candidate follows on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Whatever L1 has.
+    L1,
+    /// Batches of ours that are on their way.
+    OnItsWay,
+    /// A handover of ours: if it was another batcher's turn, that one is away.
+    OurHandover,
+}
+
+impl After {
+    /// Whether no other batcher is waited for. Batches that follow on others of ours and fill a transaction show that L1 is far behind, and nobody else
+    /// could send them.
+    const fn is_pressing(self, full: bool) -> bool {
+        match self {
+            Self::L1 => false,
+            Self::OnItsWay => full,
+            Self::OurHandover => true,
+        }
+    }
 }
 
 /// A call, or what becomes one when it is known what carries it.
@@ -52,14 +74,15 @@ impl fmt::Display for Candidate {
 }
 
 impl Candidate {
-    pub(super) fn new(place: Place, since: Time, lack: Lack, may_use_calldata: bool, ahead: bool) -> Self {
+    /// What L1 takes at this place. `since`: now.
+    pub(super) fn new(place: Place, since: Time, lack: Lack, may_use_calldata: bool, after: After) -> Self {
         let (content, pressing) = match lack {
             Lack::Call(task) => (Content::Call(task), false),
             Lack::Batches { batches, full } => {
                 let first = batches.first().filter(|_| may_use_calldata);
                 // A malformed signature is found out with the blobs, too.
                 let in_calldata = first.and_then(|first| Task::post_in_calldata(first).ok().flatten());
-                (Content::Batches { batches, in_blobs: None, in_calldata }, full && ahead)
+                (Content::Batches { batches, in_blobs: None, in_calldata }, after.is_pressing(full))
             }
         };
         Self { place, since, not_before: since, pressing, content }
