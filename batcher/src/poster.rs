@@ -100,9 +100,9 @@ impl Poster {
     /// Does what can be done now.
     async fn turn(&mut self) {
         let failure = self.work().await.err();
-        let now = self.now();
-        if (failure.is_some() || self.txm.is_paused(now))
-            && let Some(candidate) = &mut self.candidate
+        let (now, market, carrier) = (self.now(), self.market(), self.txm.carrier());
+        if let Some(candidate) = &mut self.candidate
+            && (failure.is_some() || self.txm.is_held_up(now, candidate.kind(market, carrier)))
         {
             candidate.held_up(now);
         }

@@ -48,7 +48,7 @@ pub fn run_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             let until_stdin_ends = flags.exit_on_stdin_eof;
             Ok((config::load(flags, variables())?, until_stdin_ends))
         },
-        |(config, until_stdin_ends)| run(config, until_stdin_ends),
+        |(config, until_stdin_ends)| block_on(until_stdin_ends, |stop| work(config, stop)),
     )
 }
 
@@ -98,16 +98,17 @@ fn prepare_process() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-fn run(config: Config, until_stdin_ends: bool) -> Result<()> {
+/// Works until it ends by itself, or sees the signal to stop.
+pub(crate) fn block_on<F: Future<Output = Result<()>>>(
+    until_stdin_ends: bool,
+    work: impl FnOnce(watch::Receiver<bool>) -> F,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .wrap_err("cannot start the async runtime")?;
-    runtime.block_on(async {
-        let stop = stop_signal(until_stdin_ends)?;
-        work(config, stop).await
-    })
+    runtime.block_on(async { work(stop_signal(until_stdin_ends)?).await })
 }
 
 async fn work(config: Config, stop: watch::Receiver<bool>) -> Result<()> {
@@ -162,7 +163,7 @@ pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
 }
 
 /// Becomes true at SIGTERM, SIGINT or, if asked for, the end of standard input.
-pub(crate) fn stop_signal(until_stdin_ends: bool) -> Result<watch::Receiver<bool>> {
+fn stop_signal(until_stdin_ends: bool) -> Result<watch::Receiver<bool>> {
     let mut terminate = signal(SignalKind::terminate()).wrap_err("cannot watch SIGTERM")?;
     let (ended, stdin_ended) = oneshot::channel();
     // A plain thread: a runtime would wait for a blocking read at its end.

@@ -105,7 +105,7 @@ async fn what_cannot_start_says_why() {
     type Break<'a> = Box<dyn Fn(&Path, &mut Command) + 'a>;
     let table: Vec<(Break<'_>, &str)> = vec![
         (Box::new(|_, command| _ = command.arg("--metrics").arg("nowhere")), "metrics"),
-        (Box::new(|_, command| _ = command.arg("--l1").arg("ftp://example")), "ftp://example"),
+        (Box::new(|_, command| _ = command.arg("--l1").arg("ftp://example")), "endpoint 1 is not an http://"),
         (
             Box::new(|_, command| _ = without_certificates(command).arg("--l1").arg("https://example")),
             "install the system's CA certificates",

@@ -160,7 +160,7 @@ async fn several_transactions_fly_when_l1_is_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_batchers_catch_up_without_burning_gas() {
     let network = Network::start().await;
-    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, SLOT * 2));
+    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, SLOT * 5));
     network.seal(200);
     derived(&network, 1).await;
     dev(&network, "dev_outage", json!([600])).await;
@@ -247,7 +247,7 @@ async fn an_empty_account_stops_it_and_money_starts_it_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_batchers_with_money_again_do_not_both_post() {
     let network = Network::start().await;
-    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, SLOT * 2));
+    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, SLOT * 5));
     network.seal(200);
     derived(&network, 1).await;
     let fill = async |wei: u64| {

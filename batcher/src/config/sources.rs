@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::transports::http::reqwest::Url;
 use clap::Parser;
 use serde::Deserialize;
 
-use super::values::{chain_spec, fee, metrics, nonempty, read_toml, slot};
+use super::values::{chain_spec, endpoints, fee, metrics, nonempty, read_toml, slot};
 use super::{Config, ConfigError};
-use crate::l1::MAX_ENDPOINTS;
 use crate::turn::Rotation;
 use crate::txm::Limits;
 
@@ -187,22 +185,6 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
     })
 }
 
-fn endpoints(list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
-    let list = nonempty("l1", list)?;
-    if list.len() > MAX_ENDPOINTS {
-        let why = format!("{} endpoints, at most {MAX_ENDPOINTS} are used", list.len());
-        return Err(ConfigError::Value { key: "l1", why });
-    }
-    let spoken = |text: &str| text.parse().is_ok_and(|url: Url| matches!(url.scheme(), "http" | "https"));
-    match list.iter().find(|text| !spoken(text)) {
-        None => Ok(list),
-        Some(text) => {
-            let why = format!("{text:?} is not an http:// or https:// URL");
-            Err(ConfigError::Value { key: "l1", why })
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -230,14 +212,6 @@ mod tests {
         let flags = Flags::parse_from(["batcher"]);
         let error = load(flags, ["BATCHER_TYPO".to_owned()].into_iter()).unwrap_err();
         assert!(error.to_string().contains("BATCHER_TYPO"));
-        for bad in ["ftp://example", "example:8545", ""] {
-            let list = vec!["http://127.0.0.1:8545".to_owned(), bad.to_owned()];
-            let error = endpoints(Some(list)).unwrap_err().to_string();
-            assert_eq!(error, format!("l1: {bad:?} is not an http:// or https:// URL"));
-        }
-        let many = vec!["http://127.0.0.1:8545".to_owned(); MAX_ENDPOINTS + 1];
-        let error = endpoints(Some(many)).unwrap_err().to_string();
-        assert_eq!(error, "l1: 9 endpoints, at most 8 are used");
     }
 
     #[test]

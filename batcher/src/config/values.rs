@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use alloy::transports::http::reqwest::Url;
 use ordering_types::ChainSpec;
 use serde::Deserialize;
 
 use super::ConfigError;
+use crate::l1::MAX_ENDPOINTS;
 
 /// Time between the blocks of Ethereum.
 const DEFAULT_SLOT_MS: u64 = 12_000;
@@ -40,6 +42,23 @@ pub(crate) fn slot(l1_slot_ms: Option<u64>) -> Result<Duration, ConfigError> {
     Ok(Duration::from_millis(slot_ms))
 }
 
+/// L1's endpoints. Their addresses may hold secrets, so errors go by their place.
+pub(crate) fn endpoints(list: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
+    let list = nonempty("l1", list)?;
+    if list.len() > MAX_ENDPOINTS {
+        let why = format!("{} endpoints, at most {MAX_ENDPOINTS} are used", list.len());
+        return Err(ConfigError::Value { key: "l1", why });
+    }
+    let spoken = |text: &String| text.parse().is_ok_and(|url: Url| matches!(url.scheme(), "http" | "https"));
+    match list.iter().position(|text| !spoken(text)) {
+        None => Ok(list),
+        Some(place) => {
+            let why = format!("endpoint {} is not an http:// or https:// URL", place + 1);
+            Err(ConfigError::Value { key: "l1", why })
+        }
+    }
+}
+
 /// A price in wei.
 pub(crate) fn fee(gwei: Option<u64>) -> u128 {
     u128::from(gwei.unwrap_or(DEFAULT_FEE_GWEI)) * GWEI
@@ -63,6 +82,18 @@ pub(crate) fn metrics(text: Option<String>, default: &str) -> Result<Option<Sock
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endpoints_are_urls_and_not_many() {
+        for bad in ["ftp://key@example", "example:8545/key", ""] {
+            let list = vec!["http://127.0.0.1:8545".to_owned(), bad.to_owned()];
+            let error = endpoints(Some(list)).unwrap_err().to_string();
+            assert_eq!(error, "l1: endpoint 2 is not an http:// or https:// URL");
+        }
+        let many = vec!["http://127.0.0.1:8545".to_owned(); MAX_ENDPOINTS + 1];
+        let error = endpoints(Some(many)).unwrap_err().to_string();
+        assert_eq!(error, "l1: 9 endpoints, at most 8 are used");
+    }
 
     #[test]
     fn metrics_are_served_where_it_is_said_or_not_at_all() {

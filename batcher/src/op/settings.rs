@@ -33,7 +33,7 @@ use serde::Deserialize;
 
 use super::feeder::Plan;
 use crate::config::ConfigError;
-use crate::config::values::{chain_spec, fee, metrics, nonempty, read_toml, slot};
+use crate::config::values::{chain_spec, endpoints, fee, metrics, nonempty, read_toml, slot};
 use crate::txm::Limits;
 
 /// A transaction that is not mined after this many slots is replaced.
@@ -209,7 +209,7 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
     Ok(Config {
         spec: Arc::new(spec),
         execution: nonempty("execution", settings.execution)?,
-        l1: nonempty("l1", settings.l1)?,
+        l1: endpoints(settings.l1)?,
         inbox: settings.inbox.ok_or(missing("inbox"))?,
         keystore: settings.keystore.ok_or(missing("keystore"))?,
         password_file: settings.password_file.ok_or(missing("password_file"))?,

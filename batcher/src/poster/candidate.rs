@@ -142,7 +142,7 @@ impl Candidate {
     }
 
     /// What carries it: whatever carries those that fly, or the cheaper.
-    fn kind(&self, market: Market, beside: Option<(Account, Kind)>) -> Kind {
+    pub(super) fn kind(&self, market: Market, beside: Option<(Account, Kind)>) -> Kind {
         let Content::Batches { batches, in_calldata, .. } = &self.content else { return Kind::Plain };
         if let Some((_, kind)) = beside {
             return kind;

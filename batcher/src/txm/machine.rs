@@ -21,13 +21,15 @@ pub struct Txm {
     flights: Vec<Flight>,
     seen: Snapshot,
     pause: Option<(Time, Pause)>,
+    /// What could not be paid for, if that is the reason of the pause.
+    unpaid: Option<Call>,
     bumps: u64,
 }
 
 impl Txm {
     /// Nothing on its way.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, flights: Vec::new(), seen: Snapshot::default(), pause: None, bumps: 0 }
+        Self { limits, flights: Vec::new(), seen: Snapshot::default(), pause: None, unpaid: None, bumps: 0 }
     }
 
     /// Why nothing was sent at last, if so.
@@ -184,8 +186,20 @@ impl Txm {
         }
     }
 
-    /// Whether something that L1 said or did not say keeps everything back for now.
-    pub fn is_paused(&self, now: Time) -> bool {
+    /// Whether nothing new of this kind can be sent for now, whoever's turn it is.
+    pub fn is_held_up(&self, now: Time, kind: Kind) -> bool {
+        let unpaid = self.unpaid.filter(|call| self.pause.is_some() && call.kind == kind);
+        self.is_paused(now) || unpaid.is_some_and(|call| !self.is_payable(call))
+    }
+
+    /// Whether the account and the ceiling allow the call at the market's price, if nothing else is to be paid.
+    fn is_payable(&self, call: Call) -> bool {
+        let cost =
+            self.seen.market.quote(call.kind, &self.limits).map(|fees| fees.cost(call.gas, call.blob_gas));
+        cost.zip(self.standing(call.account)).is_some_and(|(cost, standing)| standing.balance >= cost)
+    }
+
+    fn is_paused(&self, now: Time) -> bool {
         self.pause.as_ref().is_some_and(|(until, _)| *until > now)
     }
 
@@ -210,7 +224,7 @@ impl Txm {
             return self.rest(now, Pause::OtherKind);
         }
         let Some(quote) = self.seen.market.quote(call.kind, &self.limits) else {
-            return self.rest(now, Pause::TooExpensive);
+            return self.rest_unpaid(now, Pause::TooExpensive, call);
         };
         let fees = old.as_ref().map_or(quote, |old| old.fees.doubled().at_least(quote));
         let send = Send { call, nonce, fees, again: false, alone: true };
@@ -278,7 +292,7 @@ impl Txm {
         let needed = bound.saturating_sub(replaced.unwrap_or_default())
             + send.fees.cost(send.call.gas, send.call.blob_gas);
         if self.standing(send.call.account).is_none_or(|standing| standing.balance < needed) {
-            return self.rest(now, Pause::OutOfMoney(send.call.account));
+            return self.rest_unpaid(now, Pause::OutOfMoney(send.call.account), send.call);
         }
         Some(send)
     }
@@ -368,7 +382,14 @@ impl Txm {
         }
     }
 
+    fn rest_unpaid<T>(&mut self, now: Time, why: Pause, call: Call) -> Option<T> {
+        self.rest::<T>(now, why);
+        self.unpaid = Some(call);
+        None
+    }
+
     fn rest<T>(&mut self, now: Time, why: Pause) -> Option<T> {
+        self.unpaid = None;
         self.pause = Some((now + self.limits.pause, why));
         None
     }

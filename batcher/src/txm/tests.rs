@@ -512,6 +512,27 @@ fn money_is_counted_with_what_flies() {
     assert_eq!(txm.begin(at(2), posting(2, 6, 6)).unwrap().nonce, 8, "it goes on by itself");
 }
 
+/// Whoever waits for another's turn begins to wait when there is money, or when prices are lower, and not before.
+#[test]
+fn who_cannot_pay_is_held_up_until_that_has_changed() {
+    let mut txm = Txm::new(limits());
+    let mut poor = seen(5, 7, 7);
+    poor.accounts.insert(Account::Blobs, Standing { balance: U256::from(1), ..standing(7, 7) });
+    let mut dear = seen(5, 7, 7);
+    dear.market.base = 1_001 * GWEI;
+    for lacking in [poor, dear] {
+        txm.observe(at(0), lacking.clone());
+        assert!(!txm.is_held_up(at(0), Kind::Blob), "nothing was wanted");
+        assert_eq!(txm.begin(at(0), posting(1, 5, 5)), None);
+        txm.observe(at(60), lacking);
+        assert!(txm.is_held_up(at(60), Kind::Blob) && txm.has_room(at(60)), "it may be tried again");
+        assert!(!txm.is_held_up(at(60), Kind::Plain), "nobody has tried that");
+        txm.observe(at(61), seen(5, 7, 7));
+        assert!(!txm.is_held_up(at(61), Kind::Blob));
+        txm.nothing_to_send();
+    }
+}
+
 #[test]
 fn carriers_take_turns_and_handovers_fly_alone() {
     let mut txm = flying();
