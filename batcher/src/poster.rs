@@ -228,10 +228,14 @@ impl Poster {
         if self.candidate.as_ref().is_none_or(|candidate| candidate.place != place) {
             self.candidate = self.find(view, place).await?;
         }
-        let Some(candidate) = &self.candidate else {
+        let Some(candidate) = &mut self.candidate else {
             self.txm.nothing_to_send();
             return Ok(self.idle("nothing to post"));
         };
+        if place.number > view.next_number {
+            // Nobody else could send it before what flies is mined.
+            candidate.held_up(now);
+        }
         let wait = candidate.wait(now, &self.rotation);
         if wait <= Rotation::preparation(candidate.blobs()) {
             self.prepare().await?;

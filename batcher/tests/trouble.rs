@@ -178,6 +178,33 @@ async fn two_batchers_catch_up_without_burning_gas() {
     running.iter().for_each(|batcher| batcher.task.abort());
 }
 
+/// Who could send at once what follows on its own transaction leaves it to whose turn it is, who has to see that one mined first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_follows_on_what_flies_is_another_ones_turn() {
+    let takeover = SLOT * 2;
+    let network = Network::start().await;
+    let running = [0, 1].map(|index| start_patient(&network, index, 2, index as u32, takeover));
+    network.seal(200);
+    network.seal(200);
+    derived(&network, 2).await;
+    for batcher in &running {
+        status(batcher, "all is mined", |status| status.in_flight == 0).await;
+    }
+    dev(&network, "dev_setAutomine", json!([false])).await;
+    network.seal(200);
+    status(&running[1], "it flies", |status| status.in_flight == 1).await;
+    network.seal(200);
+    status(&running[1], "it waits", |status| status.activity == "another batcher's turn: batch 4").await;
+    tokio::time::sleep(takeover * 2 + Rotation::preparation(2)).await;
+    assert_eq!(running[1].board.status().in_flight, 1);
+    dev(&network, "dev_setAutomine", json!([true])).await;
+    derived(&network, 4).await;
+    let receipts = network.receipts().await;
+    assert!(receipts.iter().all(|(_, success, _)| *success), "{receipts:?}");
+    assert_eq!(receipts.last().unwrap().0, account(0).address());
+    running.iter().for_each(|batcher| batcher.task.abort());
+}
+
 /// Dear blobs: small batches go in calldata, from the other account; cheap ones: in blobs again. Never the same batch in both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cheaper_carrier_is_taken_and_each_has_its_account() {

@@ -17,7 +17,7 @@ use crate::txm::{Account, Kind, Market, Place};
 pub(super) struct Candidate {
     /// What L1 takes then.
     pub(super) place: Place,
-    /// Since when it can be posted: it is there, and nothing was in our way since.
+    /// Since when it can be posted: it is there, L1 takes it next, and nothing was in our way since.
     since: Time,
     /// After another batcher's transaction was seen in the pool: it gets as long as a batcher whose turn it is.
     pub(super) not_before: Time,
