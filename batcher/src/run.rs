@@ -48,16 +48,18 @@ pub fn run_from_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             let until_stdin_ends = flags.exit_on_stdin_eof;
             Ok((config::load(flags, variables())?, until_stdin_ends))
         },
-        |(config, until_stdin_ends)| block_on(until_stdin_ends, |stop| work(config, stop)),
+        work,
     )
 }
 
 /// Arguments to settings, settings to a run, and what came of it to an exit code.
-pub(crate) fn start<F: Parser, C>(
+///
+/// `load` also says whether the program ends with standard input.
+pub(crate) fn start<F: Parser, C, W: Future<Output = Result<()>>>(
     name: &str,
     args: Vec<OsString>,
-    load: impl FnOnce(F) -> Result<C, ConfigError>,
-    run: impl FnOnce(C) -> Result<()>,
+    load: impl FnOnce(F) -> Result<(C, bool), ConfigError>,
+    work: impl FnOnce(C, watch::Receiver<bool>) -> W,
 ) -> ExitCode {
     let flags = match F::try_parse_from(args) {
         Ok(flags) => flags,
@@ -68,14 +70,14 @@ pub(crate) fn start<F: Parser, C>(
         }
     };
     prepare_process();
-    let config = match load(flags) {
-        Ok(config) => config,
+    let (config, until_stdin_ends) = match load(flags) {
+        Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("{name}: {error}");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    match run(config) {
+    match block_on(until_stdin_ends, |stop| work(config, stop)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {error:#}");
@@ -99,7 +101,7 @@ fn prepare_process() {
 }
 
 /// Works until it ends by itself, or sees the signal to stop.
-pub(crate) fn block_on<F: Future<Output = Result<()>>>(
+fn block_on<F: Future<Output = Result<()>>>(
     until_stdin_ends: bool,
     work: impl FnOnce(watch::Receiver<bool>) -> F,
 ) -> Result<()> {

@@ -7,16 +7,9 @@ use std::time::Duration;
 use clap::Parser;
 use serde::Deserialize;
 
-use super::values::{chain_spec, endpoints, fee, metrics, nonempty, read_toml, slot};
+use super::values::{chain_spec, endpoints, limits, metrics, nonempty, read_toml, slot};
 use super::{Config, ConfigError};
 use crate::turn::Rotation;
-use crate::txm::Limits;
-
-/// A transaction that is not mined after this many slots is replaced.
-const RESUBMIT_SLOTS: u32 = 3;
-/// Pause after trouble, and between looks for receipts: bounds on a fraction of the slot.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where metrics are served if nothing else is said.
 const DEFAULT_METRICS: &str = "127.0.0.1:9501";
@@ -162,7 +155,6 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
     let spec = chain_spec(settings.chain_spec)?;
     let slot = slot(settings.l1_slot_ms)?;
     let takeover = settings.takeover_ms.map_or(slot * 3 / 4, Duration::from_millis);
-    let pause = (slot / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     let password_file = settings.password_file.ok_or(missing("password_file"))?;
     let calldata_password = settings.calldata_password_file.unwrap_or_else(|| password_file.clone());
     Ok(Config {
@@ -175,13 +167,7 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
         rotation: Rotation::new(settings.index.unwrap_or(0), settings.count.unwrap_or(1), takeover)?,
         metrics: metrics(settings.metrics, DEFAULT_METRICS)?,
         slot,
-        limits: Limits {
-            max_cap: fee(settings.max_fee_gwei),
-            max_blob: fee(settings.max_blob_fee_gwei),
-            resubmit_after: slot * RESUBMIT_SLOTS,
-            check_every: pause,
-            pause,
-        },
+        limits: limits(slot, settings.max_fee_gwei, settings.max_blob_fee_gwei),
     })
 }
 

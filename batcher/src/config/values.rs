@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use crate::l1::MAX_ENDPOINTS;
+use crate::txm::Limits;
 
 /// Time between the blocks of Ethereum.
 const DEFAULT_SLOT_MS: u64 = 12_000;
@@ -18,6 +19,11 @@ const SHORTEST_SLOT_MS: u64 = 100;
 /// Most per gas, and per blob gas, unless the settings say so.
 const DEFAULT_FEE_GWEI: u64 = 500;
 const GWEI: u128 = 1_000_000_000;
+/// A transaction that is not mined after this many slots is replaced.
+const RESUBMIT_SLOTS: u32 = 3;
+/// Bounds on an eighth of the slot.
+const SHORTEST_POLL: Duration = Duration::from_millis(100);
+const LONGEST_POLL: Duration = Duration::from_secs(2);
 
 pub(crate) fn read_toml<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path)
@@ -59,8 +65,24 @@ pub(crate) fn endpoints(list: Option<Vec<String>>) -> Result<Vec<String>, Config
     }
 }
 
+/// Between two looks at something, and after trouble.
+pub(crate) fn poll(slot: Duration) -> Duration {
+    (slot / 8).clamp(SHORTEST_POLL, LONGEST_POLL)
+}
+
+/// What the transaction manager keeps to.
+pub(crate) fn limits(slot: Duration, max_fee_gwei: Option<u64>, max_blob_fee_gwei: Option<u64>) -> Limits {
+    Limits {
+        max_cap: fee(max_fee_gwei),
+        max_blob: fee(max_blob_fee_gwei),
+        resubmit_after: slot * RESUBMIT_SLOTS,
+        check_every: poll(slot),
+        pause: poll(slot),
+    }
+}
+
 /// A price in wei.
-pub(crate) fn fee(gwei: Option<u64>) -> u128 {
+fn fee(gwei: Option<u64>) -> u128 {
     u128::from(gwei.unwrap_or(DEFAULT_FEE_GWEI)) * GWEI
 }
 

@@ -18,7 +18,7 @@ use super::status::Board;
 use super::watch::Watch;
 use crate::key;
 use crate::l1::L1;
-use crate::run::{block_on, show, start, stopped, variables};
+use crate::run::{show, start, stopped, variables};
 
 /// Runs until it is told to stop. Prints a JSON line to standard output for each channel; logs go to standard error.
 pub(crate) fn run_from_args(args: Vec<OsString>) -> ExitCode {
@@ -29,7 +29,7 @@ pub(crate) fn run_from_args(args: Vec<OsString>) -> ExitCode {
             let until_stdin_ends = flags.exit_on_stdin_eof;
             Ok((settings::load(flags, variables())?, until_stdin_ends))
         },
-        |(config, until_stdin_ends)| block_on(until_stdin_ends, |stop| work(config, stop)),
+        work,
     )
 }
 

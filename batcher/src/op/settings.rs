@@ -33,16 +33,11 @@ use serde::Deserialize;
 
 use super::feeder::Plan;
 use crate::config::ConfigError;
-use crate::config::values::{chain_spec, endpoints, fee, metrics, nonempty, read_toml, slot};
+use crate::config::values::{chain_spec, endpoints, limits, metrics, nonempty, poll, read_toml, slot};
 use crate::txm::Limits;
 
-/// A transaction that is not mined after this many slots is replaced.
-const RESUBMIT_SLOTS: u32 = 3;
 /// Slots until what is posted must be read: two epochs of L1, after which it is final.
 const PATIENCE_SLOTS: u32 = 64;
-/// Looks at L1 and at the execution node: bounds on an eighth of the slot.
-const SHORTEST_POLL: Duration = Duration::from_millis(100);
-const LONGEST_POLL: Duration = Duration::from_secs(2);
 /// Where metrics are served if nothing else is said: beside the other program's.
 const DEFAULT_METRICS: &str = "127.0.0.1:9502";
 
@@ -196,7 +191,6 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
         why: format!("the chain specification has no rollup {rollup}"),
     })?;
     let slot = slot(settings.l1_slot_ms)?;
-    let poll = (slot / 8).clamp(SHORTEST_POLL, LONGEST_POLL);
     let plan = Plan {
         rollup,
         chain_id,
@@ -204,7 +198,7 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
         order_from: settings.order_from.map(|height| Height::new(height.max(1))),
         longest: Duration::from_millis(settings.channel_ms.unwrap_or(60_000)),
         patience: settings.patience_ms.map_or(slot * PATIENCE_SLOTS, Duration::from_millis),
-        poll,
+        poll: poll(slot),
     };
     Ok(Config {
         spec: Arc::new(spec),
@@ -214,13 +208,7 @@ fn build(settings: Settings) -> Result<Config, ConfigError> {
         keystore: settings.keystore.ok_or(missing("keystore"))?,
         password_file: settings.password_file.ok_or(missing("password_file"))?,
         plan,
-        limits: Limits {
-            max_cap: fee(settings.max_fee_gwei),
-            max_blob: fee(settings.max_blob_fee_gwei),
-            resubmit_after: slot * RESUBMIT_SLOTS,
-            check_every: poll,
-            pause: poll,
-        },
+        limits: limits(slot, settings.max_fee_gwei, settings.max_blob_fee_gwei),
         metrics: metrics(settings.metrics, DEFAULT_METRICS)?,
     })
 }

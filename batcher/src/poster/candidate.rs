@@ -104,9 +104,7 @@ impl Candidate {
     pub(super) fn blobs(&self) -> usize {
         match &self.content {
             Content::Call(_) => 0,
-            Content::Batches { batches, .. } => {
-                batches.iter().map(|batch| batch.encoded.commitments.len()).sum()
-            }
+            Content::Batches { batches, .. } => count_blobs(batches),
         }
     }
 
@@ -156,8 +154,12 @@ impl Candidate {
     }
 }
 
+fn count_blobs(batches: &[Arc<SealedBatch>]) -> usize {
+    batches.iter().map(|batch| batch.encoded.commitments.len()).sum()
+}
+
 fn in_blobs(batches: &[Arc<SealedBatch>]) -> Load {
-    let blobs: u64 = batches.iter().map(|batch| batch.encoded.commitments.len() as u64).sum();
+    let blobs = count_blobs(batches) as u64;
     let bytes = batches.iter().map(|batch| batch.encoded.payload.len()).sum();
     let inline = batches.iter().map(|batch| batch.encoded.inline.len()).sum();
     Load::in_blobs(batches.len() as u64, blobs * crate::l1::GAS_PER_BLOB, bytes, inline)
